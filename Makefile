@@ -1,0 +1,53 @@
+# Set-up, demonstration and checks; each target makes .venv first where it is missing.
+#   make demo    train, export, build an engine, generate: in demo/, about five minutes
+#   make test    the test suite
+#   make slow    the tests that train for longer
+#   make lint    ruff and mypy
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(abspath $(VENV))/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo data test slow lint format clean
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "installing gantool into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,export,cpu,rtx,dev]'
+	@touch $@
+
+data: $(INSTALLED)
+	@$(BIN)/python train/fashion_mnist.py
+
+demo: data
+	@mkdir -p demo
+	cd demo && $(BIN)/gantool train --minutes 3
+	cd demo && $(BIN)/gantool export --fp16
+	cd demo && $(BIN)/gantool generate --engine g.fp16.onnx --seeds 0-63 --grid 8x8
+	@echo
+	@echo "All of it lies in demo/: the run in runs/, the graphs and the engine g.*, the images in images/."
+	@echo "Look at demo/images/grid.png, then:"
+	@echo "  cd demo"
+	@echo "  $(VENV:%=../%)/bin/gantool generate --engine g.fp16.onnx --seeds 100-199 --out more"
+	@echo "  $(VENV:%=../%)/bin/gantool train --resume latest           # go on training"
+	@echo "  $(VENV:%=../%)/bin/gantool train --data FOLDER             # your own images"
+	@echo "No GPU is needed for any of these; g.rtx.plan is for a desktop with an RTX GPU."
+
+test: $(INSTALLED)
+	$(BIN)/pytest -m "not slow"
+
+slow: $(INSTALLED)
+	$(BIN)/pytest -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) demo build dist

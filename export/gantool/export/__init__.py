@@ -1,0 +1,1 @@
+"""Graph, precision, engine, and the proof of each: checkpoint -> ONNX -> plan."""

@@ -1,0 +1,144 @@
+"""From flags to files: graph, precision, parity, engine, sidecar; a file is proved before it has its name."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from gantool.export.engine import SUFFIXES, BuildOptions, Flavour, build, choose_flavour
+from gantool.export.metadata import read_metadata
+from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.plan import NAMES, identify, read_header
+from gantool.runtime.sidecar import sha256, sidecar_path
+
+OPSETS = range(17, 24)
+DEFAULT_OPSET = 17  # the newest that TensorRT 8.6 (JetPack 6.0) reads
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to write. None stands for a flag that was not given."""
+
+    base: Path | None = None  # files are BASE.onnx, BASE.fp16.onnx, BASE.plan …
+    fp16: bool = False
+    opset: int | None = None
+    output: str | None = None
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.opset is not None and self.opset not in OPSETS:
+            raise UsageError(f"--opset {self.opset}: choose {OPSETS[0]} to {OPSETS[-1]}")
+        if self.output not in (None, "uint8", "float"):
+            raise UsageError(f"--output {self.output}: choose uint8 or float")
+
+
+def export(source: Path | None, options: ExportOptions, build_options: BuildOptions) -> None:
+    """Run `gantool export` on a checkpoint (None: that of the newest run) or an ONNX graph.
+
+    Files are made and proved in a temporary folder beside BASE, then renamed into place.
+    """
+    flavour = choose_flavour(options.engine)
+    given_graph = source if source is not None and source.suffix == ".onnx" else None
+    if given_graph:
+        _check_graph_flags(given_graph, options, flavour)
+    base = options.base or (
+        given_graph.with_name(given_graph.name.split(".")[0]) if given_graph else Path("g")
+    )
+    base.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".gantool-", dir=base.parent) as folder:
+        part = Path(folder) / base.name
+        graph = _graphs(source, given_graph, part, options)
+        if flavour is not None:
+            _build_engine(graph, part, flavour, build_options)
+        made = sorted(Path(folder).iterdir())
+        for path in made:
+            path.replace(base.with_name(path.name))
+    _summarize(base, [path.name for path in made], graph.name, flavour)
+
+
+def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | None) -> None:
+    if identify(graph) != "onnx":
+        raise GantoolError(f"{graph} is a plan under the name of a graph: nothing is left to export")
+    if options.opset is not None or options.output is not None:
+        raise UsageError(f"--opset and --output are for checkpoints: {graph} has them settled")
+    if flavour is None and not options.fp16:
+        if options.engine == "none":
+            raise UsageError(f"{graph} with --engine none leaves nothing to do: give --fp16 or an engine")
+        raise MissingDependencyError("tensorrt or tensorrt_rtx", "rtx", f"building an engine from {graph}")
+
+
+def _graphs(source: Path | None, given_graph: Path | None, part: Path, options: ExportOptions) -> Path:
+    """Write PART.onnx from a checkpoint, PART.fp16.onnx if asked for; return what the engine is built from."""
+    if given_graph and not options.fp16:
+        return given_graph
+    try:
+        from gantool.export import convert
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(error.name or "onnx", "export", "exporting a checkpoint") from error
+    graph = given_graph or part.with_name(f"{part.name}.onnx")
+    if given_graph:
+        reference = convert.images_of_graph(given_graph)
+    else:
+        opset, output = options.opset or DEFAULT_OPSET, options.output or "uint8"
+        reference = convert.graph_of_checkpoint(source, graph, opset, output, _note)
+    if not options.fp16:
+        return graph
+    half = part.with_name(f"{part.name}.fp16.onnx")
+    convert.fp16_graph(graph, half, reference, _note)
+    return half
+
+
+def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptions) -> None:
+    """Write PART.plan or PART.rtx.plan, and its sidecar."""
+    plan = part.with_name(part.name + SUFFIXES[flavour])
+    _note(f"{plan.name}: building with {NAMES[flavour]} (seconds on a desktop, minutes on a Jetson) ...")
+    started = time.monotonic()
+    built = build(graph, flavour, options)
+    plan.write_bytes(built.plan)
+    sidecar = {
+        "format": 1,
+        "flavour": flavour,
+        "version": built.version,
+        "compute_capabilities": read_header(plan).compute_capabilities,
+        "batch": dict(zip(("min", "opt", "max"), built.batches, strict=True)),
+        "layer_types": built.layer_types,
+        "graph": graph.name,
+        "graph_sha256": sha256(graph),
+        "plan_sha256": sha256(plan),
+        "metadata": read_metadata(graph),
+    }
+    sidecar_path(plan).write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
+    types = ", ".join(f"{count} {name}" for name, count in built.layer_types.items())
+    _note(f"{plan.name}: built in {time.monotonic() - started:.1f} s; tensors by type: {types}")
+
+
+def _summarize(base: Path, names: list[str], graph: str, flavour: Flavour | None) -> None:
+    """Print each file with its size, what an earlier export left beside, and the next commands to paste."""
+    files = [base.with_name(name) for name in names]
+    width = max(len(str(file)) for file in files)
+    for file in files:
+        print(f"{file!s:{width}}  {_size(file.stat().st_size):>9}")
+    family = [f"{base.name}{suffix}" for suffix in (".onnx", ".fp16.onnx", *SUFFIXES.values())]
+    if stale := [name for name in family if name not in names and base.with_name(name).exists()]:
+        _note(f"not of this export: {', '.join(stale)}")
+    here = base.with_name(graph)
+    print("next:")
+    if flavour is None:
+        print(
+            f"  gantool export {here}  # on the device, where TensorRT is: builds the engine, needs no torch"
+        )
+    else:
+        print(f"  gantool generate --engine {base}{SUFFIXES[flavour]}  # where the GPU is")
+    print(f"  gantool generate --engine {here}  # here, with ONNX Runtime")
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

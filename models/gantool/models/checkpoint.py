@@ -1,0 +1,107 @@
+"""The checkpoint: `generator.safetensors`, weights plus one JSON value `gantool` in the file's header.
+
+The JSON carries all that the exporter and the runtime need: architecture and config, image and latent,
+training step, data set and the version that wrote it. No pickle is involved, so nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from gantool.models.config import NetworkConfig, config_from_json
+from gantool.models.dcgan import Generator
+from gantool.runtime.errors import GantoolError
+from gantool.runtime.files import atomic
+
+FORMAT = 1
+CHECKPOINT_NAME = "generator.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A generator in eval mode on the CPU, and the metadata of its file."""
+
+    generator: Generator
+    metadata: dict[str, Any]
+
+
+def save_checkpoint(path: Path, generator: Generator, images_seen: int, data: str) -> None:
+    """Write the generator's weights and metadata to `path`, whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
+    metadata = json.dumps(_metadata(generator.config, images_seen, data))
+    with atomic(path) as part:
+        part.write_bytes(save(tensors, metadata={"gantool": metadata}))
+
+
+def _metadata(config: NetworkConfig, images_seen: int, data: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "architecture": config.architecture,
+        "config": config.to_json(),
+        "image": [config.size, config.size, config.channels],  # H, W, C
+        "latent": {"size": config.latent, "distribution": config.distribution},
+        "classes": 0,
+        "images_seen": images_seen,
+        "data": data,
+        "gantool": version("gantool"),
+    }
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint. Raises GantoolError for a file that is missing, damaged, or from something else."""
+    if not path.is_file():
+        raise GantoolError(f"there is no checkpoint {path}: train one with `gantool train`")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get("gantool")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise GantoolError(f"{path} is no whole safetensors file ({error}): {_hint(path)}") from error
+    if header is None:
+        raise GantoolError(f"{path} carries no `gantool` metadata: it was not written by `gantool train`")
+    try:
+        metadata = json.loads(header)
+        if metadata["format"] != FORMAT:
+            raise GantoolError(
+                f"{path} has checkpoint format {metadata['format']}, this gantool reads {FORMAT}: "
+                f"it was written by gantool {metadata.get('gantool')}; install that version or newer"
+            )
+        generator = Generator(config_from_json(metadata["config"]))
+        generator.load_state_dict(tensors)
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        # RuntimeError: names or shapes of the weights do not fit the config
+        raise GantoolError(f"{path} describes a generator that this gantool cannot build: {error}") from error
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise GantoolError(f"{path} holds NaN or infinity in {name}: use an earlier checkpoint")
+    return Checkpoint(generator.eval(), metadata)
+
+
+def newest_checkpoint(runs: Path) -> Path:
+    """Return the checkpoint of the run with the highest number in `runs` that has one."""
+    found = [path for path in runs.glob(f"*/{CHECKPOINT_NAME}") if path.parent.name[:5].isdecimal()]
+    if not found:
+        raise GantoolError(
+            f"no run with a checkpoint in {runs}/: train one with `gantool train`, or name a file"
+        )
+    return max(found, key=lambda path: path.parent.name)
+
+
+def _hint(path: Path) -> str:
+    """Say what the file looks like instead."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        return (
+            "it looks like a pickle saved by torch.save, which gantool does not open as a checkpoint, since "
+            "loading a pickle can run code; give the generator.safetensors of a run"
+        )
+    return "give the generator.safetensors of a run, or copy it again"

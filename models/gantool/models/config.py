@@ -1,0 +1,64 @@
+"""What a network is: its architecture, image, latent and width, checked before a weight is made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+Architecture = Literal["dcgan", "dcgan5"]
+Distribution = Literal["normal", "uniform"]
+Downsampling = Literal["strides", "pooling"]
+
+# Pixels a side that each architecture can make.
+SIZES: dict[Architecture, tuple[int, ...]] = {
+    "dcgan": (16, 28, 32, 64, 128, 256),
+    "dcgan5": (32,),
+}
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A generator and its discriminator. Raises ValueError for what cannot be built."""
+
+    architecture: Architecture = "dcgan"
+    size: int = 32  # pixels a side
+    channels: int = 1  # 1 grey, 3 RGB
+    latent: int = 100
+    distribution: Distribution = "normal"  # of z
+    width: int = 64  # the one dial: channels of the layer before the image; doubled at each halving
+    downsampling: Downsampling = "strides"  # in the discriminator
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("architecture", get_args(Architecture)),
+            ("distribution", get_args(Distribution)),
+            ("downsampling", get_args(Downsampling)),
+            ("channels", (1, 3)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} {getattr(self, name)!r} is unknown: choose {_listed(allowed)}")
+        if self.size not in SIZES[self.architecture]:
+            raise ValueError(
+                f"{self.architecture} cannot make {self.size} pixels a side: "
+                f"choose {_listed(SIZES[self.architecture])}"
+            )
+        for name in ("latent", "width"):
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= 8192:
+                raise ValueError(f"{name} {value!r} is not a whole number from 1 to 8192")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object."""
+        return asdict(self)
+
+
+def config_from_json(value: dict[str, Any]) -> NetworkConfig:
+    """Return the config that `to_json` gave. Raises ValueError for unknown or missing fields."""
+    names = {field.name for field in fields(NetworkConfig)}
+    if set(value) != names:
+        raise ValueError(f"fields {sorted(set(value) ^ names)} are unknown or missing")
+    return NetworkConfig(**value)
+
+
+def _listed(values: tuple[object, ...]) -> str:
+    return ", ".join(map(str, values))

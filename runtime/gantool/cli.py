@@ -1,0 +1,233 @@
+"""The command line: signatures and help. Each body imports what it needs, so `--help` loads nothing heavy."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gantool.runtime.errors import GantoolError, MissingDependencyError
+
+# No rich markup, no pretty tracebacks: rich takes longer to import than the rest of the command.
+app = typer.Typer(
+    name="gantool",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line; exit with the code of the error tree."""
+    try:
+        app()
+    except GantoolError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", INTERRUPTED)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        hint = "; free some space and run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        _fail(f"{error.strerror or error}{where}{hint}", GantoolError.exit_code)
+
+
+def _fail(message: str, exit_code: int) -> None:
+    typer.echo(f"gantool: {message}", err=True)
+    sys.exit(exit_code)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"gantool {version('gantool')}")
+        raise typer.Exit
+
+
+@app.callback()
+def gantool(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Train a GAN on your images, export its generator to an engine, generate images without PyTorch."""
+
+
+@app.command()
+def train(
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder or .zip of images, or fashion-mnist.",
+            show_default="fashion-mnist",
+            metavar="SOURCE",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="dcgan16, dcgan28, dcgan32, dcgan64, dcgan128, dcgan256 or dcgan5-32.",
+            show_default="dcgan32",
+        ),
+    ] = None,
+    outdir: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
+    kimg: Annotated[
+        float | None, typer.Option(help="Stop after this many thousand images.", show_default="600")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop after this many minutes.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default="64")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.", show_default="0.0002")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adam or sgd.", show_default="adam")] = None,
+    ema_kimg: Annotated[
+        float | None, typer.Option(help="Half-life of the moving average.", show_default="5")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Pixels a side.", show_default="of the preset")] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="1 grey or 3 RGB.", show_default="as the images are")
+    ] = None,
+    latent: Annotated[int | None, typer.Option(help="Size of z.", show_default="100")] = None,
+    distribution: Annotated[
+        str | None, typer.Option(help="Of z: normal or uniform.", show_default="normal")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Channels of the last hidden layer.", show_default="of the preset")
+    ] = None,
+    downsampling: Annotated[
+        str | None, typer.Option(help="Of the discriminator: strides or pooling.", show_default="strides")
+    ] = None,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Flip images left to right at random.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Random seed.", show_default="0")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", show_default="auto")
+    ] = None,
+    tick: Annotated[float | None, typer.Option(help="kimg between lines.", show_default="4")] = None,
+    snap: Annotated[int | None, typer.Option(help="Ticks between checkpoints.", show_default="10")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with a run folder, or with the latest.", metavar="latest|RUN")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Print the options and exit.")] = False,
+) -> None:
+    """Train a generator: images -> runs/00000-.../generator.safetensors."""
+    network = _given(
+        size=size,
+        channels=channels,
+        latent=latent,
+        distribution=distribution,
+        width=width,
+        downsampling=downsampling,
+    )
+    flags = _given(
+        kimg=kimg,
+        minutes=minutes,
+        batch=batch,
+        lr=lr,
+        optimizer=optimizer,
+        ema_kimg=ema_kimg,
+        mirror=mirror or None,
+        seed=seed,
+        device=device,
+        tick=tick,
+        snap=snap,
+    )
+    try:
+        from gantool.train import launch
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(error.name or "torch", "train", "gantool train") from error
+    if resume is None:
+        interrupted = launch.start(
+            data or "fashion-mnist", preset or "dcgan32", outdir, network, flags, dry_run=dry_run
+        )
+    else:
+        fixed = {**network, **flags, **_given(data=data, preset=preset)}
+        interrupted = launch.resume(resume, outdir, fixed, dry_run=dry_run)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _given(**flags: Any) -> dict[str, Any]:
+    """Return the flags that were given."""
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+@app.command()
+def export(
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A checkpoint, or a .onnx to build an engine from.",
+            metavar="[CHECKPOINT|GRAPH.onnx]",
+            show_default="newest run",
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="Files are BASE.onnx, BASE.plan ...", metavar="BASE", show_default="g"
+        ),
+    ] = None,
+    fp16: Annotated[bool, typer.Option("--fp16", "--half", help="Compute in FP16.")] = False,
+    engine: Annotated[str, typer.Option(help="auto, tensorrt, rtx or none.")] = "auto",
+    min_batch: Annotated[int, typer.Option(help="Smallest batch of the engine.")] = 1,
+    opt_batch: Annotated[int, typer.Option(help="Batch that the engine is tuned for.")] = 16,
+    max_batch: Annotated[int, typer.Option(help="Largest batch of the engine.")] = 64,
+    workspace: Annotated[
+        str | None, typer.Option(help="Memory for building, as 2GiB.", show_default="the library's choice")
+    ] = None,
+    sm: Annotated[
+        str | None, typer.Option(help="Compute capabilities for TensorRT-RTX, as 86,89.", show_default="all")
+    ] = None,
+    opset: Annotated[int | None, typer.Option(help="ONNX opset, 17 to 23.", show_default="17")] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Type of the images: uint8 or float.", show_default="uint8")
+    ] = None,
+) -> None:
+    """Export a generator: checkpoint -> g.onnx, g.fp16.onnx, g.plan."""
+    from gantool.export import launch
+    from gantool.export.engine import BuildOptions, parse_compute_capabilities, parse_size
+
+    launch.export(
+        source,
+        launch.ExportOptions(base, fp16, opset, output, engine),
+        BuildOptions(
+            min_batch,
+            opt_batch,
+            max_batch,
+            workspace=None if workspace is None else parse_size(workspace),
+            compute_capabilities=() if sm is None else parse_compute_capabilities(sm),
+        ),
+    )
+
+
+@app.command()
+def generate(
+    engine: Annotated[
+        Path, typer.Option("--engine", "-e", help="g.onnx, g.plan or g.rtx.plan.", metavar="FILE")
+    ],
+    seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,4-6; ends included.")] = "0-63",
+    out: Annotated[Path, typer.Option("--out", "--outdir", "-o", help="Folder for the images.")] = Path(
+        "images"
+    ),
+    grid: Annotated[
+        str | None,
+        typer.Option(help="Also write a sheet of the first, grid.png: columns by rows.", metavar="8x8"),
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Images at a time.", show_default="up to 64")] = None,
+    trunc: Annotated[float, typer.Option(help="Scale of z: below 1 more typical, less varied images.")] = 1.0,
+    format: Annotated[str, typer.Option(help="png, or npy: one array of all images.")] = "png",  # noqa: A002
+    provider: Annotated[str, typer.Option(help="For ONNX Runtime: auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Generate images from an engine: seeds -> images/seed0000.png ..."""
+    from gantool.runtime import launch
+
+    launch.generate(engine, seeds, out, grid, batch, trunc, format, provider)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The library that a plan needs, TensorRT or TensorRT-RTX, and what to say where the two do not fit."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
+from gantool.runtime.plan import NAMES, PlanHeader, describe, version_text
+
+
+def extra(header: PlanHeader) -> str:
+    """Return the extra of gantool that installs what the plan needs on this machine."""
+    if header.kind == "rtx":
+        return "rtx"
+    return "jetson" if Path("/etc/nv_tegra_release").exists() else "tensorrt"
+
+
+def import_library(header: PlanHeader, purpose: str) -> Any:
+    """Return the module `tensorrt` or `tensorrt_rtx`. Raises MissingDependencyError, or GantoolError if it is
+    there and does not load."""
+    name = "tensorrt_rtx" if header.kind == "rtx" else "tensorrt"
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        jetson = " (a Jetson has it from JetPack, in the system's Python: venv --system-site-packages)"
+        package = name if header.kind == "rtx" else name + jetson
+        raise MissingDependencyError(package, extra(header), purpose) from error
+    except (ImportError, OSError) as error:  # the bindings are there, the libraries that they load are not
+        command = f"pip install --force-reinstall 'gantool[{extra(header)}]'"
+        raise GantoolError(f"{name} is installed but does not load ({error}): {command}") from error
+
+
+@cache  # one for a process: TensorRT keeps to the first logger that it meets
+def recorder(trt: Any) -> Any:
+    """Return an ILogger whose list `errors` takes each error, on one line."""
+
+    class Recorder(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, msg: str) -> None:
+            if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
+                self.errors.append(" ".join(msg.split()))
+
+    return Recorder()
+
+
+def version_problem(path: Path, header: PlanHeader, trt: Any) -> str | None:
+    """Say how to rebuild a plan that another version of the library built, or None if it was this one."""
+    # JetPack's module has three numbers, a wheel's four
+    here = tuple(map(int, takewhile(str.isdecimal, str(trt.__version__).split("."))))[:4]
+    if header.version[: len(here)] == here:
+        return None
+    built = f"{NAMES[header.kind]} {version_text(header.version)}"
+    command = f"gantool export {_graph(path)}"
+    return f"{path} was built with {built}, here is {trt.__version__}: rebuild it with {command}"
+
+
+def no_gpu(path: Path, header: PlanHeader, problem: str) -> EngineMismatchError:
+    """Return the error for a machine without a driver; the ONNX graph runs there."""
+    graph = _graph(path)
+    where = "beside it" if graph.exists() else f"it was built from ({graph.name}, not beside it)"
+    return EngineMismatchError(
+        f"{path} is a {describe(header)}, and {problem}; the ONNX graph {where} runs on this machine: "
+        f"gantool generate --engine {graph}"
+    )
+
+
+def refused(path: Path, header: PlanHeader, trt: Any, reason: str) -> GantoolError:
+    """Return the error for a plan that the library did not load, and logged `reason`."""
+    name = NAMES[header.kind]
+    if (problem := version_problem(path, header, trt)) is not None:
+        return EngineMismatchError(f"{problem} ({name} says: {reason})")
+    message = f"{name} does not load {path}, a {describe(header)}: {reason}"
+    if any(words in reason for words in _BUILT_ELSEWHERE):
+        return EngineMismatchError(f"{message}; rebuild it here with gantool export {_graph(path)}")
+    return GantoolError(f"{message}; copy it again, or rebuild it with gantool export {_graph(path)}")
+
+
+# By these words in the library's log a plan is whole, but not for this GPU or driver.
+_BUILT_ELSEWHERE = (
+    "incompatible device",
+    "cannot run on this GPU",
+    "current device is not compatible",
+    "Platform specific tag mismatch",
+    "incompatible CUDA driver version",
+    "CUDA driver version is insufficient",
+)
+
+
+def _graph(path: Path) -> Path:
+    """Return the ONNX graph beside `path`, or where it would lie."""
+    stem = path.name.split(".")[0]
+    half, full = path.with_name(f"{stem}.fp16.onnx"), path.with_name(f"{stem}.onnx")
+    return full if full.exists() and not half.exists() else half

@@ -1,0 +1,186 @@
+"""Run a plan with TensorRT or TensorRT-RTX: the names used here are the same in both modules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gantool.runtime.backends.cuda import Device, driver_problem, import_driver
+from gantool.runtime.backends.library import extra, import_library, no_gpu, recorder, refused, version_problem
+from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError
+from gantool.runtime.images import to_uint8
+from gantool.runtime.plan import NAMES, describe, read_header
+from gantool.runtime.sidecar import read_sidecar
+from gantool.runtime.spec import Images, Latents, Spec
+
+Tensor = tuple[str, str, tuple[int, ...]]  # INPUT or OUTPUT, the name of its type, its shape with -1 for any
+
+
+class TensorRTBackend:
+    """A generator's plan on GPU 0, with buffers for the largest batch of profile 0. One thread at a time."""
+
+    def __init__(self, path: Path, library: Any = None, driver: Any = None) -> None:
+        """Load `path`. The engine library and `cuda.bindings.driver` are imported where they are not given.
+
+        Raises GantoolError for a plan that is damaged or no generator, EngineMismatchError if it was built
+        for another version or device or there is no driver, and MissingDependencyError.
+        """
+        self._path = path
+        self._device: Device | None = None
+        self._runtime: Any = None
+        self._engine: Any = None
+        self._context: Any = None
+        # What is wrong with the file comes first, then the machine, and last the library: it is large, of no
+        # use without a driver, and TensorRT's Runtime crashes without one.
+        self._header = read_header(path)
+        self._name = NAMES[self._header.kind]
+        distribution = _distribution(path)
+        purpose = f"running {path.name}, a {describe(self._header)},"
+        driver = driver or import_driver(extra(self._header), purpose)
+        if (problem := driver_problem(driver)) is not None:
+            raise no_gpu(path, self._header, problem)
+        trt = library or import_library(self._header, purpose)
+        # TensorRT looks itself, and may load a version-compatible plan; TensorRT-RTX does not look
+        if self._header.kind == "rtx" and (problem := version_problem(path, self._header, trt)) is not None:
+            raise EngineMismatchError(problem)
+        try:
+            self._load(trt, driver, distribution)
+        except BaseException:
+            self.close()
+            raise
+
+    def infer(self, z: Latents) -> Images:
+        """Turn z, float32 [n, latent], into images, uint8 [n, H, W, C].
+
+        Raises UsageError if the engine does not take z's shape, and GantoolError, with everything freed, if
+        the engine or the GPU fails.
+        """
+        if self._context is None:
+            raise GantoolError(f"{self._path} is closed: load it again")
+        low, high, latent = self.spec.min_batch, len(self._z), self.spec.latent
+        if z.ndim != 2 or z.shape[1] != latent or not low <= len(z) <= high:
+            raise UsageError(f"z is {list(z.shape)}, {self._path} takes [{low} to {high}, {latent}]")
+        try:
+            images = self._run(z)
+        except BaseException:
+            self.close()
+            raise
+        return images if self.spec.dtype == "uint8" else to_uint8(images)
+
+    def close(self) -> None:
+        """Free the engine and the device. Calling it twice is harmless."""
+        if self._device is None:
+            return
+        self._device.settle()  # the execution context has memory of its own that may be in use
+        # in this order, and while the CUDA context lives
+        self._context = None
+        self._engine = None
+        self._runtime = None
+        self._device.close()
+        self._device = None
+
+    # Engine objects live in attributes only: the traceback of what is raised here would keep a local variable
+    # alive past `close`, to be freed after the CUDA context.
+
+    def _load(self, trt: Any, driver: Any, distribution: str) -> None:
+        logger = recorder(trt)
+        self._errors: list[str] = logger.errors
+        self._errors.clear()
+        self._device = device = Device(driver)
+        try:
+            self._runtime = trt.Runtime(logger)
+        except TypeError as error:  # what the bindings make of a null pointer
+            self._errors.append(str(error))
+        if self._errors:  # a driver that is too old, say; a Runtime that begins so may crash on its first use
+            raise EngineMismatchError(
+                f"{self._name} does not start: {self._reason()}; update the NVIDIA driver"
+            )
+        self._engine = self._runtime.deserialize_cuda_engine(self._path.read_bytes())
+        if self._engine is None:
+            raise refused(self._path, self._header, trt, self._reason())
+        spec = _spec(self._path, _tensors(self._engine), distribution)
+        if spec.max_batch is None:
+            smallest, _, largest = self._engine.get_tensor_profile_shape("z", 0)
+            spec = replace(spec, min_batch=smallest[0], max_batch=largest[0])
+        self.spec = spec
+        self._context = self._engine.create_execution_context()
+        self._expect(self._context is not None, "make an execution context")
+        size = (spec.height, spec.width, spec.channels)
+        if spec.dtype == "float32":
+            size = (spec.channels, spec.height, spec.width)
+        self._z = device.pinned((spec.max_batch or 1, spec.latent), np.float32)  # [max batch, latent]
+        self._images = device.pinned((len(self._z), *size), spec.dtype)
+        self._addresses = {"z": device.memory(self._z.nbytes), "images": device.memory(self._images.nbytes)}
+
+    def _run(self, z: Latents) -> NDArray[Any]:
+        """Return the engine's own output for z: uint8 [n, H, W, C] or float32 [n, C, H, W]."""
+        assert self._device is not None
+        n = len(z)
+        self._errors.clear()
+        self._device.activate()  # the last call may have come from another thread
+        self._expect(self._context.set_input_shape("z", (n, self.spec.latent)), f"take a batch of {n}")
+        for name, address in self._addresses.items():
+            self._expect(self._context.set_tensor_address(name, address), f"take the address of {name}")
+        self._z[:n] = z
+        self._device.upload(self._z[:n], self._addresses["z"])
+        self._expect(self._context.execute_async_v3(self._device.stream), f"run a batch of {n}")
+        self._device.download(self._addresses["images"], self._images[:n])
+        self._device.synchronize()
+        return self._images[:n].copy()  # the next call writes over the buffer
+
+    def _expect(self, done: bool, what: str) -> None:
+        if not done:
+            advice = "free memory on the GPU, or build the plan for smaller batches"
+            raise GantoolError(f"{self._name} cannot {what} with {self._path}: {self._reason()}; {advice}")
+
+    def _reason(self) -> str:
+        return self._errors[0] if self._errors else "it logged no reason"  # later lines follow from the first
+
+
+def _tensors(engine: Any) -> dict[str, Tensor]:
+    """Return what the engine takes and gives."""
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    modes = [engine.get_tensor_mode(name).name for name in names]
+    types = [engine.get_tensor_dtype(name).name for name in names]
+    shapes = [tuple(engine.get_tensor_shape(name)) for name in names]
+    return dict(zip(names, zip(modes, types, shapes, strict=True), strict=True))
+
+
+def _spec(path: Path, tensors: dict[str, Tensor], distribution: str) -> Spec:
+    """Read the contract off the engine's tensors. Raises GantoolError if it is no generator."""
+    match tensors:
+        case {"z": ("INPUT", "FLOAT", (batch, latent)), "images": ("OUTPUT", kind, (same, a, b, c))} if (
+            len(tensors) == 2 and batch == same and kind in ("UINT8", "FLOAT") and min(latent, a, b, c) > 0
+        ):
+            height, width, channels = (a, b, c) if kind == "UINT8" else (b, c, a)
+            if channels in (1, 3):
+                dynamic = batch < 0
+                return Spec(
+                    latent=latent,
+                    height=height,
+                    width=width,
+                    channels=channels,
+                    min_batch=1 if dynamic else batch,
+                    max_batch=None if dynamic else batch,
+                    dtype="uint8" if kind == "UINT8" else "float32",
+                    distribution=distribution,
+                )
+    shown = ", ".join(
+        f"{mode.lower()} {name} {kind} {list(dims)}" for name, (mode, kind, dims) in tensors.items()
+    )
+    raise GantoolError(
+        f"{path} is no generator of gantool: it has {shown or 'no tensors'}; expected input z FLOAT "
+        "[N, latent] and output images UINT8 [N, H, W, C] or FLOAT [N, C, H, W] with C 1 or 3"
+    )
+
+
+def _distribution(path: Path) -> str:
+    """Return the distribution of z that the sidecar names; normal where it names none."""
+    try:
+        return str(read_sidecar(path).get("metadata", {}).get("latent", {}).get("distribution", "normal"))
+    except AttributeError as error:
+        raise GantoolError(f"the metadata in the sidecar of {path} is damaged: export it again") from error

@@ -1,0 +1,46 @@
+"""Every error that gantool raises on purpose, and the exit code of each.
+
+    GantoolError                 1    the work failed: a file is missing, damaged or not what it should be
+    ├── UsageError               2    the command line or an argument is wrong
+    ├── VerificationError        3    the artifact was made, but does not agree with its reference
+    ├── EngineMismatchError      4    the engine is whole, but not for this device, driver or library
+    └── MissingDependencyError   5    an optional package is not installed
+
+An interrupted command exits with 130. A message says what was found, what was expected and what to do next,
+in one line where one line will do; the command line prints it without a traceback.
+"""
+
+from __future__ import annotations
+
+
+class GantoolError(Exception):
+    """The work failed; the base of the tree."""
+
+    exit_code = 1
+
+
+class UsageError(GantoolError):
+    """An argument has a value that cannot be used."""
+
+    exit_code = 2
+
+
+class VerificationError(GantoolError):
+    """What was made differs from its reference by more than it may."""
+
+    exit_code = 3
+
+
+class EngineMismatchError(GantoolError):
+    """The engine cannot run here: another flavour, version or device, or no driver."""
+
+    exit_code = 4
+
+
+class MissingDependencyError(GantoolError):
+    """An optional package is needed and not installed."""
+
+    exit_code = 5
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'gantool[{extra}]'")

@@ -1,0 +1,90 @@
+"""The one public class: an engine file becomes a function from seeds to images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend
+from gantool.runtime.backends.tensorrt import TensorRTBackend
+from gantool.runtime.errors import UsageError
+from gantool.runtime.plan import identify
+from gantool.runtime.seeds import latents
+from gantool.runtime.spec import Backend, Images, Spec
+
+DEFAULT_BATCH = 64
+
+
+class Generator:
+    """A loaded engine. Use it as a context manager, or call `close`, to free the device.
+
+    >>> with Generator.load("g.onnx") as generator:
+    ...     images = generator.images(range(64))  # uint8 [64, H, W, C]
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], provider: str = "auto") -> Generator:
+        """Load an ONNX graph, a TensorRT plan or a TensorRT-RTX plan; its first bytes say which it is.
+
+        `provider` is for ONNX Runtime: auto, cpu or cuda. Raises GantoolError or one of its kin, which
+        `gantool.runtime.errors` draws.
+        """
+        path = Path(path)
+        kind = identify(path)
+        return cls(OnnxRuntimeBackend(path, provider) if kind == "onnx" else TensorRTBackend(path))
+
+    @property
+    def spec(self) -> Spec:
+        """What the engine takes and gives: sizes, batches, types."""
+        return self._backend.spec
+
+    def generate(
+        self, seeds: Iterable[int], batch: int | None = None, truncation: float = 1.0
+    ) -> Iterator[Images]:
+        """Yield the images of `seeds` in order, uint8 [n, H, W, C], n at most `batch`, in constant memory.
+
+        Batches over the engine's largest are chunked, under its smallest padded. `truncation` scales z.
+        """
+        if batch is not None and batch < 1:
+            raise UsageError(f"batch {batch}: give a whole number from 1")
+        spec = self.spec
+        size = batch or min(DEFAULT_BATCH, spec.max_batch or DEFAULT_BATCH)
+        return self._batches(iter(seeds), size, spec, truncation)
+
+    def _batches(self, seeds: Iterator[int], size: int, spec: Spec, truncation: float) -> Iterator[Images]:
+        while chunk := list(islice(seeds, size)):
+            z = latents(chunk, spec.latent, spec.distribution, truncation)  # [n, latent]
+            limit = spec.max_batch or len(z)
+            parts = []
+            for start in range(0, len(z), limit):
+                part = z[start : start + limit]
+                missing = max(spec.min_batch - len(part), 0)
+                padded = np.pad(part, ((0, missing), (0, 0)))
+                parts.append(self._backend.infer(padded)[: len(part)])
+            yield np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def images(self, seeds: Iterable[int], batch: int | None = None, truncation: float = 1.0) -> Images:
+        """Return the images of `seeds` as one array, uint8 [N, H, W, C]."""
+        spec = self.spec
+        empty = np.empty((0, spec.height, spec.width, spec.channels), np.uint8)
+        return np.concatenate([empty, *self.generate(seeds, batch, truncation)])
+
+    def close(self) -> None:
+        """Free the device."""
+        self._backend.close()
+
+    def __enter__(self) -> Generator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,21 @@
+"""Images as arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gantool.runtime.errors import GantoolError
+from gantool.runtime.spec import Images
+
+
+def to_uint8(images: NDArray[np.float32]) -> Images:
+    """Turn float images, [N, C, H, W] in [-1, 1], into uint8 [N, H, W, C] as the tail of the graph does.
+
+    x * 127.5 + 128, clipped to 0..255, cut to whole numbers. Raises GantoolError for NaN, which has no grey
+    level: FP16 that ran over gives it.
+    """
+    if np.isnan(images).any():
+        raise GantoolError("the engine gave NaN instead of images: export again without --fp16")
+    levels = np.clip(images * np.float32(127.5) + np.float32(128), 0, 255)
+    return np.ascontiguousarray(levels.astype(np.uint8).transpose(0, 2, 3, 1))  # [N, H, W, C]

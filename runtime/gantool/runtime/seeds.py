@@ -1,0 +1,82 @@
+"""An image is its seed: which seeds are asked for, and the latent vector of each.
+
+One NumPy `RandomState` stream per seed, never one per batch: the same seed gives the same z in any batch, on
+any machine, in any engine. NumPy has frozen this stream for good (NEP 19), and StyleGAN's tools use it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gantool.runtime.errors import UsageError
+
+MAX_SEED = 2**32 - 1
+DISTRIBUTIONS = ("normal", "uniform")
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Seeds in the order they were asked for, without a list of them in memory."""
+
+    ranges: tuple[range, ...]
+
+    def __iter__(self) -> Iterator[int]:
+        return chain.from_iterable(self.ranges)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.ranges))
+
+
+def parse_seeds(text: str) -> Seeds:
+    """Read `0,1,4-6` (ends included) into seeds 0, 1, 4, 5, 6.
+
+    Raises UsageError for anything that is no list of whole numbers and rising ranges within 0..2**32-1.
+    """
+    return Seeds(tuple(_parse_part(part.strip(), text) for part in text.split(",")))
+
+
+def _parse_part(part: str, text: str) -> range:
+    first, dash, last = part.partition("-")
+    # isdecimal alone would let through digits of other scripts, which int() reads
+    if not all(number.isascii() and number.isdecimal() for number in ((first, last) if dash else (first,))):
+        raise UsageError(
+            f"--seeds {text!r}: {part!r} is no seed; write whole numbers and ranges, as in 0,1,4-6"
+        )
+    low, high = int(first), int(last if dash else first)
+    if low > high:
+        raise UsageError(f"--seeds {text!r}: the range {part!r} runs backwards; write {high}-{low}")
+    if high > MAX_SEED:
+        raise UsageError(f"--seeds {text!r}: {high} is over the largest seed, {MAX_SEED}")
+    return range(low, high + 1)
+
+
+def latents(
+    seeds: Iterable[int], size: int, distribution: str = "normal", truncation: float = 1.0
+) -> NDArray[np.float32]:
+    """Return z, float32 [N, size], one row a seed.
+
+    normal:  RandomState(seed).randn(size)
+    uniform: 2 * RandomState(seed).rand(size) - 1, in [-1, 1)
+
+    `truncation` scales z towards the mean of the distribution, 0: below 1 images are more typical and less
+    varied, as with StyleGAN's --trunc.
+    """
+    if distribution not in DISTRIBUTIONS:
+        raise UsageError(
+            f"latent distribution {distribution!r} is unknown; known: {', '.join(DISTRIBUTIONS)}"
+        )
+    rows = [_row(seed, size, distribution) for seed in seeds]
+    z = np.stack(rows) if rows else np.empty((0, size))  # [N, size] float64
+    return (z * truncation).astype(np.float32)
+
+
+def _row(seed: int, size: int, distribution: str) -> NDArray[np.float64]:
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"seed {seed} is outside 0..{MAX_SEED}")
+    stream = np.random.RandomState(seed)
+    return stream.randn(size) if distribution == "normal" else 2 * stream.rand(size) - 1

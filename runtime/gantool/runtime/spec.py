@@ -1,0 +1,40 @@
+"""What an engine takes and gives, and what a backend must do with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]  # [N, H, W, C]
+Latents = NDArray[np.float32]  # [N, latent]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The contract of one loaded engine."""
+
+    latent: int
+    height: int
+    width: int
+    channels: int  # 1 or 3
+    min_batch: int = 1
+    max_batch: int | None = None  # None: any
+    dtype: Literal["uint8", "float32"] = "uint8"  # of the engine's output; infer gives uint8 either way
+    distribution: str = "normal"  # of z, from the graph's metadata or the sidecar
+
+
+class Backend(Protocol):
+    """One loaded engine."""
+
+    @property
+    def spec(self) -> Spec:
+        """What the engine takes and gives."""
+
+    def infer(self, z: Latents) -> Images:
+        """Turn z, float32 [n, latent], into images, uint8 [n, H, W, C]; min_batch <= n <= max_batch."""
+
+    def close(self) -> None:
+        """Free the device. Calling it twice is harmless."""

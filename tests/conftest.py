@@ -1,0 +1,83 @@
+"""What tests share: the command line as a subprocess, a tiny data set, one trained checkpoint, one export."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+Run = subprocess.CompletedProcess[str]
+Cli = Callable[..., Run]
+
+
+def run_gantool(
+    *arguments: str | Path, cwd: Path, env: dict[str, str] | None = None, check: bool = False
+) -> Run:
+    """Run `gantool ARGUMENTS` in `cwd`, as a user would."""
+    result = subprocess.run(
+        [sys.executable, "-m", "gantool.cli", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if check:
+        assert result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Put 200 small images where `gantool train` looks for Fashion-MNIST, and the cache into a new folder."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    images = np.zeros((200, 28, 28), np.uint8)
+    for image in images:  # a bright box each
+        top, left = rng.integers(2, 12, 2)
+        height, width = rng.integers(6, 14, 2)
+        image[top : top + height, left : left + width] = rng.integers(100, 255)
+    header = struct.pack(">4I", 0x803, *images.shape)
+    (root / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.tobytes()))
+    os.environ["GANTOOL_DATA"] = str(root)
+    os.environ["GANTOOL_CACHE"] = str(root / "cache")
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which a tiny generator was trained: runs/00000-fashion-mnist-dcgan32/."""
+    folder = tmp_path_factory.mktemp("trained")
+    run_gantool(
+        "train", "--width", "8", "--kimg", "1", "--tick", "0.25", "--snap", "2", cwd=folder, check=True
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(trained: Path) -> Path:
+    """Return the checkpoint of the tiny generator."""
+    return trained / "runs/00000-fashion-mnist-dcgan32/generator.safetensors"
+
+
+@pytest.fixture(scope="session")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with g.onnx, g.fp16.onnx, g.rtx.plan and its sidecar."""
+    folder = tmp_path_factory.mktemp("exported")
+    run_gantool("export", "--fp16", "-o", folder / "g", "--engine", "rtx", cwd=trained, check=True)
+    return folder
+
+
+@pytest.fixture
+def work(exported: Path, tmp_path: Path) -> Path:
+    """Return a new folder with a copy of the export, to do damage in."""
+    return shutil.copytree(exported, tmp_path / "work")

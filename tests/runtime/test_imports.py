@@ -1,0 +1,75 @@
+"""What is loaded when: the runtime is what ships on a device."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "tensorrt",
+    "tensorrt_rtx",
+    "onnxscript",
+    "safetensors",
+    "rich",
+    "cuda",
+}
+ROOMS = {
+    "runtime": {"gantool.runtime"},
+    "models": {"gantool.models", "gantool.runtime"},
+    "train": {"gantool.train", "gantool.models", "gantool.runtime"},
+    "export": {"gantool.export", "gantool.models", "gantool.runtime"},
+}
+
+
+def loaded_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint('\\n'.join(sys.modules), file=sys.stderr)"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    return set(result.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import gantool.runtime",
+        "from gantool.runtime import Generator",
+        "import gantool.cli",
+        "sys.argv = ['gantool', '--help']\nimport gantool.cli\ntry: gantool.cli.main()\nexcept SystemExit: pass",
+        "import gantool.export.launch, gantool.export.engine",
+    ],
+)
+def test_nothing_heavy_is_loaded(code: str) -> None:
+    modules = loaded_by(code)
+    assert "gantool" in modules
+    assert not modules & HEAVY
+
+
+def test_help_needs_no_numpy() -> None:
+    assert "numpy" not in loaded_by("import gantool.cli")
+
+
+def test_gantool_is_a_namespace_package() -> None:
+    assert not list(ROOT.glob("*/gantool/__init__.py"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_only_what_they_may(room: str) -> None:
+    for path in (ROOT / room / "gantool").rglob("*.py"):
+        if path.name == "cli.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            for name in names:
+                if name.startswith("gantool"):
+                    assert ".".join(name.split(".")[:2]) in ROOMS[room], f"{path} imports {name}"

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gantool.runtime.errors import UsageError
+from gantool.runtime.seeds import MAX_SEED, latents, parse_seeds
+
+seeds = st.integers(0, MAX_SEED)
+ranges = st.tuples(seeds, st.integers(0, 50)).map(lambda pair: (pair[0], min(pair[0] + pair[1], MAX_SEED)))
+
+
+def test_parse_seeds_as_stylegan_writes_them() -> None:
+    assert list(parse_seeds("0,1,4-6")) == [0, 1, 4, 5, 6]
+
+
+@given(st.lists(ranges, min_size=1, max_size=5))
+def test_parse_seeds_gives_back_what_was_written(parts: list[tuple[int, int]]) -> None:
+    text = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in parts)
+    parsed = parse_seeds(text)
+    expected = [seed for low, high in parts for seed in range(low, high + 1)]
+    assert list(parsed) == expected
+    assert list(parsed) == expected  # it can be walked through again
+    assert len(parsed) == len(expected)
+
+
+def test_a_large_range_takes_no_memory() -> None:
+    assert len(parse_seeds(f"0-{MAX_SEED}")) == MAX_SEED + 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "-1", "5-2", "1,,2", "1-", "1.5", "0x1", "1-2-3", "²", "٣", f"{2**32}"]
+)
+def test_parse_seeds_refuses(text: str) -> None:
+    with pytest.raises(UsageError, match="--seeds"):
+        parse_seeds(text)
+
+
+@given(st.lists(seeds, max_size=8), st.integers(1, 40), st.sampled_from(["normal", "uniform"]))
+def test_z_of_a_seed_is_the_same_in_any_batch(asked: list[int], size: int, distribution: str) -> None:
+    together = latents(asked, size, distribution)
+    assert together.shape == (len(asked), size)
+    assert together.dtype == np.float32
+    for seed, row in zip(asked, together, strict=True):
+        np.testing.assert_array_equal(latents([seed], size, distribution)[0], row)
+
+
+def test_z_is_the_stream_that_stylegan_uses() -> None:
+    np.testing.assert_array_equal(
+        latents([42], 5)[0], np.random.RandomState(42).randn(1, 5)[0].astype(np.float32)
+    )
+    # written down once, so that no change of NumPy goes by unseen
+    np.testing.assert_allclose(latents([0], 3)[0], [1.7640524, 0.40015721, 0.97873801], rtol=1e-6)
+    np.testing.assert_allclose(latents([0], 3, "uniform")[0], [0.09762701, 0.43037873, 0.20552675], rtol=1e-6)
+
+
+def test_truncation_scales_towards_the_mean() -> None:
+    np.testing.assert_allclose(latents([7], 9, truncation=0.5), latents([7], 9) / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1])
+def test_latents_refuse_a_seed_out_of_range(seed: int) -> None:
+    with pytest.raises(UsageError, match=str(MAX_SEED)):
+        latents([seed], 3)

@@ -1,0 +1,1 @@
+"""Data, losses, the loop: images -> checkpoint."""

@@ -1,0 +1,97 @@
+"""From flags to a finished run: resolve the options, load the data, make the folder, train, say what is next."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gantool.models import CHECKPOINT_NAME, PRESETS
+from gantool.runtime.errors import UsageError
+from gantool.runtime.files import atomic
+from gantool.train.data import load_images
+from gantool.train.loop import Run, train
+from gantool.train.options import TrainingOptions, read_options
+from gantool.train.progress import reporting
+from gantool.train.run import OPTIONS_NAME, STATE_NAME, find_run, new_run
+from gantool.train.state import TrainingState, load_state, new_state
+
+
+def start(
+    data: str, preset: str, outdir: Path, network: dict[str, Any], flags: dict[str, Any], *, dry_run: bool
+) -> bool:
+    """Train a new run. `network` and `flags` hold what was given of NetworkConfig and TrainingOptions.
+
+    Returns whether it was interrupted.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"--preset {preset} is unknown: choose {', '.join(PRESETS)}")
+    if Path(data).exists():
+        data = str(Path(data).absolute())  # so that the run can be resumed from another folder
+    try:
+        config = replace(PRESETS[preset], **network)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    options = TrainingOptions(config, data, **flags)
+    loaded = load_images(data, config.size, network.get("channels"), log=_note)
+    options = replace(options, network=replace(config, channels=loaded.images.shape[3]))
+    if dry_run:
+        print(json.dumps(options.to_json(), indent=2))
+        return False
+    state = new_state(options)  # before the folder is made: a device that is not there leaves none behind
+    folder = new_run(outdir, f"{loaded.name}-{preset}")
+    with atomic(folder / OPTIONS_NAME) as part:
+        part.write_text(json.dumps(options.to_json(), indent=2) + "\n", encoding="utf-8")
+    return _train(Run(options, loaded.images, loaded.name, folder), state)
+
+
+def resume(name: str, outdir: Path, flags: dict[str, Any], *, dry_run: bool) -> bool:
+    """Go on with a run. `flags` may change what it stops at, its device and its progress, nothing else.
+
+    Returns whether it was interrupted.
+    """
+    folder = find_run(name, outdir)
+    changeable = {"kimg", "minutes", "device", "tick", "snap"}
+    if fixed := sorted(flags.keys() - changeable):
+        raise UsageError(
+            f"--resume goes on with the settings of {folder}: leave out --{', --'.join(fixed).replace('_', '-')}"
+        )
+    # a limit of minutes is one of the session, not of the run
+    options = replace(read_options(folder / OPTIONS_NAME), **{"minutes": None, **flags})
+    if dry_run:
+        print(json.dumps(options.to_json(), indent=2))
+        return False
+    loaded = load_images(options.data, options.network.size, options.network.channels, log=_note)
+    state = load_state(folder / STATE_NAME, options)
+    if state.images_seen >= options.kimg * 1000:
+        raise UsageError(
+            f"{folder} already has {state.images_seen / 1000:.1f} of {options.kimg:g} kimg: "
+            f"give --kimg {2 * options.kimg:g} to go on"
+        )
+    return _train(Run(options, loaded.images, loaded.name, folder), state)
+
+
+def _train(run: Run, state: TrainingState) -> bool:
+    options, network = run.options, run.options.network
+    with reporting(run.folder / "log.txt") as report:
+        report.line(
+            f"{run.folder}: {len(run.images):,} images of {run.data} at {network.size}×{network.size}×"
+            f"{network.channels}, {network.architecture} of width {network.width}, on {state.device}, "
+            f"from {state.images_seen / 1000:.1f} to {options.kimg:g} kimg"
+            + (f" or {options.minutes:g} minutes" if options.minutes else "")
+        )
+        interrupted = train(run, state, report)
+        report.line(
+            f"{'interrupted' if interrupted else 'done'} at {state.images_seen / 1000:.1f} kimg\n"
+            f"  images      {run.folder / f'fakes{state.images_seen // 1000:06d}.png'}\n"
+            f"  checkpoint  {run.folder / CHECKPOINT_NAME}\n"
+            f"  go on       gantool train --resume {run.folder}\n"
+            f"  export      gantool export {run.folder / CHECKPOINT_NAME} --fp16"
+        )
+    return interrupted
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)

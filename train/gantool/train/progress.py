@@ -1,0 +1,68 @@
+"""What the user sees of a run: a bar where stderr is a terminal, a line a tick where it is not, a log always."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+@dataclass
+class Report:
+    """Where the lines of a run go. Made by `reporting`."""
+
+    log_file: TextIO
+    console: Console
+    bar: Progress
+
+    def line(self, text: str) -> None:
+        """Print a line and log it."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._log(text)
+
+    def tick(self, text: str) -> None:
+        """Log a line of progress; print it where no bar tells the same."""
+        if not self.console.is_terminal:
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._log(text)
+
+    def advance(self, fraction: float, text: str) -> None:
+        """Move the bar to `fraction` of 0..1 with `text` beside it."""
+        self.bar.update(self.bar.task_ids[0], completed=fraction, description=text)
+
+    def _log(self, text: str) -> None:
+        self.log_file.write(text + "\n")
+        self.log_file.flush()
+
+
+@contextmanager
+def reporting(log_path: Path) -> Iterator[Report]:
+    """Open the log for appending, and the bar."""
+    console = Console(file=sys.stderr)
+    bar = Progress(
+        BarColumn(30),
+        TaskProgressColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("<"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    bar.add_task("starting", total=1.0)
+    with log_path.open("a", encoding="utf-8") as log_file, bar:
+        yield Report(log_file, console, bar)

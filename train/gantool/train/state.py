@@ -1,0 +1,135 @@
+"""What a run is between two steps: networks, moving average, optimizers, counters, random state."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantool.models import Discriminator, Generator
+from gantool.runtime.errors import GantoolError
+from gantool.runtime.files import atomic
+from gantool.runtime.seeds import latents
+from gantool.train.options import TrainingOptions
+
+
+@dataclass
+class TrainingState:
+    """All that changes while training."""
+
+    generator: Generator
+    discriminator: Discriminator
+    average: Generator  # exponential moving average of the generator's weights
+    generator_optimizer: torch.optim.Optimizer
+    discriminator_optimizer: torch.optim.Optimizer
+    device: torch.device
+    images_seen: int = 0
+    seconds: float = 0.0  # spent training, over all resumes
+
+
+def new_state(options: TrainingOptions) -> TrainingState:
+    """Seed the random state and make untrained networks on the chosen device."""
+    device = _device(options.device)
+    torch.manual_seed(options.seed)
+    generator, discriminator = Generator(options.network), Discriminator(options.network)
+    # channels_last suits the convolutions of CPUs and GPUs alike
+    for network in (generator, discriminator):
+        network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    make_optimizer = _optimizer(options)
+    return TrainingState(
+        generator=generator,
+        discriminator=discriminator,
+        average=copy.deepcopy(generator).requires_grad_(False),
+        generator_optimizer=make_optimizer(generator),
+        discriminator_optimizer=make_optimizer(discriminator),
+        device=device,
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise GantoolError(f"--device {name} cannot be used: {reason}; try --device auto") from error
+    return device
+
+
+def _optimizer(options: TrainingOptions) -> Callable[[nn.Module], torch.optim.Optimizer]:
+    if options.optimizer == "sgd":
+        return lambda network: torch.optim.SGD(network.parameters(), options.lr)
+    return lambda network: torch.optim.Adam(network.parameters(), options.lr, (0.5, 0.999), fused=True)
+
+
+def draw_latents(options: TrainingOptions, count: int, device: torch.device) -> Tensor:
+    """Draw z for a training step, float32 [count, latent]."""
+    shape = (count, options.network.latent)
+    if options.network.distribution == "uniform":
+        return torch.rand(shape, device=device) * 2 - 1
+    return torch.randn(shape, device=device)
+
+
+def update_average(state: TrainingState, options: TrainingOptions) -> None:
+    """Move the average towards the generator by one step.
+
+    Early on the half-life is a twentieth of the images seen, so that the average soon forgets the start.
+    """
+    half_life = min(options.ema_kimg * 1000, state.images_seen / 20)
+    weight = 1 - 0.5 ** (options.batch / max(half_life, 1e-8))
+    with torch.no_grad():
+        for average, current in zip(state.average.parameters(), state.generator.parameters(), strict=True):
+            average.lerp_(current, weight)
+
+
+def settle_average(state: TrainingState, options: TrainingOptions) -> Generator:
+    """Give the average its own BatchNorm statistics, and return it in eval mode.
+
+    Averaged weights do not fit the statistics of the weights they were averaged from. Fixed seeds, so that the
+    random state of training is left alone.
+    """
+    network = options.network
+    z = torch.from_numpy(latents(range(1024), network.latent, network.distribution)).to(state.device)
+    torch.optim.swa_utils.update_bn(torch.split(z, 128), state.average)
+    return state.average.eval()
+
+
+def save_state(path: Path, state: TrainingState) -> None:
+    """Write everything that resuming needs, whole or not at all."""
+    content = {
+        **{name: getattr(state, name).state_dict() for name in _MODULES},
+        "images_seen": state.images_seen,
+        "seconds": state.seconds,
+        "random": torch.get_rng_state(),
+        "random_cuda": torch.cuda.get_rng_state_all() if state.device.type == "cuda" else [],
+    }
+    with atomic(path) as part:
+        torch.save(content, part)
+
+
+_MODULES = ("generator", "discriminator", "average", "generator_optimizer", "discriminator_optimizer")
+
+
+def load_state(path: Path, options: TrainingOptions) -> TrainingState:
+    """Read what `save_state` wrote. Raises GantoolError for a damaged file or one of other networks."""
+    state = new_state(options)
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        for name in _MODULES:
+            getattr(state, name).load_state_dict(content[name])
+        state.images_seen, state.seconds = content["images_seen"], content["seconds"]
+        torch.set_rng_state(content["random"])
+        if state.device.type == "cuda" and content["random_cuda"]:
+            torch.cuda.set_rng_state_all(content["random_cuda"])
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise GantoolError(f"{path} cannot be resumed from: {reason}; start a new run") from error
+    return state
