@@ -35,7 +35,7 @@ demo: data
 	@echo "No GPU is needed for any of these; g.rtx.plan is for a desktop with an RTX GPU."
 
 test: $(INSTALLED)
-	$(BIN)/pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
 
 slow: $(INSTALLED)
 	$(BIN)/pytest -m slow

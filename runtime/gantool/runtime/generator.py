@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -55,6 +56,8 @@ class Generator:
         """
         if batch is not None and batch < 1:
             raise UsageError(f"batch {batch}: give a whole number from 1")
+        if not math.isfinite(truncation):
+            raise UsageError(f"--trunc {truncation}: give a finite number, usually from 0 to 1")
         spec = self.spec
         size = batch or min(DEFAULT_BATCH, spec.max_batch or DEFAULT_BATCH)
         return self._batches(iter(seeds), size, spec, truncation)

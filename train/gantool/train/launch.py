@@ -12,6 +12,7 @@ from gantool.models import CHECKPOINT_NAME, PRESETS
 from gantool.runtime.errors import UsageError
 from gantool.runtime.files import atomic
 from gantool.train.data import load_images
+from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.loop import Run, train
 from gantool.train.options import TrainingOptions, read_options
 from gantool.train.progress import reporting
@@ -28,7 +29,7 @@ def start(
     """
     if preset not in PRESETS:
         raise UsageError(f"--preset {preset} is unknown: choose {', '.join(PRESETS)}")
-    if Path(data).exists():
+    if data != FASHION_MNIST and Path(data).exists():
         data = str(Path(data).absolute())  # so that the run can be resumed from another folder
     try:
         config = replace(PRESETS[preset], **network)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import onnx
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gantool.export.metadata import read_metadata
+from gantool.runtime.errors import GantoolError
+
+same_folder = settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+json_objects = st.dictionaries(st.text(), st.text() | st.integers() | st.lists(st.text()), max_size=4)
+
+
+@given(value=json_objects, others=st.dictionaries(st.text(min_size=1), st.text(), max_size=3))
+@same_folder
+def test_reads_what_onnx_wrote(value: dict[str, object], others: dict[str, str], tmp_path: Path) -> None:
+    model = onnx.ModelProto(ir_version=8, producer_name="x", model_version=2**40)
+    for key, text in {**others, "gantool": json.dumps(value)}.items():
+        model.metadata_props.add(key=key, value=text)
+    path = tmp_path / "g.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert read_metadata(path) == value
+
+
+def test_a_graph_without_metadata(tmp_path: Path) -> None:
+    (tmp_path / "g.onnx").write_bytes(onnx.ModelProto(ir_version=8).SerializeToString())
+    assert read_metadata(tmp_path / "g.onnx") == {}
+
+
+@given(content=st.binary(max_size=200))
+@same_folder
+def test_any_bytes_give_a_dict_or_a_clear_error(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "g.onnx"
+    path.write_bytes(content)
+    with suppress(GantoolError):
+        assert isinstance(read_metadata(path), dict)

@@ -1,0 +1,131 @@
+"""The whole line, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import run_gantool
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_images_of_an_export(exported: Path, tmp_path: Path) -> None:
+    flags = ("--engine", exported / "g.fp16.onnx", "--seeds", "0,1,4-6", "--grid", "3x2")
+    result = run_gantool("generate", *flags, cwd=tmp_path, check=True)
+    assert result.stdout == f"5 images of 32×32×1 in images\nsheet {Path('images/grid.png')}\n"
+    assert result.stderr == ""
+    names = sorted(path.name for path in (tmp_path / "images").iterdir())
+    assert names == ["grid.png", *(f"seed{seed:04d}.png" for seed in (0, 1, 4, 5, 6))]
+    with (
+        Image.open(tmp_path / "images/grid.png") as sheet,
+        Image.open(tmp_path / "images/seed0004.png") as cell,
+    ):
+        assert (sheet.size, sheet.mode) == ((96, 64), "L")
+        np.testing.assert_array_equal(np.asarray(sheet)[:32, 64:], np.asarray(cell))
+        assert not np.asarray(sheet)[32:, 64:].any()  # the cell that is left over
+
+
+def test_npy_holds_the_same_images(exported: Path, tmp_path: Path) -> None:
+    for flags in (("--format", "npy", "--batch", "7"), ("--format", "png")):
+        run_gantool(
+            "generate", "-e", exported / "g.onnx", "--seeds", "3-22", *flags, cwd=tmp_path, check=True
+        )
+    array = np.load(tmp_path / "images/images.npy")
+    assert (array.shape, array.dtype) == ((20, 32, 32, 1), np.uint8)
+    with Image.open(tmp_path / "images/seed0022.png") as last:
+        np.testing.assert_array_equal(array[-1, :, :, 0], np.asarray(last))
+
+
+def test_trunc_draws_images_together(exported: Path, tmp_path: Path) -> None:
+    spread = {}
+    for psi in ("1", "0.2", "0"):
+        flags = ("--format", "npy", "--trunc", psi, "--out", psi)
+        run_gantool("generate", "-e", exported / "g.onnx", *flags, cwd=tmp_path, check=True)
+        spread[psi] = np.load(tmp_path / psi / "images.npy").astype(float).std(0).mean()
+    assert spread["1"] > spread["0.2"] > spread["0"] == 0
+
+
+def test_export_names_files_sizes_and_the_next_command(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "runs", tmp_path / "runs")
+    result = run_gantool("export", "--fp16", "--engine", "rtx", "--sm", "86", cwd=tmp_path, check=True)
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:4]] == [
+        "g.fp16.onnx",
+        "g.onnx",
+        "g.rtx.plan",
+        "g.rtx.plan.json",
+    ]
+    assert all(line.split()[2] in ("KiB", "MiB") for line in lines[:4])
+    commands = [line.split("  #")[0].split() for line in lines[lines.index("next:") + 1 :]]
+    for command in commands:
+        assert run_gantool(*command[1:], cwd=tmp_path).returncode in (0, 4)  # 4: the plan, without a GPU
+    assert len(list((tmp_path / "images").glob("seed*.png"))) == 64
+    # an engine of an earlier export is not mistaken for one of this
+    again = run_gantool("export", "--engine", "none", cwd=tmp_path, check=True)
+    assert "not of this export: g.fp16.onnx, g.rtx.plan" in again.stderr
+
+
+def test_ctrl_c_leaves_only_whole_images(exported: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gantool.cli", "generate", "-e", exported / "g.onnx", "--seeds", "0-999999"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while len(list(tmp_path.glob("images/seed*.png"))) < 100:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in stderr
+    assert "Traceback" not in stderr
+    for path in (tmp_path / "images").iterdir():
+        assert path.name.startswith("seed")
+        with Image.open(path) as image:
+            image.load()
+
+
+def test_python_api_of_the_readme(exported: Path) -> None:
+    script = (
+        "from gantool.runtime import Generator\n"
+        "with Generator.load('g.onnx') as g:\n"
+        "    images = g.images(range(64))\n"
+        "    assert images.shape == (64, 32, 32, 1) and images.dtype == 'uint8'\n"
+        "    batches = g.generate(range(1_000_000), batch=64)\n"
+        "    assert (next(batches) == images).all()\n"
+        "import sys; assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=exported, check=True)
+
+
+@pytest.mark.slow
+def test_the_base_install_generates_images(exported: Path, tmp_path: Path) -> None:
+    """`pip install gantool[cpu]` in a fresh venv brings a handful of packages and makes images."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv/bin/python"
+    install = ["install", "-q", "-c", ROOT / "constraints.txt", f"{ROOT}[cpu]"]
+    subprocess.run([python, "-m", "pip", *install], check=True, cwd=tmp_path)
+    listed = subprocess.run([python, "-m", "pip", "list", "--format=json"], check=True, capture_output=True)
+    names = {package["name"].lower() for package in json.loads(listed.stdout)}
+    assert {"gantool", "numpy", "pillow", "typer", "onnxruntime"} <= names
+    assert not names & {"torch", "onnx", "safetensors", "onnxscript", "cuda-bindings"}
+    command = [tmp_path / "venv/bin/gantool", "generate", "--engine", exported / "g.fp16.onnx"]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    assert len(list((tmp_path / "images").glob("seed*.png"))) == 64
+    missing = subprocess.run(
+        [tmp_path / "venv/bin/gantool", "train"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert missing.returncode == 5
+    assert "pip install 'gantool[train]'" in missing.stderr

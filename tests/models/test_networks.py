@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from gantool.models import PRESETS, SIZES, Discriminator, Generator, NetworkConfig, config_from_json
+
+
+@pytest.mark.parametrize("downsampling", ["strides", "pooling"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("architecture", "size"), [(architecture, size) for architecture in SIZES for size in SIZES[architecture]]
+)
+def test_every_size(architecture: Any, size: int, channels: int, downsampling: Any) -> None:
+    config = NetworkConfig(architecture, size, channels, latent=50, width=2, downsampling=downsampling)
+    generator, discriminator = Generator(config), Discriminator(config)
+    images = generator(torch.randn(3, 50))
+    assert images.shape == (3, channels, size, size)
+    assert images.abs().max() <= 1
+    logits = discriminator(images)
+    assert logits.shape == (3,)
+    torch.testing.assert_close(discriminator.eval().probability(images), discriminator(images).sigmoid())
+    logits.sum().backward()
+    for network in (generator, discriminator):
+        assert all(weight.grad is not None for weight in network.parameters())
+
+
+@given(latent=st.integers(1, 300), width=st.integers(1, 6))
+@settings(max_examples=15, deadline=None)
+def test_any_latent_and_width(latent: int, width: int) -> None:
+    config = NetworkConfig(size=16, latent=latent, width=width)
+    assert Generator(config)(torch.zeros(2, latent)).shape == (2, 1, 16, 16)
+
+
+def test_dcgan64_is_the_usual_one() -> None:
+    generator = Generator(PRESETS["dcgan64"])
+    channels = [layer.out_channels for layer in generator.layers if isinstance(layer, nn.ConvTranspose2d)]
+    assert channels == [256, 128, 64, 1]
+    kernels = {layer.kernel_size for layer in generator.layers if isinstance(layer, nn.ConvTranspose2d)}
+    assert kernels == {(4, 4)}
+
+
+def test_dcgan5_is_the_keras_one() -> None:
+    config = PRESETS["dcgan5-32"]
+    generator, discriminator = Generator(config), Discriminator(config)
+    dense = generator.layers[0]
+    assert isinstance(dense, nn.Linear)
+    assert (dense.out_features, dense.bias) == (4 * 4 * 512, None)
+    upward = [layer for layer in generator.layers if isinstance(layer, nn.ConvTranspose2d)]
+    assert [layer.stride[0] for layer in upward] == [1, 2, 2, 2]
+    assert {layer.kernel_size for layer in upward} == {(5, 5)}
+    downward = [layer for layer in discriminator.layers if isinstance(layer, nn.Conv2d)]
+    assert [layer.out_channels for layer in downward] == [64, 128, 256]
+    assert [layer.p for layer in discriminator.layers if isinstance(layer, nn.Dropout)] == [0.3] * 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 48}, "dcgan cannot make 48 pixels a side: choose 16, 28, 32, 64, 128, 256"),
+        ({"architecture": "dcgan5", "size": 64}, "dcgan5 cannot make 64 pixels a side: choose 32"),
+        ({"architecture": "stylegan"}, "architecture 'stylegan' is unknown: choose dcgan, dcgan5"),
+        ({"channels": 4}, "channels 4 is unknown: choose 1, 3"),
+        ({"distribution": "cauchy"}, "choose normal, uniform"),
+        ({"downsampling": "none"}, "choose strides, pooling"),
+        ({"latent": 0}, "latent 0"),
+        ({"width": 1.5}, "width 1.5"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(NetworkConfig(), **change)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_config_survives_json(name: str) -> None:
+    assert config_from_json(PRESETS[name].to_json()) == PRESETS[name]
+
+
+def test_config_from_json_refuses_other_fields() -> None:
+    value = PRESETS["dcgan32"].to_json()
+    with pytest.raises(ValueError, match="depth"):
+        config_from_json({**value, "depth": 3})
+    del value["width"]
+    with pytest.raises(ValueError, match="width"):
+        config_from_json(value)

@@ -1,0 +1,447 @@
+from __future__ import annotations
+
+import builtins
+import gc
+import hashlib
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gantool.runtime.backends.cuda import Device, driver_problem
+from gantool.runtime.backends.tensorrt import TensorRTBackend
+from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.images import to_uint8
+from runtime.fake_tensorrt import (
+    FIRST_ERROR,
+    LATER_ERROR,
+    CUresult,
+    FakeDriver,
+    FakeTensorRT,
+    World,
+    images_of,
+    plan_bytes,
+)
+from runtime.tiny import build_plan, tiny_graph
+
+VERSIONS: dict[str, tuple[int, int, int, int]] = {"tensorrt": (10, 3, 0, 30), "rtx": (1, 7, 1, 116)}
+
+
+def write_plan(folder: Path, kind: str = "rtx") -> Path:
+    path = folder / ("g.rtx.plan" if kind == "rtx" else "g.plan")
+    path.write_bytes(plan_bytes(kind, VERSIONS[kind]))
+    return path
+
+
+def load(path: Path, world: World, kind: str = "rtx", version: str | None = None) -> TensorRTBackend:
+    library = FakeTensorRT(world, version or ".".join(map(str, VERSIONS[kind])))
+    return TensorRTBackend(path, library, FakeDriver(world))
+
+
+def some_z(n: int) -> Any:
+    return np.random.RandomState(n).randn(n, 6).astype(np.float32)
+
+
+def write_sidecar(plan: Path, **more: object) -> None:
+    digest = hashlib.sha256(plan.read_bytes()).hexdigest()
+    plan.with_name(plan.name + ".json").write_text(json.dumps({"plan_sha256": digest, **more}))
+
+
+# What works
+
+
+@pytest.mark.parametrize("kind", ["tensorrt", "rtx"])
+def test_images_come_out_and_all_is_freed(kind: str, tmp_path: Path) -> None:
+    world = World()
+    backend = load(write_plan(tmp_path, kind), world, kind)
+    spec = backend.spec
+    assert (spec.latent, spec.height, spec.width, spec.channels) == (6, 4, 5, 3)
+    assert (spec.min_batch, spec.max_batch, spec.dtype, spec.distribution) == (1, 4, "uint8", "normal")
+    results = [(some_z(n), backend.infer(some_z(n))) for n in (4, 1, 3, 2)]
+    backend.close()
+    backend.close()
+    world.check_all_freed()
+    for z, images in results:  # still whole after later batches, and after the buffers are gone
+        np.testing.assert_array_equal(images, images_of(z, (4, 5, 3), "UINT8"))
+
+
+def test_float_engine_gives_uint8_images(tmp_path: Path) -> None:
+    world = World(tensors={"images": ("OUTPUT", "FLOAT", (-1, 1, 4, 5)), "z": ("INPUT", "FLOAT", (-1, 6))})
+    backend = load(write_plan(tmp_path), world)
+    spec = backend.spec
+    assert (spec.height, spec.width, spec.channels, spec.dtype) == (4, 5, 1, "float32")
+    z = some_z(2)
+    images = backend.infer(z)
+    assert images.shape == (2, 4, 5, 1)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images, to_uint8(images_of(z, (1, 4, 5), "FLOAT")))
+    with pytest.raises(GantoolError, match="NaN"):
+        backend.infer(np.full((1, 6), np.nan, np.float32))
+    backend.close()
+    world.check_all_freed()
+
+
+def test_engine_of_one_batch_size_needs_no_profile(tmp_path: Path) -> None:
+    world = World(
+        tensors={"z": ("INPUT", "FLOAT", (3, 6)), "images": ("OUTPUT", "UINT8", (3, 4, 4, 1))},
+        batches=(3, 3, 3),
+    )
+    backend = load(write_plan(tmp_path), world)
+    assert (backend.spec.min_batch, backend.spec.max_batch) == (3, 3)
+    assert backend.infer(some_z(3)).shape == (3, 4, 4, 1)
+    backend.close()
+
+
+def test_it_runs_and_closes_in_other_threads(tmp_path: Path) -> None:
+    world = World()
+    backend = load(write_plan(tmp_path), world)
+    images: list[Any] = []
+    for work in (lambda: images.append(backend.infer(some_z(2))), backend.close):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    np.testing.assert_array_equal(images[0], images_of(some_z(2), (4, 5, 3), "UINT8"))
+    world.check_all_freed()
+
+
+def test_sidecar_names_the_distribution(tmp_path: Path) -> None:
+    path = write_plan(tmp_path)
+    write_sidecar(path, metadata={"latent": {"distribution": "uniform"}})
+    backend = load(path, World())
+    assert backend.spec.distribution == "uniform"
+    backend.close()
+
+
+@pytest.mark.parametrize("version", ["10.3.0", "10.3.0.30"])
+def test_jetpack_names_three_numbers_of_its_version(version: str, tmp_path: Path) -> None:
+    world = World(fail={"deserialize_cuda_engine": 1})
+    with pytest.raises(GantoolError) as caught:
+        load(write_plan(tmp_path, "tensorrt"), world, "tensorrt", version)
+    assert "was built with" not in str(caught.value)
+
+
+def test_version_compatible_tensorrt_plan_is_tensorrts_own_decision(tmp_path: Path) -> None:
+    world = World()
+    backend = load(write_plan(tmp_path, "tensorrt"), world, "tensorrt", "10.13.3.9")
+    assert backend.infer(some_z(1)).shape == (1, 4, 5, 3)
+    backend.close()
+
+
+# A damaged plan is reported before anything about the machine
+
+
+def test_damaged_plan_comes_before_the_missing_driver(tmp_path: Path) -> None:
+    world = World(no_driver=RuntimeError)
+    path = write_plan(tmp_path)
+    write_sidecar(path)
+    whole = path.read_bytes()
+    flipped = whole[:50] + bytes([whole[50] ^ 1]) + whole[51:]
+    for content, words in ((whole[:-1], "cut off"), (whole + b"x", "appended"), (flipped, "SHA-256")):
+        path.write_bytes(content)
+        with pytest.raises(GantoolError, match=words) as caught:
+            load(path, world)
+        assert caught.value.exit_code == 1
+
+
+def test_damaged_metadata_in_the_sidecar(tmp_path: Path) -> None:
+    path = write_plan(tmp_path)
+    write_sidecar(path, metadata=[1])
+    with pytest.raises(GantoolError, match="metadata in the sidecar"):
+        load(path, World())
+
+
+# The machine does not fit
+
+
+class DynamicLibNotFoundError(RuntimeError):
+    """What cuda-bindings 12.9 and later raise; 12.8 raises RuntimeError itself."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError, DynamicLibNotFoundError])
+@pytest.mark.parametrize("beside", ["g.fp16.onnx", "g.onnx", None])
+def test_no_driver(error: type[Exception], beside: str | None, tmp_path: Path) -> None:
+    if beside:
+        (tmp_path / beside).write_bytes(b"")
+    with pytest.raises(EngineMismatchError) as caught:
+        load(write_plan(tmp_path), World(no_driver=error))
+    assert caught.value.exit_code == 4
+    message = str(caught.value)
+    assert "TensorRT-RTX 1.7.1.116 plan for compute capability 8.6" in message
+    assert "no NVIDIA driver was found" in message
+    assert f"gantool generate --engine {tmp_path / (beside or 'g.fp16.onnx')}" in message
+    assert ("not beside it" in message) == (beside is None)
+
+
+def test_driver_without_a_gpu(tmp_path: Path) -> None:
+    with pytest.raises(EngineMismatchError, match=r"no usable GPU.*CUDA_ERROR_NO_DEVICE"):
+        load(write_plan(tmp_path), World(init_status=CUresult.CUDA_ERROR_NO_DEVICE))
+
+
+def test_rtx_plan_of_another_version_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    world = World()
+    with pytest.raises(
+        EngineMismatchError, match=r"TensorRT-RTX 1\.7\.1\.116, here is 1\.8\.0\.3.*gantool export"
+    ):
+        load(write_plan(tmp_path), world, version="1.8.0.3")
+    assert not world.calls["deserialize_cuda_engine"]
+    world.check_all_freed()
+
+
+def test_tensorrt_plan_of_another_version_that_does_not_load(tmp_path: Path) -> None:
+    world = World(fail={"deserialize_cuda_engine": 1})
+    with pytest.raises(
+        EngineMismatchError, match=r"TensorRT 10\.3\.0\.30, here is 10\.16\.2.*the first reason"
+    ):
+        load(write_plan(tmp_path, "tensorrt"), world, "tensorrt", "10.16.2")
+    world.check_all_freed()
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (FIRST_ERROR, GantoolError),
+        (
+            "The engine plan file is generated on an incompatible device, expecting compute 8.7",
+            EngineMismatchError,
+        ),
+        ("The engine cannot run on this GPU, which has compute capability 9.0", EngineMismatchError),
+        ("Platform specific tag mismatch detected", EngineMismatchError),
+    ],
+)
+def test_plan_that_does_not_load(reason: str, expected: type[GantoolError], tmp_path: Path) -> None:
+    world = World(fail={"deserialize_cuda_engine": 1}, reason=reason)
+    with pytest.raises(GantoolError) as caught:
+        load(write_plan(tmp_path), world)
+    assert type(caught.value) is expected
+    assert reason in str(caught.value)
+    assert LATER_ERROR not in str(caught.value)
+    world.check_all_freed()
+
+
+def test_runtime_that_logs_an_error_is_not_used(tmp_path: Path) -> None:
+    world = World(fail={"Runtime": 1}, reason="createInferRuntime: error: 35")
+    with pytest.raises(EngineMismatchError, match=r"error: 35.*update the NVIDIA driver"):
+        load(write_plan(tmp_path, "tensorrt"), world, "tensorrt")
+    assert not world.calls["deserialize_cuda_engine"]
+    world.check_all_freed()
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "expected"),
+    [
+        ("rtx", "tensorrt_rtx", r"tensorrt_rtx.*not installed.*gantool\[rtx\]"),
+        ("tensorrt", "tensorrt", r"tensorrt.*JetPack.*gantool\[tensorrt\]"),
+        ("rtx", "cuda.bindings", r"cuda-bindings.*gantool\[rtx\]"),
+        ("tensorrt", "cuda.bindings", r"cuda-bindings.*gantool\[tensorrt\]"),
+    ],
+)
+def test_missing_package(
+    kind: str, module: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, module)
+    given = None if module == "cuda.bindings" else FakeDriver(World())
+    with pytest.raises(MissingDependencyError, match=expected) as caught:
+        TensorRTBackend(write_plan(tmp_path, kind), None, given)
+    assert caught.value.exit_code == 5
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """Make `import module` fail as if it were not installed."""
+    import importlib
+
+    real_import, real_import_module = builtins.__import__, importlib.import_module
+
+    def check(name: str) -> None:
+        if name == module or name.startswith(module + "."):
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    def fake_import(name: str, *rest: Any, **more: Any) -> Any:
+        check(name)
+        return real_import(name, *rest, **more)
+
+    def fake_import_module(name: str, package: str | None = None) -> Any:
+        check(name)
+        return real_import_module(name, package)
+
+    monkeypatch.setattr(builtins, "__import__", fake_import)
+    monkeypatch.setattr("gantool.runtime.backends.library.import_module", fake_import_module)
+
+
+# The engine is not a generator, or is given what it does not take
+
+Z, IMAGES = ("INPUT", "FLOAT", (-1, 6)), ("OUTPUT", "UINT8", (-1, 4, 5, 3))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "found"),
+    [
+        ({}, "no tensors"),
+        ({"z": Z}, r"input z FLOAT \[-1, 6\]; expected"),
+        ({"z": Z, "images": IMAGES, "label": ("INPUT", "INT64", (-1,))}, r"input label INT64 \[-1\]"),
+        ({"latent": Z, "images": IMAGES}, "input latent FLOAT"),
+        ({"z": ("INPUT", "HALF", (-1, 6)), "images": IMAGES}, "input z HALF"),
+        ({"z": ("INPUT", "FLOAT", (-1, 6, 1, 1)), "images": IMAGES}, r"\[-1, 6, 1, 1\]"),
+        ({"z": Z, "images": ("OUTPUT", "HALF", (-1, 4, 5, 3))}, "output images HALF"),
+        ({"z": Z, "images": ("OUTPUT", "UINT8", (-1, 3, 4, 5))}, r"UINT8 \[-1, 3, 4, 5\]"),
+        ({"z": Z, "images": ("OUTPUT", "FLOAT", (-1, 4, 5, 3))}, r"FLOAT \[-1, 4, 5, 3\]"),
+        ({"z": Z, "images": ("OUTPUT", "UINT8", (-1, -1, 5, 3))}, r"\[-1, -1, 5, 3\]"),
+        ({"z": Z, "images": ("OUTPUT", "UINT8", (2, 4, 5, 3))}, r"\[2, 4, 5, 3\]"),
+        ({"z": IMAGES, "images": Z}, "output z"),
+    ],
+)
+def test_engine_that_is_no_generator(
+    tensors: dict[str, tuple[str, str, tuple[int, ...]]], found: str, tmp_path: Path
+) -> None:
+    world = World(tensors=tensors)
+    with pytest.raises(GantoolError, match=found) as caught:
+        load(write_plan(tmp_path), world)
+    assert "expected input z FLOAT [N, latent] and output images UINT8 [N, H, W, C]" in str(caught.value)
+    world.check_all_freed()
+
+
+@pytest.mark.parametrize("shape", [(0, 6), (5, 6), (1, 7), (6,), (1, 6, 1, 1)])
+def test_z_of_another_shape(shape: tuple[int, ...], tmp_path: Path) -> None:
+    world = World()
+    backend = load(write_plan(tmp_path), world)
+    with pytest.raises(UsageError, match=r"takes \[1 to 4, 6\]"):
+        backend.infer(np.zeros(shape, np.float32))
+    assert backend.infer(some_z(1)).shape == (1, 4, 5, 3)  # it goes on
+    backend.close()
+
+
+# The engine or the GPU fails: one GantoolError, everything freed
+
+LOADING = [
+    ("cuDevicePrimaryCtxRetain", 1),
+    ("cuCtxSetCurrent", 1),
+    ("cuStreamCreate", 1),
+    ("deserialize_cuda_engine", 1),
+    ("create_execution_context", 1),
+    ("cuMemHostAlloc", 1),
+    ("cuMemHostAlloc", 2),
+    ("cuMemAlloc", 1),
+    ("cuMemAlloc", 2),
+]
+RUNNING = [
+    ("cuCtxSetCurrent", 2),
+    ("set_input_shape", 1),
+    ("set_tensor_address", 1),
+    ("set_tensor_address", 2),
+    ("cuMemcpyHtoDAsync", 1),
+    ("execute_async_v3", 1),
+    ("cuMemcpyDtoHAsync", 1),
+    ("cuStreamSynchronize", 1),
+]
+
+
+@pytest.mark.parametrize("kind", ["tensorrt", "rtx"])
+@pytest.mark.parametrize(("call", "nth"), LOADING)
+def test_failure_while_loading(call: str, nth: int, kind: str, tmp_path: Path) -> None:
+    world = World(fail={call: nth})
+    with pytest.raises(GantoolError) as caught:
+        load(write_plan(tmp_path, kind), world, kind)
+    check_failure(call, str(caught.value), world)  # while the traceback is still held
+
+
+@pytest.mark.parametrize(("call", "nth"), RUNNING)
+def test_failure_while_running(call: str, nth: int, tmp_path: Path) -> None:
+    world = World(fail={call: nth})
+    backend = load(write_plan(tmp_path), world)
+    with pytest.raises(GantoolError) as caught:
+        backend.infer(some_z(2))
+    check_failure(call, str(caught.value), world)
+    with pytest.raises(GantoolError, match="is closed: load it again"):
+        backend.infer(some_z(2))
+    backend.close()
+
+
+def check_failure(call: str, message: str, world: World) -> None:
+    assert ("CUDA_ERROR_OUT_OF_MEMORY" if call.startswith("cu") else FIRST_ERROR) in message
+    assert LATER_ERROR not in message
+    world.check_all_freed()
+
+
+def test_interrupted_run_frees_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    backend = load(write_plan(tmp_path), world)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FakeDriver, "cuMemcpyDtoHAsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        backend.infer(some_z(2))
+    world.check_all_freed()
+
+
+def test_failure_of_one_engine_does_not_speak_for_the_next(tmp_path: Path) -> None:
+    world = World(fail={"create_execution_context": 1})
+    library, driver = FakeTensorRT(world, "1.7.1.116"), FakeDriver(world)
+    path = write_plan(tmp_path)
+    with pytest.raises(GantoolError, match="the first reason"):
+        TensorRTBackend(path, library, driver)
+    backend = TensorRTBackend(path, library, driver)
+    assert backend.infer(some_z(1)).shape == (1, 4, 5, 3)
+    backend.close()
+    gc.collect()
+    world.check_all_freed()
+
+
+def test_device_waits_for_its_work_before_it_frees_memory() -> None:
+    world = World()
+    device = Device(FakeDriver(world))
+    source = device.pinned((2, 3), np.float32)
+    source[:] = 1
+    device.upload(source, device.memory(source.nbytes))
+    device.close()
+    device.close()
+    world.check_all_freed()
+
+
+# The real libraries
+
+
+def real_driver_problem() -> str | None:
+    driver = pytest.importorskip("cuda.bindings.driver", reason="asks for the real driver")
+    return driver_problem(driver)
+
+
+def test_real_rtx_plan_without_a_driver(tmp_path: Path) -> None:
+    trt = pytest.importorskip("tensorrt_rtx", reason="builds real plans on any machine")
+    if real_driver_problem() is None:
+        pytest.skip("there is a GPU here")
+    path = tmp_path / "g.rtx.plan"
+    path.write_bytes(build_plan(trt, tiny_graph(), ("SM86", "SM89")))
+    with pytest.raises(EngineMismatchError) as caught:
+        TensorRTBackend(path)
+    described = f"TensorRT-RTX {trt.__version__} plan for compute capability 8.6, 8.9"
+    assert described in str(caught.value)
+    assert "NVIDIA driver" in str(caught.value)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("output", ["uint8", "float"])
+@pytest.mark.parametrize("module", ["tensorrt_rtx", "tensorrt"])
+def test_real_engine_equals_onnx_runtime(module: str, output: str, tmp_path: Path) -> None:
+    if (problem := real_driver_problem()) is not None:
+        pytest.skip(f"needs a GPU: {problem}")
+    trt = pytest.importorskip(module, reason=f"runs {module}")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="is the reference")
+    graph = tiny_graph(output)
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    path = tmp_path / "g.plan"
+    path.write_bytes(build_plan(trt, graph))
+    try:
+        backend = TensorRTBackend(path)
+    except EngineMismatchError as error:
+        pytest.skip(str(error))  # TensorRT-RTX runs on some GPUs only
+    for n in (1, 4, 3):
+        z = some_z(n)
+        (expected,) = session.run(["images"], {"z": z})
+        reference = expected if output == "uint8" else to_uint8(expected)
+        difference = np.abs(backend.infer(z).astype(int) - reference.astype(int))
+        assert difference.max() <= 1  # a grey level: the order of sums differs
+    backend.close()

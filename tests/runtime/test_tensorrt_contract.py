@@ -1,0 +1,155 @@
+"""The names and arguments that the backend uses, and those that its fake has, are those of the real modules.
+
+What the backend uses is collected from its source, so this cannot go stale. The documentation strings of both
+bindings begin with the signatures.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gantool.runtime.backends.tensorrt
+from runtime import fake_tensorrt as fake
+
+trt = pytest.importorskip("tensorrt_rtx", reason="the contract is held against the real bindings")
+driver = pytest.importorskip("cuda.bindings.driver", reason="the contract is held against the real bindings")
+
+BACKENDS = Path(gantool.runtime.backends.tensorrt.__file__).parent
+# how the source calls it -> what it is
+ROOTS = {
+    ("driver",): driver,
+    ("self", "_driver"): driver,
+    ("trt",): trt,
+    ("self", "_runtime"): trt.Runtime,
+    ("engine",): trt.ICudaEngine,
+    ("self", "_engine"): trt.ICudaEngine,
+    ("self", "_context"): trt.IExecutionContext,
+}
+
+
+@dataclass(frozen=True)
+class Use:
+    root: tuple[str, ...]
+    names: tuple[str, ...]
+    arguments: int | None  # of a call, all by position; None if it is not called
+
+    def __str__(self) -> str:
+        return ".".join((*self.root, *self.names)) + ("" if self.arguments is None else f"({self.arguments})")
+
+
+def uses() -> list[Use]:
+    found = set()
+    for file in ("cuda", "tensorrt", "library"):
+        tree = ast.parse((BACKENDS / f"{file}.py").read_text(encoding="utf-8"))
+        calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        for node in ast.walk(tree):
+            chain = _chain(node)
+            if not isinstance(node, ast.Attribute) or id(node) in inner or chain is None:
+                continue
+            for root in ROOTS:
+                if chain[: len(root)] == root and len(chain) > len(root):
+                    call = calls.get(id(node))
+                    assert call is None or not call.keywords, (
+                        f"{chain}: the bindings' keywords differ by version"
+                    )
+                    found.add(Use(root, chain[len(root) :], None if call is None else len(call.args)))
+    return sorted(found, key=str)
+
+
+def _chain(node: ast.AST) -> tuple[str, ...] | None:
+    if isinstance(node, ast.Name):
+        return (node.id,)
+    if isinstance(node, ast.Attribute):
+        start = _chain(node.value)
+        return None if start is None else (*start, node.attr)
+    return None
+
+
+def parameters(function: Any, name: str) -> list[list[tuple[str, bool]]]:
+    """Return name and whether it may be left out, for every parameter of every overload but self."""
+    overloads = re.findall(rf"^(?:\d+\. )?{name}\((.*?)\)(?: ->.*)?$", function.__doc__ or "", re.MULTILINE)
+    found = []
+    for text in overloads:
+        if text == "*args, **kwargs":
+            continue
+        plain = re.sub(r"\[[^\]]*\]|<[^>]*>", "", text)  # commas inside types and defaults
+        items = [item.strip() for item in plain.split(",") if item.strip()]
+        # pybind writes `name: type = default`, Cython `type name`
+        names = [(re.split(r"[:=]", item)[0].split()[-1], "=" in item) for item in items]
+        found.append([item for item in names if item[0] != "self"])
+    return found
+
+
+def resolve(use: Use) -> Any:
+    item = ROOTS[use.root]
+    for name in use.names:
+        item = getattr(item, name)
+    return item
+
+
+def test_every_kind_of_object_is_used() -> None:
+    assert {use.root for use in uses()} == set(ROOTS)
+    assert len(uses()) > 30
+
+
+@pytest.mark.parametrize("use", uses(), ids=str)
+def test_name_and_arguments_exist(use: Use) -> None:
+    item = resolve(use)
+    if use.arguments is None or use.names[-1] in ("__init__", "__version__"):
+        return
+    function = item.__init__ if isinstance(item, type) else item
+    overloads = parameters(function, "__init__" if isinstance(item, type) else use.names[-1])
+    assert any(
+        sum(not optional for _, optional in overload) <= use.arguments <= len(overload)
+        for overload in overloads
+    ), f"{use}: {overloads}"
+
+
+def test_enumerations_by_name() -> None:
+    # the backend compares their names
+    assert (trt.TensorIOMode.INPUT.name, trt.TensorIOMode.OUTPUT.name) == ("INPUT", "OUTPUT")
+    assert (trt.DataType.FLOAT.name, trt.DataType.UINT8.name) == ("FLOAT", "UINT8")
+
+
+@pytest.mark.parametrize(
+    ("stand_in", "real"),
+    [
+        (fake.FakeDriver, driver),
+        (fake.FakeTensorRT, trt),
+        (fake.ILogger, trt.ILogger),
+        (fake.Runtime, trt.Runtime),
+        (fake.Engine, trt.ICudaEngine),
+        (fake.Context, trt.IExecutionContext),
+        (fake.CUresult, driver.CUresult),
+        (fake.CUstream_flags, driver.CUstream_flags),
+        (fake.Severity, trt.ILogger.Severity),
+        (fake.TensorIOMode, trt.TensorIOMode),
+        (fake.DataType, trt.DataType),
+    ],
+)
+def test_fake_has_nothing_that_the_real_one_has_not(stand_in: Any, real: Any) -> None:
+    if issubclass(stand_in, IntEnum):
+        assert {item.name: int(item) for item in stand_in} == {
+            item.name: int(getattr(real, item.name)) for item in stand_in
+        }
+        return
+    for name in vars(stand_in):
+        if name.startswith("_"):
+            continue
+        assert hasattr(real, name), name
+        function = getattr(stand_in, name)
+        if isinstance(function, property | type | int):
+            continue
+        target = getattr(real, name)
+        names = list(function.__code__.co_varnames[1 : function.__code__.co_argcount])
+        kind = isinstance(target, type)
+        overloads = parameters(target.__init__ if kind else target, "__init__" if kind else name)
+        assert any(names == [item for item, _ in overload][: len(names)] for overload in overloads), name
