@@ -79,10 +79,10 @@ def train(
     ] = None,
     outdir: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
     kimg: Annotated[
-        float | None, typer.Option(help="Stop after this many thousand images.", show_default="600")
+        float | None, typer.Option(help="Stop after this many thousand images.", show_default="300")
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after this many minutes.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default="64")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default="32")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.", show_default="0.0002")] = None,
     optimizer: Annotated[str | None, typer.Option(help="adam or sgd.", show_default="adam")] = None,
     ema_kimg: Annotated[

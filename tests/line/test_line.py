@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from conftest import run_gantool
 
@@ -129,3 +131,24 @@ def test_the_base_install_generates_images(exported: Path, tmp_path: Path) -> No
     )
     assert missing.returncode == 5
     assert "pip install 'gantool[train]'" in missing.stderr
+
+
+def test_an_export_that_fails_its_proof_leaves_nothing(trained: Path, tmp_path: Path) -> None:
+    """A generator whose inner values leave FP16's range: exit 3, the layer by name, no file of the export."""
+    source = next(trained.glob("runs/*/generator.safetensors"))
+    with safe_open(source, framework="np") as file:
+        metadata = file.metadata()
+    weights = load_file(source)
+    norm = max(
+        (name for name in weights if name.endswith("running_mean")), key=lambda name: int(name.split(".")[1])
+    )
+    layer = int(norm.split(".")[1])
+    weights[f"layers.{layer}.weight"] *= 1e6  # BatchNorm's scale and shift, undone by the layer after it
+    weights[f"layers.{layer}.bias"] *= 1e6
+    weights[f"layers.{layer + 2}.weight"] /= 1e6
+    save_file(weights, tmp_path / "c.safetensors", metadata)
+    result = run_gantool("export", "c.safetensors", "--fp16", cwd=tmp_path)
+    assert result.returncode == 3, result.stderr
+    assert "ConvTranspose, float16) are NaN or infinite" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["c.safetensors"]
+    run_gantool("export", "c.safetensors", "--engine", "none", cwd=tmp_path, check=True)  # in FP32 it is fine

@@ -74,8 +74,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
                 f"{path} has checkpoint format {metadata['format']}, this gantool reads {FORMAT}: "
                 f"it was written by gantool {metadata.get('gantool')}; install that version or newer"
             )
-        generator = Generator(config_from_json(metadata["config"]))
-        generator.load_state_dict(tensors)
+        with torch.device("meta"):  # shapes without memory: the config may ask for any amount
+            generator = Generator(config_from_json(metadata["config"]))
+        generator.load_state_dict(tensors, assign=True)
+        generator.float()
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         # RuntimeError: names or shapes of the weights do not fit the config
         raise GantoolError(f"{path} describes a generator that this gantool cannot build: {error}") from error

@@ -19,9 +19,9 @@ class TrainingOptions:
 
     network: NetworkConfig
     data: str  # "fashion-mnist", or the absolute path of a folder or zip
-    kimg: float = 600.0  # thousands of real images shown, then stop
+    kimg: float = 300.0  # thousands of real images shown, then stop
     minutes: float | None = None  # or stop after this time, whichever comes first
-    batch: int = 64
+    batch: int = 32
     optimizer: Optimizer = "adam"  # adam with betas 0.5, 0.999, or plain sgd
     lr: float = 0.0002
     ema_kimg: float = 5.0  # half-life of the generator's moving average
