@@ -29,7 +29,7 @@ def main() -> int:
     except GantoolError as error:
         try:
             print(f"Fashion-MNIST: {_from_debian()}")
-        except (OSError, subprocess.CalledProcessError) as failure:
+        except (OSError, ValueError, subprocess.CalledProcessError) as failure:
             _note(f"{error}\nDebian's package could not be had either: {failure}")
             return error.exit_code
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; exit with the code of the error tree."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         app()
     except GantoolError as error:
@@ -34,8 +36,27 @@ def main() -> None:
         _fail("interrupted", INTERRUPTED)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        hint = "; free some space and run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        _fail(f"{error.strerror or error}{where}{hint}", GantoolError.exit_code)
+        hint = _HINTS.get(error.errno or 0, "check the path and run it again")
+        _fail(f"{error.strerror or error}{where}: {hint}", GantoolError.exit_code)
+    except MemoryError as error:
+        _fail(f"out of memory ({error}): use a smaller --batch or --width", GantoolError.exit_code)
+
+
+_HINTS = {
+    errno.ENOSPC: "free some space and run it again",
+    errno.EDQUOT: "free some space and run it again",
+    errno.EFBIG: "the limit on the size of files is too low",
+    errno.EEXIST: "a file is in the way; choose another folder",
+    errno.ENOTDIR: "a file is in the way; choose another folder",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder that can be written to",
+}
+
+
+def _stop(number: int, frame: object) -> None:  # noqa: ARG001
+    """End on SIGTERM as on Ctrl-C, so that nothing half-written stays behind."""
+    raise KeyboardInterrupt
 
 
 def _fail(message: str, exit_code: int) -> None:
@@ -140,13 +161,18 @@ def train(
         from gantool.train import launch
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train", "gantool train") from error
-    if resume is None:
-        interrupted = launch.start(
-            data or "fashion-mnist", preset or "dcgan32", outdir, network, flags, dry_run=dry_run
-        )
-    else:
-        fixed = {**network, **flags, **_given(data=data, preset=preset)}
-        interrupted = launch.resume(resume, outdir, fixed, dry_run=dry_run)
+    try:
+        if resume is None:
+            interrupted = launch.start(
+                data or "fashion-mnist", preset or "dcgan32", outdir, network, flags, dry_run=dry_run
+            )
+        else:
+            fixed = {**network, **flags, **_given(data=data, preset=preset)}
+            interrupted = launch.resume(resume, outdir, fixed, dry_run=dry_run)
+    except RuntimeError as error:  # torch's way to say that memory is short, of a CPU or a GPU
+        if "memory" not in str(error):
+            raise
+        raise MemoryError(str(error).splitlines()[0]) from error
     if interrupted:
         raise typer.Exit(INTERRUPTED)
 
@@ -175,7 +201,9 @@ def export(
     fp16: Annotated[bool, typer.Option("--fp16", "--half", help="Compute in FP16.")] = False,
     engine: Annotated[str, typer.Option(help="auto, tensorrt, rtx or none.")] = "auto",
     min_batch: Annotated[int, typer.Option(help="Smallest batch of the engine.")] = 1,
-    opt_batch: Annotated[int, typer.Option(help="Batch that the engine is tuned for.")] = 16,
+    opt_batch: Annotated[
+        int | None, typer.Option(help="Batch that the engine is tuned for.", show_default="16 or --max-batch")
+    ] = None,
     max_batch: Annotated[int, typer.Option(help="Largest batch of the engine.")] = 64,
     workspace: Annotated[
         str | None, typer.Option(help="Memory for building, as 2GiB.", show_default="the library's choice")
@@ -197,7 +225,7 @@ def export(
         launch.ExportOptions(base, fp16, opset, output, engine),
         BuildOptions(
             min_batch,
-            opt_batch,
+            max(min(16, max_batch), min_batch) if opt_batch is None else opt_batch,
             max_batch,
             workspace=None if workspace is None else parse_size(workspace),
             compute_capabilities=() if sm is None else parse_compute_capabilities(sm),

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from gantool.export.convert import fp16_graph, graph_of_checkpoint
-from gantool.export.parity import SEEDS, compare
+from gantool.export.graph import add_uint8_tail
+from gantool.export.parity import SEEDS, check_fp32, compare
 from gantool.models import PRESETS, Generator, NetworkConfig, load_checkpoint, save_checkpoint
 from gantool.runtime import Generator as Runtime
 from gantool.runtime import VerificationError
@@ -90,6 +91,37 @@ def test_graphs_of_every_network(name: str, tmp_path: Path) -> None:
     assert half.stat().st_size < 0.55 * full.stat().st_size
 
 
+def test_a_generator_that_was_never_trained(tmp_path: Path) -> None:
+    """Parameters of its BatchNorm are equal tensors, which exporters merge."""
+    save_checkpoint(tmp_path / "c", Generator(NETWORKS["dcgan16"]).eval(), 0, "shapes")
+    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", silent)
+    fp16_graph(tmp_path / "g.onnx", tmp_path / "h.onnx", reference, silent)
+
+
+def test_a_graph_of_a_fixed_batch(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", lived_in(NETWORKS["dcgan16"]), 1, "shapes")
+    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", silent)
+    graph = onnx.load(tmp_path / "g.onnx")
+    for value in (*graph.graph.input, *graph.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 5
+    del graph.graph.value_info[:]
+    onnx.save(graph, tmp_path / "fixed.onnx")
+    fp16_graph(tmp_path / "fixed.onnx", tmp_path / "h.onnx", reference, silent)
+
+
+def test_parity_is_the_worst_of_both_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run a little off everywhere, the other far off in one pixel: the far one must not be lost."""
+    save_checkpoint(tmp_path / "c", lived_in(NETWORKS["dcgan16"]), 1, "shapes")
+    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", silent)
+    far = reference.copy()
+    far[0, 0, 0, 0] ^= 8
+    everywhere = np.where(reference > 0, reference - 1, 1).astype(np.uint8)
+    monkeypatch.setattr(Runtime, "images", lambda *_: far)
+    monkeypatch.setattr("gantool.export.parity.run_by_node", lambda _, z: everywhere[: len(z)])
+    with pytest.raises(VerificationError, match="largest difference"):
+        check_fp32(tmp_path / "g.onnx", reference)
+
+
 @pytest.mark.parametrize("opset", [18, 20, 23])
 def test_newer_opsets(opset: int, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", lived_in(NETWORKS["dcgan16"]), 1, "shapes")
@@ -138,8 +170,10 @@ def test_fp16_that_overflows_is_refused(factor: float, tmp_path: Path) -> None:
 
 def test_a_graph_of_other_weights_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_checkpoint(tmp_path / "c", lived_in(NETWORKS["dcgan16"]), 1, "shapes")
-    # an export that forgets to fold and gives BatchNorm other statistics: only parity can notice
-    monkeypatch.setattr("gantool.export.graph.fold_batchnorm", lambda model: _spoil(model))
+    # an export that spoils a weight on the way: only parity can notice
+    monkeypatch.setattr(
+        "gantool.export.graph.add_uint8_tail", lambda model: (_spoil(model), add_uint8_tail(model))
+    )
     with pytest.raises(VerificationError, match="differs from the checkpoint"):
         graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", silent)
 

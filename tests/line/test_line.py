@@ -78,6 +78,22 @@ def test_export_names_files_sizes_and_the_next_command(trained: Path, tmp_path: 
     assert "not of this export: g.fp16.onnx, g.rtx.plan" in again.stderr
 
 
+def test_memory_does_not_grow_with_the_number_of_images(exported: Path, tmp_path: Path) -> None:
+    script = (
+        "import resource, sys\nfrom gantool import cli\n"
+        "try: cli.main()\nexcept SystemExit as error: assert not error.code, error.code\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    peaks = []
+    for seeds in ("0-999", "0-19999"):
+        flags = ["generate", "-e", exported / "g.onnx", "--format", "npy", "--seeds", seeds]
+        result = subprocess.run(
+            [sys.executable, "-c", script, *flags], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        peaks.append(int(result.stderr))  # KiB
+    assert peaks[1] - peaks[0] < 6_000  # the images are 20,000 KiB
+
+
 def test_ctrl_c_leaves_only_whole_images(exported: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "gantool.cli", "generate", "-e", exported / "g.onnx", "--seeds", "0-999999"],

@@ -53,12 +53,20 @@ def test_round_trip(path: Path) -> None:
         ({"config": {**CONFIG.to_json(), "width": 3}}, "cannot build"),
         ({"config": {**CONFIG.to_json(), "width": 10**9}}, "not a whole number from 1 to 8192"),
         ({"config": None}, "cannot build"),
+        (
+            {"config": {**CONFIG.to_json(), "size": 256, "width": 8192}},
+            "cannot build",
+        ),  # terabytes, if believed
+        ({"config": {**CONFIG.to_json(), "size": 16.0}}, "cannot make 16.0"),
+        ({"images_seen": None}, "cannot build"),
+        ({"latent": {"size": 5, "distribution": "normal"}}, "not that of the config"),
     ],
 )
 def test_what_it_does_not_know_is_refused(path: Path, changes: dict[str, Any], message: str) -> None:
     rewrite(path, **changes)
-    with pytest.raises(GantoolError, match=message):
+    with pytest.raises(GantoolError, match=message) as caught:
         load_checkpoint(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_safetensors_of_something_else(tmp_path: Path) -> None:

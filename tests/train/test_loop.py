@@ -75,6 +75,12 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, preset: str) -> No
     run_gantool(*flags, "--kimg", "0.48", cwd=tmp_path / "whole", check=True)
     run_gantool(*flags, "--kimg", "0.224", cwd=tmp_path / "broken", check=True)
     run_gantool("train", "--resume", "latest", "--kimg", "0.48", cwd=tmp_path / "broken", check=True)
+    (stats,) = tmp_path.glob("broken/runs/*/stats.jsonl")
+    ticks = [json.loads(line) for line in stats.read_text().splitlines()]
+    assert [each["tick"] for each in ticks] == list(range(1, len(ticks) + 1))  # they go on counting
+    assert ticks[-1]["kimg"] == 0.48
+    (options,) = tmp_path.glob("broken/runs/*/training_options.json")
+    assert json.loads(options.read_text())["kimg"] == 0.48
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
     assert len(list((tmp_path / "broken/runs").iterdir())) == 1
 

@@ -27,9 +27,11 @@ def graph_of_checkpoint(source: Path | None, target: Path, opset: int, output: s
     import torch
 
     from gantool.export.graph import graph_from_checkpoint
-    from gantool.models import load_checkpoint, newest_checkpoint
+    from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
 
     source = source or newest_checkpoint(RUNS)
+    if source.is_dir():  # a run
+        source = source / CHECKPOINT_NAME
     checkpoint = load_checkpoint(source)
     network = checkpoint.generator.config
     note(
@@ -61,7 +63,10 @@ def fp16_graph(source: Path, target: Path, reference: Images, note: Note) -> Non
 
 
 def _write(graph: onnx.ModelProto, target: Path) -> None:
-    onnx.checker.check_model(graph, full_check=True)
+    try:
+        onnx.checker.check_model(graph, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise GantoolError(f"onnx.checker refuses {target.name}: {' '.join(str(error).split())}") from error
     onnx.save(graph, target)
 
 

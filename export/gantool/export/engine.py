@@ -6,7 +6,6 @@ TensorRT 8.x has no strong typing: there, a graph in FP16 gets the builder's FP1
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import re
 from collections import Counter
@@ -17,7 +16,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from gantool.runtime.backends.cuda import driver_problem, import_driver
-from gantool.runtime.backends.library import recorder
+from gantool.runtime.backends.library import import_library, recorder
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, UsageError
 
 Flavour = Literal["tensorrt", "rtx"]
@@ -58,7 +57,7 @@ def parse_size(text: str) -> int:
     """Read `2GiB` or `512MiB` into bytes; K, M, G alone mean KiB, MiB, GiB as in trtexec."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG])(?:iB)?", text)
     size = int(float(match[1]) * 1024 ** " KMG".index(match[2])) if match else 0
-    if not size:
+    if not 0 < size < 2**63:
         raise UsageError(f"--workspace {text!r}: write a size with its unit, as in 2GiB or 512MiB")
     return size
 
@@ -84,8 +83,7 @@ def choose_flavour(engine: str) -> Flavour | None:
     if engine == "auto":
         return next((flavour for flavour in MODULES if _can_build(flavour)), None)
     flavour: Flavour = "tensorrt" if engine == "tensorrt" else "rtx"
-    if importlib.util.find_spec(MODULES[flavour]) is None:
-        raise MissingDependencyError(MODULES[flavour], flavour, "building the engine")
+    import_library(flavour, "building the engine")
     if flavour == "tensorrt" and (
         problem := driver_problem(import_driver("tensorrt", "building the engine"))
     ):
@@ -99,14 +97,19 @@ def choose_flavour(engine: str) -> Flavour | None:
 def _can_build(flavour: Flavour) -> bool:
     if importlib.util.find_spec(MODULES[flavour]) is None:
         return False
-    return flavour == "rtx" or driver_problem(import_driver("tensorrt", "building the engine")) is None
+    if flavour == "rtx":
+        return True
+    try:
+        return driver_problem(import_driver("tensorrt", "building the engine")) is None
+    except MissingDependencyError:  # without it nothing tells whether there is a GPU to build for
+        return False
 
 
 def build(graph: Path, flavour: Flavour, options: BuildOptions) -> Built:
     """Build `graph` into a plan. Raises GantoolError, quoting the library, for what it does not take."""
     if options.compute_capabilities and flavour != "rtx":
         raise UsageError("--sm is for TensorRT-RTX: TensorRT builds for the GPU that it runs on")
-    trt = importlib.import_module(MODULES[flavour])
+    trt = import_library(flavour, "building the engine")
     logger = recorder(trt)
     logger.errors.clear()
     builder = trt.Builder(logger)
@@ -119,6 +122,7 @@ def build(graph: Path, flavour: Flavour, options: BuildOptions) -> Built:
     config = builder.create_builder_config()
     if options.workspace is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace)
+    config.clear_flag(trt.BuilderFlag.TF32)  # which would round what the graph calls FP32
     layer_types = Counter(tensor.dtype.name for tensor in _layer_outputs(network))
     if not _strongly_typed(trt) and layer_types["HALF"]:
         config.set_flag(trt.BuilderFlag.FP16)
@@ -188,7 +192,8 @@ def _set_compute_capabilities(trt: ModuleType, config: Any, names: tuple[str, ..
         )
     config.num_compute_capabilities = len(names)
     for index, name in enumerate(names):
-        config.set_compute_capability(known[name], index)
+        if not config.set_compute_capability(known[name], index):
+            raise GantoolError(f"TensorRT-RTX {trt.__version__} does not build for --sm {name}")
 
 
 def _set_profile(builder: Any, network: Any, config: Any, options: BuildOptions) -> tuple[int, int, int]:
@@ -199,5 +204,6 @@ def _set_profile(builder: Any, network: Any, config: Any, options: BuildOptions)
     batches = (options.min_batch, options.opt_batch, options.max_batch)
     profile = builder.create_optimization_profile()
     profile.set_shape("z", *((count, latent) for count in batches))
-    config.add_optimization_profile(profile)
+    if config.add_optimization_profile(profile) < 0:
+        raise GantoolError(f"the builder does not take batches of {batches}")
     return batches

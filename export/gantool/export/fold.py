@@ -60,9 +60,11 @@ class _BatchNormAboveReshape(RewriteRuleClassBase):
         repeated = [
             op.initializer(
                 ir.tensor(np.repeat(parameter.const_value.numpy(), height * width)),  # [C] -> [C·h·w]
-                name=f"{parameter.name}_repeated",
+                name=f"{reshaped.name}_{role}",  # two parameters may be one tensor: all zeros, say
             )
-            for parameter in normalized.producer().inputs[1:]
+            for role, parameter in zip(
+                ("scale", "bias", "mean", "var"), normalized.producer().inputs[1:], strict=True
+            )
         ]
         above = op.BatchNormalization(y, *repeated, **normalized.producer().attributes)
         return op.Reshape(above, shape, **reshaped.producer().attributes)

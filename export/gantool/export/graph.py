@@ -33,6 +33,8 @@ def graph_from_checkpoint(checkpoint: Checkpoint, opset: int, output: str = "uin
     """Export the generator of a checkpoint. Raises GantoolError where torch cannot."""
     model = _export(checkpoint, opset)
     fold_batchnorm(model)
+    if left := [node.name for node in model.graph if node.op_type == "BatchNormalization"]:
+        raise GantoolError(f"BatchNorm could not be folded into the layer before {', '.join(map(str, left))}")
     ClearMetadataAndDocStringPass()(model)  # torch's own hold stack traces with paths of this machine
     if output == "uint8":
         add_uint8_tail(model)

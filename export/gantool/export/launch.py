@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gantool.export.engine import SUFFIXES, BuildOptions, Flavour, build, choose_flavour
-from gantool.export.metadata import read_metadata
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.onnx_file import check_weights_inside, read_metadata
 from gantool.runtime.plan import NAMES, identify, read_header
 from gantool.runtime.sidecar import sha256, sidecar_path
 
@@ -42,12 +42,12 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
     Files are made and proved in a temporary folder beside BASE, then renamed into place.
     """
     flavour = choose_flavour(options.engine)
-    given_graph = source if source is not None and source.suffix == ".onnx" else None
+    given_graph = source if source is not None and source.suffix.lower() == ".onnx" else None
     if given_graph:
         _check_graph_flags(given_graph, options, flavour)
-    base = options.base or (
-        given_graph.with_name(given_graph.name.split(".")[0]) if given_graph else Path("g")
-    )
+    base = options.base or (_without_suffix(given_graph) if given_graph else Path("g"))
+    if not base.name or base.name == "..":
+        raise UsageError(f"-o {base}: give a name for the files, as in -o {base / 'g'}")
     base.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".gantool-", dir=base.parent) as folder:
         part = Path(folder) / base.name
@@ -57,12 +57,19 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
         made = sorted(Path(folder).iterdir())
         for path in made:
             path.replace(base.with_name(path.name))
-    _summarize(base, [path.name for path in made], graph.name, flavour)
+    names = [path.name for path in made]
+    _summarize(base, names, base.with_name(graph.name) if graph.name in names else graph, flavour)
+
+
+def _without_suffix(graph: Path) -> Path:
+    """Return BASE of BASE.fp16.onnx or BASE.onnx; other dots belong to the name."""
+    return graph.with_name(graph.name[: -len(".onnx")].removesuffix(".fp16"))
 
 
 def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | None) -> None:
     if identify(graph) != "onnx":
         raise GantoolError(f"{graph} is a plan under the name of a graph: nothing is left to export")
+    check_weights_inside(graph)
     if options.opset is not None or options.output is not None:
         raise UsageError(f"--opset and --output are for checkpoints: {graph} has them settled")
     if flavour is None and not options.fp16:
@@ -78,7 +85,7 @@ def _graphs(source: Path | None, given_graph: Path | None, part: Path, options: 
     try:
         from gantool.export import convert
     except ModuleNotFoundError as error:
-        raise MissingDependencyError(error.name or "onnx", "export", "exporting a checkpoint") from error
+        raise MissingDependencyError(error.name or "onnx", "export", "making an ONNX graph") from error
     graph = given_graph or part.with_name(f"{part.name}.onnx")
     if given_graph:
         reference = convert.images_of_graph(given_graph)
@@ -116,7 +123,7 @@ def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptio
     _note(f"{plan.name}: built in {time.monotonic() - started:.1f} s; tensors by type: {types}")
 
 
-def _summarize(base: Path, names: list[str], graph: str, flavour: Flavour | None) -> None:
+def _summarize(base: Path, names: list[str], graph: Path, flavour: Flavour | None) -> None:
     """Print each file with its size, what an earlier export left beside, and the next commands to paste."""
     files = [base.with_name(name) for name in names]
     width = max(len(str(file)) for file in files)
@@ -125,15 +132,14 @@ def _summarize(base: Path, names: list[str], graph: str, flavour: Flavour | None
     family = [f"{base.name}{suffix}" for suffix in (".onnx", ".fp16.onnx", *SUFFIXES.values())]
     if stale := [name for name in family if name not in names and base.with_name(name).exists()]:
         _note(f"not of this export: {', '.join(stale)}")
-    here = base.with_name(graph)
     print("next:")
     if flavour is None:
         print(
-            f"  gantool export {here}  # on the device, where TensorRT is: builds the engine, needs no torch"
+            f"  gantool export {graph}  # on the device, where TensorRT is: builds the engine, needs no torch"
         )
     else:
         print(f"  gantool generate --engine {base}{SUFFIXES[flavour]}  # where the GPU is")
-    print(f"  gantool generate --engine {here}  # here, with ONNX Runtime")
+    print(f"  gantool generate --engine {graph}  # here, with ONNX Runtime")
 
 
 def _size(count: int) -> str:

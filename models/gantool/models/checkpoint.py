@@ -78,9 +78,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
             generator = Generator(config_from_json(metadata["config"]))
         generator.load_state_dict(tensors, assign=True)
         generator.float()
-    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        if metadata["latent"] != _metadata(generator.config, 0, "")["latent"]:
+            raise ValueError(f"latent {metadata['latent']} is not that of the config")
+        float(metadata["images_seen"])
+        metadata["data"] = str(metadata["data"]).encode("unicode_escape").decode()  # it will be printed
+    except (ValueError, TypeError, KeyError, RuntimeError, RecursionError) as error:
         # RuntimeError: names or shapes of the weights do not fit the config
-        raise GantoolError(f"{path} describes a generator that this gantool cannot build: {error}") from error
+        reason = " ".join(str(error).split())[:300]
+        raise GantoolError(
+            f"{path} describes a generator that this gantool cannot build: {reason}"
+        ) from error
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise GantoolError(f"{path} holds NaN or infinity in {name}: use an earlier checkpoint")

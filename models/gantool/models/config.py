@@ -37,7 +37,7 @@ class NetworkConfig:
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} {getattr(self, name)!r} is unknown: choose {_listed(allowed)}")
-        if self.size not in SIZES[self.architecture]:
+        if type(self.size) is not int or self.size not in SIZES[self.architecture]:
             raise ValueError(
                 f"{self.architecture} cannot make {self.size} pixels a side: "
                 f"choose {_listed(SIZES[self.architecture])}"

@@ -13,9 +13,9 @@ import numpy as np
 
 from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from gantool.runtime.backends.tensorrt import TensorRTBackend
-from gantool.runtime.errors import UsageError
+from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.plan import identify
-from gantool.runtime.seeds import latents
+from gantool.runtime.seeds import DISTRIBUTIONS, latents
 from gantool.runtime.spec import Backend, Images, Spec
 
 DEFAULT_BATCH = 64
@@ -29,6 +29,11 @@ class Generator:
     """
 
     def __init__(self, backend: Backend) -> None:
+        if backend.spec.distribution not in DISTRIBUTIONS:
+            raise GantoolError(
+                f"the engine wants a latent distribution {backend.spec.distribution!r}, this gantool knows "
+                f"{', '.join(DISTRIBUTIONS)}: install a newer one"
+            )
         self._backend = backend
 
     @classmethod
@@ -39,8 +44,13 @@ class Generator:
         `gantool.runtime.errors` draws.
         """
         path = Path(path)
-        kind = identify(path)
-        return cls(OnnxRuntimeBackend(path, provider) if kind == "onnx" else TensorRTBackend(path))
+        if identify(path) == "onnx":
+            return cls(OnnxRuntimeBackend(path, provider))
+        if provider != "auto":
+            raise UsageError(
+                f"--provider {provider} is for ONNX graphs: {path} is a plan, which runs on the GPU"
+            )
+        return cls(TensorRTBackend(path))
 
     @property
     def spec(self) -> Spec:

@@ -41,7 +41,8 @@ def generate(
             with WRITERS[file_format](out, seeds, generator.spec) as write:
                 for images in _with_progress(batches, len(seeds)):
                     write(images)
-                    sheet.append(images[: max(columns * rows - done, 0)])
+                    if done < columns * rows:  # a copy, since a view would keep the whole batch
+                        sheet.append(images[: columns * rows - done].copy())
                     done += len(images)
         except KeyboardInterrupt:
             kept = f"{done:,} of {len(seeds):,} images are" if file_format == "png" else "nothing is"

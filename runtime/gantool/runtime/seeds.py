@@ -43,7 +43,10 @@ def parse_seeds(text: str) -> Seeds:
 def _parse_part(part: str, text: str) -> range:
     first, dash, last = part.partition("-")
     # isdecimal alone would let through digits of other scripts, which int() reads
-    if not all(number.isascii() and number.isdecimal() for number in ((first, last) if dash else (first,))):
+    if not all(
+        number.isascii() and number.isdecimal() and len(number) < 20
+        for number in ((first, last) if dash else (first,))
+    ):
         raise UsageError(
             f"--seeds {text!r}: {part!r} is no seed; write whole numbers and ranges, as in 0,1,4-6"
         )

@@ -35,7 +35,7 @@ def read_sidecar(plan: Path) -> dict[str, Any]:
     try:
         sidecar = json.loads(path.read_text(encoding="utf-8"))
         expected = sidecar["plan_sha256"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise GantoolError(
             f"{path} is no sidecar of gantool ({error!r}): remove it, or export again"
         ) from error

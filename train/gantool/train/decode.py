@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+from contextlib import nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,9 @@ from PIL import ExifTags, Image
 # Other formats are not even tried, whatever the file is called: some of Pillow's start other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+
+_LARGE = threading.Lock()
+_LARGE_PIXELS = 1 << 24
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -43,14 +48,16 @@ def fit(image: Image.Image, size: int, channels: int | None = None) -> NDArray[n
     over white. The filter is Lanczos with antialiasing, as in StyleGAN's dataset_tool.py. Raises whatever
     Pillow raises for broken pixels, and ValueError for an image of none or of a kind without a known range.
     """
-    image.load()
-    if min(image.size) < 1:
-        raise ValueError("it has no pixels")
-    image = _eight_bits(_square(_upright(image)))  # mode L or RGB
-    if channels == 1:
-        image = image.convert("L")
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.LANCZOS)
+    # a small file may unpack to some 1.5 GB on the way through: only one such at a time
+    with _LARGE if image.width * image.height > _LARGE_PIXELS else nullcontext():
+        image.load()
+        if min(image.size) < 1:
+            raise ValueError("it has no pixels")
+        image = _eight_bits(_square(_upright(image)))  # mode L or RGB
+        if channels == 1:
+            image = image.convert("L")
+        if image.size != (size, size):
+            image = image.resize((size, size), Image.Resampling.LANCZOS)
     pixels = np.asarray(image, dtype=np.uint8).reshape(size, size, -1)  # [H, W, 1 or 3]
     if channels == 3 and pixels.shape[2] == 1:
         pixels = pixels.repeat(3, axis=2)  # [H, W, 3]
@@ -74,7 +81,7 @@ def _square(image: Image.Image) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # 16 bits a pixel: I;16, or I where an older Pillow opened a PNG
-        deep = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        deep = np.clip(np.asarray(image).astype(np.int32), 0, 65535)
         return Image.fromarray(((deep + 128) // 257).astype(np.uint8))
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers, whose range is not known")

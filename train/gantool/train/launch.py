@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gantool.models import CHECKPOINT_NAME, PRESETS
-from gantool.runtime.errors import UsageError
+from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.train.data import load_images
 from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.loop import Run, train
 from gantool.train.options import TrainingOptions, read_options
 from gantool.train.progress import reporting
-from gantool.train.run import OPTIONS_NAME, STATE_NAME, find_run, new_run
+from gantool.train.run import OPTIONS_NAME, STATE_NAME, STATS_NAME, find_run, new_run
 from gantool.train.state import TrainingState, load_state, new_state
 
 
@@ -43,8 +44,8 @@ def start(
         return False
     state = new_state(options)  # before the folder is made: a device that is not there leaves none behind
     folder = new_run(outdir, f"{loaded.name}-{preset}")
-    with atomic(folder / OPTIONS_NAME) as part:
-        part.write_text(json.dumps(options.to_json(), indent=2) + "\n", encoding="utf-8")
+    state.images_in_data = len(loaded.images)
+    _write_options(folder, options)
     return _train(Run(options, loaded.images, loaded.name, folder), state)
 
 
@@ -69,9 +70,40 @@ def resume(name: str, outdir: Path, flags: dict[str, Any], *, dry_run: bool) -> 
     if state.images_seen >= options.kimg * 1000:
         raise UsageError(
             f"{folder} already has {state.images_seen / 1000:.1f} of {options.kimg:g} kimg: "
-            f"give --kimg {2 * options.kimg:g} to go on"
+            f"give --kimg {_further(state)} to go on"
         )
+    if state.images_in_data != len(loaded.images):
+        raise GantoolError(
+            f"{options.data} now gives {len(loaded.images):,} images, {folder} was trained on "
+            f"{state.images_in_data:,}: restore them, or start a new run"
+        )
+    _write_options(folder, options)
+    _drop_stats_after(folder / STATS_NAME, state.images_seen)
     return _train(Run(options, loaded.images, loaded.name, folder), state)
+
+
+def _write_options(folder: Path, options: TrainingOptions) -> None:
+    with atomic(folder / OPTIONS_NAME) as part:
+        part.write_text(json.dumps(options.to_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def _drop_stats_after(path: Path, images_seen: int) -> None:
+    """Drop the ticks after the state that is resumed from: a killed run wrote them, and this one will again."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = [line for line in lines if _kimg(line) * 1000 <= images_seen]
+    with atomic(path) as part:
+        part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def _kimg(line: str) -> float:
+    try:
+        return float(json.loads(line)["kimg"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # half a line, of a run that was killed
+
+
+def _further(state: TrainingState) -> str:
+    return f"{math.ceil(state.images_seen / 500):g}"  # twice as far
 
 
 def _train(run: Run, state: TrainingState) -> bool:
@@ -84,11 +116,12 @@ def _train(run: Run, state: TrainingState) -> bool:
             + (f" or {options.minutes:g} minutes" if options.minutes else "")
         )
         interrupted = train(run, state, report)
+        further = f" --kimg {_further(state)}" if state.images_seen >= options.kimg * 1000 else ""
         report.line(
             f"{'interrupted' if interrupted else 'done'} at {state.images_seen / 1000:.1f} kimg\n"
             f"  images      {run.folder / f'fakes{state.images_seen // 1000:06d}.png'}\n"
             f"  checkpoint  {run.folder / CHECKPOINT_NAME}\n"
-            f"  go on       gantool train --resume {run.folder}\n"
+            f"  go on       gantool train --resume {run.folder}{further}\n"
             f"  export      gantool export {run.folder / CHECKPOINT_NAME} --fp16"
         )
     return interrupted

@@ -25,7 +25,7 @@ from gantool.runtime.writer import grid, save_image
 from gantool.train.losses import discriminator_loss, generator_loss
 from gantool.train.options import TrainingOptions
 from gantool.train.progress import Report
-from gantool.train.run import STATE_NAME
+from gantool.train.run import STATE_NAME, STATS_NAME
 from gantool.train.state import TrainingState, draw_latents, save_state, settle_average, update_average
 
 FAKES = 64  # seeds 0..63 in fakes000123.png
@@ -59,7 +59,7 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
     started, seconds_before = time.monotonic(), state.seconds
     total = options.kimg * 1000
     limit = math.inf if options.minutes is None else options.minutes * 60
-    ticks = Ticks(images_seen=state.images_seen, seconds=state.seconds)
+    ticks = Ticks(state.images_seen, state.seconds)
     sampler = Sampler(len(run.images), options.seed)
     if not state.images_seen:
         save_fakes(run, state)
@@ -76,7 +76,7 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
             )
             if state.images_seen - ticks.images_seen >= options.tick * 1000:
                 ticks = tick(run, state, report, ticks)
-                if ticks.number % options.snap == 0:
+                if state.tick % options.snap == 0:
                     snapshot(run, state)
         if ticks.losses:
             tick(run, state, report, ticks)
@@ -126,11 +126,16 @@ class Sampler:
             epoch, start = divmod(position, self.count)
             if epoch != self.epoch:
                 self.epoch = epoch
-                self.order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+                self.order = _stream(self.seed, epoch).permutation(self.count)
             part = self.order[start : start + batch]
             parts.append(part)
             position, batch = position + len(part), batch - len(part)
         return np.concatenate(parts)
+
+
+def _stream(seed: int, epoch: int) -> np.random.RandomState:
+    """Return the random stream of an epoch: RandomState, which NumPy has frozen, of 32-bit words."""
+    return np.random.RandomState([seed & 0xFFFFFFFF, seed >> 32, epoch])
 
 
 @contextmanager
@@ -143,7 +148,9 @@ def stop_signals() -> Iterator[list[int]]:
         for known, handler in previous.items():
             signal.signal(known, handler)
 
-    previous = {known: signal.signal(known, note) for known in (signal.SIGINT, signal.SIGTERM)}
+    previous = {known: signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)}
+    for known in previous:
+        signal.signal(known, note)
     try:
         yield received
     finally:
@@ -157,7 +164,6 @@ class Ticks:
 
     images_seen: int
     seconds: float
-    number: int = 0
     losses: list[Losses] = field(default_factory=list)
 
 
@@ -168,21 +174,22 @@ def tick(run: Run, state: TrainingState, report: Report, last: Ticks) -> Ticks:
     if not math.isfinite(d_loss + g_loss):
         raise _diverged(run, state)
     seconds = state.seconds - last.seconds
+    state.tick += 1
     values = {
-        "tick": last.number + 1,
+        "tick": state.tick,
         "kimg": state.images_seen / 1000,
         "seconds": round(state.seconds, 2),
         "sec_per_kimg": round(seconds / (state.images_seen - last.images_seen) * 1000, 4),
         "loss_d": round(d_loss, 5),
         "loss_g": round(g_loss, 5),
     }
-    with (run.folder / "stats.jsonl").open("a", encoding="utf-8") as file:
+    with (run.folder / STATS_NAME).open("a", encoding="utf-8") as file:
         file.write(json.dumps(values) + "\n")
     report.tick(
-        f"tick {last.number + 1:<5d} kimg {values['kimg']:<8.1f} time {_duration(state.seconds):<12s} "
+        f"tick {state.tick:<5d} kimg {values['kimg']:<8.1f} time {_duration(state.seconds):<12s} "
         f"sec/tick {seconds:<7.1f} sec/kimg {values['sec_per_kimg']:<7.3f} loss D {d_loss:<7.3f} G {g_loss:.3f}"
     )
-    return Ticks(state.images_seen, state.seconds, last.number + 1)
+    return Ticks(state.images_seen, state.seconds)
 
 
 def snapshot(run: Run, state: TrainingState) -> None:

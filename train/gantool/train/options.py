@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,6 +12,7 @@ from gantool.models import NetworkConfig, config_from_json
 from gantool.runtime.errors import GantoolError, UsageError
 
 Optimizer = Literal["adam", "sgd"]
+MAX_BATCH = 65536
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(Optimizer):
             raise UsageError(f"--optimizer {self.optimizer}: choose {' or '.join(get_args(Optimizer))}")
-        if self.batch < 2:
-            raise UsageError(f"--batch {self.batch}: BatchNorm needs at least 2 images in a batch")
+        if not 2 <= self.batch <= MAX_BATCH:  # BatchNorm needs two
+            raise UsageError(f"--batch {self.batch}: give a whole number from 2 to {MAX_BATCH}")
         for flag, value in (
             ("kimg", self.kimg),
             ("minutes", self.minutes),
@@ -43,9 +45,9 @@ class TrainingOptions:
             ("tick", self.tick),
             ("snap", self.snap),
         ):
-            if value is not None and not value > 0:
+            if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"--{flag} {value}: give a number over 0")
-        if self.ema_kimg < 0:
+        if not 0 <= self.ema_kimg < math.inf:
             raise UsageError(f"--ema-kimg {self.ema_kimg}: give 0 or more")
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"--seed {self.seed}: give a whole number from 0")

@@ -16,6 +16,7 @@ from gantool.runtime.errors import GantoolError
 
 OPTIONS_NAME = "training_options.json"
 STATE_NAME = "training_state.pt"
+STATS_NAME = "stats.jsonl"
 
 
 def new_run(outdir: Path, description: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ class TrainingState:
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     device: torch.device
+    images_in_data: int = 0
     images_seen: int = 0
+    tick: int = 0  # lines of progress so far
     seconds: float = 0.0  # spent training, over all resumes
 
 
@@ -106,16 +109,24 @@ def save_state(path: Path, state: TrainingState) -> None:
     """Write everything that resuming needs, whole or not at all."""
     content = {
         **{name: getattr(state, name).state_dict() for name in _MODULES},
+        "images_in_data": state.images_in_data,
         "images_seen": state.images_seen,
+        "tick": state.tick,
         "seconds": state.seconds,
         "random": torch.get_rng_state(),
         "random_cuda": torch.cuda.get_rng_state_all() if state.device.type == "cuda" else [],
     }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)  # torch makes a RuntimeError of a full disk
     with atomic(path) as part:
-        torch.save(content, part)
+        part.write_bytes(buffer.getbuffer())
 
 
 _MODULES = ("generator", "discriminator", "average", "generator_optimizer", "discriminator_optimizer")
+
+
+# what load_state_dict and the like make of a file that holds something else
+_MALFORMED = (ValueError, TypeError, AttributeError)
 
 
 def load_state(path: Path, options: TrainingOptions) -> TrainingState:
@@ -125,11 +136,13 @@ def load_state(path: Path, options: TrainingOptions) -> TrainingState:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         for name in _MODULES:
             getattr(state, name).load_state_dict(content[name])
-        state.images_seen, state.seconds = content["images_seen"], content["seconds"]
+        state.images_in_data = int(content["images_in_data"])
+        state.images_seen, state.tick = int(content["images_seen"]), int(content["tick"])
+        state.seconds = float(content["seconds"])
         torch.set_rng_state(content["random"])
         if state.device.type == "cuda" and content["random_cuda"]:
             torch.cuda.set_rng_state_all(content["random_cuda"])
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError, *_MALFORMED) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise GantoolError(f"{path} cannot be resumed from: {reason}; start a new run") from error
     return state

@@ -9,28 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
-from gantool.runtime.plan import NAMES, PlanHeader, describe, version_text
+from gantool.runtime.plan import NAMES, Kind, PlanHeader, describe, version_text
 
 
-def extra(header: PlanHeader) -> str:
-    """Return the extra of gantool that installs what the plan needs on this machine."""
-    if header.kind == "rtx":
+def extra(kind: Kind) -> str:
+    """Return the extra of gantool that installs what a plan of this kind needs on this machine."""
+    if kind == "rtx":
         return "rtx"
     return "jetson" if Path("/etc/nv_tegra_release").exists() else "tensorrt"
 
 
-def import_library(header: PlanHeader, purpose: str) -> Any:
+def import_library(kind: Kind, purpose: str) -> Any:
     """Return the module `tensorrt` or `tensorrt_rtx`. Raises MissingDependencyError, or GantoolError if it is
     there and does not load."""
-    name = "tensorrt_rtx" if header.kind == "rtx" else "tensorrt"
+    name = "tensorrt_rtx" if kind == "rtx" else "tensorrt"
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         jetson = " (a Jetson has it from JetPack, in the system's Python: venv --system-site-packages)"
-        package = name if header.kind == "rtx" else name + jetson
-        raise MissingDependencyError(package, extra(header), purpose) from error
+        package = name if kind == "rtx" else name + jetson
+        raise MissingDependencyError(package, extra(kind), purpose) from error
     except (ImportError, OSError) as error:  # the bindings are there, the libraries that they load are not
-        command = f"pip install --force-reinstall 'gantool[{extra(header)}]'"
+        command = f"pip install --force-reinstall 'gantool[{extra(kind)}]'"
         raise GantoolError(f"{name} is installed but does not load ({error}): {command}") from error
 
 
@@ -95,6 +95,6 @@ _BUILT_ELSEWHERE = (
 
 def _graph(path: Path) -> Path:
     """Return the ONNX graph beside `path`, or where it would lie."""
-    stem = path.name.split(".")[0]
+    stem = path.name.removesuffix(".plan").removesuffix(".rtx")
     half, full = path.with_name(f"{stem}.fp16.onnx"), path.with_name(f"{stem}.onnx")
     return full if full.exists() and not half.exists() else half

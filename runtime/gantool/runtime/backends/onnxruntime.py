@@ -8,6 +8,7 @@ from typing import Any
 
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.images import to_uint8
+from gantool.runtime.onnx_file import check_weights_inside
 from gantool.runtime.spec import Images, Latents, Spec
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -23,11 +24,14 @@ class OnnxRuntimeBackend:
         does not start here: ONNX Runtime by itself would go on with the CPU.
         """
         self._path = path
+        check_weights_inside(path)
         self._session = _open(path, provider)
         self.spec = _spec(path, self._session)
 
     def infer(self, z: Latents) -> Images:
         """Turn z, float32 [n, latent], into images, uint8 [n, H, W, C]."""
+        if self._session is None:
+            raise GantoolError(f"{self._path} is closed: load it again")
         try:
             (images,) = self._session.run(["images"], {"z": z})
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
@@ -62,7 +66,10 @@ def _open(path: Path, provider: str) -> Any:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=[name])
     except Exception as error:
-        raise GantoolError(f"ONNX Runtime cannot load {path}: {_reason(error)}{_hint(error)}") from error
+        raise GantoolError(
+            f"ONNX Runtime cannot load {path}: {_reason(error)}; export it again, or copy it again if it came "
+            "over a network"
+        ) from error
     if session.get_providers()[0] != name:
         raise EngineMismatchError(
             f"{name} does not start here, though ONNX Runtime was built with it (is there a driver, and the "
@@ -74,12 +81,6 @@ def _open(path: Path, provider: str) -> Any:
 def _reason(error: Exception) -> str:
     """Return the first line of ONNX Runtime's message without its prefix of codes."""
     return str(error).splitlines()[0].rsplit("[ONNXRuntimeError] : ", 1)[-1]
-
-
-def _hint(error: Exception) -> str:
-    if "xternal data" in str(error):
-        return "; a graph of gantool has its weights inside, so export it again, or fetch it from whoever did"
-    return "; export it again, or copy it again if it came over a network"
 
 
 def _spec(path: Path, session: Any) -> Spec:
@@ -120,7 +121,7 @@ def _distribution(path: Path, session: Any) -> str:
         return "normal"
     try:
         return str(json.loads(text)["latent"]["distribution"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise GantoolError(
             f"the `gantool` metadata in {path} is damaged ({error!r}): export it again"
         ) from error

@@ -40,10 +40,10 @@ class TensorRTBackend:
         self._name = NAMES[self._header.kind]
         distribution = _distribution(path)
         purpose = f"running {path.name}, a {describe(self._header)},"
-        driver = driver or import_driver(extra(self._header), purpose)
+        driver = driver or import_driver(extra(self._header.kind), purpose)
         if (problem := driver_problem(driver)) is not None:
             raise no_gpu(path, self._header, problem)
-        trt = library or import_library(self._header, purpose)
+        trt = library or import_library(self._header.kind, purpose)
         # TensorRT looks itself, and may load a version-compatible plan; TensorRT-RTX does not look
         if self._header.kind == "rtx" and (problem := version_problem(path, self._header, trt)) is not None:
             raise EngineMismatchError(problem)

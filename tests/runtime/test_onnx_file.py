@@ -5,11 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import onnx
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gantool.export.metadata import read_metadata
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.onnx_file import check_weights_inside, read_metadata
 
 same_folder = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -33,6 +34,26 @@ def test_a_graph_without_metadata(tmp_path: Path) -> None:
     assert read_metadata(tmp_path / "g.onnx") == {}
 
 
+@pytest.mark.parametrize("place", ["initializer", "constant", "subgraph"])
+def test_weights_outside_are_found(place: str, tmp_path: Path) -> None:
+    inside = onnx.TensorProto(name="w", data_type=1, dims=[1], float_data=[1.0])
+    outside = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    for weight in (inside, outside):
+        graph = onnx.GraphProto(name="g")
+        if place == "initializer":
+            graph.initializer.append(weight)
+        elif place == "constant":
+            graph.node.append(onnx.helper.make_node("Constant", [], ["w"], value=weight))
+        else:
+            branch = onnx.GraphProto(name="b", initializer=[weight])
+            graph.node.append(onnx.helper.make_node("If", ["c"], ["y"], then_branch=branch))
+        (tmp_path / "g.onnx").write_bytes(onnx.ModelProto(ir_version=8, graph=graph).SerializeToString())
+        if weight is inside:
+            check_weights_inside(tmp_path / "g.onnx")
+    with pytest.raises(GantoolError, match="keeps weights in another file"):
+        check_weights_inside(tmp_path / "g.onnx")
+
+
 @given(content=st.binary(max_size=200))
 @same_folder
 def test_any_bytes_give_a_dict_or_a_clear_error(content: bytes, tmp_path: Path) -> None:
@@ -40,3 +61,5 @@ def test_any_bytes_give_a_dict_or_a_clear_error(content: bytes, tmp_path: Path) 
     path.write_bytes(content)
     with suppress(GantoolError):
         assert isinstance(read_metadata(path), dict)
+    with suppress(GantoolError):
+        check_weights_inside(path)

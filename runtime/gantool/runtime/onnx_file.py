@@ -1,0 +1,117 @@
+"""Look into an ONNX file without the onnx package, which a device that builds or runs engines may not have.
+
+ONNX is protobuf: fields of (number << 3 | wire type), then a varint, 4 or 8 bytes, or a length and bytes. The
+numbers are those of onnx.proto:
+
+    ModelProto      7 graph, 14 metadata_props (1 key, 2 value)
+    GraphProto      1 node, 5 initializer
+    NodeProto       5 attribute, in it 5 a tensor, 10 tensors, 6 and 11 graphs
+    TensorProto     14 data_location, 1 for a file outside
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gantool.runtime.errors import GantoolError
+
+_GRAPH, _METADATA_PROPS, _KEY, _VALUE = 7, 14, 1, 2
+_NODE, _INITIALIZER, _ATTRIBUTE, _TENSORS, _GRAPHS = 1, 5, 5, (5, 10), (6, 11)
+_DATA_LOCATION, _EXTERNAL = 14, 1
+_DEPTH = 8  # of graphs in graphs; a generator has none
+_DAMAGE = (ValueError, IndexError, KeyError, TypeError, RecursionError)
+
+
+def read_metadata(graph: Path) -> dict[str, Any]:
+    """Return the JSON under `gantool` in the graph's metadata, or {} where there is none.
+
+    Raises GantoolError if the file is no whole protobuf.
+    """
+    try:
+        for number, entry in _fields(memoryview(graph.read_bytes())):
+            if number == _METADATA_PROPS and isinstance(entry, memoryview):
+                pair = {key: value for key, value in _fields(entry) if isinstance(value, memoryview)}
+                if bytes(pair.get(_KEY, b"")) == b"gantool":
+                    return dict(json.loads(bytes(pair[_VALUE])))
+    except _DAMAGE as error:
+        raise _damaged(graph, error) from error
+    return {}
+
+
+def check_weights_inside(graph: Path) -> None:
+    """Raise GantoolError if a weight lies in another file: that file's name is not to be trusted."""
+    try:
+        for number, entry in _fields(memoryview(graph.read_bytes())):
+            if number == _GRAPH and isinstance(entry, memoryview) and _has_external(entry, _DEPTH):
+                raise GantoolError(
+                    f"{graph} keeps weights in another file (external data); a graph of gantool has its weights "
+                    "inside: export it again, or merge them with onnx.save_model(..., save_as_external_data=False)"
+                )
+    except _DAMAGE as error:
+        raise _damaged(graph, error) from error
+
+
+def _has_external(graph: memoryview, depth: int) -> bool:
+    if not depth:
+        raise ValueError("graphs within graphs without end")
+    for number, entry in _fields(graph):
+        if not isinstance(entry, memoryview):
+            continue
+        if number == _INITIALIZER and _is_external(entry):
+            return True
+        if number == _NODE:
+            for field, attribute in _fields(entry):
+                if field != _ATTRIBUTE or not isinstance(attribute, memoryview):
+                    continue
+                for kind, value in _fields(attribute):
+                    if not isinstance(value, memoryview):
+                        continue
+                    if kind in _TENSORS and _is_external(value):
+                        return True
+                    if kind in _GRAPHS and _has_external(value, depth - 1):
+                        return True
+    return False
+
+
+def _is_external(tensor: memoryview) -> bool:
+    return any(field == (_DATA_LOCATION, _EXTERNAL) for field in _fields(tensor))
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """Yield the number of each field, and its bytes or its varint; skip those of a fixed size."""
+    position = 0
+    while position < len(message):
+        tag, position = _varint(message, position)
+        number, wire = tag >> 3, tag & 7
+        if wire == 0:
+            value, position = _varint(message, position)
+            yield number, value
+        elif wire == 2:
+            length, position = _varint(message, position)
+            if position + length > len(message):
+                raise ValueError(f"a field of {length} bytes runs over the end")
+            yield number, message[position : position + length]
+            position += length
+        elif wire in (1, 5):
+            position += 8 if wire == 1 else 4
+        else:
+            raise ValueError(f"wire type {wire} at byte {position}")
+
+
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    """Return the number at `position`, 7 bits a byte with the lowest first, and the position after it."""
+    value = 0
+    for shift in range(0, 70, 7):  # 64 bits have 10 bytes at most
+        byte = message[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise ValueError(f"a number without end at byte {position}")
+
+
+def _damaged(graph: Path, error: Exception) -> GantoolError:
+    return GantoolError(f"{graph} is damaged ({error!r}): copy or export it again")
