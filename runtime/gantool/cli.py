@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gantool.runtime.errors import GantoolError, MissingDependencyError
+from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 
 # No rich markup, no pretty tracebacks: rich takes longer to import than the rest of the command.
 app = typer.Typer(
@@ -29,11 +29,16 @@ def main() -> None:
     """Run the command line; exit with the code of the error tree."""
     signal.signal(signal.SIGTERM, _stop)
     try:
+        # a shell variable that is not set; as a path it would mean this folder
+        if any(not word or (word.startswith("--") and word.endswith("=")) for word in sys.argv[1:]):
+            raise UsageError("an argument is empty: is a variable of the shell not set?")
         app()
     except GantoolError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
+    except SystemExit as error:  # typer makes one of Ctrl-C, too, and says nothing
+        if error.code == INTERRUPTED:
+            typer.echo("gantool: interrupted", err=True)
+        raise
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         hint = _HINTS.get(error.errno or 0, "check the path and run it again")
@@ -164,7 +169,12 @@ def train(
     try:
         if resume is None:
             interrupted = launch.start(
-                data or "fashion-mnist", preset or "dcgan32", outdir, network, flags, dry_run=dry_run
+                "fashion-mnist" if data is None else data,
+                "dcgan32" if preset is None else preset,
+                outdir,
+                network,
+                flags,
+                dry_run=dry_run,
             )
         else:
             fixed = {**network, **flags, **_given(data=data, preset=preset)}
@@ -212,6 +222,13 @@ def export(
         str | None, typer.Option(help="Compute capabilities for TensorRT-RTX, as 86,89.", show_default="all")
     ] = None,
     opset: Annotated[int | None, typer.Option(help="ONNX opset, 17 to 23.", show_default="17")] = None,
+    lowering: Annotated[
+        str | None,
+        typer.Option(
+            help="Exact rewrite of transposed convolutions: none, subpixel, phases, phases-stack, dla, dla-onehot.",
+            show_default="none",
+        ),
+    ] = None,
     output: Annotated[
         str | None, typer.Option(help="Type of the images: uint8 or float.", show_default="uint8")
     ] = None,
@@ -222,7 +239,7 @@ def export(
 
     launch.export(
         source,
-        launch.ExportOptions(base, fp16, opset, output, engine),
+        launch.ExportOptions(base, fp16, opset, output, engine, lowering),
         BuildOptions(
             min_batch,
             max(min(16, max_batch), min_batch) if opt_batch is None else opt_batch,

@@ -59,7 +59,7 @@ def test_graphs_of_every_network(name: str, tmp_path: Path) -> None:
     config = NETWORKS[name]
     checkpoint, full, half = tmp_path / "c.safetensors", tmp_path / "g.onnx", tmp_path / "g.fp16.onnx"
     save_checkpoint(checkpoint, lived_in(config), 1000, "shapes")
-    reference = graph_of_checkpoint(checkpoint, full, 17, "uint8", silent)
+    reference = graph_of_checkpoint(checkpoint, full, 17, "uint8", "none", silent)
     fp16_graph(full, half, reference, silent)
     with torch.no_grad():
         z = torch.from_numpy(latents(SEEDS, config.latent, config.distribution))
@@ -94,13 +94,13 @@ def test_graphs_of_every_network(name: str, tmp_path: Path) -> None:
 def test_a_generator_that_was_never_trained(tmp_path: Path) -> None:
     """Parameters of its BatchNorm are equal tensors, which exporters merge."""
     save_checkpoint(tmp_path / "c", Generator(NETWORKS["dcgan16"]).eval(), 0, "shapes")
-    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", silent)
+    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", "none", silent)
     fp16_graph(tmp_path / "g.onnx", tmp_path / "h.onnx", reference, silent)
 
 
 def test_a_graph_of_a_fixed_batch(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", lived_in(NETWORKS["dcgan16"]), 1, "shapes")
-    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", silent)
+    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", "none", silent)
     graph = onnx.load(tmp_path / "g.onnx")
     for value in (*graph.graph.input, *graph.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 5
@@ -112,7 +112,7 @@ def test_a_graph_of_a_fixed_batch(tmp_path: Path) -> None:
 def test_parity_is_the_worst_of_both_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One run a little off everywhere, the other far off in one pixel: the far one must not be lost."""
     save_checkpoint(tmp_path / "c", lived_in(NETWORKS["dcgan16"]), 1, "shapes")
-    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", silent)
+    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", "none", silent)
     far = reference.copy()
     far[0, 0, 0, 0] ^= 8
     everywhere = np.where(reference > 0, reference - 1, 1).astype(np.uint8)
@@ -125,7 +125,7 @@ def test_parity_is_the_worst_of_both_runs(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("opset", [18, 20, 23])
 def test_newer_opsets(opset: int, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", lived_in(NETWORKS["dcgan16"]), 1, "shapes")
-    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", opset, "uint8", silent)
+    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", opset, "uint8", "none", silent)
     fp16_graph(tmp_path / "g.onnx", tmp_path / "h.onnx", reference, silent)
     assert [entry.version for entry in onnx.load(tmp_path / "h.onnx").opset_import] == [opset]
 
@@ -133,7 +133,7 @@ def test_newer_opsets(opset: int, tmp_path: Path) -> None:
 def test_float_output_serves_as_well(tmp_path: Path) -> None:
     config = NETWORKS["dcgan64-rgb"]
     save_checkpoint(tmp_path / "c", lived_in(config), 1, "shapes")
-    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "float", silent)
+    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "float", "none", silent)
     fp16_graph(tmp_path / "g.onnx", tmp_path / "h.onnx", reference, silent)
     for name in ("g.onnx", "h.onnx"):
         (out,) = onnx.load(tmp_path / name).graph.output
@@ -163,7 +163,7 @@ def scaled(factor: float) -> Generator:
 @pytest.mark.parametrize("factor", [1e5, 1e7])
 def test_fp16_that_overflows_is_refused(factor: float, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", scaled(factor), 1, "shapes")
-    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", silent)
+    reference = graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", "none", silent)
     with pytest.raises(VerificationError, match="Nothing was written"):
         fp16_graph(tmp_path / "g.onnx", tmp_path / "h.onnx", reference, silent)
 
@@ -175,7 +175,7 @@ def test_a_graph_of_other_weights_is_caught(tmp_path: Path, monkeypatch: pytest.
         "gantool.export.graph.add_uint8_tail", lambda model: (_spoil(model), add_uint8_tail(model))
     )
     with pytest.raises(VerificationError, match="differs from the checkpoint"):
-        graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", silent)
+        graph_of_checkpoint(tmp_path / "c", tmp_path / "g.onnx", 17, "uint8", "none", silent)
 
 
 def _spoil(model: object) -> None:

@@ -147,6 +147,7 @@ EXPORT = [
     Case("--workspace 2", 2, ("2GiB",), id="workspace-without-unit"),
     Case("--max-batch 0", 2, ("must rise",), id="max-batch-0"),
     Case("--opset 12", 2, ("choose 17 to 23",), id="opset"),
+    Case("--lowering faster", 2, ("choose none, subpixel, phases",), id="lowering"),
     Case("--engine rtx --sm 99", 2, ("builds for 75, 80",), id="sm"),
     Case("-o file/g", 1, ("a file is in the way",), id="unwritable-base"),
 ]
@@ -169,7 +170,8 @@ TRAIN = [
     Case("--ema-kimg nan", 2, ("--ema-kimg nan",), id="ema-nan"),
     Case("--batch 100000000000", 2, ("--batch 100000000000",), id="batch-of-a-life"),
     Case("--optimizer lion", 2, ("adam or sgd",), id="optimizer"),
-    Case("--device quantum", 1, ("--device quantum", "--device auto"), id="device"),
+    Case("--device quantum", 2, ("--device quantum: choose auto, cpu",), id="device"),
+    Case("--data=", 2, ("an argument is empty",), id="empty-argument"),
     Case("--outdir file", 1, ("a file is in the way",), id="outdir-is-a-file"),
     Case("--resume latest --lr 1", 2, ("--lr", "00000-fashion-mnist-dcgan32"), id="resume-with-other-flags"),
     Case("--resume latest", 2, ("already has",), id="resume-of-a-finished-run"),

@@ -12,12 +12,14 @@ import venv
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from conftest import run_gantool
+from gantool.runtime import Generator
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +51,17 @@ def test_npy_holds_the_same_images(exported: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(array[-1, :, :, 0], np.asarray(last))
 
 
+def test_a_lowered_graph_makes_the_same_images(exported: Path, checkpoint: Path, tmp_path: Path) -> None:
+    flags = ("--lowering", "phases-stack", "--engine", "none", "-o", tmp_path / "lowered")
+    run_gantool("export", checkpoint, *flags, cwd=tmp_path, check=True)
+    with Generator.load(tmp_path / "lowered.onnx") as lowered, Generator.load(exported / "g.onnx") as plain:
+        difference = lowered.images(range(9)).astype(int) - plain.images(range(9))
+    assert abs(difference).max() <= 1
+    operators = [node.op_type for node in onnx.load(tmp_path / "lowered.onnx").graph.node]
+    assert "Conv" in operators
+    assert "ConvTranspose" not in operators
+
+
 def test_trunc_draws_images_together(exported: Path, tmp_path: Path) -> None:
     spread = {}
     for psi in ("1", "0.2", "0"):
@@ -75,7 +88,7 @@ def test_export_names_files_sizes_and_the_next_command(trained: Path, tmp_path: 
     assert len(list((tmp_path / "images").glob("seed*.png"))) == 64
     # an engine of an earlier export is not mistaken for one of this
     again = run_gantool("export", "--engine", "none", cwd=tmp_path, check=True)
-    assert "not of this export: g.fp16.onnx, g.rtx.plan" in again.stderr
+    assert "left from an earlier export, perhaps of other weights: g.fp16.onnx, g.rtx.plan" in again.stderr
 
 
 def test_memory_does_not_grow_with_the_number_of_images(exported: Path, tmp_path: Path) -> None:

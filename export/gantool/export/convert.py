@@ -7,9 +7,10 @@ from pathlib import Path
 
 import onnx
 
+from gantool.export.lowering import LOWERINGS
 from gantool.export.parity import SEEDS, Parity, check_fp16, check_fp32
 from gantool.export.precision import is_fp16, to_fp16
-from gantool.runtime import GantoolError, Generator
+from gantool.runtime import GantoolError, Generator, UsageError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.seeds import latents
 from gantool.runtime.spec import Images
@@ -18,12 +19,17 @@ Note = Callable[[str], None]
 RUNS = Path("runs")
 
 
-def graph_of_checkpoint(source: Path | None, target: Path, opset: int, output: str, note: Note) -> Images:
+def graph_of_checkpoint(
+    source: Path | None, target: Path, opset: int, output: str, lowering: str, note: Note
+) -> Images:
     """Write the FP32 graph of a checkpoint (None: of the newest run) to `target`; return its own images.
 
     These are uint8 [64, H, W, C], of the seeds that parity is measured on. Raises VerificationError if the
     graph's images are others.
     """
+    if lowering not in LOWERINGS:
+        raise UsageError(f"--lowering {lowering}: choose {', '.join(LOWERINGS)}")
+
     import torch
 
     from gantool.export.graph import graph_from_checkpoint
@@ -42,7 +48,7 @@ def graph_of_checkpoint(source: Path | None, target: Path, opset: int, output: s
     with torch.no_grad():
         z = torch.from_numpy(latents(SEEDS, network.latent, network.distribution))
         reference = to_uint8(checkpoint.generator(z).numpy())
-    _write(graph_from_checkpoint(checkpoint, opset, output), target)
+    _write(graph_from_checkpoint(checkpoint, opset, output, lowering), target)
     _announce(target, "PyTorch", check_fp32(target, reference), note)
     return reference
 

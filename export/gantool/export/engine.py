@@ -94,6 +94,28 @@ def choose_flavour(engine: str) -> Flavour | None:
     return flavour
 
 
+def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
+    """Raise UsageError for options that the library that will build does not have, before any work is done."""
+    if flavour != "rtx" and options.compute_capabilities:
+        raise UsageError("--sm is for TensorRT-RTX, which does not build here: leave it out, or --engine rtx")
+    if flavour is None and options.workspace is not None:
+        raise UsageError("--workspace is for building an engine, and none is built: leave it out")
+    if options.compute_capabilities:
+        trt = import_library("rtx", "building the engine")
+        known = compute_capabilities(trt)
+        if unknown := [name for name in options.compute_capabilities if name not in known]:
+            raise UsageError(
+                f"--sm {','.join(unknown)}: TensorRT-RTX {trt.__version__} builds for "
+                f"{', '.join(sorted(known, key=int))}"
+            )
+
+
+def compute_capabilities(trt: ModuleType) -> dict[str, Any]:
+    """Return the compute capabilities that TensorRT-RTX builds for, by names as "86"."""
+    members = trt.ComputeCapability.__members__.items()
+    return {name.removeprefix("SM"): value for name, value in members if name.startswith("SM")}
+
+
 def _can_build(flavour: Flavour) -> bool:
     if importlib.util.find_spec(MODULES[flavour]) is None:
         return False
@@ -107,8 +129,7 @@ def _can_build(flavour: Flavour) -> bool:
 
 def build(graph: Path, flavour: Flavour, options: BuildOptions) -> Built:
     """Build `graph` into a plan. Raises GantoolError, quoting the library, for what it does not take."""
-    if options.compute_capabilities and flavour != "rtx":
-        raise UsageError("--sm is for TensorRT-RTX: TensorRT builds for the GPU that it runs on")
+    check_options(flavour, options)
     trt = import_library(flavour, "building the engine")
     logger = recorder(trt)
     logger.errors.clear()
@@ -131,7 +152,8 @@ def build(graph: Path, flavour: Flavour, options: BuildOptions) -> Built:
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise GantoolError(
-            f"{MODULES[flavour]} {trt.__version__} cannot build {graph}: {_first(logger.errors)}"
+            f"{MODULES[flavour]} {trt.__version__} cannot build {graph.name}: {_first(logger.errors)}; try "
+            "a larger --workspace, other --sm, --fp16, or --engine none for the graph alone"
         )
     return Built(bytes(plan), trt.__version__, dict(layer_types), options.compute_capabilities, batches)
 
@@ -180,16 +202,7 @@ def _check_generator(trt: ModuleType, network: Any, graph: Path) -> None:
 def _set_compute_capabilities(trt: ModuleType, config: Any, names: tuple[str, ...]) -> None:
     if not names:
         return
-    known = {
-        name.removeprefix("SM"): value
-        for name, value in trt.ComputeCapability.__members__.items()
-        if name.startswith("SM")
-    }
-    if unknown := [name for name in names if name not in known]:
-        raise UsageError(
-            f"--sm {','.join(unknown)}: TensorRT-RTX {trt.__version__} builds for "
-            f"{', '.join(sorted(known, key=int))}"
-        )
+    known = compute_capabilities(trt)
     config.num_compute_capabilities = len(names)
     for index, name in enumerate(names):
         if not config.set_compute_capability(known[name], index):

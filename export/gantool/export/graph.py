@@ -14,13 +14,14 @@ import json
 import logging
 import warnings
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from gantool.export.fold import fold_batchnorm
+from gantool.export.lowering import Lowering, lower
 from gantool.runtime.errors import GantoolError
 
 if TYPE_CHECKING:
@@ -29,12 +30,19 @@ if TYPE_CHECKING:
 TAIL = "uint8_tail"  # prefix of the tail's node names; the precision pass leaves these in FP32
 
 
-def graph_from_checkpoint(checkpoint: Checkpoint, opset: int, output: str = "uint8") -> onnx.ModelProto:
-    """Export the generator of a checkpoint. Raises GantoolError where torch cannot."""
+def graph_from_checkpoint(
+    checkpoint: Checkpoint, opset: int, output: str = "uint8", lowering: str = "none"
+) -> onnx.ModelProto:
+    """Export the generator of a checkpoint. Raises GantoolError where torch or the lowering cannot."""
     model = _export(checkpoint, opset)
     fold_batchnorm(model)
     if left := [node.name for node in model.graph if node.op_type == "BatchNormalization"]:
         raise GantoolError(f"BatchNorm could not be folded into the layer before {', '.join(map(str, left))}")
+    if refused := lower(model, cast("Lowering", lowering)).refused:
+        reasons = "; ".join(f"{node}: {reason}" for node, reason in refused)
+        raise GantoolError(
+            f"--lowering {lowering} does not fit this network ({reasons}): use another, or none"
+        )
     ClearMetadataAndDocStringPass()(model)  # torch's own hold stack traces with paths of this machine
     if output == "uint8":
         add_uint8_tail(model)

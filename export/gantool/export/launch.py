@@ -8,8 +8,9 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
-from gantool.export.engine import SUFFIXES, BuildOptions, Flavour, build, choose_flavour
+from gantool.export.engine import SUFFIXES, BuildOptions, Flavour, build, check_options, choose_flavour
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.onnx_file import check_weights_inside, read_metadata
 from gantool.runtime.plan import NAMES, identify, read_header
@@ -28,6 +29,7 @@ class ExportOptions:
     opset: int | None = None
     output: str | None = None
     engine: str = "auto"
+    lowering: str | None = None
 
     def __post_init__(self) -> None:
         if self.opset is not None and self.opset not in OPSETS:
@@ -42,11 +44,12 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
     Files are made and proved in a temporary folder beside BASE, then renamed into place.
     """
     flavour = choose_flavour(options.engine)
+    check_options(flavour, build_options)
     given_graph = source if source is not None and source.suffix.lower() == ".onnx" else None
     if given_graph:
         _check_graph_flags(given_graph, options, flavour)
     base = options.base or (_without_suffix(given_graph) if given_graph else Path("g"))
-    if not base.name or base.name == "..":
+    if not base.name or base.name == ".." or base.is_dir():
         raise UsageError(f"-o {base}: give a name for the files, as in -o {base / 'g'}")
     base.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".gantool-", dir=base.parent) as folder:
@@ -70,8 +73,8 @@ def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | N
     if identify(graph) != "onnx":
         raise GantoolError(f"{graph} is a plan under the name of a graph: nothing is left to export")
     check_weights_inside(graph)
-    if options.opset is not None or options.output is not None:
-        raise UsageError(f"--opset and --output are for checkpoints: {graph} has them settled")
+    if options.opset is not None or options.output is not None or options.lowering is not None:
+        raise UsageError(f"--opset, --output and --lowering are for checkpoints: {graph} has them settled")
     if flavour is None and not options.fp16:
         if options.engine == "none":
             raise UsageError(f"{graph} with --engine none leaves nothing to do: give --fp16 or an engine")
@@ -91,7 +94,9 @@ def _graphs(source: Path | None, given_graph: Path | None, part: Path, options: 
         reference = convert.images_of_graph(given_graph)
     else:
         opset, output = options.opset or DEFAULT_OPSET, options.output or "uint8"
-        reference = convert.graph_of_checkpoint(source, graph, opset, output, _note)
+        reference = convert.graph_of_checkpoint(
+            source, graph, opset, output, options.lowering or "none", _note
+        )
     if not options.fp16:
         return graph
     half = part.with_name(f"{part.name}.fp16.onnx")
@@ -130,16 +135,15 @@ def _summarize(base: Path, names: list[str], graph: Path, flavour: Flavour | Non
     for file in files:
         print(f"{file!s:{width}}  {_size(file.stat().st_size):>9}")
     family = [f"{base.name}{suffix}" for suffix in (".onnx", ".fp16.onnx", *SUFFIXES.values())]
-    if stale := [name for name in family if name not in names and base.with_name(name).exists()]:
-        _note(f"not of this export: {', '.join(stale)}")
+    known = {*names, graph.name, graph.name.replace(".fp16.onnx", ".onnx")}
+    if stale := [name for name in family if name not in known and base.with_name(name).exists()]:
+        _note(f"left from an earlier export, perhaps of other weights: {', '.join(stale)}")
     print("next:")
     if flavour is None:
-        print(
-            f"  gantool export {graph}  # on the device, where TensorRT is: builds the engine, needs no torch"
-        )
+        print(f"  gantool export {quote(str(graph))}  # on the device: builds the engine, needs no torch")
     else:
-        print(f"  gantool generate --engine {base}{SUFFIXES[flavour]}  # where the GPU is")
-    print(f"  gantool generate --engine {graph}  # here, with ONNX Runtime")
+        print(f"  gantool generate --engine {quote(str(base) + SUFFIXES[flavour])}  # where the GPU is")
+    print(f"  gantool generate --engine {quote(str(graph))}  # here, with ONNX Runtime")
 
 
 def _size(count: int) -> str:

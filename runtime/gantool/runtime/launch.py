@@ -45,8 +45,8 @@ def generate(
                         sheet.append(images[: columns * rows - done].copy())
                     done += len(images)
         except KeyboardInterrupt:
-            kept = f"{done:,} of {len(seeds):,} images are" if file_format == "png" else "nothing is"
-            typer.echo(f"interrupted: {kept} in {out}", err=True)
+            kept = f"at least {done:,} of {len(seeds):,} images are" if file_format == "png" else "nothing is"
+            typer.echo(f"{kept} in {out}", err=True)
             raise
         typer.echo(f"{len(seeds):,} images of {_size(generator)} in {out}")
         if columns:
@@ -64,7 +64,7 @@ def parse_grid(text: str) -> tuple[int, int]:
 
 def _with_progress(batches: Iterator[Images], total: int) -> Iterator[Images]:
     """Show a bar on stderr if that is a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():  # None: closed, as a daemon does
         yield from batches
         return
     with typer.progressbar(length=total, label="generating", file=sys.stderr) as bar:

@@ -7,6 +7,7 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from gantool.models import CHECKPOINT_NAME, PRESETS
@@ -121,8 +122,8 @@ def _train(run: Run, state: TrainingState) -> bool:
             f"{'interrupted' if interrupted else 'done'} at {state.images_seen / 1000:.1f} kimg\n"
             f"  images      {run.folder / f'fakes{state.images_seen // 1000:06d}.png'}\n"
             f"  checkpoint  {run.folder / CHECKPOINT_NAME}\n"
-            f"  go on       gantool train --resume {run.folder}{further}\n"
-            f"  export      gantool export {run.folder / CHECKPOINT_NAME} --fp16"
+            f"  go on       gantool train --resume {quote(str(run.folder))}{further}\n"
+            f"  export      gantool export {quote(str(run.folder / CHECKPOINT_NAME))} --fp16"
         )
     return interrupted
 

@@ -61,9 +61,9 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
     limit = math.inf if options.minutes is None else options.minutes * 60
     ticks = Ticks(state.images_seen, state.seconds)
     sampler = Sampler(len(run.images), options.seed)
-    if not state.images_seen:
-        save_fakes(run, state)
     with stop_signals() as stopping:
+        if not state.images_seen:
+            save_fakes(run, state)
         while state.images_seen < total and state.seconds - seconds_before < limit and not stopping:
             real = run.images[sampler.indices(state.images_seen, options.batch)]  # [B, H, W, C] uint8
             ticks.losses.append(step(options, state, real))

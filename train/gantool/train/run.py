@@ -31,11 +31,13 @@ def new_run(outdir: Path, description: str) -> Path:
 def find_run(resume: str, outdir: Path) -> Path:
     """Return the run folder that --resume names: `latest` in `outdir`, or a path."""
     if resume != "latest":
-        run = Path(resume)
-        if not (run / STATE_NAME).is_file():
-            raise GantoolError(f"{run} holds no {STATE_NAME}: give --resume latest or a folder made by a run")
-        return run
-    found = [path.parent for path in outdir.glob(f"*/{STATE_NAME}") if path.parent.name[:5].isdecimal()]
-    if not found:
+        named = Path(resume)
+        folder = named.parent if named.is_file() else named  # its state or its checkpoint may be named
+        if not (folder / STATE_NAME).is_file():
+            found = f"holds no {STATE_NAME}" if folder.is_dir() else "does not exist"
+            raise GantoolError(f"{folder} {found}: give --resume latest, or the folder of a run")
+        return folder
+    runs = [path.parent for path in outdir.glob(f"*/{STATE_NAME}") if path.parent.name[:5].isdecimal()]
+    if not runs:
         raise GantoolError(f"no run in {outdir}/ can be resumed: start one with `gantool train`")
-    return max(found, key=lambda path: path.name)
+    return max(runs, key=lambda path: path.name)

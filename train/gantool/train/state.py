@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gantool.models import Discriminator, Generator
-from gantool.runtime.errors import GantoolError
+from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.seeds import latents
 from gantool.train.options import TrainingOptions
@@ -58,13 +59,14 @@ def new_state(options: TrainingOptions) -> TrainingState:
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|mps|(cuda|xpu)(:\d+)?", name):
+        raise UsageError(f"--device {name}: choose auto, cpu, cuda, cuda:1, xpu or mps")
     try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise GantoolError(f"--device {name} cannot be used: {reason}; try --device auto") from error
-    return device
+        reason = str(error).splitlines()[0].split(". ")[0][:200]
+        raise GantoolError(f"--device {name} cannot be used here: {reason}; try --device auto") from error
+    return torch.device(name)
 
 
 def _optimizer(options: TrainingOptions) -> Callable[[nn.Module], torch.optim.Optimizer]:

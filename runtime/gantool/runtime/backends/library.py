@@ -6,6 +6,7 @@ from functools import cache
 from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
@@ -57,7 +58,7 @@ def version_problem(path: Path, header: PlanHeader, trt: Any) -> str | None:
     if header.version[: len(here)] == here:
         return None
     built = f"{NAMES[header.kind]} {version_text(header.version)}"
-    command = f"gantool export {_graph(path)}"
+    command = f"gantool export {quote(str(_graph(path)))}"
     return f"{path} was built with {built}, here is {trt.__version__}: rebuild it with {command}"
 
 
@@ -67,7 +68,7 @@ def no_gpu(path: Path, header: PlanHeader, problem: str) -> EngineMismatchError:
     where = "beside it" if graph.exists() else f"it was built from ({graph.name}, not beside it)"
     return EngineMismatchError(
         f"{path} is a {describe(header)}, and {problem}; the ONNX graph {where} runs on this machine: "
-        f"gantool generate --engine {graph}"
+        f"gantool generate --engine {quote(str(graph))}"
     )
 
 
@@ -78,8 +79,12 @@ def refused(path: Path, header: PlanHeader, trt: Any, reason: str) -> GantoolErr
         return EngineMismatchError(f"{problem} ({name} says: {reason})")
     message = f"{name} does not load {path}, a {describe(header)}: {reason}"
     if any(words in reason for words in _BUILT_ELSEWHERE):
-        return EngineMismatchError(f"{message}; rebuild it here with gantool export {_graph(path)}")
-    return GantoolError(f"{message}; copy it again, or rebuild it with gantool export {_graph(path)}")
+        return EngineMismatchError(
+            f"{message}; rebuild it here with gantool export {quote(str(_graph(path)))}"
+        )
+    return GantoolError(
+        f"{message}; copy it again, or rebuild it with gantool export {quote(str(_graph(path)))}"
+    )
 
 
 # By these words in the library's log a plan is whole, but not for this GPU or driver.
