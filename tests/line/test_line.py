@@ -118,9 +118,14 @@ def test_ctrl_c_leaves_only_whole_images(exported: Path, tmp_path: Path) -> None
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+    try:
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
-    assert "interrupted" in stderr
+    assert "gantool: interrupted" in stderr
+    written = len(list((tmp_path / "images").iterdir()))
+    assert f"{written:,} of 1,000,000 images are in images" in stderr
     assert "Traceback" not in stderr
     for path in (tmp_path / "images").iterdir():
         assert path.name.startswith("seed")

@@ -13,6 +13,7 @@ import typer
 from gantool.runtime.errors import UsageError
 from gantool.runtime.generator import Generator
 from gantool.runtime.seeds import parse_seeds
+from gantool.runtime.signals import stop_signals
 from gantool.runtime.spec import Images
 from gantool.runtime.writer import WRITERS, grid, save_image
 
@@ -38,14 +39,16 @@ def generate(
         sheet: list[Images] = []  # of the first columns * rows seeds
         done = 0
         try:
-            with WRITERS[file_format](out, seeds, generator.spec) as write:
+            with stop_signals() as stopping, WRITERS[file_format](out, seeds, generator.spec) as write:
                 for images in _with_progress(batches, len(seeds)):
                     write(images)
                     if done < columns * rows:  # a copy, since a view would keep the whole batch
                         sheet.append(images[: columns * rows - done].copy())
                     done += len(images)
+                    if stopping:
+                        raise KeyboardInterrupt
         except KeyboardInterrupt:
-            kept = f"at least {done:,} of {len(seeds):,} images are" if file_format == "png" else "nothing is"
+            kept = f"{done:,} of {len(seeds):,} images are" if file_format == "png" else "nothing is"
             typer.echo(f"{kept} in {out}", err=True)
             raise
         typer.echo(f"{len(seeds):,} images of {_size(generator)} in {out}")

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import torch
@@ -21,6 +17,7 @@ from gantool.models import CHECKPOINT_NAME, Generator, save_checkpoint
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.seeds import latents
+from gantool.runtime.signals import stop_signals
 from gantool.runtime.writer import grid, save_image
 from gantool.train.losses import discriminator_loss, generator_loss
 from gantool.train.options import TrainingOptions
@@ -136,26 +133,6 @@ class Sampler:
 def _stream(seed: int, epoch: int) -> np.random.RandomState:
     """Return the random stream of an epoch: RandomState, which NumPy has frozen, of 32-bit words."""
     return np.random.RandomState([seed & 0xFFFFFFFF, seed >> 32, epoch])
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of dying; a second one ends the process as usual."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        received.append(number)
-        for known, handler in previous.items():
-            signal.signal(known, handler)
-
-    previous = {known: signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)}
-    for known in previous:
-        signal.signal(known, note)
-    try:
-        yield received
-    finally:
-        for known, handler in previous.items():
-            signal.signal(known, handler)
 
 
 @dataclass(frozen=True)
