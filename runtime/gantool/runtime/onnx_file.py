@@ -31,11 +31,10 @@ def read_metadata(graph: Path) -> dict[str, Any]:
     Raises GantoolError if the file is no whole protobuf.
     """
     try:
-        for number, entry in _fields(memoryview(graph.read_bytes())):
-            if number == _METADATA_PROPS and isinstance(entry, memoryview):
-                pair = {key: value for key, value in _fields(entry) if isinstance(value, memoryview)}
-                if bytes(pair.get(_KEY, b"")) == b"gantool":
-                    return dict(json.loads(bytes(pair[_VALUE])))
+        for entry in _messages(memoryview(graph.read_bytes()), _METADATA_PROPS):
+            pair = {key: value for key, value in _fields(entry) if isinstance(value, memoryview)}
+            if bytes(pair.get(_KEY, b"")) == b"gantool":
+                return dict(json.loads(bytes(pair[_VALUE])))
     except _DAMAGE as error:
         raise _damaged(graph, error) from error
     return {}
@@ -44,8 +43,8 @@ def read_metadata(graph: Path) -> dict[str, Any]:
 def check_weights_inside(graph: Path) -> None:
     """Raise GantoolError if a weight lies in another file: that file's name is not to be trusted."""
     try:
-        for number, entry in _fields(memoryview(graph.read_bytes())):
-            if number == _GRAPH and isinstance(entry, memoryview) and _has_external(entry, _DEPTH):
+        for entry in _messages(memoryview(graph.read_bytes()), _GRAPH):
+            if _has_external(entry, _DEPTH):
                 raise GantoolError(
                     f"{graph} keeps weights in another file (external data); a graph of gantool has its weights "
                     "inside: export it again, or merge them with onnx.save_model(..., save_as_external_data=False)"
@@ -57,27 +56,26 @@ def check_weights_inside(graph: Path) -> None:
 def _has_external(graph: memoryview, depth: int) -> bool:
     if not depth:
         raise ValueError("graphs within graphs without end")
-    for number, entry in _fields(graph):
-        if not isinstance(entry, memoryview):
-            continue
-        if number == _INITIALIZER and _is_external(entry):
-            return True
-        if number == _NODE:
-            for field, attribute in _fields(entry):
-                if field != _ATTRIBUTE or not isinstance(attribute, memoryview):
-                    continue
-                for kind, value in _fields(attribute):
-                    if not isinstance(value, memoryview):
-                        continue
-                    if kind in _TENSORS and _is_external(value):
-                        return True
-                    if kind in _GRAPHS and _has_external(value, depth - 1):
-                        return True
+    if any(map(_is_external, _messages(graph, _INITIALIZER))):
+        return True
+    for node in _messages(graph, _NODE):
+        for attribute in _messages(node, _ATTRIBUTE):
+            if any(map(_is_external, _messages(attribute, *_TENSORS))):
+                return True
+            if any(_has_external(inner, depth - 1) for inner in _messages(attribute, *_GRAPHS)):
+                return True
     return False
 
 
 def _is_external(tensor: memoryview) -> bool:
     return any(field == (_DATA_LOCATION, _EXTERNAL) for field in _fields(tensor))
+
+
+def _messages(message: memoryview, *numbers: int) -> Iterator[memoryview]:
+    """Yield the bytes of each field that has one of these numbers."""
+    for number, value in _fields(message):
+        if number in numbers and isinstance(value, memoryview):
+            yield value
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
