@@ -265,13 +265,21 @@ def generate(
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Images at a time.", show_default="up to 64")] = None,
     trunc: Annotated[float, typer.Option(help="Scale of z: below 1 more typical, less varied images.")] = 1.0,
+    label: Annotated[
+        int | None,
+        typer.Option(
+            "--class",
+            help="Class of all images, of a conditional generator.",
+            show_default="seed mod classes",
+        ),
+    ] = None,
     format: Annotated[str, typer.Option(help="png, or npy: one array of all images.")] = "png",  # noqa: A002
     provider: Annotated[str, typer.Option(help="For ONNX Runtime: auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Generate images from an engine: seeds -> images/seed0000.png ..."""
     from gantool.runtime import launch
 
-    launch.generate(engine, seeds, out, grid, batch, trunc, format, provider)
+    launch.generate(engine, seeds, out, grid, batch, trunc, format, provider, label)
 
 
 if __name__ == "__main__":

@@ -383,24 +383,24 @@ class Context(Tracked):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine._world, "context")
         self._engine, self._logger = engine, engine._logger
-        self._shape: tuple[int, ...] | None = None
+        self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         world = self._world
         world.check_context("set_input_shape")
-        assert name == "z"
+        world.require(world.tensors[name][0] == "INPUT", f"the shape of {name}, which is no input")
         low, _, high = world.batches
         if world.fails("set_input_shape") or not low <= shape[0] <= high:
             _complain(self)
             return False
-        assert shape[1:] == world.tensors["z"][2][1:]
-        self._shape, self._addresses = shape, {}
+        assert shape[1:] == world.tensors[name][2][1:]
+        self._shapes[name], self._addresses = shape, {}
         return True
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
         world = self._world
-        world.require(self._shape is not None, "an address before the shape")
+        world.require(name not in self._missing(), "an address before the shape")
         world.require(name in world.tensors, f"the address of {name}, which the engine does not have")
         world.require(type(memory) is int and memory in world.device, f"{name}: a dead pointer")
         if world.fails("set_tensor_address"):
@@ -413,13 +413,12 @@ class Context(Tracked):
         world = self._world
         world.check_context("execute_async_v3")
         world.require(type(stream_handle) is int and stream_handle == STREAM, "another stream")
-        world.require(self._shape is not None, "run without a shape")
+        world.require(not self._missing(), "run without a shape")
         world.require(set(self._addresses) == set(world.tensors), "run without the address of every tensor")
         if world.fails("execute_async_v3"):
             _complain(self)
             return False
-        assert self._shape is not None
-        (n, latent), (_, kind, shape) = self._shape, world.tensors["images"]
+        (n, latent), (_, kind, shape) = self._shapes["z"], world.tensors["images"]
         source, target = self._addresses["z"], self._addresses["images"]
         size = n * int(np.prod(shape[1:])) * (4 if kind == "FLOAT" else 1)
         world.find(world.device, source, n * latent * 4, "z")
@@ -428,12 +427,22 @@ class Context(Tracked):
         def run() -> None:
             z = np.frombuffer(ctypes.string_at(source, n * latent * 4), np.float32).reshape(n, latent)
             images = images_of(z, shape[1:], kind)
+            if "label" in self._addresses:
+                kind_of_label = np.dtype(world.tensors["label"][1].lower())
+                given = ctypes.string_at(self._addresses["label"], n * kind_of_label.itemsize)
+                images = images + np.frombuffer(given, kind_of_label).astype(images.dtype).reshape(
+                    -1, 1, 1, 1
+                )
             assert images.nbytes == size
             ctypes.memmove(target, images.tobytes(), size)
 
         world.queue.append((run, (source, target)))
-        self._shape = None  # to be set again before every run
+        self._shapes = {}  # to be set again before every run
         return True
+
+    def _missing(self) -> set[str]:
+        tensors = self._world.tensors
+        return {name for name in tensors if tensors[name][0] == "INPUT"} - set(self._shapes)
 
 
 def _complain(item: Any) -> None:

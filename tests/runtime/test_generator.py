@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gantool.runtime import GantoolError, Generator, Spec, UsageError
-from gantool.runtime.spec import Images, Latents
+from gantool.runtime.spec import Images, Labels, Latents
 
 
 class PixelBackend:
@@ -19,7 +19,7 @@ class PixelBackend:
     def __init__(self, min_batch: int, max_batch: int | None) -> None:
         self.spec = Spec(2, height=1, width=2, channels=1, min_batch=min_batch, max_batch=max_batch)
 
-    def infer(self, z: Latents) -> Images:
+    def infer(self, z: Latents, label: Labels | None = None) -> Images:  # noqa: ARG002
         assert self.spec.min_batch <= len(z) <= (self.spec.max_batch or len(z))
         return (z * 1000).astype(np.int64).astype(np.uint8).reshape(-1, 1, 2, 1)
 

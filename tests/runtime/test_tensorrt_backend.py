@@ -14,7 +14,9 @@ import pytest
 from gantool.runtime.backends.cuda import Device, driver_problem
 from gantool.runtime.backends.tensorrt import TensorRTBackend
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.generator import Generator
 from gantool.runtime.images import to_uint8
+from gantool.runtime.seeds import latents
 from runtime.fake_tensorrt import (
     FIRST_ERROR,
     LATER_ERROR,
@@ -51,6 +53,46 @@ def write_sidecar(plan: Path, **more: object) -> None:
 
 
 # What works
+
+
+@pytest.mark.parametrize("kind", ["INT64", "INT32"])
+def test_a_conditional_engine(kind: str, tmp_path: Path) -> None:
+    world = World()
+    world.tensors["label"] = ("INPUT", kind, (-1,))
+    plan = write_plan(tmp_path)
+    write_sidecar(plan, metadata={"classes": 3})
+    with Generator(load(plan, world)) as generator:
+        assert generator.spec.classes == 3
+        z = latents(range(7), 6)
+        expected = images_of(z, (4, 5, 3), "UINT8")
+        by_seed = (np.arange(7) % 3).astype(np.uint8).reshape(-1, 1, 1, 1)
+        np.testing.assert_array_equal(generator.images(range(7)), expected + by_seed)
+        np.testing.assert_array_equal(generator.images(range(7), label=2), expected + 2)
+        with pytest.raises(UsageError, match="--class 3: the classes of this engine are 0 to 2"):
+            generator.images([0], label=3)
+    world.check_all_freed()
+
+
+def test_a_conditional_engine_without_its_sidecar(tmp_path: Path) -> None:
+    world = World()
+    world.tensors["label"] = ("INPUT", "INT64", (-1,))
+    backend = load(write_plan(tmp_path), world)
+    with pytest.raises(UsageError, match="label has shape None"):
+        backend.infer(some_z(2))
+    with Generator(backend) as generator:
+        assert generator.spec.classes is None
+        with pytest.raises(UsageError, match="choose one with --class"):
+            generator.images([0])
+        images = generator.images([0], label=5)
+        np.testing.assert_array_equal(images, images_of(latents([0], 6), (4, 5, 3), "UINT8") + 5)
+
+
+def test_a_label_for_an_engine_that_takes_none(tmp_path: Path) -> None:
+    with (
+        Generator(load(write_plan(tmp_path), World())) as generator,
+        pytest.raises(UsageError, match="--class 1"),
+    ):
+        generator.images([0], label=1)
 
 
 @pytest.mark.parametrize("kind", ["tensorrt", "rtx"])
@@ -280,7 +322,7 @@ Z, IMAGES = ("INPUT", "FLOAT", (-1, 6)), ("OUTPUT", "UINT8", (-1, 4, 5, 3))
     [
         ({}, "no tensors"),
         ({"z": Z}, r"input z FLOAT \[-1, 6\]; expected"),
-        ({"z": Z, "images": IMAGES, "label": ("INPUT", "INT64", (-1,))}, r"input label INT64 \[-1\]"),
+        ({"z": Z, "images": IMAGES, "label": ("INPUT", "INT64", (-1, 1))}, r"input label INT64 \[-1, 1\]"),
         ({"latent": Z, "images": IMAGES}, "input latent FLOAT"),
         ({"z": ("INPUT", "HALF", (-1, 6)), "images": IMAGES}, "input z HALF"),
         ({"z": ("INPUT", "FLOAT", (-1, 6, 1, 1)), "images": IMAGES}, r"\[-1, 6, 1, 1\]"),
@@ -298,7 +340,7 @@ def test_engine_that_is_no_generator(
     world = World(tensors=tensors)
     with pytest.raises(GantoolError, match=found) as caught:
         load(write_plan(tmp_path), world)
-    assert "expected input z FLOAT [N, latent] and output images UINT8 [N, H, W, C]" in str(caught.value)
+    assert "[N, latent], perhaps label INT64 [N], and output images UINT8 [N, H, W, C]" in str(caught.value)
     world.check_all_freed()
 
 

@@ -15,7 +15,7 @@ from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from gantool.runtime.backends.tensorrt import TensorRTBackend
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.plan import identify
-from gantool.runtime.seeds import DISTRIBUTIONS, latents
+from gantool.runtime.seeds import DISTRIBUTIONS, labels, latents
 from gantool.runtime.spec import Backend, Images, Spec
 
 DEFAULT_BATCH = 64
@@ -58,37 +58,59 @@ class Generator:
         return self._backend.spec
 
     def generate(
-        self, seeds: Iterable[int], batch: int | None = None, truncation: float = 1.0
+        self,
+        seeds: Iterable[int],
+        batch: int | None = None,
+        truncation: float = 1.0,
+        label: int | None = None,
     ) -> Iterator[Images]:
         """Yield the images of `seeds` in order, uint8 [n, H, W, C], n at most `batch`, in constant memory.
 
         Batches over the engine's largest are chunked, under its smallest padded. `truncation` scales z.
+        `label` is the class of all images of a conditional generator; without it each seed has its own,
+        `seed % classes`.
         """
         if batch is not None and batch < 1:
             raise UsageError(f"batch {batch}: give a whole number from 1")
         if not math.isfinite(truncation):
             raise UsageError(f"--trunc {truncation}: give a finite number, usually from 0 to 1")
         spec = self.spec
+        if spec.classes == 0 and label is not None:
+            raise UsageError(f"--class {label} is for conditional generators: this engine takes no label")
+        if spec.classes != 0:
+            labels([], spec.classes, label)  # before any work
         size = batch or min(DEFAULT_BATCH, spec.max_batch or DEFAULT_BATCH)
-        return self._batches(iter(seeds), size, spec, truncation)
+        return self._batches(iter(seeds), size, spec, truncation, label)
 
-    def _batches(self, seeds: Iterator[int], size: int, spec: Spec, truncation: float) -> Iterator[Images]:
+    def _batches(
+        self, seeds: Iterator[int], size: int, spec: Spec, truncation: float, label: int | None
+    ) -> Iterator[Images]:
         while chunk := list(islice(seeds, size)):
             z = latents(chunk, spec.latent, spec.distribution, truncation)  # [n, latent]
+            classes = None if spec.classes == 0 else labels(chunk, spec.classes, label)  # [n]
             limit = spec.max_batch or len(z)
             parts = []
             for start in range(0, len(z), limit):
                 part = z[start : start + limit]
                 missing = max(spec.min_batch - len(part), 0)
                 padded = np.pad(part, ((0, missing), (0, 0)))
-                parts.append(self._backend.infer(padded)[: len(part)])
+                part_classes = (
+                    classes if classes is None else np.pad(classes[start : start + limit], (0, missing))
+                )
+                parts.append(self._backend.infer(padded, part_classes)[: len(part)])
             yield np.concatenate(parts) if len(parts) > 1 else parts[0]
 
-    def images(self, seeds: Iterable[int], batch: int | None = None, truncation: float = 1.0) -> Images:
+    def images(
+        self,
+        seeds: Iterable[int],
+        batch: int | None = None,
+        truncation: float = 1.0,
+        label: int | None = None,
+    ) -> Images:
         """Return the images of `seeds` as one array, uint8 [N, H, W, C]."""
         spec = self.spec
         empty = np.empty((0, spec.height, spec.width, spec.channels), np.uint8)
-        return np.concatenate([empty, *self.generate(seeds, batch, truncation)])
+        return np.concatenate([empty, *self.generate(seeds, batch, truncation, label)])
 
     def close(self) -> None:
         """Free the device."""

@@ -27,6 +27,7 @@ def generate(
     truncation: float,
     file_format: str,
     provider: str,
+    label: int | None,
 ) -> None:
     """Run `gantool generate`: write seed0000.png ... or images.npy to `out`, and grid.png if asked for."""
     seeds = parse_seeds(seeds_text)
@@ -34,7 +35,7 @@ def generate(
     if file_format not in WRITERS:
         raise UsageError(f"--format {file_format}: choose {' or '.join(WRITERS)}")
     with Generator.load(engine, provider) as generator:
-        batches = generator.generate(seeds, batch, truncation)
+        batches = generator.generate(seeds, batch, truncation, label)
         out.mkdir(parents=True, exist_ok=True)
         sheet: list[Images] = []  # of the first columns * rows seeds
         done = 0

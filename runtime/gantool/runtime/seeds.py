@@ -78,6 +78,19 @@ def latents(
     return (z * truncation).astype(np.float32)
 
 
+def labels(seeds: Iterable[int], classes: int | None, label: int | None = None) -> NDArray[np.int64]:
+    """Return the class of each seed's image, int64 [N]: `label` for all, or `seed % classes`.
+
+    `classes` is None where an engine does not tell how many it knows; then `label` must be given.
+    """
+    if label is None and classes is None:
+        raise UsageError("the engine does not tell how many classes it knows: choose one with --class")
+    if label is not None and not 0 <= label < (MAX_SEED if classes is None else classes):
+        known = "counted from 0" if classes is None else f"0 to {classes - 1}"
+        raise UsageError(f"--class {label}: the classes of this engine are {known}")
+    return np.array([seed % classes if label is None and classes else label for seed in seeds], np.int64)
+
+
 def _row(seed: int, size: int, distribution: str) -> NDArray[np.float64]:
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"seed {seed} is outside 0..{MAX_SEED}")

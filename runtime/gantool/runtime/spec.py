@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]  # [N, H, W, C]
 Latents = NDArray[np.float32]  # [N, latent]
+Labels = NDArray[np.int64]  # [N], from 0
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,11 @@ class Spec:
     min_batch: int = 1
     max_batch: int | None = None  # None: any
     dtype: Literal["uint8", "float32"] = "uint8"  # of the engine's output; infer gives uint8 either way
-    distribution: str = "normal"  # of z, from the graph's metadata or the sidecar
+    # from the metadata of the graph or the sidecar
+    distribution: str = "normal"  # of z
+    classes: int | None = (
+        0  # 0: the engine takes no label; None: it takes one, how many there are is not known
+    )
 
 
 class Backend(Protocol):
@@ -33,8 +38,11 @@ class Backend(Protocol):
     def spec(self) -> Spec:
         """What the engine takes and gives."""
 
-    def infer(self, z: Latents) -> Images:
-        """Turn z, float32 [n, latent], into images, uint8 [n, H, W, C]; min_batch <= n <= max_batch."""
+    def infer(self, z: Latents, label: Labels | None = None) -> Images:
+        """Turn z, float32 [n, latent], into images, uint8 [n, H, W, C]; min_batch <= n <= max_batch.
+
+        `label`, int64 [n], goes with engines whose `spec.classes` is not 0, and only with these.
+        """
 
     def close(self) -> None:
         """Free the device. Calling it twice is harmless."""

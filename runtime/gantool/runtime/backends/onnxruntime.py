@@ -9,7 +9,7 @@ from typing import Any
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import check_weights_inside
-from gantool.runtime.spec import Images, Latents, Spec
+from gantool.runtime.spec import Images, Labels, Latents, Spec
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -28,12 +28,12 @@ class OnnxRuntimeBackend:
         self._session = _open(path, provider)
         self.spec = _spec(path, self._session)
 
-    def infer(self, z: Latents) -> Images:
-        """Turn z, float32 [n, latent], into images, uint8 [n, H, W, C]."""
+    def infer(self, z: Latents, label: Labels | None = None) -> Images:
+        """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C]."""
         if self._session is None:
             raise GantoolError(f"{self._path} is closed: load it again")
         try:
-            (images,) = self._session.run(["images"], {"z": z})
+            (images,) = self._session.run(["images"], {"z": z} if label is None else {"z": z, "label": label})
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             raise GantoolError(
                 f"ONNX Runtime failed on a batch of {len(z)} from {self._path}: {_reason(error)}; "
@@ -87,13 +87,19 @@ def _spec(path: Path, session: Any) -> Spec:
     """Read the contract off the graph's inputs and outputs. Raises GantoolError if it is no generator."""
     inputs = {node.name: (node.type, node.shape) for node in session.get_inputs()}
     outputs = {node.name: (node.type, node.shape) for node in session.get_outputs()}
+    label = inputs.get("label")
     match inputs, outputs:
         case {"z": ("tensor(float)", [batch, int(latent)])}, {
             "images": (kind, [_, int(a), int(b), int(c)])
-        } if len(inputs) == len(outputs) == 1:
+        } if (
+            len(outputs) == 1
+            and len(inputs) == (1 if label is None else 2)
+            and label in (None, ("tensor(int64)", [batch]))
+        ):
             height, width, channels = (a, b, c) if kind == "tensor(uint8)" else (b, c, a)
             if channels in (1, 3) and kind in ("tensor(uint8)", "tensor(float)"):
                 fixed = batch if isinstance(batch, int) else None
+                distribution, classes = _metadata(path, session)
                 return Spec(
                     latent=latent,
                     height=height,
@@ -102,11 +108,13 @@ def _spec(path: Path, session: Any) -> Spec:
                     min_batch=fixed or 1,
                     max_batch=fixed,
                     dtype="uint8" if kind == "tensor(uint8)" else "float32",
-                    distribution=_distribution(path, session),
+                    distribution=distribution,
+                    classes=0 if label is None else classes,
                 )
     raise GantoolError(
         f"{path} is no generator of gantool: it has inputs {_shown(inputs)} and outputs {_shown(outputs)}; "
-        "expected z float [N, latent] and images uint8 [N, H, W, C] or float [N, C, H, W] with C 1 or 3"
+        "expected z float [N, latent], perhaps label int64 [N], and images uint8 [N, H, W, C] or float "
+        "[N, C, H, W], with C 1 or 3"
     )
 
 
@@ -114,14 +122,15 @@ def _shown(tensors: dict[str, tuple[str, list[Any]]]) -> str:
     return ", ".join(f"{name} {kind[7:-1]} {shape}" for name, (kind, shape) in tensors.items()) or "none"
 
 
-def _distribution(path: Path, session: Any) -> str:
-    """Return the distribution of z that the graph's metadata names; normal without metadata."""
+def _metadata(path: Path, session: Any) -> tuple[str, int | None]:
+    """Return the distribution of z and the number of classes; normal and None without metadata."""
     text = session.get_modelmeta().custom_metadata_map.get("gantool")
     if text is None:
-        return "normal"
+        return "normal", None
     try:
-        return str(json.loads(text)["latent"]["distribution"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        metadata = json.loads(text)
+        return str(metadata["latent"]["distribution"]), int(metadata.get("classes", 0)) or None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise GantoolError(
             f"the `gantool` metadata in {path} is damaged ({error!r}): export it again"
         ) from error

@@ -15,8 +15,9 @@ from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.plan import NAMES, describe, read_header
 from gantool.runtime.sidecar import read_sidecar
-from gantool.runtime.spec import Images, Latents, Spec
+from gantool.runtime.spec import Images, Labels, Latents, Spec
 
+_LABEL_TYPES = {"INT64": np.int64, "INT32": np.int32}  # TensorRT 8 makes INT32 of the graph's INT64
 Tensor = tuple[str, str, tuple[int, ...]]  # INPUT or OUTPUT, the name of its type, its shape with -1 for any
 
 
@@ -38,7 +39,7 @@ class TensorRTBackend:
         # use without a driver, and TensorRT's Runtime crashes without one.
         self._header = read_header(path)
         self._name = NAMES[self._header.kind]
-        distribution = _distribution(path)
+        metadata = _metadata(path)
         purpose = f"running {path.name}, a {describe(self._header)},"
         driver = driver or import_driver(extra(self._header.kind), purpose)
         if (problem := driver_problem(driver)) is not None:
@@ -48,24 +49,30 @@ class TensorRTBackend:
         if self._header.kind == "rtx" and (problem := version_problem(path, self._header, trt)) is not None:
             raise EngineMismatchError(problem)
         try:
-            self._load(trt, driver, distribution)
+            self._load(trt, driver, *metadata)
         except BaseException:
             self.close()
             raise
 
-    def infer(self, z: Latents) -> Images:
-        """Turn z, float32 [n, latent], into images, uint8 [n, H, W, C].
+    def infer(self, z: Latents, label: Labels | None = None) -> Images:
+        """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C].
 
-        Raises UsageError if the engine does not take z's shape, and GantoolError, with everything freed, if
+        Raises UsageError if the engine does not take their shapes, and GantoolError, with everything freed, if
         the engine or the GPU fails.
         """
         if self._context is None:
             raise GantoolError(f"{self._path} is closed: load it again")
-        low, high, latent = self.spec.min_batch, len(self._z), self.spec.latent
+        low, high, latent = self.spec.min_batch, len(self._images), self.spec.latent
         if z.ndim != 2 or z.shape[1] != latent or not low <= len(z) <= high:
             raise UsageError(f"z is {list(z.shape)}, {self._path} takes [{low} to {high}, {latent}]")
+        found, wanted = (
+            None if label is None else label.shape,
+            z.shape[:1] if "label" in self._inputs else None,
+        )
+        if found != wanted:
+            raise UsageError(f"label has shape {found}, {self._path} takes {wanted}")
         try:
-            images = self._run(z)
+            images = self._run(z, label)
         except BaseException:
             self.close()
             raise
@@ -86,7 +93,7 @@ class TensorRTBackend:
     # Engine objects live in attributes only: the traceback of what is raised here would keep a local variable
     # alive past `close`, to be freed after the CUDA context.
 
-    def _load(self, trt: Any, driver: Any, distribution: str) -> None:
+    def _load(self, trt: Any, driver: Any, distribution: str, classes: int | None) -> None:
         logger = recorder(trt)
         self._errors: list[str] = logger.errors
         self._errors.clear()
@@ -102,7 +109,8 @@ class TensorRTBackend:
         self._engine = self._runtime.deserialize_cuda_engine(self._path.read_bytes())
         if self._engine is None:
             raise refused(self._path, self._header, trt, self._reason())
-        spec = _spec(self._path, _tensors(self._engine), distribution)
+        tensors = _tensors(self._engine)
+        spec = _spec(self._path, tensors, distribution, classes)
         if spec.max_batch is None:
             smallest, _, largest = self._engine.get_tensor_profile_shape("z", 0)
             spec = replace(spec, min_batch=smallest[0], max_batch=largest[0])
@@ -112,21 +120,28 @@ class TensorRTBackend:
         size = (spec.height, spec.width, spec.channels)
         if spec.dtype == "float32":
             size = (spec.channels, spec.height, spec.width)
-        self._z = device.pinned((spec.max_batch or 1, spec.latent), np.float32)  # [max batch, latent]
-        self._images = device.pinned((len(self._z), *size), spec.dtype)
-        self._addresses = {"z": device.memory(self._z.nbytes), "images": device.memory(self._images.nbytes)}
+        batch = spec.max_batch or 1
+        self._inputs = {"z": device.pinned((batch, spec.latent), np.float32)}  # [max batch, latent]
+        if "label" in tensors:
+            self._inputs["label"] = device.pinned((batch,), _LABEL_TYPES[tensors["label"][1]])  # [max batch]
+        self._images = device.pinned((batch, *size), spec.dtype)
+        buffers = {**self._inputs, "images": self._images}
+        self._addresses = {name: device.memory(buffer.nbytes) for name, buffer in buffers.items()}
 
-    def _run(self, z: Latents) -> NDArray[Any]:
-        """Return the engine's own output for z: uint8 [n, H, W, C] or float32 [n, C, H, W]."""
+    def _run(self, z: Latents, label: Labels | None) -> NDArray[Any]:
+        """Return the engine's own output: uint8 [n, H, W, C] or float32 [n, C, H, W]."""
         assert self._device is not None
         n = len(z)
         self._errors.clear()
         self._device.activate()  # the last call may have come from another thread
-        self._expect(self._context.set_input_shape("z", (n, self.spec.latent)), f"take a batch of {n}")
+        inputs: dict[str, NDArray[Any]] = {"z": z} if label is None else {"z": z, "label": label}
+        for name, value in inputs.items():
+            self._expect(self._context.set_input_shape(name, value.shape), f"take a batch of {n}")
         for name, address in self._addresses.items():
             self._expect(self._context.set_tensor_address(name, address), f"take the address of {name}")
-        self._z[:n] = z
-        self._device.upload(self._z[:n], self._addresses["z"])
+        for name, value in inputs.items():
+            self._inputs[name][:n] = value
+            self._device.upload(self._inputs[name][:n], self._addresses[name])
         self._expect(self._context.execute_async_v3(self._device.stream), f"run a batch of {n}")
         self._device.download(self._addresses["images"], self._images[:n])
         self._device.synchronize()
@@ -150,11 +165,16 @@ def _tensors(engine: Any) -> dict[str, Tensor]:
     return dict(zip(names, zip(modes, types, shapes, strict=True), strict=True))
 
 
-def _spec(path: Path, tensors: dict[str, Tensor], distribution: str) -> Spec:
+def _spec(path: Path, tensors: dict[str, Tensor], distribution: str, classes: int | None) -> Spec:
     """Read the contract off the engine's tensors. Raises GantoolError if it is no generator."""
+    label = tensors.get("label")
     match tensors:
         case {"z": ("INPUT", "FLOAT", (batch, latent)), "images": ("OUTPUT", kind, (same, a, b, c))} if (
-            len(tensors) == 2 and batch == same and kind in ("UINT8", "FLOAT") and min(latent, a, b, c) > 0
+            len(tensors) == (2 if label is None else 3)
+            and label in (None, *(("INPUT", name, (batch,)) for name in _LABEL_TYPES))
+            and batch == same
+            and kind in ("UINT8", "FLOAT")
+            and min(latent, a, b, c) > 0
         ):
             height, width, channels = (a, b, c) if kind == "UINT8" else (b, c, a)
             if channels in (1, 3):
@@ -168,19 +188,23 @@ def _spec(path: Path, tensors: dict[str, Tensor], distribution: str) -> Spec:
                     max_batch=None if dynamic else batch,
                     dtype="uint8" if kind == "UINT8" else "float32",
                     distribution=distribution,
+                    classes=0 if label is None else classes,
                 )
     shown = ", ".join(
         f"{mode.lower()} {name} {kind} {list(dims)}" for name, (mode, kind, dims) in tensors.items()
     )
     raise GantoolError(
         f"{path} is no generator of gantool: it has {shown or 'no tensors'}; expected input z FLOAT "
-        "[N, latent] and output images UINT8 [N, H, W, C] or FLOAT [N, C, H, W] with C 1 or 3"
+        "[N, latent], perhaps label INT64 [N], and output images UINT8 [N, H, W, C] or FLOAT [N, C, H, W] with C "
+        "1 or 3"
     )
 
 
-def _distribution(path: Path) -> str:
-    """Return the distribution of z that the sidecar names; normal where it names none."""
+def _metadata(path: Path) -> tuple[str, int | None]:
+    """Return the distribution of z and the number of classes that the sidecar names; else normal and None."""
     try:
-        return str(read_sidecar(path).get("metadata", {}).get("latent", {}).get("distribution", "normal"))
-    except AttributeError as error:
+        metadata = read_sidecar(path).get("metadata", {})
+        distribution = str(metadata.get("latent", {}).get("distribution", "normal"))
+        return distribution, int(metadata.get("classes", 0)) or None
+    except (AttributeError, ValueError, TypeError) as error:
         raise GantoolError(f"the metadata in the sidecar of {path} is damaged: export it again") from error
