@@ -197,7 +197,7 @@ def export(
     source: Annotated[
         Path | None,
         typer.Argument(
-            help="A checkpoint, or a .onnx to build an engine from.",
+            help="A checkpoint, or a generator's .onnx.",
             metavar="[CHECKPOINT|GRAPH.onnx]",
             show_default="newest run",
         ),
@@ -209,6 +209,46 @@ def export(
         ),
     ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", "--half", help="Compute in FP16.")] = False,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Compute in BF16.")] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Compute in INT8; with --fp16 what is not INT8 is FP16.")
+    ] = False,
+    int8_ends: Annotated[
+        bool, typer.Option("--int8-ends", help="INT8 in the first and the last layer too.")
+    ] = False,
+    calibration: Annotated[
+        str, typer.Option(help="How --int8 cuts off large values: percentile or entropy.")
+    ] = "percentile",
+    keep_fp32: Annotated[
+        list[str] | None,
+        typer.Option(help="Nodes that stay in FP32, as 'gemm*'; may be repeated.", metavar="PATTERN"),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="Precisions as in another export: its graph, or its plan's .json.", metavar="FILE"),
+    ] = None,
+    min_psnr: Annotated[
+        float | None,
+        typer.Option(
+            help="dB that the worst image must reach against FP32.", show_default="FP16 40, BF16 30, INT8 20"
+        ),
+    ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="A generator from elsewhere: pytorch-dcgan, or package.module:function.",
+            metavar="SOURCE",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="state_dict for --from package.module:function, .pth or .safetensors.")
+    ] = None,
+    latent: Annotated[int | None, typer.Option(help="Size of z, for --from.")] = None,
+    classes: Annotated[int, typer.Option(help="Classes of a conditional generator from elsewhere.")] = 0,
+    distribution: Annotated[
+        str, typer.Option(help="Of z, of a generator from elsewhere: normal or uniform.")
+    ] = "normal",
     engine: Annotated[str, typer.Option(help="auto, tensorrt, rtx or none.")] = "auto",
     min_batch: Annotated[int, typer.Option(help="Smallest batch of the engine.")] = 1,
     opt_batch: Annotated[
@@ -236,10 +276,23 @@ def export(
     """Export a generator: checkpoint -> g.onnx, g.fp16.onnx, g.plan."""
     from gantool.export import launch
     from gantool.export.engine import BuildOptions, parse_compute_capabilities, parse_size
+    from gantool.export.options import ExportOptions, Foreign, Precision
 
+    if fp16 and bf16:
+        raise UsageError("--fp16 and --bf16 exclude each other: choose one")
+    precision = Precision(
+        "fp16" if fp16 else "bf16" if bf16 else None,
+        int8,
+        int8_ends,
+        calibration,
+        tuple(keep_fp32 or ()),
+        recipe,
+        min_psnr,
+    )
+    foreign = Foreign(origin, weights, latent, classes, distribution)
     launch.export(
         source,
-        launch.ExportOptions(base, fp16, opset, output, engine, lowering),
+        ExportOptions(base, engine, opset, output, lowering, precision, foreign),
         BuildOptions(
             min_batch,
             max(min(16, max_batch), min_batch) if opt_batch is None else opt_batch,

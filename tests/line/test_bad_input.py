@@ -142,7 +142,7 @@ EXPORT = [
         id="external-data-to-build",
     ),
     Case("g.onnx --engine none", 2, ("nothing to do",), id="nothing-to-do"),
-    Case("g.fp16.onnx --fp16", 1, ("FP16 already",), id="fp16-twice"),
+    Case("g.fp16.onnx --fp16", 1, ("is not in FP32",), id="fp16-twice"),
     Case("--engine cuda", 2, ("choose auto, tensorrt, rtx or none",), id="engine"),
     Case("--workspace 2", 2, ("2GiB",), id="workspace-without-unit"),
     Case("--max-batch 0", 2, ("must rise",), id="max-batch-0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -167,8 +168,9 @@ def test_the_base_install_generates_images(exported: Path, tmp_path: Path) -> No
     assert "pip install 'gantool[train]'" in missing.stderr
 
 
-def test_an_export_that_fails_its_proof_leaves_nothing(trained: Path, tmp_path: Path) -> None:
-    """A generator whose inner values leave FP16's range: exit 3, the layer by name, no file of the export."""
+@pytest.fixture(scope="session")
+def large_numbers(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkpoint that is the same in FP32, and whose inner values leave FP16's range."""
     source = next(trained.glob("runs/*/generator.safetensors"))
     with safe_open(source, framework="np") as file:
         metadata = file.metadata()
@@ -180,9 +182,31 @@ def test_an_export_that_fails_its_proof_leaves_nothing(trained: Path, tmp_path: 
     weights[f"layers.{layer}.weight"] *= 1e6  # BatchNorm's scale and shift, undone by the layer after it
     weights[f"layers.{layer}.bias"] *= 1e6
     weights[f"layers.{layer + 2}.weight"] /= 1e6
-    save_file(weights, tmp_path / "c.safetensors", metadata)
-    result = run_gantool("export", "c.safetensors", "--fp16", cwd=tmp_path)
+    target = tmp_path_factory.mktemp("large") / "c.safetensors"
+    save_file(weights, target, metadata)
+    return target
+
+
+def test_layers_that_overflow_stay_in_fp32_by_name(large_numbers: Path, tmp_path: Path) -> None:
+    result = run_gantool("export", large_numbers, "--fp16", "--engine", "rtx", cwd=tmp_path, check=True)
+    kept = re.findall(
+        r"^(\S+) stays in FP32: numbers up to \S+, over the 65504 of FP16$", result.stderr, re.M
+    )
+    assert len(kept) >= 3  # the layer, its activation, the layer that reads it
+    assert any("conv_transpose" in name or "ConvTranspose" in name for name in kept)
+    sidecar = json.loads((tmp_path / "g.rtx.plan.json").read_text())
+    assert sorted(sidecar["recipe"]["keep_fp32"]) == sorted(kept)
+    # the recipe says it all again, from the sidecar and from the graph
+    for number, recipe in enumerate(("g.rtx.plan.json", "g.fp16.onnx")):
+        again = ["-o", f"again{number}", "--recipe", recipe, "--engine", "none"]
+        run_gantool("export", large_numbers, *again, cwd=tmp_path, check=True)
+        graph = (tmp_path / f"again{number}.fp16.onnx").read_bytes()
+        assert graph == (tmp_path / "g.fp16.onnx").read_bytes()
+
+
+def test_an_export_that_fails_its_proof_leaves_nothing(large_numbers: Path, tmp_path: Path) -> None:
+    result = run_gantool("export", large_numbers, "--fp16", "--min-psnr", "150", cwd=tmp_path)
     assert result.returncode == 3, result.stderr
-    assert "ConvTranspose, float16) are NaN or infinite" in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["c.safetensors"]
-    run_gantool("export", "c.safetensors", "--engine", "none", cwd=tmp_path, check=True)  # in FP32 it is fine
+    assert "FP16 does not pass the gate" in result.stderr
+    assert "Nothing was written" in result.stderr
+    assert list(tmp_path.iterdir()) == []

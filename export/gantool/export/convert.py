@@ -1,71 +1,136 @@
-"""Make the ONNX graphs, FP32 and FP16, and prove each against the one before it. No TensorRT here."""
+"""Make the ONNX graphs, in FP32 and in a lower precision, and prove each against the one before it. No TensorRT."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import onnx
+import onnx_ir as ir
 
-from gantool.export.lowering import LOWERINGS
-from gantool.export.parity import SEEDS, Parity, check_fp16, check_fp32
-from gantool.export.precision import is_fp16, to_fp16
-from gantool.runtime import GantoolError, Generator, UsageError
+from gantool.export import mixed
+from gantool.export.adopt import adopt, floats_of
+from gantool.export.emulate import Arrays
+from gantool.export.graph import finish
+from gantool.export.options import BF16_OPSET, DEFAULT_OPSET, ExportOptions, Lowering, Precision
+from gantool.export.parity import SEEDS, Reference, check
+from gantool.export.precision import is_low
+from gantool.export.recipe import Recipe, read_recipe
+from gantool.runtime import GantoolError, Generator
 from gantool.runtime.images import to_uint8
-from gantool.runtime.seeds import latents
-from gantool.runtime.spec import Images
+from gantool.runtime.seeds import labels, latents
 
 Note = Callable[[str], None]
-RUNS = Path("runs")
 
 
-def graph_of_checkpoint(
-    source: Path | None, target: Path, opset: int, output: str, lowering: str, note: Note
-) -> Images:
-    """Write the FP32 graph of a checkpoint (None: of the newest run) to `target`; return its own images.
+def graph_of_torch(source: Path | None, target: Path, options: ExportOptions, note: Note) -> Reference:
+    """Write the FP32 graph of a checkpoint (None: of the newest run), or of a generator from elsewhere.
 
-    These are uint8 [64, H, W, C], of the seeds that parity is measured on. Raises VerificationError if the
-    graph's images are others.
+    Returns the generator's own images. Raises VerificationError if the graph's are others.
     """
-    if lowering not in LOWERINGS:
-        raise UsageError(f"--lowering {lowering}: choose {', '.join(LOWERINGS)}")
-
     import torch
 
-    from gantool.export.graph import graph_from_checkpoint
-    from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
+    from gantool.export.graph import float_graph
+    from gantool.export.sources import load_source
 
-    source = source or newest_checkpoint(RUNS)
-    if source.is_dir():  # a run
-        source = source / CHECKPOINT_NAME
-    checkpoint = load_checkpoint(source)
-    network = checkpoint.generator.config
-    note(
-        f"{source}: {network.architecture}, {network.size}×{network.size}×{network.channels}, latent "
-        f"{network.latent} {network.distribution}, {checkpoint.metadata['images_seen'] / 1000:.1f} kimg of "
-        f"{checkpoint.metadata['data']}"
-    )
+    loaded = load_source(source, options.foreign, note)
+    inputs = loaded.inputs(SEEDS)
     with torch.no_grad():
-        z = torch.from_numpy(latents(SEEDS, network.latent, network.distribution))
-        reference = to_uint8(checkpoint.generator(z).numpy())
-    _write(graph_from_checkpoint(checkpoint, opset, output, lowering), target)
-    _announce(target, "PyTorch", check_fp32(target, reference), note)
+        images = to_uint8(loaded.module(*inputs).numpy())
+    feeds = dict(zip(("z", "label"), (value.numpy() for value in inputs), strict=False))
+    reference = Reference(feeds, images)
+    opset = options.opset or (BF16_OPSET if options.precision.low == "bf16" else DEFAULT_OPSET)
+    model = float_graph(loaded, opset)
+    _write_full(model, loaded.metadata, target, options, reference, "PyTorch", note)
     return reference
 
 
-def images_of_graph(source: Path) -> Images:
-    """Return the images, uint8 [64, H, W, C], that an ONNX graph makes of the seeds of parity."""
+def graph_of_onnx(source: Path, target: Path, options: ExportOptions, note: Note) -> Reference:
+    """Write a float graph that was made elsewhere under gantool's contract; return its own images.
+
+    Raises GantoolError if it is no generator, and VerificationError if the written graph's images are others.
+    """
+    model, metadata = adopt(source, options.foreign)
+    latent = metadata["latent"]
+    feeds: Arrays = {"z": latents(SEEDS, latent["size"], latent["distribution"])}
+    if metadata["classes"]:
+        feeds["label"] = labels(SEEDS, metadata["classes"])
+    reference = Reference(feeds, to_uint8(floats_of(source, feeds)))
+    height, width, channels = metadata["image"]
+    note(f"{source}: {height}×{width}×{channels}, latent {latent['size']} {latent['distribution']}")
+    _write_full(model, metadata, target, options, reference, source.name, note)
+    return reference
+
+
+def reference_of_graph(source: Path) -> Reference:
+    """Return the images that an FP32 graph of gantool makes of the seeds of parity."""
     with Generator.load(source, provider="cpu") as generator:
-        return generator.images(SEEDS)
+        spec = generator.spec
+        feeds: Arrays = {"z": latents(SEEDS, spec.latent, spec.distribution)}
+        if spec.classes != 0:
+            feeds["label"] = labels(SEEDS, spec.classes or 1)
+        return Reference(feeds, generator.images(SEEDS, label=None if spec.classes is not None else 0))
 
 
-def fp16_graph(source: Path, target: Path, reference: Images, note: Note) -> None:
-    """Write `source` in FP16 to `target`. Raises VerificationError if its images are under 40 dB PSNR."""
-    graph = onnx.load(source)
-    if is_fp16(graph):
-        raise GantoolError(f"{source} computes in FP16 already: leave out --fp16")
-    _write(to_fp16(graph), target)
-    _announce(target, "FP32", check_fp16(target, reference), note)
+def low_graph(
+    source: Path, precision: Precision, reference: Reference, note: Note
+) -> tuple[onnx.ModelProto, str]:
+    """Return the FP32 graph `source` in a lower precision, and which: fp16, bf16 or int8.
+
+    Raises VerificationError if it does not pass the gate with all the exceptions that help.
+    """
+    full = onnx.load(source)
+    if is_low(full):
+        raise GantoolError(
+            f"{source} is not in FP32: leave out the flags of precision, or give the FP32 graph"
+        )
+    if precision.recipe is not None:
+        recipe = read_recipe(precision.recipe)
+        graph = mixed.apply(full, recipe)
+    else:
+        kept, quantized = mixed.matching(full, precision.keep_fp32), {}
+        if precision.int8:
+            quantized = mixed.calibrated(
+                full, reference.feeds, precision.calibration, precision.int8_ends, kept
+            )
+        start = Recipe(precision.low, kept, quantized)
+        graph, recipe = mixed.search(full, start, reference, precision.min_psnr, note)
+    for node, reason in recipe.keep_fp32.items():
+        note(f"{node} stays in FP32: {reason}")
+    return graph, recipe.precision
+
+
+def prove(
+    graph: onnx.ModelProto,
+    target: Path,
+    precision: str,
+    min_psnr: float | None,
+    reference: Reference,
+    note: Note,
+) -> None:
+    """Write a graph to `target`. Raises VerificationError unless it passes the gate of its precision."""
+    _write(graph, target)
+    report = check(target, reference, precision, min_psnr, "Nothing was written")
+    note(f"{target.name} against FP32 on {len(SEEDS)} seeds: {report}")
+
+
+def _write_full(
+    model: ir.Model,
+    metadata: dict[str, Any],
+    target: Path,
+    options: ExportOptions,
+    reference: Reference,
+    other: str,
+    note: Note,
+) -> None:
+    _write(
+        finish(model, metadata, cast("Lowering", options.lowering or "none"), options.output or "uint8"),
+        target,
+    )
+    advice = "Nothing was written. This is a bug of the export: report it with the generator"
+    report = check(target, reference, "fp32", None, advice)
+    note(f"{target.name} against {other} on {len(SEEDS)} seeds: {report}")
 
 
 def _write(graph: onnx.ModelProto, target: Path) -> None:
@@ -74,7 +139,3 @@ def _write(graph: onnx.ModelProto, target: Path) -> None:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise GantoolError(f"onnx.checker refuses {target.name}: {' '.join(str(error).split())}") from error
     onnx.save(graph, target)
-
-
-def _announce(target: Path, other: str, parity: Parity, note: Note) -> None:
-    note(f"{target.name} against {other} on {len(SEEDS)} seeds: {parity}")

@@ -14,63 +14,75 @@ import json
 import logging
 import warnings
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from gantool.export.fold import fold_batchnorm
-from gantool.export.lowering import Lowering, lower
+from gantool.export.lowering import lower
+from gantool.export.options import Lowering
 from gantool.runtime.errors import GantoolError
 
 if TYPE_CHECKING:
-    from gantool.models import Checkpoint
+    from gantool.export.sources import Source
 
 TAIL = "uint8_tail"  # prefix of the tail's node names; the precision pass leaves these in FP32
 
 
-def graph_from_checkpoint(
-    checkpoint: Checkpoint, opset: int, output: str = "uint8", lowering: str = "none"
-) -> onnx.ModelProto:
-    """Export the generator of a checkpoint. Raises GantoolError where torch or the lowering cannot."""
-    model = _export(checkpoint, opset)
+def float_graph(source: Source, opset: int) -> ir.Model:
+    """Export a generator: z [N, latent] (and label [N]) -> images, float32 [N, C, H, W], BatchNorm folded.
+
+    Raises GantoolError where torch cannot, or where a BatchNorm has no layer before it to go into.
+    """
+    model = _export(source, opset)
     fold_batchnorm(model)
-    if left := [node.name for node in model.graph if node.op_type == "BatchNormalization"]:
-        raise GantoolError(f"BatchNorm could not be folded into the layer before {', '.join(map(str, left))}")
-    if refused := lower(model, cast("Lowering", lowering)).refused:
+    ClearMetadataAndDocStringPass()(model)  # torch's own hold stack traces with paths of this machine
+    return model
+
+
+def finish(model: ir.Model, metadata: dict[str, Any], lowering: Lowering, output: str) -> onnx.ModelProto:
+    """Lower a float graph, give it the uint8 tail and its metadata. Changes `model`; returns it as a file has it.
+
+    Raises GantoolError where the lowering does not fit.
+    """
+    if refused := lower(model, lowering).refused:
         reasons = "; ".join(f"{node}: {reason}" for node, reason in refused)
         raise GantoolError(
             f"--lowering {lowering} does not fit this network ({reasons}): use another, or none"
         )
-    ClearMetadataAndDocStringPass()(model)  # torch's own hold stack traces with paths of this machine
     if output == "uint8":
         add_uint8_tail(model)
-    model.graph.name = str(checkpoint.metadata["architecture"])
-    model.metadata_props["gantool"] = json.dumps(checkpoint.metadata)
-    model.producer_name, model.producer_version = "gantool", str(checkpoint.metadata["gantool"])
+    model.graph.name = str(metadata["architecture"])
+    model.metadata_props["gantool"] = json.dumps(metadata)
+    model.producer_name, model.producer_version = "gantool", str(metadata["gantool"])
     return ir.to_proto(model)
 
 
-def _export(checkpoint: Checkpoint, opset: int) -> ir.Model:
+def _export(source: Source, opset: int) -> ir.Model:
     """Return the float graph: z -> images, float32 [N, C, H, W]."""
     import torch
 
-    z = torch.zeros(2, checkpoint.generator.config.latent)
+    inputs = source.inputs(range(2))
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")
         logging.disable(logging.ERROR)  # torchvision is not there, opset 17 is made by conversion: no news
         try:
             program = torch.onnx.export(
-                checkpoint.generator,
-                (z,),
-                input_names=["z"],
+                source.module,
+                inputs,
+                input_names=["z", "label"][: len(inputs)],
                 output_names=["images"],
-                dynamic_shapes=({0: torch.export.Dim("N")},),
+                dynamic_shapes=tuple({0: torch.export.Dim("N")} for _ in inputs),
                 opset_version=opset,
                 dynamo=True,
                 verbose=False,
             )
+        except Exception as error:  # torch wraps whatever its tracing meets
+            raise GantoolError(
+                f"torch {torch.__version__} cannot export this generator: {str(error).splitlines()[0][:300]}"
+            ) from error
         finally:
             logging.disable(logging.NOTSET)
     if program is None or program.model.opset_imports[""] != opset:

@@ -6,36 +6,18 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
 from gantool.export.engine import SUFFIXES, BuildOptions, Flavour, build, check_options, choose_flavour
+from gantool.export.options import ExportOptions, Foreign
+from gantool.export.recipe import KEY
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.onnx_file import check_weights_inside, read_metadata
 from gantool.runtime.plan import NAMES, identify, read_header
 from gantool.runtime.sidecar import sha256, sidecar_path
 
-OPSETS = range(17, 24)
-DEFAULT_OPSET = 17  # the newest that TensorRT 8.6 (JetPack 6.0) reads
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What to write. None stands for a flag that was not given."""
-
-    base: Path | None = None  # files are BASE.onnx, BASE.fp16.onnx, BASE.plan …
-    fp16: bool = False
-    opset: int | None = None
-    output: str | None = None
-    engine: str = "auto"
-    lowering: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.opset is not None and self.opset not in OPSETS:
-            raise UsageError(f"--opset {self.opset}: choose {OPSETS[0]} to {OPSETS[-1]}")
-        if self.output not in (None, "uint8", "float"):
-            raise UsageError(f"--output {self.output}: choose uint8 or float")
+SUFFIX_OF = {"fp16": ".fp16.onnx", "bf16": ".bf16.onnx", "int8": ".int8.onnx"}
 
 
 def export(source: Path | None, options: ExportOptions, build_options: BuildOptions) -> None:
@@ -66,42 +48,56 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
 
 def _without_suffix(graph: Path) -> Path:
     """Return BASE of BASE.fp16.onnx or BASE.onnx; other dots belong to the name."""
-    return graph.with_name(graph.name[: -len(".onnx")].removesuffix(".fp16"))
+    stem = graph.name[: -len(".onnx")]
+    return graph.with_name(stem.removesuffix(".fp16").removesuffix(".bf16").removesuffix(".int8"))
 
 
 def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | None) -> None:
     if identify(graph) != "onnx":
         raise GantoolError(f"{graph} is a plan under the name of a graph: nothing is left to export")
     check_weights_inside(graph)
-    if options.opset is not None or options.output is not None or options.lowering is not None:
-        raise UsageError(f"--opset, --output and --lowering are for checkpoints: {graph} has them settled")
-    if flavour is None and not options.fp16:
+    if options.opset is not None or options.foreign.origin is not None:
+        raise UsageError(f"--opset and --from are for checkpoints: {graph} is a graph already")
+    if _is_foreign(graph):
+        return
+    if options.output is not None or options.lowering is not None or options.foreign != Foreign():
+        raise UsageError(
+            f"--output, --lowering, --latent, --classes and --distribution are settled in {graph}"
+        )
+    if flavour is None and not options.precision.asked:
         if options.engine == "none":
-            raise UsageError(f"{graph} with --engine none leaves nothing to do: give --fp16 or an engine")
+            raise UsageError(
+                f"{graph} with --engine none leaves nothing to do: give --fp16, --bf16, --int8 or an engine"
+            )
         raise MissingDependencyError("tensorrt or tensorrt_rtx", "rtx", f"building an engine from {graph}")
 
 
+def _is_foreign(graph: Path) -> bool:
+    return not read_metadata(graph)
+
+
 def _graphs(source: Path | None, given_graph: Path | None, part: Path, options: ExportOptions) -> Path:
-    """Write PART.onnx from a checkpoint, PART.fp16.onnx if asked for; return what the engine is built from."""
-    if given_graph and not options.fp16:
+    """Write PART.onnx from a generator, PART.fp16.onnx if asked for; return what the engine is built from."""
+    foreign = given_graph is not None and _is_foreign(given_graph)
+    if given_graph and not foreign and not options.precision.asked:
         return given_graph
     try:
         from gantool.export import convert
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "onnx", "export", "making an ONNX graph") from error
-    graph = given_graph or part.with_name(f"{part.name}.onnx")
-    if given_graph:
-        reference = convert.images_of_graph(given_graph)
+    full = given_graph if given_graph and not foreign else part.with_name(f"{part.name}.onnx")
+    if given_graph is None:
+        reference = convert.graph_of_torch(source, full, options, _note)
+    elif foreign:
+        reference = convert.graph_of_onnx(given_graph, full, options, _note)
     else:
-        opset, output = options.opset or DEFAULT_OPSET, options.output or "uint8"
-        reference = convert.graph_of_checkpoint(
-            source, graph, opset, output, options.lowering or "none", _note
-        )
-    if not options.fp16:
-        return graph
-    half = part.with_name(f"{part.name}.fp16.onnx")
-    convert.fp16_graph(graph, half, reference, _note)
-    return half
+        reference = convert.reference_of_graph(given_graph)
+    if not options.precision.asked:
+        return full
+    low, name = convert.low_graph(full, options.precision, reference, _note)
+    target = part.with_name(part.name + SUFFIX_OF[name])
+    convert.prove(low, target, name, options.precision.min_psnr, reference, _note)
+    return target
 
 
 def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptions) -> None:
@@ -122,6 +118,7 @@ def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptio
         "graph_sha256": sha256(graph),
         "plan_sha256": sha256(plan),
         "metadata": read_metadata(graph),
+        "recipe": read_metadata(graph, KEY),
     }
     sidecar_path(plan).write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
     types = ", ".join(f"{count} {name}" for name, count in built.layer_types.items())
@@ -134,8 +131,8 @@ def _summarize(base: Path, names: list[str], graph: Path, flavour: Flavour | Non
     width = max(len(str(file)) for file in files)
     for file in files:
         print(f"{file!s:{width}}  {_size(file.stat().st_size):>9}")
-    family = [f"{base.name}{suffix}" for suffix in (".onnx", ".fp16.onnx", *SUFFIXES.values())]
-    known = {*names, graph.name, graph.name.replace(".fp16.onnx", ".onnx")}
+    family = [f"{base.name}{suffix}" for suffix in (".onnx", *SUFFIX_OF.values(), *SUFFIXES.values())]
+    known = {*names, graph.name, _without_suffix(graph).name + ".onnx"}
     if stale := [name for name in family if name not in known and base.with_name(name).exists()]:
         _note(f"left from an earlier export, perhaps of other weights: {', '.join(stale)}")
     print("next:")
@@ -143,6 +140,8 @@ def _summarize(base: Path, names: list[str], graph: Path, flavour: Flavour | Non
         print(f"  gantool export {quote(str(graph))}  # on the device: builds the engine, needs no torch")
     else:
         print(f"  gantool generate --engine {quote(str(base) + SUFFIXES[flavour])}  # where the GPU is")
+    if graph.name.endswith(SUFFIX_OF["bf16"]):  # ONNX Runtime has no kernels for it on the CPU
+        graph = graph.with_name(_without_suffix(graph).name + ".onnx")
     print(f"  gantool generate --engine {quote(str(graph))}  # here, with ONNX Runtime")
 
 

@@ -42,7 +42,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -50,8 +50,7 @@ from numpy.typing import NDArray
 from onnx_ir.convenience import get_const_tensor, replace_nodes_and_values
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
-Lowering = Literal["none", "subpixel", "phases", "phases-stack", "dla", "dla-onehot"]
-LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)
+from gantool.export.options import Lowering
 
 Array = NDArray[Any]
 Phase = tuple[int, int]  # r of rows, c of columns

@@ -1,132 +1,121 @@
-"""Proof that a graph makes the images of its reference, in ONNX Runtime, before anything is announced."""
+"""The gate: proof that a graph makes the images of its reference, before anything is announced.
+
+Compared are the images of 64 seeds. A graph that ONNX Runtime can run is run by it, as a user would; every graph is
+also run as a device does that keeps to its types (`emulate`). Beside PSNR and the largest difference, images of
+different seeds must stay different (dead latents), and no image may depend on the batch that it is in.
+"""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from gantool.export.difference import MIN_PSNR, Parity, compare
+from gantool.export.emulate import Arrays, emulated, run
 from gantool.runtime import Generator, VerificationError
 from gantool.runtime.images import to_uint8
-from gantool.runtime.seeds import latents
-from gantool.runtime.spec import Images, Latents
+from gantool.runtime.spec import Images
 
 SEEDS = range(64)
+BATCH = 16
 FP32_MAX_DIFFERENCE = 1  # grey levels
-FP16_MIN_PSNR = 40.0  # dB, of the worst image
+BATCH_MAX_DIFFERENCE = 1  # grey levels: libraries add up in another order for another batch
+MIN_SPREAD = 0.5  # of the reference's
 
 
 @dataclass(frozen=True)
-class Parity:
-    """How far images are from their reference."""
+class Reference:
+    """What a graph is measured against: the FP32 generator's own images."""
 
-    psnr: float  # dB, of the worst image; infinite if all are equal
-    max_difference: int  # grey levels
+    feeds: Arrays  # z float32 [64, latent]; label int64 [64] of a conditional generator
+    images: Images  # [64, H, W, C]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the gate measured of one graph."""
+
+    parity: Parity
+    spread: float  # standard deviation of a pixel between seeds, over that of the reference
+    batch_difference: int  # grey levels, of the same seed alone and in a batch
+    bad: str | None = None  # the first node with NaN or infinity
+
+    def problem(self, precision: str, min_psnr: float | None = None) -> str | None:
+        """Say why the graph does not pass, or None if it does. `min_psnr` None: by the precision."""
+        if self.bad:
+            return f"NaN or infinity come out of {self.bad}: its numbers leave the range of their type"
+        if precision == "fp32" and min_psnr is None:
+            if self.parity.max_difference > FP32_MAX_DIFFERENCE:
+                return f"{self.parity}; expected at most {FP32_MAX_DIFFERENCE}"
+        elif self.parity.psnr < (limit := MIN_PSNR[precision] if min_psnr is None else min_psnr):
+            return f"{self.parity}; expected at least {limit:g} dB on each of {len(SEEDS)} seeds"
+        if self.spread < MIN_SPREAD:
+            return f"images of different seeds are alike: {self.spread:.0%} of the reference's spread is left"
+        if self.batch_difference > BATCH_MAX_DIFFERENCE:
+            return f"a seed's image depends on its batch: {self.batch_difference} grey levels"
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the sidecar keeps; an infinite PSNR is null."""
+        parity = asdict(self.parity)
+        return {
+            **parity,
+            "psnr": parity["psnr"] if np.isfinite(parity["psnr"]) else None,
+            "spread": round(self.spread, 4),
+            "batch_difference": self.batch_difference,
+            "seeds": len(SEEDS),
+        }
 
     def __str__(self) -> str:
-        psnr = "equal" if math.isinf(self.psnr) else f"PSNR {self.psnr:.1f} dB"
-        return f"{psnr}, largest difference {self.max_difference} of 255"
+        return f"{self.parity}; spread {self.spread:.0%}; batch changes {self.batch_difference} levels"
 
 
-def compare(reference: Images, images: Images) -> Parity:
-    """Compare images, uint8 [N, H, W, C], with their reference."""
-    difference = np.abs(images.astype(np.int16) - reference)  # [N, H, W, C]
-    worst = np.square(difference, dtype=np.float64).mean((1, 2, 3)).max()
-    psnr = 10 * math.log10(255**2 / worst) if worst else math.inf
-    return Parity(psnr, int(difference.max()))
+def measure(graph: onnx.ModelProto, reference: Reference) -> Report:
+    """Measure a graph as a device that keeps to its types runs it."""
+    strict = emulated(graph)
+    made = {value: node.name for node in graph.graph.node for value in node.output if value}
+    batch = fixed_batch(graph) or BATCH
+    images, bad = [], None
+    for values in run(strict, reference.feeds, made, batch):
+        broken = (f"{made[value]} ({value})" for value in made if not np.isfinite(values[value]).all())
+        bad = bad or next(broken, None)  # those after the first follow from it
+        images.append(_uint8(values["images"]))
+    whole = np.concatenate(images)
+    alone = whole
+    if batch == BATCH:
+        few = {name: value[:8] for name, value in reference.feeds.items()}
+        alone = np.concatenate([_uint8(values["images"]) for values in run(strict, few, ["images"], 1)])
+    return Report(
+        compare(reference.images, whole),
+        float(whole.std(0).mean() / max(reference.images.std(0).mean(), 1e-9)),
+        int(np.abs(whole[: len(alone)].astype(np.int16) - alone).max()),
+        bad,
+    )
 
 
-def check_fp32(graph: Path, reference: Images) -> Parity:
-    """Raise VerificationError unless `graph` equals the reference within 1 grey level everywhere."""
-    parity = _run(graph, reference)
-    if parity.max_difference > FP32_MAX_DIFFERENCE:
-        raise VerificationError(
-            f"the FP32 graph differs from the checkpoint: {parity}; expected at most {FP32_MAX_DIFFERENCE}. "
-            "Nothing was written. This is a bug of the export: report it with the checkpoint"
+def check(path: Path, reference: Reference, precision: str, min_psnr: float | None, advice: str) -> Report:
+    """Measure a graph's file. Raises VerificationError, ending in `advice`, if it does not pass the gate."""
+    report = measure(onnx.load(path), reference)
+    if precision != "bf16":  # which ONNX Runtime does not run on the CPU
+        with Generator.load(path, provider="cpu") as generator:
+            parity = compare(reference.images, generator.images(SEEDS))
+        worst = Parity(
+            min(report.parity.psnr, parity.psnr), max(report.parity.max_difference, parity.max_difference)
         )
-    return parity
+        report = Report(worst, report.spread, report.batch_difference, report.bad)
+    if problem := report.problem(precision, min_psnr):
+        raise VerificationError(f"{path.name} does not agree with its reference: {problem}. {advice}")
+    return report
 
 
-def check_fp16(graph: Path, reference: Images) -> Parity:
-    """Raise VerificationError unless `graph` is within 40 dB PSNR of the reference on every image."""
-    parity = _run(graph, reference)
-    if parity.psnr < FP16_MIN_PSNR:
-        raise VerificationError(
-            f"the FP16 graph differs too much: {parity}; expected at least {FP16_MIN_PSNR:g} dB on each of "
-            f"{len(SEEDS)} seeds. Nothing was written; export without --fp16, or train longer or with a lower "
-            "--lr, since weights this large are rarely meant"
-        )
-    return parity
+def _uint8(images: Any) -> Images:
+    return images if images.dtype == np.uint8 else to_uint8(np.nan_to_num(images))  # NaN is reported as such
 
 
-def _run(graph: Path, reference: Images) -> Parity:
-    """Compare the graph with the reference as ONNX Runtime runs it, and as a device that keeps to its types."""
-    with Generator.load(graph, provider="cpu") as generator:
-        spec = generator.spec
-        whole = compare(reference, generator.images(SEEDS))
-    model = onnx.load(graph)
-    batch = spec.max_batch or 16
-    parts = []
-    for start in range(0, len(SEEDS), batch):
-        z = latents(SEEDS[start : start + batch], spec.latent, spec.distribution)
-        padded = np.pad(z, ((0, batch - len(z)), (0, 0)))  # a graph may have a fixed batch
-        parts.append(run_by_node(model, padded)[: len(z)])
-    strict = compare(reference, np.concatenate(parts))
-    return Parity(min(whole.psnr, strict.psnr), max(whole.max_difference, strict.max_difference))
-
-
-def run_by_node(model: onnx.ModelProto, z: Latents) -> Images:
-    """Run a graph one node at a time, so that each tensor truly has the type that the graph gives it.
-
-    ONNX Runtime's CPU provider has few kernels for FP16: it computes whole graphs of it in FP32 and rounds only at
-    the ends, which hides every overflow. A GPU does not. Raises VerificationError, with the node's name, at the
-    first NaN or infinity, which uint8 images could not show. Returns uint8 [N, H, W, C].
-    """
-    import onnxruntime  # Generator.load has said so if it is not there
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    values = {weight.name: onnx.numpy_helper.to_array(weight) for weight in model.graph.initializer}
-    values["z"] = z
-    uses = Counter(name for node in model.graph.node for name in node.input)
-    for node in model.graph.node:
-        inputs = {name: values[name] for name in node.input if name}
-        session = onnxruntime.InferenceSession(
-            _model_of(node, inputs, model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        outputs = dict(zip(node.output, session.run(None, inputs), strict=True))
-        for name, value in outputs.items():
-            if bad := int((~np.isfinite(value)).sum()):
-                raise VerificationError(
-                    f"{bad:,} of {value.size:,} values of {name} (node {node.name}, {node.op_type}, {value.dtype}) "
-                    "are NaN or infinite: they leave the range of their type. Nothing was written; export without "
-                    "--fp16, or train with a lower --lr"
-                )
-        values.update(outputs)
-        uses.subtract(node.input)
-        for name in inputs:
-            if not uses[name]:  # its last use: large images would fill the memory
-                del values[name]
-    images = values["images"]
-    return images if images.dtype == np.uint8 else to_uint8(images)
-
-
-def _model_of(
-    node: onnx.NodeProto, inputs: dict[str, NDArray[Any]], whole: onnx.ModelProto
-) -> onnx.ModelProto:
-    """Return a model of one node."""
-    given = [
-        onnx.helper.make_tensor_value_info(
-            name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
-        )
-        for name, value in inputs.items()
-    ]
-    made = [onnx.ValueInfoProto(name=name) for name in node.output]
-    graph = onnx.helper.make_graph([node], "node", given, made)
-    return onnx.helper.make_model(graph, opset_imports=whole.opset_import, ir_version=whole.ir_version)
+def fixed_batch(graph: onnx.ModelProto) -> int:
+    """Return the batch of a graph that takes one only, else 0."""
+    return int(graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value)

@@ -25,15 +25,15 @@ _DEPTH = 8  # of graphs in graphs; a generator has none
 _DAMAGE = (ValueError, IndexError, KeyError, TypeError, RecursionError)
 
 
-def read_metadata(graph: Path) -> dict[str, Any]:
-    """Return the JSON under `gantool` in the graph's metadata, or {} where there is none.
+def read_metadata(graph: Path, key: str = "gantool") -> dict[str, Any]:
+    """Return the JSON under `key` in the graph's metadata, or {} where there is none.
 
     Raises GantoolError if the file is no whole protobuf.
     """
     try:
         for entry in _messages(memoryview(graph.read_bytes()), _METADATA_PROPS):
-            pair = {key: value for key, value in _fields(entry) if isinstance(value, memoryview)}
-            if bytes(pair.get(_KEY, b"")) == b"gantool":
+            pair = {number: value for number, value in _fields(entry) if isinstance(value, memoryview)}
+            if bytes(pair.get(_KEY, b"")) == key.encode():
                 return dict(json.loads(bytes(pair[_VALUE])))
     except _DAMAGE as error:
         raise _damaged(graph, error) from error

@@ -1,0 +1,33 @@
+"""How far images are from their reference: PSNR of the worst image, largest difference. No library but NumPy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gantool.runtime.spec import Images
+
+# dB that the worst image must reach against the FP32 reference, by the precision of a graph or engine.
+MIN_PSNR = {"fp32": 50.0, "fp16": 40.0, "bf16": 30.0, "int8": 20.0}
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far images are from their reference."""
+
+    psnr: float  # dB, of the worst image; infinite if all are equal
+    max_difference: int  # grey levels
+
+    def __str__(self) -> str:
+        psnr = "equal" if math.isinf(self.psnr) else f"PSNR {self.psnr:.1f} dB"
+        return f"{psnr}, largest difference {self.max_difference} of 255"
+
+
+def compare(reference: Images, images: Images) -> Parity:
+    """Compare images, uint8 [N, H, W, C], with their reference."""
+    difference = np.abs(images.astype(np.int16) - reference)  # [N, H, W, C]
+    worst = np.square(difference, dtype=np.float64).mean((1, 2, 3)).max()
+    psnr = 10 * math.log10(255**2 / worst) if worst else math.inf
+    return Parity(psnr, int(difference.max()))

@@ -1,0 +1,56 @@
+"""Every network in every precision and lowering: checked, compared in ONNX Runtime, built by TensorRT-RTX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+from export.networks import full_graph, silent
+from gantool.export.convert import low_graph, prove
+from gantool.export.engine import BuildOptions, build
+from gantool.export.options import LOWERINGS, Precision
+from gantool.runtime import GantoolError, Generator
+from gantool.runtime.onnx_file import read_metadata
+
+PRECISIONS = {
+    "fp32": Precision(),
+    "fp16": Precision("fp16"),
+    "bf16": Precision("bf16"),
+    "int8": Precision("fp16", int8=True),
+}
+WEIGHTS = {
+    "fp32": onnx.TensorProto.FLOAT,
+    "fp16": onnx.TensorProto.FLOAT16,
+    "bf16": onnx.TensorProto.BFLOAT16,
+    "int8": onnx.TensorProto.INT8,
+}
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ["dcgan28", "dcgan32", "dcgan64", "dcgan128", "dcgan5-32", "conditional"])
+def test_export(name: str, precision: str, lowering: str, tmp_path: Path) -> None:
+    graph, reference = full_graph(name, 22 if precision == "bf16" else 17, lowering)
+    path = tmp_path / "g.onnx"
+    onnx.save(graph, path)
+    if precision != "fp32":
+        low, found = low_graph(path, PRECISIONS[precision], reference, silent)
+        assert found == precision
+        prove(low, path, precision, None, reference, silent)  # onnx.checker, and the gate
+    weights = {weight.data_type for weight in onnx.load(path).graph.initializer if len(weight.dims) == 4}
+    assert WEIGHTS[precision] in weights
+    assert read_metadata(path)["classes"] == (5 if name == "conditional" else 0)
+    if precision != "bf16":
+        with Generator.load(path) as generator:
+            assert generator.images(range(4)).std() > 10  # images, not a grey area
+
+    pytest.importorskip("tensorrt_rtx")
+    if name == "conditional":
+        return
+    if precision == "bf16" and "ConvTranspose" in {node.op_type for node in graph.graph.node}:
+        with pytest.raises(GantoolError, match="deconv"):  # TensorRT-RTX 1.7 has no BF16 form of it
+            build(path, "rtx", BuildOptions())
+    else:
+        assert build(path, "rtx", BuildOptions(1, 2, 4)).plan
