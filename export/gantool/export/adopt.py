@@ -164,10 +164,7 @@ def _feed(
         node = ir.node(operator, inputs, attributes=attributes, name=f"{new.name}/{operator.lower()}")
         model.graph.insert_before(first, node)
         (value,) = node.outputs
-        value.name, value.type = (
-            f"{new.name}/{operator.lower()}",
-            ir.TensorType(old.dtype or ir.DataType.FLOAT),
-        )
+        value.name, value.dtype = f"{new.name}/{operator.lower()}", attributes.get("to", new.dtype)
     for user, index in users:
         user.replace_input_with(index, value)
 

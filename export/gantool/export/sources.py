@@ -106,7 +106,7 @@ def _from_pytorch_dcgan(path: Path | None, foreign: Foreign) -> Source:
         layers += [nn.Tanh()] if last else [nn.BatchNorm2d(outputs), nn.ReLU(True)]
     main = nn.Sequential(*layers)
     _load(nn.ModuleDict({"main": main}), state, path)
-    return _source(main, "pytorch-dcgan", str(path), int(state[convolutions[0]].shape[0]), foreign)
+    return _source(main, "pytorch-dcgan", path.name, int(state[convolutions[0]].shape[0]), foreign)
 
 
 def _from_function(path: Path | None, foreign: Foreign) -> Source:
@@ -128,7 +128,8 @@ def _from_function(path: Path | None, foreign: Foreign) -> Source:
         raise GantoolError(f"--from {foreign.origin} returned {type(module).__name__}, expected nn.Module")
     if foreign.weights is not None:
         _load(module, _weights(foreign.weights), foreign.weights)
-    return _source(module, "foreign", str(foreign.weights or foreign.origin), foreign.latent, foreign)
+    data = foreign.weights.name if foreign.weights else str(foreign.origin)
+    return _source(module, "foreign", data, foreign.latent, foreign)
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
@@ -140,10 +141,14 @@ def _weights(path: Path) -> dict[str, Tensor]:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except UnpicklingError as error:  # torch's own text advises to load it all the same
         raise GantoolError(
-            f"{path} does not load as weights alone ({' '.join(str(error).split())[:200]}): save "
-            "generator.state_dict(), not the module"
+            f"{path} holds more than weights, perhaps a whole module, and loading that could run code: save "
+            "generator.state_dict()"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise GantoolError(
+            f"{path} is no state_dict ({' '.join(str(error).split())[:200]}): give a .pth or .safetensors"
         ) from error
     if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise GantoolError(f"{path} holds no state_dict of tensors: save generator.state_dict()")
