@@ -261,6 +261,30 @@ def export(
     sm: Annotated[
         str | None, typer.Option(help="Compute capabilities for TensorRT-RTX, as 86,89.", show_default="all")
     ] = None,
+    builder_level: Annotated[
+        int | None,
+        typer.Option(help="0 builds fastest, 5 makes the fastest engine.", show_default="the library's, 3"),
+    ] = None,
+    timing_cache: Annotated[
+        Path | None, typer.Option(help="TensorRT's timings, read and written: builds faster again.")
+    ] = None,
+    version_compatible: Annotated[
+        bool, typer.Option("--version-compatible", help="For later versions of the library, too.")
+    ] = False,
+    hardware_compatible: Annotated[
+        str | None,
+        typer.Option(help="TensorRT: for other GPUs, too: ampere+, or same (compute capability)."),
+    ] = None,
+    strip_weights: Annotated[
+        bool, typer.Option("--strip-weights", help="A plan without weights; see gantool refit.")
+    ] = False,
+    dla: Annotated[
+        int | None, typer.Option(help="Core of the DLA of a Jetson, 0 or 1; the batch is --max-batch.")
+    ] = None,
+    profile_verbosity: Annotated[
+        str | None,
+        typer.Option(help="What profilers see: none, layer or detailed.", show_default="layer"),
+    ] = None,
     opset: Annotated[int | None, typer.Option(help="ONNX opset, 17 to 23.", show_default="17")] = None,
     lowering: Annotated[
         str | None,
@@ -275,7 +299,7 @@ def export(
 ) -> None:
     """Export a generator: checkpoint -> g.onnx, g.fp16.onnx, g.plan."""
     from gantool.export import launch
-    from gantool.export.engine import BuildOptions, parse_compute_capabilities, parse_size
+    from gantool.export.build_options import BuildOptions, parse_compute_capabilities, parse_size
     from gantool.export.options import ExportOptions, Foreign, Precision
 
     if fp16 and bf16:
@@ -299,8 +323,30 @@ def export(
             max_batch,
             workspace=None if workspace is None else parse_size(workspace),
             compute_capabilities=() if sm is None else parse_compute_capabilities(sm),
+            builder_level=builder_level,
+            timing_cache=timing_cache,
+            version_compatible=version_compatible,
+            hardware_compatible=hardware_compatible,
+            strip_weights=strip_weights,
+            dla=dla,
+            profile_verbosity=profile_verbosity,
         ),
     )
+
+
+@app.command()
+def refit(
+    plan: Annotated[Path, typer.Argument(help="A plan that was built with --strip-weights.")],
+    graph: Annotated[Path, typer.Argument(help="The graph that it was built from.", metavar="GRAPH.onnx")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The whole plan.", show_default="in place of PLAN")
+    ] = None,
+) -> None:
+    """Put the weights of a graph into a plan without them, on the device."""
+    from gantool.export.refit import refit
+
+    refit(plan, graph, out or plan)
+    typer.echo(f"next:\n  gantool generate --engine {out or plan}")
 
 
 @app.command()

@@ -10,13 +10,8 @@ import onnx
 import pytest
 
 from conftest import run_gantool
-from gantool.export.engine import (
-    BuildOptions,
-    build,
-    choose_flavour,
-    parse_compute_capabilities,
-    parse_size,
-)
+from gantool.export.build_options import BuildOptions, parse_compute_capabilities, parse_size
+from gantool.export.engine import build, choose_flavour
 from gantool.runtime import GantoolError, UsageError
 from gantool.runtime.plan import identify, read_header
 
@@ -38,13 +33,13 @@ def test_the_plan_and_its_sidecar(exported: Path) -> None:
     assert sidecar["batch"] == {"min": 1, "opt": 16, "max": 64}
     assert sidecar["metadata"]["latent"] == {"size": 100, "distribution": "normal"}
     assert tuple(sidecar["compute_capabilities"]) == read_header(plan).compute_capabilities
-    assert sidecar["layer_types"]["HALF"] > sidecar["layer_types"]["FLOAT"]
+    assert sidecar["receipt"]["shares"] == {"HALF": 1.0}
+    assert sidecar["tensors"]["z"] == {"mode": "INPUT", "type": "FLOAT", "shape": [-1, 100]}
 
 
 def test_an_fp32_graph_gives_an_fp32_engine(exported: Path) -> None:
     built = build(exported / "g.onnx", "rtx", BuildOptions())
-    assert "HALF" not in built.layer_types
-    assert built.layer_types["FLOAT"] > 0
+    assert built.receipt.shares() == {"FLOAT": 1.0}
 
 
 def test_options_reach_the_builder(exported: Path, tmp_path: Path) -> None:
@@ -53,6 +48,42 @@ def test_options_reach_the_builder(exported: Path, tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(built.plan)
     assert read_header(tmp_path / "p").compute_capabilities == ("8.6", "8.9")
     assert built.batches == (2, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--timing-cache", "t"], "takes a timing cache and does not use it"),
+        (["--hardware-compatible", "same"], "builds for the compute capabilities of --sm instead"),
+        (["--dla", "0"], "has no DLA"),
+        (["--builder-level", "6"], "--builder-level 6: choose 0, 1, 2, 3, 4, 5"),
+        (["--profile-verbosity", "all"], "choose none, layer, detailed"),
+        (["--strip-weights", "--engine", "none"], "none is built"),
+    ],
+)
+def test_what_rtx_does_not_have_is_refused(
+    flags: list[str], reason: str, exported: Path, tmp_path: Path
+) -> None:
+    result = run_gantool(
+        "export", exported / "g.fp16.onnx", "-o", "h", "--engine", "rtx", *flags, cwd=tmp_path
+    )
+    assert result.returncode == 2
+    assert reason in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_levels_and_verbosity_reach_rtx(exported: Path) -> None:
+    options = BuildOptions(builder_level=0, profile_verbosity="detailed")
+    assert build(exported / "g.fp16.onnx", "rtx", options).plan != b""
+
+
+def test_refit_needs_the_graph_of_the_plan_and_a_gpu(work: Path) -> None:
+    result = run_gantool("refit", "g.rtx.plan", "g.onnx", cwd=work)
+    assert result.returncode == 2
+    assert "was built from another graph, g.fp16.onnx" in result.stderr
+    result = run_gantool("refit", "g.fp16.onnx", "g.rtx.plan", cwd=work)
+    assert result.returncode == 1
+    assert "expected a plan" in result.stderr
 
 
 def test_a_fixed_batch_is_kept(exported: Path, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 from onnx.numpy_helper import from_array
 
 from export.networks import NETWORKS, full_graph, in_fp16
+from gantool.export.build_options import BuildOptions
 from gantool.export.difference import compare
-from gantool.export.engine import BuildOptions, build
+from gantool.export.engine import build
 from gantool.export.graph import add_uint8_tail
 from gantool.export.lowering import Lowered, lower
 from gantool.export.options import LOWERINGS, Lowering
@@ -160,9 +161,9 @@ def test_networks(name: str, lowering: Lowering) -> None:
     assert compare(reference, run(full, z)).max_difference <= 1
 
 
-def rtx_layer_types(graph: onnx.ModelProto, path: Path) -> dict[str, int]:
+def rtx_shares(graph: onnx.ModelProto, path: Path) -> dict[str, float]:
     onnx.save(graph, path)
-    return build(path, "rtx", BuildOptions()).layer_types
+    return build(path, "rtx", BuildOptions()).receipt.shares()
 
 
 @pytest.mark.parametrize("lowering", REWRITING)
@@ -196,7 +197,7 @@ def test_the_usual_first_layer_is_a_matrix_product(lowering: Lowering, tmp_path:
     z = latents(range(5), 20)
     np.testing.assert_allclose(run(proto, z), run(model, z), rtol=0, atol=1e-5)
     pytest.importorskip("tensorrt_rtx")
-    assert rtx_layer_types(in_fp16(with_tail(proto)), tmp_path / "g.onnx")["HALF"] > 0
+    assert rtx_shares(in_fp16(with_tail(proto)), tmp_path / "g.onnx") == {"HALF": 1.0}
 
 
 @pytest.mark.parametrize(

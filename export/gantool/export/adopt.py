@@ -164,7 +164,8 @@ def _feed(
         node = ir.node(operator, inputs, attributes=attributes, name=f"{new.name}/{operator.lower()}")
         model.graph.insert_before(first, node)
         (value,) = node.outputs
-        value.name, value.dtype = f"{new.name}/{operator.lower()}", attributes.get("to", new.dtype)
+        value.name = f"{new.name}/{operator.lower()}"
+        value.type = ir.TensorType(attributes.get("to") or new.dtype or ir.DataType.FLOAT)
     for user, index in users:
         user.replace_input_with(index, value)
 

@@ -1,45 +1,41 @@
 """Build an engine from an ONNX file with TensorRT or TensorRT-RTX; no torch, since this runs on the device.
 
 The precision is what the graph says, and the network is strongly typed, so nothing is silently built in FP32.
-TensorRT 8.x has no strong typing: there, a graph in FP16 gets the builder's FP16 flag.
+TensorRT 8.x has no strong typing, and DLA before TensorRT 11 none either: there, the builder gets a flag for each
+type of the graph, and what it made of them is read off the engine.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import re
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
+from gantool.export import receipt
+from gantool.export.build_options import (
+    HARDWARE,
+    VERBOSITY,
+    BuildOptions,
+    Flavour,
+    check_options,
+    compute_capabilities,
+    refuse,
+)
+from gantool.export.progress import monitor
+from gantool.export.receipt import Receipt, network_layers
+from gantool.export.recipe import KEY
 from gantool.runtime.backends.cuda import driver_problem, import_driver
 from gantool.runtime.backends.library import import_library, recorder
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.files import atomic
+from gantool.runtime.onnx_file import read_metadata
+from gantool.runtime.signals import stop_signals
 
-Flavour = Literal["tensorrt", "rtx"]
 MODULES: dict[Flavour, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 SUFFIXES: dict[Flavour, str] = {"tensorrt": ".plan", "rtx": ".rtx.plan"}
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """How to build. Raises UsageError for batches that do not rise."""
-
-    min_batch: int = 1
-    opt_batch: int = 16  # what the engine is tuned for
-    max_batch: int = 64
-    workspace: int | None = None  # bytes; None leaves the choice to the library
-    compute_capabilities: tuple[str, ...] = ()  # "86": RTX only; () for all that the library targets
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.min_batch <= self.opt_batch <= self.max_batch:
-            raise UsageError(
-                f"--min-batch {self.min_batch} --opt-batch {self.opt_batch} --max-batch {self.max_batch}: "
-                "they must rise from at least 1"
-            )
+_FLAGS = {"HALF": "FP16", "BF16": "BF16", "INT8": "INT8"}  # of a network that is not strongly typed
 
 
 @dataclass(frozen=True)
@@ -48,26 +44,10 @@ class Built:
 
     plan: bytes
     version: str  # of the library
-    layer_types: dict[str, int]  # layers of the network by the type they compute in, e.g. {"HALF": 12}
-    compute_capabilities: tuple[str, ...]
+    receipt: Receipt
     batches: tuple[int, int, int]  # smallest, tuned for, largest
-
-
-def parse_size(text: str) -> int:
-    """Read `2GiB` or `512MiB` into bytes; K, M, G alone mean KiB, MiB, GiB as in trtexec."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG])(?:iB)?", text)
-    size = int(float(match[1]) * 1024 ** " KMG".index(match[2])) if match else 0
-    if not 0 < size < 2**63:
-        raise UsageError(f"--workspace {text!r}: write a size with its unit, as in 2GiB or 512MiB")
-    return size
-
-
-def parse_compute_capabilities(text: str) -> tuple[str, ...]:
-    """Read `86,89` or `8.6,8.9` into ("86", "89")."""
-    names = tuple(part.strip().lower().removeprefix("sm").replace(".", "") for part in text.split(","))
-    if not all(name.isdecimal() for name in names):
-        raise UsageError(f"--sm {text!r}: write compute capabilities, as in 86,89")
-    return names
+    tensors: dict[str, Any]  # name -> {"mode", "type", "shape"}, -1 for any batch
+    not_on_dla: tuple[str, ...] = ()  # layers that fall back to the GPU
 
 
 def choose_flavour(engine: str) -> Flavour | None:
@@ -94,28 +74,6 @@ def choose_flavour(engine: str) -> Flavour | None:
     return flavour
 
 
-def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
-    """Raise UsageError for options that the library that will build does not have, before any work is done."""
-    if flavour != "rtx" and options.compute_capabilities:
-        raise UsageError("--sm is for TensorRT-RTX, which does not build here: leave it out, or --engine rtx")
-    if flavour is None and options.workspace is not None:
-        raise UsageError("--workspace is for building an engine, and none is built: leave it out")
-    if options.compute_capabilities:
-        trt = import_library("rtx", "building the engine")
-        known = compute_capabilities(trt)
-        if unknown := [name for name in options.compute_capabilities if name not in known]:
-            raise UsageError(
-                f"--sm {','.join(unknown)}: TensorRT-RTX {trt.__version__} builds for "
-                f"{', '.join(sorted(known, key=int))}"
-            )
-
-
-def compute_capabilities(trt: ModuleType) -> dict[str, Any]:
-    """Return the compute capabilities that TensorRT-RTX builds for, by names as "86"."""
-    members = trt.ComputeCapability.__members__.items()
-    return {name.removeprefix("SM"): value for name, value in members if name.startswith("SM")}
-
-
 def _can_build(flavour: Flavour) -> bool:
     if importlib.util.find_spec(MODULES[flavour]) is None:
         return False
@@ -127,86 +85,153 @@ def _can_build(flavour: Flavour) -> bool:
         return False
 
 
-def build(graph: Path, flavour: Flavour, options: BuildOptions) -> Built:
-    """Build `graph` into a plan. Raises GantoolError, quoting the library, for what it does not take."""
-    check_options(flavour, options)
-    trt = import_library(flavour, "building the engine")
+def build(graph: Path, flavour: Flavour, options: BuildOptions, library: ModuleType | None = None) -> Built:
+    """Build `graph` into a plan; `library` is imported where it is not given.
+
+    Raises GantoolError, quoting the library, for what it does not take, VerificationError if the engine has less of
+    a low precision than the graph asks for, and KeyboardInterrupt, after the running step, on a signal.
+    """
+    trt = library or import_library(flavour, "building the engine")
+    check_options(flavour, options) if library is None else refuse(flavour, trt, options)
     logger = recorder(trt)
     logger.errors.clear()
     builder = trt.Builder(logger)
-    network = builder.create_network(_network_flags(trt))
+    strong = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED") and not (
+        options.dla is not None and hasattr(trt.BuilderFlag, "FP16")
+    )
+    network = builder.create_network(_network_flags(trt, strong))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(graph)):
         reason = parser.get_error(0).desc() if parser.num_errors else _first(logger.errors)
         raise GantoolError(f"{MODULES[flavour]} {trt.__version__} cannot parse {graph}: {reason}")
-    _check_generator(trt, network, graph)
+    _check_generator(network, graph)
     config = builder.create_builder_config()
-    if options.workspace is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace)
     config.clear_flag(trt.BuilderFlag.TF32)  # which would round what the graph calls FP32
-    layer_types = Counter(tensor.dtype.name for tensor in _layer_outputs(network))
-    if not _strongly_typed(trt) and layer_types["HALF"]:
-        config.set_flag(trt.BuilderFlag.FP16)
-    _set_compute_capabilities(trt, config, options.compute_capabilities)
+    asked = receipt.of_network(trt, network)
+    if not strong:
+        for kind in {layer.type for layer in asked.layers} & set(_FLAGS):
+            config.set_flag(getattr(trt.BuilderFlag, _FLAGS[kind]))
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the inspector
+    _configure(trt, config, options)
+    not_on_dla = _use_dla(trt, builder, network, config, options.dla) if options.dla is not None else ()
     batches = _set_profile(builder, network, config, options)
-    plan = builder.build_serialized_network(network, config)
+    plan = _run(trt, builder, network, config)
     if plan is None:
-        raise GantoolError(
-            f"{MODULES[flavour]} {trt.__version__} cannot build {graph.name}: {_first(logger.errors)}; try "
-            "a larger --workspace, other --sm, --fp16, or --engine none for the graph alone"
-        )
-    return Built(bytes(plan), trt.__version__, dict(layer_types), options.compute_capabilities, batches)
+        raise GantoolError(_failure(f"{MODULES[flavour]} {trt.__version__}", graph, _first(logger.errors)))
+    if options.timing_cache is not None:
+        with atomic(options.timing_cache) as part:
+            part.write_bytes(bytes(config.get_timing_cache().serialize()))
+    got = asked
+    if not strong:
+        got = receipt.of_engine(trt, trt.Runtime(logger).deserialize_cuda_engine(plan), asked)
+    receipt.check(asked, got, read_metadata(graph, KEY))
+    return Built(bytes(plan), trt.__version__, got, batches, _tensors(network), not_on_dla)
 
 
 def _first(errors: list[str]) -> str:
     return errors[0] if errors else "it gives no reason"
 
 
-def _strongly_typed(trt: ModuleType) -> bool:
-    return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
-
-
-def _network_flags(trt: ModuleType) -> int:
-    flag = trt.NetworkDefinitionCreationFlag
-    # the value of STRONGLY_TYPED differs between TensorRT 10 and 11
-    return 1 << int(flag.STRONGLY_TYPED if _strongly_typed(trt) else flag.EXPLICIT_BATCH)
-
-
-def _layer_outputs(network: Any) -> Iterator[Any]:
-    for index in range(network.num_layers):
-        layer = network.get_layer(index)
-        for output in range(layer.num_outputs):
-            yield layer.get_output(output)
-
-
-def _check_generator(trt: ModuleType, network: Any, graph: Path) -> None:
-    """Raise GantoolError unless the network maps z to images."""
-    inputs = [network.get_input(index) for index in range(network.num_inputs)]
-    outputs = [network.get_output(index) for index in range(network.num_outputs)]
-    found = "; ".join(f"{t.name} {t.dtype.name} {tuple(t.shape)}" for t in (*inputs, *outputs))
-    good = (
-        [t.name for t in inputs] == ["z"]
-        and [t.name for t in outputs] == ["images"]
-        and inputs[0].dtype == trt.DataType.FLOAT
-        and len(inputs[0].shape) == 2
-        and outputs[0].dtype in (trt.DataType.UINT8, trt.DataType.FLOAT)
-        and len(outputs[0].shape) == 4
-    )
-    if not good:
-        raise GantoolError(
-            f"{graph} is no generator of gantool: its inputs and outputs are {found}; expected z FLOAT "
-            "(N, latent) and images UINT8 (N, H, W, C) or FLOAT (N, C, H, W)"
+def _failure(library: str, graph: Path, reason: str) -> str:
+    if "deconv" in reason and "bf16" in reason:
+        return (
+            f"{library} has no BF16 form of the transposed convolutions of {graph.name} ({reason[:120]} ...): "
+            "export with --lowering subpixel, phases or phases-stack, or with --fp16"
         )
+    advice = "a larger --workspace, other --sm, --fp16, or --engine none for the graph alone"
+    return f"{library} cannot build {graph.name}: {reason}; try {advice}"
 
 
-def _set_compute_capabilities(trt: ModuleType, config: Any, names: tuple[str, ...]) -> None:
-    if not names:
-        return
-    known = compute_capabilities(trt)
-    config.num_compute_capabilities = len(names)
-    for index, name in enumerate(names):
-        if not config.set_compute_capability(known[name], index):
-            raise GantoolError(f"TensorRT-RTX {trt.__version__} does not build for --sm {name}")
+def _network_flags(trt: ModuleType, strong: bool) -> int:
+    flag = trt.NetworkDefinitionCreationFlag
+    if strong:
+        return 1 << int(flag.STRONGLY_TYPED)  # its value differs between TensorRT 10 and 11
+    return 1 << int(flag.EXPLICIT_BATCH)
+
+
+def _configure(trt: ModuleType, config: Any, options: BuildOptions) -> None:
+    """Set what was asked for; `refuse` has seen that it is there."""
+    if options.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace)
+    if options.builder_level is not None:
+        config.builder_optimization_level = options.builder_level
+    if options.profile_verbosity is not None:
+        config.profiling_verbosity = getattr(trt.ProfilingVerbosity, VERBOSITY[options.profile_verbosity])
+    if options.version_compatible:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if options.hardware_compatible is not None:
+        level = getattr(trt.HardwareCompatibilityLevel, HARDWARE[options.hardware_compatible])
+        config.hardware_compatibility_level = level
+    if options.strip_weights:
+        config.set_flag(trt.BuilderFlag.STRIP_PLAN)
+        config.set_flag(trt.BuilderFlag.REFIT_IDENTICAL)
+    if options.timing_cache is not None:
+        known = options.timing_cache.read_bytes() if options.timing_cache.exists() else b""
+        if not config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False):
+            raise GantoolError(
+                f"--timing-cache {options.timing_cache} is damaged, or of another GPU or version of TensorRT: "
+                "give another file, or remove it"
+            )
+    names = options.compute_capabilities
+    if names:
+        known_names = compute_capabilities(trt)
+        config.num_compute_capabilities = len(names)
+        for index, name in enumerate(names):
+            if not config.set_compute_capability(known_names[name], index):
+                raise GantoolError(f"TensorRT-RTX {trt.__version__} does not build for --sm {name}")
+
+
+def _use_dla(trt: ModuleType, builder: Any, network: Any, config: Any, core: int) -> tuple[str, ...]:
+    """Put on a DLA core what it takes; return the names of the layers that fall back to the GPU."""
+    if core >= builder.num_DLA_cores:
+        raise UsageError(f"--dla {core}: this device has {builder.num_DLA_cores} DLA cores, counted from 0")
+    config.default_device_type = trt.DeviceType.DLA
+    config.DLA_core = core
+    config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+    return tuple(layer.name for layer in network_layers(network) if not config.can_run_on_DLA(layer))
+
+
+def _run(trt: ModuleType, builder: Any, network: Any, config: Any) -> Any:
+    """Build; show progress and stop on a signal where the library can. Raises KeyboardInterrupt."""
+    if not hasattr(trt, "IProgressMonitor"):
+        return builder.build_serialized_network(network, config)
+    with stop_signals() as stopping:
+        watch = monitor(trt, stopping)
+        config.progress_monitor = watch
+        plan = builder.build_serialized_network(network, config)
+        if stopping:
+            raise KeyboardInterrupt
+    return plan
+
+
+def _tensors(network: Any) -> dict[str, Any]:
+    inputs = [("INPUT", network.get_input(index)) for index in range(network.num_inputs)]
+    outputs = [("OUTPUT", network.get_output(index)) for index in range(network.num_outputs)]
+    return {
+        tensor.name: {"mode": mode, "type": tensor.dtype.name, "shape": list(tensor.shape)}
+        for mode, tensor in (*inputs, *outputs)
+    }
+
+
+def _check_generator(network: Any, graph: Path) -> None:
+    """Raise GantoolError unless the network maps z, perhaps with a label, to images."""
+    tensors = _tensors(network)
+    match tensors:
+        case {
+            "z": {"mode": "INPUT", "type": "FLOAT", "shape": [_, _]},
+            "images": {"mode": "OUTPUT", "type": "UINT8" | "FLOAT", "shape": [_, _, _, _]},
+            **rest,
+        }:
+            match rest:
+                case {"label": {"mode": "INPUT", "type": "INT64" | "INT32", "shape": [_]}} if len(rest) == 1:
+                    return
+            if not rest:
+                return
+    found = "; ".join(f"{name} {entry['type']} {tuple(entry['shape'])}" for name, entry in tensors.items())
+    raise GantoolError(
+        f"{graph} is no generator of gantool: its inputs and outputs are {found}; expected z FLOAT (N, latent), "
+        "perhaps label INT64 (N), and images UINT8 (N, H, W, C) or FLOAT (N, C, H, W)"
+    )
 
 
 def _set_profile(builder: Any, network: Any, config: Any, options: BuildOptions) -> tuple[int, int, int]:
@@ -214,9 +239,10 @@ def _set_profile(builder: Any, network: Any, config: Any, options: BuildOptions)
     batch, latent = network.get_input(0).shape
     if batch != -1:
         return batch, batch, batch
-    batches = (options.min_batch, options.opt_batch, options.max_batch)
     profile = builder.create_optimization_profile()
-    profile.set_shape("z", *((count, latent) for count in batches))
+    profile.set_shape("z", *((count, latent) for count in options.batches))
+    if network.num_inputs > 1:
+        profile.set_shape("label", *((count,) for count in options.batches))
     if config.add_optimization_profile(profile) < 0:
-        raise GantoolError(f"the builder does not take batches of {batches}")
-    return batches
+        raise GantoolError(f"the builder does not take batches of {options.batches}")
+    return options.batches

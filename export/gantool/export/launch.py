@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from shlex import quote
 
-from gantool.export.engine import SUFFIXES, BuildOptions, Flavour, build, check_options, choose_flavour
+from gantool.export.build_options import BuildOptions, Flavour, check_options
+from gantool.export.engine import SUFFIXES, build, choose_flavour
 from gantool.export.options import ExportOptions, Foreign
 from gantool.export.recipe import KEY
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
@@ -113,7 +114,9 @@ def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptio
         "version": built.version,
         "compute_capabilities": read_header(plan).compute_capabilities,
         "batch": dict(zip(("min", "opt", "max"), built.batches, strict=True)),
-        "layer_types": built.layer_types,
+        "tensors": built.tensors,
+        "receipt": built.receipt.to_json(),
+        "not_on_dla": built.not_on_dla,
         "graph": graph.name,
         "graph_sha256": sha256(graph),
         "plan_sha256": sha256(plan),
@@ -121,8 +124,9 @@ def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptio
         "recipe": read_metadata(graph, KEY),
     }
     sidecar_path(plan).write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
-    types = ", ".join(f"{count} {name}" for name, count in built.layer_types.items())
-    _note(f"{plan.name}: built in {time.monotonic() - started:.1f} s; tensors by type: {types}")
+    _note(f"{plan.name}: built in {time.monotonic() - started:.1f} s; {built.receipt}")
+    if built.not_on_dla:
+        _note(f"on the GPU, since DLA does not take them: {', '.join(built.not_on_dla)}")
 
 
 def _summarize(base: Path, names: list[str], graph: Path, flavour: Flavour | None) -> None:
