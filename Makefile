@@ -3,13 +3,14 @@
 #   make test    the test suite
 #   make slow    the tests that train for longer
 #   make lint    ruff and mypy
+#   make bench-export   times, sizes and PSNR of exports, into benchmarks/export.md
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo data test slow lint format clean
+.PHONY: demo data test slow bench-export lint format clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing gantool into $(VENV) ..."
@@ -39,6 +40,9 @@ test: $(INSTALLED)
 
 slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
+
+bench-export: $(INSTALLED)
+	$(BIN)/python benchmarks/export.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

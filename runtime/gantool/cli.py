@@ -285,11 +285,16 @@ def export(
         str | None,
         typer.Option(help="What profilers see: none, layer or detailed.", show_default="layer"),
     ] = None,
+    triton: Annotated[
+        Path | None,
+        typer.Option(help="Also write a model repository for Triton.", metavar="REPO[/NAME]"),
+    ] = None,
     opset: Annotated[int | None, typer.Option(help="ONNX opset, 17 to 23.", show_default="17")] = None,
     lowering: Annotated[
         str | None,
         typer.Option(
-            help="Exact rewrite of transposed convolutions: none, subpixel, phases, phases-stack, dla, dla-onehot.",
+            help="Exact rewrite of transposed convolutions: none, subpixel, phases, phases-stack, dla, "
+            "dla-onehot, or auto, which measures.",
             show_default="none",
         ),
     ] = None,
@@ -316,7 +321,7 @@ def export(
     foreign = Foreign(origin, weights, latent, classes, distribution)
     launch.export(
         source,
-        ExportOptions(base, engine, opset, output, lowering, precision, foreign),
+        ExportOptions(base, engine, opset, output, lowering, precision, foreign, triton),
         BuildOptions(
             min_batch,
             max(min(16, max_batch), min_batch) if opt_batch is None else opt_batch,
@@ -332,6 +337,35 @@ def export(
             profile_verbosity=profile_verbosity,
         ),
     )
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A checkpoint, a graph or a plan.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a file is: version, sizes, layers, precisions, without loading it and without a GPU."""
+    from gantool.export.inspect import inspect
+
+    inspect(file, json)
+
+
+@app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Checkpoints, graphs, plans; compared with the first.")],
+    seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,4-6; ends included.")] = "0-63",
+    min_psnr: Annotated[
+        float | None,
+        typer.Option(
+            help="dB that the worst image must reach.", show_default="FP32 50, FP16 40, BF16 30, INT8 20"
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Run the same seeds through files and compare the images; exit 3 if they disagree."""
+    from gantool.export.verify import verify
+
+    verify(files, seeds, min_psnr, json)
 
 
 @app.command()

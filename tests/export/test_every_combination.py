@@ -29,7 +29,13 @@ WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("lowering", LOWERINGS)
+# the others differ from these three in how they interleave
+SLOW = ("phases", "phases-stack", "dla-onehot")
+
+
+@pytest.mark.parametrize(
+    "lowering", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in LOWERINGS]
+)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ["dcgan28", "dcgan32", "dcgan64", "dcgan128", "dcgan5-32", "conditional"])
 def test_export(name: str, precision: str, lowering: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from gantool.export import mixed
 from gantool.export.adopt import adopt, floats_of
+from gantool.export.choose import fastest
 from gantool.export.emulate import Arrays
 from gantool.export.graph import finish
 from gantool.export.options import BF16_OPSET, DEFAULT_OPSET, ExportOptions, Lowering, Precision
@@ -124,8 +125,10 @@ def _write_full(
     other: str,
     note: Note,
 ) -> None:
+    auto = options.lowering == "auto"
+    lowering = fastest(model, note) if auto else cast("Lowering", options.lowering or "none")
     _write(
-        finish(model, metadata, cast("Lowering", options.lowering or "none"), options.output or "uint8"),
+        finish(model, metadata, lowering, options.output or "uint8"),
         target,
     )
     advice = "Nothing was written. This is a bug of the export: report it with the generator"

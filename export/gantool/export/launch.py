@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from shlex import quote
 
+from gantool.export import triton
 from gantool.export.build_options import BuildOptions, Flavour, check_options
 from gantool.export.engine import SUFFIXES, build, choose_flavour
 from gantool.export.options import ExportOptions, Foreign
@@ -28,18 +29,26 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
     """
     flavour = choose_flavour(options.engine)
     check_options(flavour, build_options)
+    if options.lowering == "auto" and flavour is not None:
+        raise UsageError(
+            "--lowering auto measures with ONNX Runtime, which says nothing of an engine: add --engine none, or "
+            "build an engine for each lowering and compare them on the device"
+        )
     given_graph = source if source is not None and source.suffix.lower() == ".onnx" else None
     if given_graph:
         _check_graph_flags(given_graph, options, flavour)
     base = options.base or (_without_suffix(given_graph) if given_graph else Path("g"))
     if not base.name or base.name == ".." or base.is_dir():
         raise UsageError(f"-o {base}: give a name for the files, as in -o {base / 'g'}")
+    target = None if options.triton is None else triton.parse_target(options.triton, base)
     base.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".gantool-", dir=base.parent) as folder:
         part = Path(folder) / base.name
         graph = _graphs(source, given_graph, part, options)
         if flavour is not None:
             _build_engine(graph, part, flavour, build_options)
+        if target is not None:
+            _serve(*target, graph, part, flavour, build_options.max_batch)
         made = sorted(Path(folder).iterdir())
         for path in made:
             path.replace(base.with_name(path.name))
@@ -127,6 +136,18 @@ def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptio
     _note(f"{plan.name}: built in {time.monotonic() - started:.1f} s; {built.receipt}")
     if built.not_on_dla:
         _note(f"on the GPU, since DLA does not take them: {', '.join(built.not_on_dla)}")
+
+
+def _serve(
+    repository: Path, name: str, graph: Path, part: Path, flavour: Flavour | None, max_batch: int
+) -> None:
+    """Write a Triton repository with the TensorRT plan, or with the graph."""
+    if flavour == "rtx":
+        _note("Triton serves TensorRT plans and ONNX graphs, not TensorRT-RTX plans: the graph goes in")
+    engine = part.with_name(part.name + SUFFIXES["tensorrt"]) if flavour == "tensorrt" else graph
+    shapes = triton.shapes_of(read_metadata(graph), graph)
+    written = triton.write(repository, name, engine, read_metadata(graph), shapes, max_batch)
+    _note(f"{written}: serve it with tritonserver --model-repository={quote(str(repository))}")
 
 
 def _summarize(base: Path, names: list[str], graph: Path, flavour: Flavour | None) -> None:

@@ -79,6 +79,7 @@ class ExportOptions:
     lowering: str | None = None
     precision: Precision = field(default_factory=Precision)
     foreign: Foreign = field(default_factory=Foreign)
+    triton: Path | None = None  # REPO or REPO/NAME
 
     def __post_init__(self) -> None:
         if self.opset is not None and self.opset not in OPSETS:
@@ -89,5 +90,5 @@ class ExportOptions:
             )
         if self.output not in (None, "uint8", "float"):
             raise UsageError(f"--output {self.output}: choose uint8 or float")
-        if self.lowering not in (None, *LOWERINGS):
-            raise UsageError(f"--lowering {self.lowering}: choose {', '.join(LOWERINGS)}")
+        if self.lowering not in (None, "auto", *LOWERINGS):
+            raise UsageError(f"--lowering {self.lowering}: choose auto, {', '.join(LOWERINGS)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -44,7 +44,7 @@ class Source:
         """How many classes it knows; 0 without label."""
         return int(self.metadata["classes"])
 
-    def inputs(self, seeds: range) -> tuple[Tensor, ...]:
+    def inputs(self, seeds: Sequence[int]) -> tuple[Tensor, ...]:
         """Return z [N, latent], and label [N] of a conditional generator, of `seeds`."""
         latent = self.metadata["latent"]
         z = torch.from_numpy(latents(seeds, latent["size"], latent["distribution"]))

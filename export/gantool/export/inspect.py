@@ -1,0 +1,176 @@
+"""`gantool inspect`: what a checkpoint, a graph or a plan is, without loading an engine and without a GPU."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from gantool.export.recipe import KEY
+from gantool.runtime.errors import GantoolError, MissingDependencyError
+from gantool.runtime.onnx_file import check_weights_inside, read_metadata
+from gantool.runtime.plan import NAMES, describe, identify, read_header, version_text
+from gantool.runtime.sidecar import read_sidecar
+
+MAX_HEADER = 100 << 20  # bytes; safetensors itself allows no more
+
+
+def inspect(path: Path, as_json: bool) -> None:
+    """Print what `path` is, aligned for people or as JSON. Raises GantoolError for what is none of gantool's."""
+    found = facts(path)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    width = max(map(len, found))
+    for name, value in found.items():
+        if isinstance(value, list):
+            print(f"{name}:")
+            for row in value:
+                print("  " + "  ".join(f"{entry!s:<14}" for entry in row.values()).rstrip())
+        else:
+            print(f"{name:<{width}}  {_text(value)}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(entry)}" for name, entry in value.items()) or "none"
+    return f"{value:,}" if type(value) is int else str(value)
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """Return what is known of a file, by name. Raises GantoolError if it is damaged or nothing of gantool's."""
+    header = _safetensors_header(path)
+    if header is not None:
+        return {"file": str(path), "kind": "checkpoint", **_checkpoint(path, header)}
+    kind = identify(path)
+    facts = _graph(path) if kind == "onnx" else _plan(path)
+    return {"file": str(path), "kind": f"{NAMES[kind]} {'graph' if kind == 'onnx' else 'plan'}", **facts}
+
+
+def _safetensors_header(path: Path) -> dict[str, Any] | None:
+    """Return the JSON at the start of a safetensors file; None for another kind of file."""
+    if not path.is_file():
+        return None  # identify says so
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if file.read(1) != b"{" or not 2 <= size <= min(MAX_HEADER, path.stat().st_size - 8):
+            return None
+        file.seek(8)
+        text = file.read(size)
+    try:
+        header = json.loads(text)
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise GantoolError(f"{path} is a damaged safetensors file ({error!r}): copy it again") from error
+    expected = 8 + size + max(ends, default=0)
+    if expected != path.stat().st_size:
+        raise GantoolError(
+            f"{path} has {path.stat().st_size} bytes, its header says {expected}: copy it again"
+        )
+    return dict(header)
+
+
+def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
+    try:
+        metadata = json.loads(header.pop("__metadata__", {}).get("gantool", "{}"))
+        sizes = {name: math.prod(entry["shape"]) for name, entry in header.items()}
+        types = Counter(entry["dtype"] for entry in header.values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise GantoolError(f"{path} is a damaged checkpoint ({error!r}): copy it again") from error
+    weights = [
+        {"name": name, "shape": entry["shape"], "type": entry["dtype"]} for name, entry in header.items()
+    ]
+    return {
+        "metadata": metadata or "none of gantool's",
+        "parameters": sum(sizes.values()),
+        "types": dict(types),
+        "weights": weights,
+    }
+
+
+def _plan(path: Path) -> dict[str, Any]:
+    header = read_header(path)  # and whether the file is whole
+    sidecar = read_sidecar(path)
+    receipt = sidecar.get("receipt", {})
+    whole = "not in the header" if header.size is None else "as the header says"
+    return {
+        "what": describe(header),
+        "version": version_text(header.version),
+        "compute capabilities": ", ".join(header.compute_capabilities) or "not in the header",
+        "size": f"{path.stat().st_size:,} bytes, {whole}",
+        "sidecar": "there, and the plan's SHA-256 is its"
+        if sidecar
+        else f"no {path.name}.json: little is known",
+        "batch": sidecar.get("batch", "unknown"),
+        "metadata": sidecar.get("metadata", {}),
+        "recipe": sidecar.get("recipe", {}),
+        "multiply-adds by type": {kind: f"{share:.1%}" for kind, share in receipt.get("shares", {}).items()},
+        "types from": receipt.get("source", "unknown"),
+        "multiply-adds": sum(layer["multiply_adds"] for layer in receipt.get("layers", [])),
+        "tensors": [{"name": name, **entry} for name, entry in sidecar.get("tensors", {}).items()],
+        "layers": receipt.get("layers", []),
+    }
+
+
+def _graph(path: Path) -> dict[str, Any]:
+    check_weights_inside(path)
+    known = {"metadata": read_metadata(path), "recipe": read_metadata(path, KEY)}
+    try:
+        import onnx
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("onnx", "export", f"inspecting {path.name}") from error
+    try:
+        graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+        opset = onnx.load(path, load_external_data=False).opset_import[0].version
+    except Exception as error:  # protobuf's and onnx's own, which have no common base
+        raise GantoolError(
+            f"{path} is damaged ({' '.join(str(error).split())[:200]}): copy it again"
+        ) from error
+    shapes = {
+        value.name: [dim.dim_value or dim.dim_param or "?" for dim in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output, *graph.value_info)
+    }
+    weights = {weight.name: weight for weight in graph.initializer}
+    quantized = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    layers, by_type = [], Counter[str]()
+    for node in graph.node:
+        weight = weights.get(quantized.get(node.input[1], node.input[1])) if len(node.input) > 1 else None
+        count = _multiply_adds(node, weight, shapes) if weight is not None else 0
+        kind = onnx.TensorProto.DataType.Name(weight.data_type) if weight is not None else ""
+        by_type[kind] += count
+        layers.append({"name": node.name, "kind": node.op_type, "type": kind, "multiply_adds": count})
+    total = sum(by_type.values()) or 1
+    types = Counter(onnx.TensorProto.DataType.Name(weight.data_type) for weight in weights.values())
+    values = [*(("INPUT", value) for value in graph.input), *(("OUTPUT", value) for value in graph.output)]
+    return {
+        "opset": opset,
+        **known,
+        "parameters": sum(math.prod(weight.dims) for weight in weights.values()),
+        "weights by type": dict(types),
+        "multiply-adds": sum(by_type.values()),
+        "multiply-adds by type": {kind: f"{count / total:.1%}" for kind, count in by_type.items() if count},
+        "operators": dict(Counter(node.op_type for node in graph.node)),
+        "tensors": [
+            {
+                "name": value.name,
+                "mode": mode,
+                "type": onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type),
+                "shape": shapes[value.name],
+            }
+            for mode, value in values
+        ],
+        "layers": layers,
+    }
+
+
+def _multiply_adds(node: Any, weight: Any, shapes: dict[str, list[Any]]) -> int:
+    """Count those of one image: taps of a kernel times the pixels that it is laid on."""
+    taps: int = math.prod(weight.dims)
+    if node.op_type in ("Gemm", "MatMul"):
+        return taps
+    if node.op_type not in ("Conv", "ConvTranspose"):
+        return 0
+    pixels = shapes.get(node.output[0] if node.op_type == "Conv" else node.input[0], [])[2:]
+    return taps * math.prod(side for side in pixels if isinstance(side, int))
