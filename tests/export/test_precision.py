@@ -197,6 +197,7 @@ def test_int8_pairs_stand_where_tensorrt_fuses(method: str, ends: bool, tmp_path
         others = tuple(index for index in range(integers.ndim) if index != axis)
         assert (np.abs(integers).max(others) == 127).all()
         assert not {"QuantizeLinear", "Cast"} & set(users[node.output[0]])  # not before the activation
+    assert set(weights) <= {value for node in graph.graph.node for value in node.input}  # none left behind
     assert all(weights[node.input[2]] == 0 for node in graph.graph.node if node.op_type == "QuantizeLinear")
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from gantool.export import int8
 from gantool.export.emulate import Arrays, emulated, run
@@ -45,6 +46,7 @@ def apply(full: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
     pinned = {*recipe.keep_fp32, *int8.quantize(model, recipe.int8)}
     if recipe.low:
         to_low(model, recipe.low, pinned)
+    RemoveUnusedNodesPass()(model)  # the FP32 weights
     model.metadata_props[KEY] = recipe.to_json()
     return ir.to_proto(model)
 

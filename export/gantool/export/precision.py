@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.convenience import get_const_tensor
-from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
+from onnx_ir.passes.common import ShapeInferencePass
 
 from gantool.export.graph import TAIL
 from gantool.export.options import Low
@@ -55,7 +55,6 @@ def to_low(model: ir.Model, low: Low, keep: Collection[str]) -> None:
     for value in model.graph.outputs:
         if value.dtype == dtype:  # --output float
             _output_in_float(model.graph, value)
-    RemoveUnusedNodesPass()(model)  # the FP32 weights
 
 
 def _cast(graph: ir.Graph, before: ir.Node, value: ir.Value, dtype: ir.DataType) -> ir.Value:
