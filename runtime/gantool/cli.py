@@ -197,8 +197,8 @@ def export(
     source: Annotated[
         Path | None,
         typer.Argument(
-            help="A checkpoint, or a generator's .onnx.",
-            metavar="[CHECKPOINT|GRAPH.onnx]",
+            help="A checkpoint, a generator's .onnx, or a bundle.",
+            metavar="[CHECKPOINT|GRAPH.onnx|BUNDLE.tar]",
             show_default="newest run",
         ),
     ] = None,
@@ -289,6 +289,10 @@ def export(
         Path | None,
         typer.Option(help="Also write a model repository for Triton.", metavar="REPO[/NAME]"),
     ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Also one file to carry to a device: graph and golden images.", metavar="FILE.tar"),
+    ] = None,
     opset: Annotated[int | None, typer.Option(help="ONNX opset, 17 to 23.", show_default="17")] = None,
     lowering: Annotated[
         str | None,
@@ -321,7 +325,7 @@ def export(
     foreign = Foreign(origin, weights, latent, classes, distribution)
     launch.export(
         source,
-        ExportOptions(base, engine, opset, output, lowering, precision, foreign, triton),
+        ExportOptions(base, engine, opset, output, lowering, precision, foreign, triton, bundle),
         BuildOptions(
             min_batch,
             max(min(16, max_batch), min_batch) if opt_batch is None else opt_batch,

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from shlex import quote
 
-from gantool.export import triton
+from gantool.export import bundle, triton
 from gantool.export.build_options import BuildOptions, Flavour, check_options
 from gantool.export.engine import SUFFIXES, build, choose_flavour
-from gantool.export.options import ExportOptions, Foreign
+from gantool.export.options import ExportOptions, Foreign, Precision
 from gantool.export.recipe import KEY
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.onnx_file import check_weights_inside, read_metadata
@@ -23,7 +23,7 @@ SUFFIX_OF = {"fp16": ".fp16.onnx", "bf16": ".bf16.onnx", "int8": ".int8.onnx"}
 
 
 def export(source: Path | None, options: ExportOptions, build_options: BuildOptions) -> None:
-    """Run `gantool export` on a checkpoint (None: that of the newest run) or an ONNX graph.
+    """Run `gantool export` on a checkpoint (None: that of the newest run), an ONNX graph or a bundle.
 
     Files are made and proved in a temporary folder beside BASE, then renamed into place.
     """
@@ -37,23 +37,40 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
     given_graph = source if source is not None and source.suffix.lower() == ".onnx" else None
     if given_graph:
         _check_graph_flags(given_graph, options, flavour)
-    base = options.base or (_without_suffix(given_graph) if given_graph else Path("g"))
+    carried = None
+    if source is not None and source.suffix.lower() == ".tar":
+        _check_bundle_flags(source, options, build_options)
+        carried = bundle.read(source)
+    base = options.base or _default_base(given_graph, carried)
     if not base.name or base.name == ".." or base.is_dir():
         raise UsageError(f"-o {base}: give a name for the files, as in -o {base / 'g'}")
     target = None if options.triton is None else triton.parse_target(options.triton, base)
     base.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".gantool-", dir=base.parent) as folder:
         part = Path(folder) / base.name
-        graph = _graphs(source, given_graph, part, options)
-        if flavour is not None:
-            _build_engine(graph, part, flavour, build_options)
+        if carried:
+            full = graph = _carried_graph(carried, part)
+        else:
+            full, graph = _graphs(source, given_graph, part, options)
+        plan = None if flavour is None else _build_engine(graph, part, flavour, build_options)
+        if carried:
+            bundle.prove(carried, plan or graph, _note)
         if target is not None:
             _serve(*target, graph, part, flavour, build_options.max_batch)
+        if options.bundle is not None:
+            bundle.write(options.bundle, graph, full, options.precision.min_psnr)
         made = sorted(Path(folder).iterdir())
         for path in made:
             path.replace(base.with_name(path.name))
     names = [path.name for path in made]
-    _summarize(base, names, base.with_name(graph.name) if graph.name in names else graph, flavour)
+    graph = base.with_name(graph.name) if graph.name in names else graph
+    _summarize(base, names, graph, flavour, options.bundle)
+
+
+def _default_base(given_graph: Path | None, carried: bundle.Bundle | None) -> Path:
+    if carried:
+        return carried.path.with_suffix("")
+    return _without_suffix(given_graph) if given_graph else Path("g")
 
 
 def _without_suffix(graph: Path) -> Path:
@@ -74,23 +91,51 @@ def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | N
         raise UsageError(
             f"--output, --lowering, --latent, --classes and --distribution are settled in {graph}"
         )
-    if flavour is None and not options.precision.asked:
+    if options.bundle is not None:
+        bundle.check_source(graph)
+    if flavour is None and not (options.precision.asked or options.triton or options.bundle):
         if options.engine == "none":
             raise UsageError(
-                f"{graph} with --engine none leaves nothing to do: give --fp16, --bf16, --int8 or an engine"
+                f"{graph} with --engine none leaves nothing to do: give --fp16, --bf16, --int8, --triton, "
+                "--bundle or an engine"
             )
         raise MissingDependencyError("tensorrt or tensorrt_rtx", "rtx", f"building an engine from {graph}")
+
+
+def _check_bundle_flags(source: Path, options: ExportOptions, build_options: BuildOptions) -> None:
+    settled = (options.opset, options.output, options.lowering, options.bundle)
+    if settled != (None,) * 4 or options.precision != Precision() or options.foreign != Foreign():
+        raise UsageError(
+            f"{source} has its graph settled: leave out --opset, --output, --lowering, --bundle and the flags of "
+            "precision and of generators from elsewhere"
+        )
+    if build_options.strip_weights:
+        raise UsageError(
+            "--strip-weights makes a plan that cannot run the golden seeds of a bundle: leave it out"
+        )
+
+
+def _carried_graph(carried: bundle.Bundle, part: Path) -> Path:
+    """Write the graph of a bundle as PART.onnx, or PART.fp16.onnx by its precision."""
+    graph = part.with_name(part.name + SUFFIX_OF.get(carried.precision, ".onnx"))
+    graph.write_bytes(carried.graph)
+    if identify(graph) != "onnx" or _is_foreign(graph):
+        raise GantoolError(f"{carried.path} holds no graph of gantool: make the bundle again")
+    check_weights_inside(graph)
+    return graph
 
 
 def _is_foreign(graph: Path) -> bool:
     return not read_metadata(graph)
 
 
-def _graphs(source: Path | None, given_graph: Path | None, part: Path, options: ExportOptions) -> Path:
-    """Write PART.onnx from a generator, PART.fp16.onnx if asked for; return what the engine is built from."""
+def _graphs(
+    source: Path | None, given_graph: Path | None, part: Path, options: ExportOptions
+) -> tuple[Path, Path]:
+    """Write PART.onnx from a generator, PART.fp16.onnx if asked for; return the first, and what to build from."""
     foreign = given_graph is not None and _is_foreign(given_graph)
     if given_graph and not foreign and not options.precision.asked:
-        return given_graph
+        return given_graph, given_graph
     try:
         from gantool.export import convert
     except ModuleNotFoundError as error:
@@ -103,15 +148,15 @@ def _graphs(source: Path | None, given_graph: Path | None, part: Path, options: 
     else:
         reference = convert.reference_of_graph(given_graph)
     if not options.precision.asked:
-        return full
+        return full, full
     low, name = convert.low_graph(full, options.precision, reference, _note)
     target = part.with_name(part.name + SUFFIX_OF[name])
     convert.prove(low, target, name, options.precision.min_psnr, reference, _note)
-    return target
+    return full, target
 
 
-def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptions) -> None:
-    """Write PART.plan or PART.rtx.plan, and its sidecar."""
+def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptions) -> Path:
+    """Write PART.plan or PART.rtx.plan, and its sidecar; return the plan."""
     plan = part.with_name(part.name + SUFFIXES[flavour])
     _note(f"{plan.name}: building with {NAMES[flavour]} (seconds on a desktop, minutes on a Jetson) ...")
     started = time.monotonic()
@@ -136,6 +181,7 @@ def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptio
     _note(f"{plan.name}: built in {time.monotonic() - started:.1f} s; {built.receipt}")
     if built.not_on_dla:
         _note(f"on the GPU, since DLA does not take them: {', '.join(built.not_on_dla)}")
+    return plan
 
 
 def _serve(
@@ -150,10 +196,14 @@ def _serve(
     _note(f"{written}: serve it with tritonserver --model-repository={quote(str(repository))}")
 
 
-def _summarize(base: Path, names: list[str], graph: Path, flavour: Flavour | None) -> None:
+def _summarize(
+    base: Path, names: list[str], graph: Path, flavour: Flavour | None, bundled: Path | None
+) -> None:
     """Print each file with its size, what an earlier export left beside, and the next commands to paste."""
-    files = [base.with_name(name) for name in names]
-    width = max(len(str(file)) for file in files)
+    files = [*(base.with_name(name) for name in names), *([bundled] if bundled else [])]
+    width = max(
+        (len(str(file)) for file in files), default=0
+    )  # there are none where --triton alone was asked for
     for file in files:
         print(f"{file!s:{width}}  {_size(file.stat().st_size):>9}")
     family = [f"{base.name}{suffix}" for suffix in (".onnx", *SUFFIX_OF.values(), *SUFFIXES.values())]
@@ -161,13 +211,16 @@ def _summarize(base: Path, names: list[str], graph: Path, flavour: Flavour | Non
     if stale := [name for name in family if name not in known and base.with_name(name).exists()]:
         _note(f"left from an earlier export, perhaps of other weights: {', '.join(stale)}")
     print("next:")
-    if flavour is None:
+    if bundled is not None:
+        print(f"  gantool export {quote(str(bundled))}  # on the device: builds the engine and proves it")
+    elif flavour is None:
         print(f"  gantool export {quote(str(graph))}  # on the device: builds the engine, needs no torch")
-    else:
+    if flavour is not None:
         print(f"  gantool generate --engine {quote(str(base) + SUFFIXES[flavour])}  # where the GPU is")
     if graph.name.endswith(SUFFIX_OF["bf16"]):  # ONNX Runtime has no kernels for it on the CPU
         graph = graph.with_name(_without_suffix(graph).name + ".onnx")
-    print(f"  gantool generate --engine {quote(str(graph))}  # here, with ONNX Runtime")
+    if graph.exists():
+        print(f"  gantool generate --engine {quote(str(graph))}  # here, with ONNX Runtime")
 
 
 def _size(count: int) -> str:

@@ -80,6 +80,7 @@ class ExportOptions:
     precision: Precision = field(default_factory=Precision)
     foreign: Foreign = field(default_factory=Foreign)
     triton: Path | None = None  # REPO or REPO/NAME
+    bundle: Path | None = None  # a .tar
 
     def __post_init__(self) -> None:
         if self.opset is not None and self.opset not in OPSETS:
@@ -92,3 +93,5 @@ class ExportOptions:
             raise UsageError(f"--output {self.output}: choose uint8 or float")
         if self.lowering not in (None, "auto", *LOWERINGS):
             raise UsageError(f"--lowering {self.lowering}: choose auto, {', '.join(LOWERINGS)}")
+        if self.bundle is not None and self.bundle.suffix.lower() != ".tar":
+            raise UsageError(f"--bundle {self.bundle}: give a name that ends in .tar, as in g.tar")

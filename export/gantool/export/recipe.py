@@ -66,3 +66,8 @@ def _checked(path: Path, value: Any) -> Recipe:
         f"--recipe {path} holds no recipe of gantool: give a graph or a plan's .json that gantool export made "
         "with --fp16, --bf16 or --int8"
     )
+
+
+def precision_of(graph: Path) -> str:
+    """Return what a graph of gantool computes in: fp32, fp16, bf16 or int8."""
+    return read_recipe(graph).precision if read_metadata(graph, KEY) else "fp32"
