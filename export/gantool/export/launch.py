@@ -44,7 +44,10 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
     base = options.base or _default_base(given_graph, carried)
     if not base.name or base.name == ".." or base.is_dir():
         raise UsageError(f"-o {base}: give a name for the files, as in -o {base / 'g'}")
-    target = None if options.triton is None else triton.parse_target(options.triton, base)
+    entry = None
+    if options.triton is not None:
+        entry = triton.parse_entry(options.triton, base.name)
+        triton.check_options(flavour, build_options)
     base.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".gantool-", dir=base.parent) as folder:
         part = Path(folder) / base.name
@@ -55,8 +58,10 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
         plan = None if flavour is None else _build_engine(graph, part, flavour, build_options)
         if carried:
             bundle.prove(carried, plan or graph, _note)
-        if target is not None:
-            _serve(*target, graph, part, flavour, build_options.max_batch)
+        if entry is not None:
+            if flavour == "rtx":
+                _note(f"Triton does not run TensorRT-RTX: {entry} gets {graph.name}, for ONNX Runtime")
+            triton.write(entry, graph, plan if flavour == "tensorrt" else None, build_options, _note)
         if options.bundle is not None:
             bundle.write(options.bundle, graph, full, options.precision.min_psnr)
         made = sorted(Path(folder).iterdir())
@@ -64,7 +69,7 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
             path.replace(base.with_name(path.name))
     names = [path.name for path in made]
     graph = base.with_name(graph.name) if graph.name in names else graph
-    _summarize(base, names, graph, flavour, options.bundle)
+    _summarize(base, names, graph, flavour, entry, options.bundle)
 
 
 def _default_base(given_graph: Path | None, carried: bundle.Bundle | None) -> Path:
@@ -184,26 +189,18 @@ def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptio
     return plan
 
 
-def _serve(
-    repository: Path, name: str, graph: Path, part: Path, flavour: Flavour | None, max_batch: int
-) -> None:
-    """Write a Triton repository with the TensorRT plan, or with the graph."""
-    if flavour == "rtx":
-        _note("Triton serves TensorRT plans and ONNX graphs, not TensorRT-RTX plans: the graph goes in")
-    engine = part.with_name(part.name + SUFFIXES["tensorrt"]) if flavour == "tensorrt" else graph
-    shapes = triton.shapes_of(read_metadata(graph), graph)
-    written = triton.write(repository, name, engine, read_metadata(graph), shapes, max_batch)
-    _note(f"{written}: serve it with tritonserver --model-repository={quote(str(repository))}")
-
-
 def _summarize(
-    base: Path, names: list[str], graph: Path, flavour: Flavour | None, bundled: Path | None
+    base: Path,
+    names: list[str],
+    graph: Path,
+    flavour: Flavour | None,
+    entry: Path | None,
+    bundled: Path | None,
 ) -> None:
     """Print each file with its size, what an earlier export left beside, and the next commands to paste."""
-    files = [*(base.with_name(name) for name in names), *([bundled] if bundled else [])]
-    width = max(
-        (len(str(file)) for file in files), default=0
-    )  # there are none where --triton alone was asked for
+    files = [base.with_name(name) for name in names]
+    files += [path for path in (bundled, entry and entry / triton.CONFIG) if path]
+    width = max(len(str(file)) for file in files)
     for file in files:
         print(f"{file!s:{width}}  {_size(file.stat().st_size):>9}")
     family = [f"{base.name}{suffix}" for suffix in (".onnx", *SUFFIX_OF.values(), *SUFFIXES.values())]
@@ -221,6 +218,9 @@ def _summarize(
         graph = graph.with_name(_without_suffix(graph).name + ".onnx")
     if graph.exists():
         print(f"  gantool generate --engine {quote(str(graph))}  # here, with ONNX Runtime")
+    if entry is not None:
+        same = " with the plan's version of TensorRT" if flavour == "tensorrt" else " of Triton"
+        print(f"  {triton.command(entry.parent)}  # YY.MM: a release{same}")
 
 
 def _size(count: int) -> str:

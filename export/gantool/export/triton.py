@@ -1,129 +1,186 @@
-"""A model repository for NVIDIA's Triton Inference Server: config.pbtxt and the engine, ready to be served.
+"""An entry of a Triton model repository: NAME/config.pbtxt and NAME/1/model.plan or model.onnx.
 
-Dimensions stand without the batch. Source: Triton Inference Server, "Model Configuration".
+Sources: "Model Configuration" and "Model Repository" in the user guide of Triton Inference Server.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
-from gantool.runtime.errors import UsageError
+from gantool.export.build_options import BuildOptions, Flavour
+from gantool.export.recipe import precision_of
+from gantool.runtime import Generator
+from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.files import atomic
+from gantool.runtime.onnx_file import read_metadata
+from gantool.runtime.sidecar import read_sidecar
 
-PLATFORMS = {".plan": ("tensorrt_plan", "model.plan"), ".onnx": ("onnxruntime_onnx", "model.onnx")}
+CONFIG, LABELS = "config.pbtxt", "labels.txt"
+_TYPES = {"FLOAT": "TYPE_FP32", "UINT8": "TYPE_UINT8", "INT64": "TYPE_INT64", "INT32": "TYPE_INT32"}
 
 
-def parse_target(text: Path, base: Path) -> tuple[Path, str]:
-    """Split REPO/NAME; where REPO is a folder that is there, or ends in /, NAME is that of the export."""
-    repository, name = (text, base.name) if text.is_dir() else (text.parent, text.name)
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-        raise UsageError(f"--triton {text}: {name!r} is no name for a model, use letters, digits, _, - and .")
-    return repository, name
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output as TensorRT describes it."""
+
+    name: str
+    type: str  # FLOAT, UINT8, INT64 or INT32
+    shape: tuple[int, ...]  # -1 for any batch
 
 
-def shapes_of(metadata: dict[str, Any], graph: Path) -> dict[str, tuple[str, list[int]]]:
-    """Return type and dimensions of z, label and images, from ONNX Runtime where the metadata do not tell."""
-    from gantool.runtime.generator import Generator
+def parse_entry(target: Path, name: str) -> Path:
+    """Return the folder of the model for REPO/NAME, or for a repository REPO that is there: REPO/`name`.
 
-    if "image" not in metadata or "latent" not in metadata:
-        raise UsageError(f"--triton: {graph} carries no metadata of gantool: export it with gantool first")
-    height, width, channels = metadata["image"]
-    shapes = {"z": ("TYPE_FP32", [int(metadata["latent"]["size"])])}
-    if metadata.get("classes"):
-        shapes["label"] = ("TYPE_INT64", [])
-    uint8 = True
-    if not graph.name.endswith(".bf16.onnx"):
-        with Generator.load(graph, provider="cpu") as generator:
-            uint8 = generator.spec.dtype == "uint8"
-    kind, dims = (
-        ("TYPE_UINT8", [height, width, channels]) if uint8 else ("TYPE_FP32", [channels, height, width])
-    )
-    return {**shapes, "images": (kind, dims)}
+    Raises UsageError for a name that Triton does not take.
+    """
+    entry = target / name if target.is_dir() and not (target / CONFIG).is_file() else target
+    if entry.parent == Path():
+        raise UsageError(
+            f"--triton {target}: there is no such repository; give a model in it: {target / name}"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", entry.name):  # it becomes a part of URLs
+        raise UsageError(
+            f"--triton {target}: {entry.name!r} is no name for a model in Triton: take letters, digits, _, . and -"
+        )
+    return entry
+
+
+def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
+    """Raise UsageError, before any work, for an engine that Triton could not use."""
+    if flavour == "tensorrt" and options.batches[0] > 1:
+        raise UsageError(
+            f"--triton needs an engine that takes single requests, and this one takes {options.batches[0]} images "
+            "at least: leave out --min-batch and --dla"
+        )
+    if flavour == "tensorrt" and options.strip_weights:
+        raise UsageError("--triton needs a plan with its weights: leave out --strip-weights")
 
 
 def write(
-    repository: Path, name: str, engine: Path, metadata: dict[str, Any], shapes: Any, max_batch: int
-) -> Path:
-    """Write repository/name with config.pbtxt and 1/model.plan or 1/model.onnx; replace what is there.
+    entry: Path, graph: Path, plan: Path | None, options: BuildOptions, note: Callable[[str], None]
+) -> None:
+    """Write the folder `entry` of a model for a TensorRT plan, or where there is none for the graph.
 
-    `shapes` has, for z, label and images, the type as Triton names it and the dimensions without the batch.
+    Each file appears whole; the model of an entry that is there is replaced. Raises GantoolError for a graph
+    that ONNX Runtime, which Triton then runs it with, does not take.
     """
-    platform, file = PLATFORMS[engine.suffix]
-    target = repository / name
-    repository.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".gantool-", dir=repository) as folder:
-        made = Path(folder) / name
-        (made / "1").mkdir(parents=True)
-        shutil.copyfile(engine, made / "1" / file)
-        classes = int(metadata.get("classes", 0))
-        if classes:
-            (made / "labels.txt").write_text(
-                "".join(f"{label}\n" for label in range(classes)), encoding="utf-8"
-            )
-        (made / "config.pbtxt").write_text(
-            _config(name, platform, metadata, shapes, max_batch), encoding="utf-8"
+    largest = options.max_batch if plan is None else int(read_sidecar(plan)["batch"]["max"])
+    tensors = _tensors_of_graph(graph) if plan is None else _tensors_of_plan(plan)
+    metadata = read_metadata(graph)
+    model = entry / "1" / ("model.onnx" if plan is None else "model.plan")
+    if model.parent.exists():
+        note(f"{model.parent} is there already: its model is replaced")
+    with atomic(model) as part:
+        shutil.copyfile(plan or graph, part)
+    names = _class_names(metadata)
+    if names:
+        with atomic(entry / LABELS) as part:
+            part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    recipe = {**metadata["latent"], "precision": precision_of(graph)}
+    text = _config(entry.name, plan is not None, tensors, options.opt_batch, largest, recipe, bool(names))
+    with atomic(entry / CONFIG) as part:  # last: it makes a model of the folder
+        part.write_text(text, encoding="utf-8")
+    for left in {"model.onnx", "model.plan"} - {model.name}:
+        (model.parent / left).unlink(missing_ok=True)
+    if not names:
+        (entry / LABELS).unlink(missing_ok=True)
+
+
+def command(repository: Path) -> str:
+    """Return the line that serves a repository; the release of Triton is for the reader to choose."""
+    return (
+        f"docker run --rm --gpus all -p 8000-8002:8000-8002 -v {quote(str(repository.resolve()))}:/models "
+        "nvcr.io/nvidia/tritonserver:YY.MM-py3 tritonserver --model-repository=/models"
+    )
+
+
+def _tensors_of_plan(plan: Path) -> list[Tensor]:
+    tensors = read_sidecar(plan)["tensors"]
+    return [Tensor(name, entry["type"], tuple(entry["shape"])) for name, entry in tensors.items()]
+
+
+def _tensors_of_graph(graph: Path) -> list[Tensor]:
+    if precision_of(graph) == "bf16":
+        raise GantoolError(
+            f"--triton: {graph.name} would be run with ONNX Runtime, which has no convolution in BF16: build a "
+            "TensorRT engine, or export with --fp16"
         )
-        if target.exists():
-            target.replace(Path(folder) / "old")
-        made.replace(target)
-    return target
-
-
-def _config(name: str, platform: str, metadata: dict[str, Any], shapes: Any, max_batch: int) -> str:
-    latent = metadata.get("latent", {})
-    sizes = sorted({size for size in (4, 8, 16, 32, max_batch) if size <= max_batch})
-    inputs = ",\n".join(
-        _tensor(key, shapes[key][0], shapes[key][1]) for key in ("z", "label") if key in shapes
+    with Generator.load(graph, provider="cpu") as generator:
+        spec = generator.spec
+    if spec.max_batch is not None:
+        raise GantoolError(
+            f"--triton needs a graph of any batch, and {graph.name} takes {spec.max_batch} images only: export "
+            "its generator with a dynamic batch"
+        )
+    label = [Tensor("label", "INT64", (-1,))] if spec.classes != 0 else []
+    size = (spec.height, spec.width, spec.channels)
+    images = (
+        Tensor("images", "UINT8", (-1, *size))
+        if spec.dtype == "uint8"
+        else Tensor("images", "FLOAT", (-1, size[2], *size[:2]))
     )
-    warm_ups = ",\n".join(_warm_up(size, shapes) for size in sorted({1, max_batch}))
-    images_type, images_dims = shapes["images"]
-    labels = '\n    label_filename: "labels.txt"' if metadata.get("classes") else ""
-    return f"""# z of a seed is numpy.random.RandomState(seed).randn(latent), or 2 * rand - 1 if it is uniform
-name: "{name}"
-platform: "{platform}"
-max_batch_size: {max_batch}
-input [
-{inputs}
-]
-output [
-{_tensor("images", images_type, images_dims, labels)}
-]
-dynamic_batching {{ preferred_batch_size: [ {", ".join(map(str, sizes))} ] }}
-model_warmup [
-{warm_ups}
-]
-parameters {{ key: "latent_distribution" value {{ string_value: "{latent.get("distribution", "normal")}" }} }}
-"""
+    return [Tensor("z", "FLOAT", (-1, spec.latent)), *label, images]
 
 
-def _tensor(name: str, kind: str, dims: list[int], more: str = "") -> str:
-    # Triton puts the batch in front; [1] and a reshape to nothing leave [N] of a label
-    shape, reshape = (dims, "") if dims else ([1], "\n    reshape { shape: [ ] }")
-    return f"""  {{
-    name: "{name}"
-    data_type: {kind}
-    dims: [ {", ".join(map(str, shape))} ]{reshape}{more}
-  }}"""
+def _class_names(metadata: dict[str, Any]) -> list[str]:
+    """Return a name for each class, its number where the metadata have none; [] for no classes."""
+    names = metadata.get("class_names") or range(metadata.get("classes", 0))
+    return [" ".join(str(name).split()) for name in names]  # one a line
 
 
-def _warm_up(batch: int, shapes: Any) -> str:
-    inputs = "".join(
-        f"""
-    inputs {{
-      key: "{name}"
-      value {{
-        data_type: {kind}
-        dims: [ {", ".join(map(str, dims or [1]))} ]
-        {"random_data" if name == "z" else "zero_data"}: true
-      }}
-    }}"""
-        for name, (kind, dims) in shapes.items()
-        if name != "images"
+def _config(
+    name: str,
+    plan: bool,
+    tensors: list[Tensor],
+    tuned: int,
+    largest: int,
+    recipe: dict[str, Any],
+    labels: bool,
+) -> str:
+    """Return config.pbtxt, a ModelConfig in protobuf's text format."""
+    inputs = [tensor for tensor in tensors if tensor.name != "images"]
+    (images,) = (tensor for tensor in tensors if tensor.name == "images")
+    # Zeros: Triton's random data would be labels that no class has.
+    warm = " ".join(
+        f'inputs {{ key: "{tensor.name}" value {{ {_signature(tensor)} zero_data: true }} }}'
+        for tensor in inputs
     )
-    return f"""  {{
-    name: "batch {batch}"
-    batch_size: {batch}{inputs}
-  }}"""
+    label_file = f' label_filename: "{LABELS}"' if labels else ""  # an input has no place for it
+    lines = [
+        f'name: "{name}"',
+        f'platform: "{"tensorrt_plan" if plan else "onnxruntime_onnx"}"',
+        f"max_batch_size: {largest}",
+        *(f'input {{ name: "{x.name}" {_signature(x)}{_reshape(x)} }}' for x in inputs),
+        f'output {{ name: "images" {_signature(images)}{label_file} }}',
+        "version_policy { latest { num_versions: 1 } }",
+        f"dynamic_batching {{ preferred_batch_size: {sorted({min(tuned, largest), largest})} }}",
+        *(
+            f'model_warmup {{ name: "batch {batch}" batch_size: {batch} {warm} }}'
+            for batch in sorted({1, largest})
+        ),
+        *(
+            f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(str(value))} }} }}'
+            for key, value in {
+                "latent": recipe["size"],
+                "distribution": recipe["distribution"],
+                "precision": recipe["precision"],
+            }.items()
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _signature(tensor: Tensor) -> str:
+    """Return type and shape without the batch, which Triton puts in front; [N] becomes [N, 1], as it has none."""
+    return f"data_type: {_TYPES[tensor.type]} dims: {list(tensor.shape[1:]) or [1]}"
+
+
+def _reshape(tensor: Tensor) -> str:
+    return "" if tensor.shape[1:] else " reshape { shape: [ ] }"
