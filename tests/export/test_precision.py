@@ -232,6 +232,13 @@ def test_keep_fp32_by_hand(tmp_path: Path) -> None:
         low_graph(tmp_path / "g.onnx", Precision("fp16", keep_fp32=("*",)), reference, silent)
 
 
+def test_bf16_needs_an_opset_that_has_it(tmp_path: Path) -> None:
+    full, reference = full_graph("dcgan16")
+    onnx.save(full, tmp_path / "g.onnx")
+    with pytest.raises(GantoolError, match="has opset 17, whose convolutions take no bfloat16"):
+        low_graph(tmp_path / "g.onnx", Precision("bf16"), reference, silent)
+
+
 def test_a_low_graph_is_not_converted_twice(tmp_path: Path) -> None:
     full, reference = full_graph("dcgan16")
     onnx.save(in_fp16(full), tmp_path / "h.onnx")

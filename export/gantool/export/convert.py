@@ -86,8 +86,16 @@ def low_graph(
         raise GantoolError(
             f"{source} is not in FP32: leave out the flags of precision, or give the FP32 graph"
         )
-    if precision.recipe is not None:
-        recipe = read_recipe(precision.recipe)
+    given = read_recipe(precision.recipe) if precision.recipe is not None else None
+    low = precision.low if given is None else given.low
+    opset = next((entry.version for entry in full.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    if low == "bf16" and opset < BF16_OPSET:
+        raise GantoolError(
+            f"{source} has opset {opset}, whose convolutions take no bfloat16: export it with --opset "
+            f"{BF16_OPSET}, or take --fp16"
+        )
+    if given is not None:
+        recipe = given
         graph = mixed.apply(full, recipe)
     else:
         kept, quantized = mixed.matching(full, precision.keep_fp32), {}
