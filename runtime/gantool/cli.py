@@ -328,7 +328,7 @@ def export(
         ExportOptions(base, engine, opset, output, lowering, precision, foreign, triton, bundle),
         BuildOptions(
             min_batch,
-            max(min(16, max_batch), min_batch) if opt_batch is None else opt_batch,
+            opt_batch,
             max_batch,
             workspace=None if workspace is None else parse_size(workspace),
             compute_capabilities=() if sm is None else parse_compute_capabilities(sm),

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from conftest import run_gantool
+from gantool.export import build_options
 from gantool.export.build_options import BuildOptions, parse_compute_capabilities, parse_size
 from gantool.export.engine import build, choose_flavour
+from gantool.export.receipt import Layer
 from gantool.runtime import GantoolError, UsageError
 from gantool.runtime.plan import identify, read_header
 
@@ -56,6 +64,8 @@ def test_options_reach_the_builder(exported: Path, tmp_path: Path) -> None:
         (["--timing-cache", "t"], "takes a timing cache and does not use it"),
         (["--hardware-compatible", "same"], "builds for the compute capabilities of --sm instead"),
         (["--dla", "0"], "has no DLA"),
+        (["--builder-level", "5"], "builds the same plan at every level"),
+        (["--version-compatible"], "lacks the lean runtime"),
         (["--builder-level", "6"], "--builder-level 6: choose 0, 1, 2, 3, 4, 5"),
         (["--profile-verbosity", "all"], "choose none, layer, detailed"),
         (["--strip-weights", "--engine", "none"], "none is built"),
@@ -72,9 +82,107 @@ def test_what_rtx_does_not_have_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_levels_and_verbosity_reach_rtx(exported: Path) -> None:
-    options = BuildOptions(builder_level=0, profile_verbosity="detailed")
-    assert build(exported / "g.fp16.onnx", "rtx", options).plan != b""
+def test_the_reasons_of_what_is_refused_are_true(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version of TensorRT-RTX that begins to use one of these fails here."""
+    monkeypatch.setattr(build_options, "_NOT_RTX", {})
+    graph = exported / "g.fp16.onnx"
+    plain, fastest = (build(graph, "rtx", BuildOptions(builder_level=level)).plan for level in (None, 5))
+    assert plain == fastest
+    assert build(graph, "rtx", BuildOptions(hardware_compatible="ampere+")).plan == plain
+    with pytest.raises(GantoolError, match="libnvinfer_lean"):
+        build(graph, "rtx", BuildOptions(version_compatible=True))
+
+
+def test_verbosity_reaches_rtx(exported: Path) -> None:
+    options = (
+        BuildOptions(),
+        BuildOptions(profile_verbosity="none"),
+        BuildOptions(profile_verbosity="detailed"),
+    )
+    plans = [build(exported / "g.fp16.onnx", "rtx", one).plan for one in options]
+    assert len(set(plans)) == 3
+
+
+def quantized_graph(path: Path, weights_only: bool) -> Path:
+    """Write z [N, 6] -> Quantize, Dequantize -> ConvTranspose with int8 weights -> images, float [N, 3, 4, 4]."""
+    constants = {
+        "column": np.array([-1, 6, 1, 1], np.int64),
+        "scale": np.float32(0.05),
+        "zero": np.int8(0),
+        "integers": np.random.RandomState(0).randint(-127, 128, (6, 3, 4, 4), np.int8),
+        "scales": np.full(3, 0.01, np.float32),
+        "zeros": np.zeros(3, np.int8),
+    }
+    rounding = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["xq"]),
+    ]
+    nodes = [
+        helper.make_node("Reshape", ["z", "column"], ["x"]),  # [N, 6, 1, 1]
+        *([] if weights_only else rounding),
+        helper.make_node("DequantizeLinear", ["integers", "scales", "zeros"], ["w"], axis=1),
+        helper.make_node("ConvTranspose", ["x" if weights_only else "xq", "w"], ["y"], "up"),  # [N, 3, 4, 4]
+        helper.make_node("Tanh", ["y"], ["images"]),
+    ]
+    used = {name for node in nodes for name in node.input}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, ["N", 6])],
+        [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["N", 3, 4, 4])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items() if name in used],
+    )
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+@pytest.mark.parametrize(("weights_only", "kind"), [(False, "INT8"), (True, "FLOAT")])
+def test_a_layer_is_int8_if_both_of_its_inputs_are(weights_only: bool, kind: str, tmp_path: Path) -> None:
+    built = build(quantized_graph(tmp_path / "q.onnx", weights_only), "rtx", BuildOptions())
+    heavy = [layer for layer in built.receipt.layers if layer.multiply_adds]
+    assert heavy == [Layer("up", "DECONVOLUTION", kind, 6 * 3 * 4 * 4)]
+    assert str(built.receipt) == f"multiply-adds: 100.0% {kind} (network, strongly typed)"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_ends_the_build_and_leaves_nothing(name: str, exported: Path, tmp_path: Path) -> None:
+    script = (
+        "import os, signal\n"
+        "from gantool import cli\n"
+        "from gantool.export import engine\n"
+        "monitor = engine.monitor\n"
+        "def interrupted(trt, stopping):\n"
+        f"    os.kill(os.getpid(), signal.{name})\n"
+        "    return monitor(trt, stopping)\n"
+        "engine.monitor = interrupted\n"
+        "cli.main()\n"
+    )
+    flags = ["export", exported / "g.fp16.onnx", "-o", "h", "--engine", "rtx"]
+    result = subprocess.run(
+        [sys.executable, "-c", script, *flags], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 130, result.stderr
+    assert result.stderr.splitlines()[-1] == "gantool: interrupted"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_for_terminals(exported: Path, tmp_path: Path) -> None:
+    flags = ["export", exported / "g.fp16.onnx", "-o", "h", "--engine", "rtx"]
+    terminal, stderr = os.openpty()
+    command = [sys.executable, "-m", "gantool.cli", *flags]
+    with open(terminal, "rb", buffering=0) as screen:  # noqa: PTH123
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=stderr)
+        os.close(stderr)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux tells that the other end was closed
+            while part := screen.read(4096):
+                shown += part
+        assert process.wait(60) == 0
+    assert b"\rBuilding engine 0/6" in shown
+    assert b"Building engine 4/6 > " in shown
+    assert b"Building" not in shown.rpartition(b"\r ")[2]  # the line is cleared in the end
+    quiet = run_gantool(*flags, cwd=tmp_path, check=True)
+    assert "Building engine" not in quiet.stderr
 
 
 def test_refit_needs_the_graph_of_the_plan_and_a_gpu(work: Path) -> None:

@@ -24,7 +24,7 @@ class BuildOptions:
     """How to build. Raises UsageError for values that no library takes."""
 
     min_batch: int = 1
-    opt_batch: int = 16  # what the engine is tuned for
+    opt_batch: int | None = None  # what the engine is tuned for; None: 16, or as near as the other two allow
     max_batch: int = 64
     workspace: int | None = None  # bytes; None leaves the choice to the library
     compute_capabilities: tuple[str, ...] = ()  # "86": RTX only; () for all that the library targets
@@ -37,10 +37,14 @@ class BuildOptions:
     profile_verbosity: str | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.min_batch <= self.opt_batch <= self.max_batch:
+        low, best, high = self.batches
+        if not 1 <= low <= best <= high:
             raise UsageError(
-                f"--min-batch {self.min_batch} --opt-batch {self.opt_batch} --max-batch {self.max_batch}: "
-                "they must rise from at least 1"
+                f"--min-batch {low} --opt-batch {best} --max-batch {high}: they must rise from at least 1"
+            )
+        if self.dla is not None and (self.min_batch, self.opt_batch) != (1, None):
+            raise UsageError(
+                "--dla takes batches of one size, --max-batch: leave out --min-batch and --opt-batch"
             )
         for flag, value, known in (
             ("--builder-level", self.builder_level, range(6)),
@@ -56,7 +60,8 @@ class BuildOptions:
         """The smallest batch, the one tuned for, the largest. DLA takes one size only, the largest."""
         if self.dla is not None:
             return self.max_batch, self.max_batch, self.max_batch
-        return self.min_batch, self.opt_batch, self.max_batch
+        best = max(min(16, self.max_batch), self.min_batch) if self.opt_batch is None else self.opt_batch
+        return self.min_batch, best, self.max_batch
 
 
 def parse_size(text: str) -> int:
@@ -111,9 +116,8 @@ def refuse(flavour: Flavour, trt: ModuleType, options: BuildOptions) -> None:
         for flag, reason in _NOT_RTX.items():
             if given[flag]:
                 raise UsageError(f"{flag}: {name} {reason}; leave it out")
-        gpu_only = [flag for flag in ("--version-compatible", "--strip-weights") if given[flag]]
-        if gpu_only and (problem := driver_problem(import_driver("rtx", "building the engine"))):
-            raise UsageError(f"{gpu_only[0]}: {name} builds such plans only where a GPU is, and {problem}")
+        if options.strip_weights and (problem := driver_problem(import_driver("rtx", "building the engine"))):
+            raise UsageError(f"--strip-weights: {name} builds such plans only where a GPU is, and {problem}")
         known = compute_capabilities(trt)
         if unknown := [one for one in options.compute_capabilities if one not in known]:
             raise UsageError(
@@ -133,16 +137,30 @@ def refuse(flavour: Flavour, trt: ModuleType, options: BuildOptions) -> None:
         level = HARDWARE[options.hardware_compatible]
         if not hasattr(trt.HardwareCompatibilityLevel, level):
             raise UsageError(
-                f"--hardware-compatible {options.hardware_compatible} needs TensorRT 10.13 or newer, here is "
+                f"--hardware-compatible {options.hardware_compatible} needs TensorRT 10.13.3 or newer, here is "
                 f"{trt.__version__}: take ampere+, or leave it out"
             )
     if options.dla is not None and not _has_dla(trt.__version__):
         raise UsageError(
             f"--dla: TensorRT {trt.__version__} has no DLA, which 8.x to 10.7 have, and 11.4.1 on: leave it out"
         )
+    if options.profile_verbosity in ("none", "layer") and not strongly_typed(trt, options):
+        raise UsageError(
+            f"--profile-verbosity {options.profile_verbosity}: what {name} made of the types is read off the engine"
+            f"{' with DLA' if options.dla is not None else ''}, which takes detailed; leave it out"
+        )
 
 
+def strongly_typed(trt: ModuleType, options: BuildOptions) -> bool:
+    """Return whether the engine gets exactly the types of the graph; TensorRT 8.x, and DLA before 11, choose."""
+    chooses = options.dla is not None and hasattr(trt.BuilderFlag, "FP16")
+    return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED") and not chooses
+
+
+# Measured with 1.7.1: what it takes without an error and does not use, and what it has no library for.
 _NOT_RTX = {
+    "--builder-level": "builds the same plan at every level",
+    "--version-compatible": "lacks the lean runtime that goes into such a plan",
     "--timing-cache": "takes a timing cache and does not use it",
     "--hardware-compatible": "builds for the compute capabilities of --sm instead",
     "--dla": "has no DLA",

@@ -22,6 +22,7 @@ from gantool.export.build_options import (
     check_options,
     compute_capabilities,
     refuse,
+    strongly_typed,
 )
 from gantool.export.progress import monitor
 from gantool.export.receipt import Receipt, network_layers
@@ -96,9 +97,7 @@ def build(graph: Path, flavour: Flavour, options: BuildOptions, library: ModuleT
     logger = recorder(trt)
     logger.errors.clear()
     builder = trt.Builder(logger)
-    strong = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED") and not (
-        options.dla is not None and hasattr(trt.BuilderFlag, "FP16")
-    )
+    strong = strongly_typed(trt, options)
     network = builder.create_network(_network_flags(trt, strong))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(graph)):
@@ -109,12 +108,16 @@ def build(graph: Path, flavour: Flavour, options: BuildOptions, library: ModuleT
     config.clear_flag(trt.BuilderFlag.TF32)  # which would round what the graph calls FP32
     asked = receipt.of_network(trt, network)
     if not strong:
-        for kind in {layer.type for layer in asked.layers} & set(_FLAGS):
-            config.set_flag(getattr(trt.BuilderFlag, _FLAGS[kind]))
-        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the inspector
+        _ask_for_types(trt, network, config, asked)
     _configure(trt, config, options)
-    not_on_dla = _use_dla(trt, builder, network, config, options.dla) if options.dla is not None else ()
     batches = _set_profile(builder, network, config, options)
+    not_on_dla: tuple[str, ...] = ()
+    if options.dla is not None:
+        if not asked.shares().keys() & {"HALF", "INT8"}:
+            raise UsageError(
+                f"--dla {options.dla}: DLA computes in FP16 and INT8, and {graph.name} in neither"
+            )
+        not_on_dla = _use_dla(trt, builder, network, config, options.dla)
     plan = _run(trt, builder, network, config)
     if plan is None:
         raise GantoolError(_failure(f"{MODULES[flavour]} {trt.__version__}", graph, _first(logger.errors)))
@@ -123,7 +126,12 @@ def build(graph: Path, flavour: Flavour, options: BuildOptions, library: ModuleT
             part.write_bytes(bytes(config.get_timing_cache().serialize()))
     got = asked
     if not strong:
-        got = receipt.of_engine(trt, trt.Runtime(logger).deserialize_cuda_engine(plan), asked)
+        runtime = trt.Runtime(logger)
+        runtime.engine_host_code_allowed = True  # the plan is our own; a version-compatible one has such code
+        engine = runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            raise GantoolError(f"{graph.name} was built, and does not load: {_first(logger.errors)}")
+        got = receipt.of_engine(trt, engine, asked, not_on_dla if options.dla is not None else None)
     receipt.check(asked, got, read_metadata(graph, KEY))
     return Built(bytes(plan), trt.__version__, got, batches, _tensors(network), not_on_dla)
 
@@ -149,6 +157,22 @@ def _network_flags(trt: ModuleType, strong: bool) -> int:
     return 1 << int(flag.EXPLICIT_BATCH)
 
 
+def _ask_for_types(trt: ModuleType, network: Any, config: Any, asked: Receipt) -> None:
+    """Give a builder that chooses the types those of the graph, and hold it to the layers that are to stay FP32."""
+    types = {layer.type for layer in asked.layers}
+    for kind in types & set(_FLAGS):
+        config.set_flag(getattr(trt.BuilderFlag, _FLAGS[kind]))
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the inspector
+    if not types & {"HALF", "BF16"}:  # without their flags FP32 stays what it is
+        return
+    config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+    for layer, entry in zip(network_layers(network), asked.layers, strict=True):
+        computes = entry.multiply_adds or entry.kind in ("ACTIVATION", "ELEMENTWISE", "SCALE", "UNARY")
+        if computes and (entry.type, layer.get_output(0).dtype.name) == ("FLOAT", "FLOAT"):
+            layer.precision = trt.DataType.FLOAT
+            layer.set_output_type(0, trt.DataType.FLOAT)
+
+
 def _configure(trt: ModuleType, config: Any, options: BuildOptions) -> None:
     """Set what was asked for; `refuse` has seen that it is there."""
     if options.workspace is not None:
@@ -166,12 +190,7 @@ def _configure(trt: ModuleType, config: Any, options: BuildOptions) -> None:
         config.set_flag(trt.BuilderFlag.STRIP_PLAN)
         config.set_flag(trt.BuilderFlag.REFIT_IDENTICAL)
     if options.timing_cache is not None:
-        known = options.timing_cache.read_bytes() if options.timing_cache.exists() else b""
-        if not config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False):
-            raise GantoolError(
-                f"--timing-cache {options.timing_cache} is damaged, or of another GPU or version of TensorRT: "
-                "give another file, or remove it"
-            )
+        _use_timing_cache(config, options.timing_cache)
     names = options.compute_capabilities
     if names:
         known_names = compute_capabilities(trt)
@@ -179,6 +198,20 @@ def _configure(trt: ModuleType, config: Any, options: BuildOptions) -> None:
         for index, name in enumerate(names):
             if not config.set_compute_capability(known_names[name], index):
                 raise GantoolError(f"TensorRT-RTX {trt.__version__} does not build for --sm {name}")
+
+
+def _use_timing_cache(config: Any, path: Path) -> None:
+    """Read the cache. Raises GantoolError for another file, which would be written over after the build."""
+    known = path.read_bytes() if path.exists() else b""
+    cache = config.create_timing_cache(known)
+    empty = bytes(config.create_timing_cache(b"").serialize())
+    # of what it cannot read the library makes an empty cache, and merely warns
+    dropped = cache is None or (known not in (b"", empty) and bytes(cache.serialize()) == empty)
+    if dropped or not config.set_timing_cache(cache, False):
+        raise GantoolError(
+            f"--timing-cache {path} is no timing cache, or one of another GPU or version of TensorRT: give another "
+            "file, or remove it"
+        )
 
 
 def _use_dla(trt: ModuleType, builder: Any, network: Any, config: Any, core: int) -> tuple[str, ...]:
@@ -219,9 +252,9 @@ def _check_generator(network: Any, graph: Path) -> None:
     match tensors:
         case {
             "z": {"mode": "INPUT", "type": "FLOAT", "shape": [_, _]},
-            "images": {"mode": "OUTPUT", "type": "UINT8" | "FLOAT", "shape": [_, _, _, _]},
+            "images": {"mode": "OUTPUT", "type": "UINT8" | "FLOAT", "shape": [_, *sizes]},
             **rest,
-        }:
+        } if len(sizes) == 3 and min(sizes) > 0:
             match rest:
                 case {"label": {"mode": "INPUT", "type": "INT64" | "INT32", "shape": [_]}} if len(rest) == 1:
                     return

@@ -69,7 +69,7 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
             path.replace(base.with_name(path.name))
     names = [path.name for path in made]
     graph = base.with_name(graph.name) if graph.name in names else graph
-    _summarize(base, names, graph, flavour, entry, options.bundle)
+    _summarize(base, names, graph, flavour, entry, options.bundle, build_options.strip_weights)
 
 
 def _default_base(given_graph: Path | None, carried: bundle.Bundle | None) -> Path:
@@ -175,6 +175,7 @@ def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptio
         "batch": dict(zip(("min", "opt", "max"), built.batches, strict=True)),
         "tensors": built.tensors,
         "receipt": built.receipt.to_json(),
+        "stripped": options.strip_weights,
         "not_on_dla": built.not_on_dla,
         "graph": graph.name,
         "graph_sha256": sha256(graph),
@@ -184,6 +185,15 @@ def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptio
     }
     sidecar_path(plan).write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
     _note(f"{plan.name}: built in {time.monotonic() - started:.1f} s; {built.receipt}")
+    if built.batches != options.batches:
+        _note(
+            f"{graph.name} has a fixed batch of {built.batches[0]}, which is the one that {plan.name} takes"
+        )
+    if options.version_compatible:
+        _note(
+            f"{plan.name} holds TensorRT's lean runtime, code that is run where it is loaded: trtexec and Triton "
+            "do so when told that the plan is version-compatible, gantool generate does not"
+        )
     if built.not_on_dla:
         _note(f"on the GPU, since DLA does not take them: {', '.join(built.not_on_dla)}")
     return plan
@@ -196,6 +206,7 @@ def _summarize(
     flavour: Flavour | None,
     entry: Path | None,
     bundled: Path | None,
+    stripped: bool,
 ) -> None:
     """Print each file with its size, what an earlier export left beside, and the next commands to paste."""
     files = [base.with_name(name) for name in names]
@@ -213,7 +224,10 @@ def _summarize(
     elif flavour is None:
         print(f"  gantool export {quote(str(graph))}  # on the device: builds the engine, needs no torch")
     if flavour is not None:
-        print(f"  gantool generate --engine {quote(str(base) + SUFFIXES[flavour])}  # where the GPU is")
+        plan = quote(str(base) + SUFFIXES[flavour])
+        if stripped:
+            print(f"  gantool refit {plan} {quote(str(graph))}  # where the GPU is: puts the weights in")
+        print(f"  gantool generate --engine {plan}  # where the GPU is")
     if graph.name.endswith(SUFFIX_OF["bf16"]):  # ONNX Runtime has no kernels for it on the CPU
         graph = graph.with_name(_without_suffix(graph).name + ".onnx")
     if graph.exists():

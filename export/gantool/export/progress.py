@@ -8,30 +8,39 @@ from typing import Any
 
 
 def monitor(trt: Any, stopping: Sequence[object]) -> Any:
-    """Return an IProgressMonitor that shows the outermost stage and ends the build once `stopping` holds something.
+    """Return an IProgressMonitor that shows the stages and ends the build once `stopping` holds something.
 
-    TensorRT has it from 9.3 on; the class is made here since it derives from the library's.
+    TensorRT has it from 10.0 on; the class is made here since it derives from the library's.
     """
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
-            self._steps: dict[str, int] = {}
+            self._stages: dict[
+                str, tuple[int, int]
+            ] = {}  # those that run, outermost first: done, of how many
             self._shown = sys.stderr is not None and sys.stderr.isatty()
 
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            if not parent_phase:
-                self._steps[phase_name] = num_steps
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:  # noqa: ARG002
+            self._stages[phase_name] = (0, num_steps)
+            self._show()
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            if self._shown and phase_name in self._steps:
-                line = f"\r  {phase_name}: {step + 1} of {self._steps[phase_name]}"
-                sys.stderr.write(f"{line:<70}")
-                sys.stderr.flush()
+            self._stages[phase_name] = (step + 1, self._stages.get(phase_name, (0, 1))[1])
+            self._show()
             return not stopping
 
         def phase_finish(self, phase_name: str) -> None:
-            if self._steps.pop(phase_name, None) and self._shown:
-                sys.stderr.write("\r" + " " * 70 + "\r")
+            self._stages.pop(phase_name, None)  # an error here would end in the library's C++
+            self._show()
+
+        def _show(self) -> None:
+            """Write over the line; the outermost stage alone stands still for minutes."""
+            if self._shown:
+                names = [*self._stages]
+                ends = dict.fromkeys((*names[:1], *names[-1:]))
+                line = " > ".join("{} {}/{}".format(name, *self._stages[name]) for name in ends)
+                sys.stderr.write(f"\r{line[:78]:<78}" if line else f"\r{'':<78}\r")
+                sys.stderr.flush()
 
     return Monitor()

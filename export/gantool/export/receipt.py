@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from types import ModuleType
 from typing import Any
 
 from gantool.runtime.errors import VerificationError
 
-LOW = ("HALF", "BF16", "INT8")
 NETWORK, INSPECTOR = "network, strongly typed", "engine inspector"
-# Words of the inspector's "Format/Datatype", and the types that they mean; BF16 before FP16 and Float.
-_WORDS = {"Int8": "INT8", "BF16": "BF16", "BFloat": "BF16", "Half": "HALF", "FP16": "HALF", "Float": "FLOAT"}
+UNKNOWN = "UNKNOWN"  # the inspector does not tell
+_BITS = {"FLOAT": 32, "HALF": 16, "BF16": 16, "INT8": 8, UNKNOWN: 0}
+# Words of the inspector's "Format/Datatype": "Row major linear FP16 format" in TensorRT 8, "Half" in 10.
+_WORDS = {"FLOAT": r"FP32|\bFloat", "HALF": r"\bFP16|Half", "BF16": "BF16|BFloat", "INT8": "Int8"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Layer:
 
     name: str  # of the ONNX node
     kind: str  # DECONVOLUTION, ...
-    type: str  # FLOAT, HALF, BF16, INT8, ...
+    type: str  # FLOAT, HALF, BF16, INT8, UNKNOWN, ...
     multiply_adds: int  # for one image
 
 
@@ -41,7 +43,7 @@ class Receipt:
     def shares(self) -> dict[str, float]:
         """Return the share of multiply-adds by type, the largest first; they add up to 1."""
         total = sum(layer.multiply_adds for layer in self.layers) or 1
-        types = {layer.type for layer in self.layers if layer.multiply_adds}
+        types = dict.fromkeys(layer.type for layer in self.layers if layer.multiply_adds)
         found = {kind: sum(x.multiply_adds for x in self.layers if x.type == kind) / total for kind in types}
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
@@ -62,16 +64,23 @@ def network_layers(network: Any) -> Iterator[Any]:
 
 
 def of_network(trt: ModuleType, network: Any) -> Receipt:
-    """Read the receipt off a network: a layer computes in the type of what it reads."""
+    """Read the receipt off a network: a layer computes in the type of what it reads.
+
+    An INT8 layer is one that reads Dequantize layers, with its image and with its weights.
+    """
     kinds = trt.LayerType
     dequantized = {
         layer.get_output(0).name for layer in network_layers(network) if layer.type == kinds.DEQUANTIZE
     }
     layers = []
     for layer in network_layers(network):
-        tensor = layer.get_input(0) or layer.get_output(0)  # a constant reads nothing
-        name = "INT8" if tensor.name in dequantized and _multiply_adds(trt, layer) else tensor.dtype.name
-        layers.append(Layer(layer.name, layer.type.name, name, _multiply_adds(trt, layer)))
+        tensor, weights = (
+            layer.get_input(0) or layer.get_output(0),
+            layer.get_input(1),
+        )  # a constant reads nothing
+        count = _multiply_adds(trt, layer)
+        integer = count and weights and {tensor.name, weights.name} <= dequantized
+        layers.append(Layer(layer.name, layer.type.name, "INT8" if integer else tensor.dtype.name, count))
     return Receipt(NETWORK, tuple(layers))
 
 
@@ -92,33 +101,54 @@ def _multiply_adds(trt: ModuleType, layer: Any) -> int:
     return 0
 
 
-def of_engine(trt: ModuleType, engine: Any, asked: Receipt) -> Receipt:
+def of_engine(
+    trt: ModuleType, engine: Any, asked: Receipt, not_on_dla: Sequence[str] | None = None
+) -> Receipt:
     """Read the receipt off an engine that was built with detailed profiling verbosity.
 
-    The inspector names a fused layer after all that are in it. A layer that it does not name, such as one on DLA,
-    keeps the type that was asked for.
+    DLA shows as one layer, so what was placed on it (all but `not_on_dla`; None without DLA) keeps the type asked
+    for, which is one of the two that DLA has. What else the inspector does not tell is UNKNOWN.
     """
-    text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-    fused = [entry for entry in json.loads(text).get("Layers", []) if isinstance(entry, dict)]
+    context = engine.create_execution_context()
+    for index in range(engine.num_io_tensors):  # without shapes it says "N/A due to dynamic shapes"
+        name = engine.get_tensor_name(index)
+        if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT:
+            context.set_input_shape(name, engine.get_tensor_profile_shape(name, 0)[1])
+    inspector = engine.create_engine_inspector()
+    inspector.execution_context = context
+    text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    entries = [entry for entry in json.loads(text)["Layers"] if entry.get("LayerType") != "Reformat"]
     layers = []
     for layer in asked.layers:
-        kind = next((_type(entry) for entry in fused if layer.name in str(entry.get("Name", ""))), None)
-        layers.append(Layer(layer.name, layer.kind, kind or layer.type, layer.multiply_adds))
+        found = {_type(entry) for entry in entries if _names(entry, layer.name)}
+        on_dla = not_on_dla is not None and layer.name not in not_on_dla
+        # of a layer that became several the widest type
+        kind = next((kind for kind in _WORDS if kind in found), layer.type if on_dla else UNKNOWN)
+        layers.append(Layer(layer.name, layer.kind, kind, layer.multiply_adds))
     return Receipt(INSPECTOR, tuple(layers))
 
 
-def _type(entry: dict[str, Any]) -> str | None:
-    words = " ".join(str(tensor.get("Format/Datatype", "")) for tensor in entry.get("Inputs", [])[:1])
-    return next((kind for word, kind in _WORDS.items() if word in words), None)
+def _names(entry: dict[str, Any], name: str) -> bool:
+    """Tell whether a layer of the engine holds that of the network: fused layers have the names of all of them."""
+    text = f"{entry.get('Name', '')} {entry.get('Metadata', '')}"
+    return re.search(rf"(?<![\w./]){re.escape(name)}(_myl\w*)?(?![\w./])", text) is not None
+
+
+def _type(entry: dict[str, Any]) -> str:
+    text = " ".join(tensor.get("Format/Datatype", "") for tensor in entry.get("Inputs", [])[:1])
+    return next((kind for kind, words in _WORDS.items() if re.search(words, text)), UNKNOWN)
 
 
 def check(asked: Receipt, got: Receipt, recipe: dict[str, Any]) -> None:
-    """Raise VerificationError if a layer computes in FP32 that the graph or its recipe wants lower."""
-    wanted = {layer.name for layer in asked.layers if layer.multiply_adds and layer.type in LOW}
+    """Raise VerificationError if a layer computes in a wider type than the graph or its recipe wants."""
+    wanted = {layer.name: _BITS.get(layer.type, 0) for layer in asked.layers if layer.multiply_adds}
     if recipe.get("low"):  # of gantool.export.recipe
-        wanted |= {layer.name for layer in asked.layers if layer.multiply_adds} - set(recipe["keep_fp32"])
-    if missed := [layer.name for layer in got.layers if layer.name in wanted and layer.type not in LOW]:
+        keep = set(recipe["keep_fp32"])
+        wanted = {name: bits if name in keep else min(bits, 16) for name, bits in wanted.items()}
+    missed = [layer for layer in got.layers if _BITS.get(layer.type, 0) > wanted.get(layer.name, 32)]
+    if missed:
+        names = ", ".join(f"{layer.name} in {layer.type}" for layer in missed)
         raise VerificationError(
-            f"the engine computes {', '.join(missed)} in FP32, which the graph wants in a lower precision: {got}. "
-            "Nothing was written; try another --lowering, or keep them on purpose with --keep-fp32"
+            f"the engine computes {names}, and the graph wants a lower precision: {got}. Nothing was written; try "
+            "another --lowering, or keep them on purpose with --keep-fp32"
         )

@@ -44,7 +44,7 @@ def refit(plan: Path, graph: Path, out: Path) -> None:
     with atomic(out) as part:
         part.write_bytes(whole)
     if sidecar:
-        sidecar["plan_sha256"] = sha256(out)
+        sidecar |= {"plan_sha256": sha256(out), "stripped": False}
         with atomic(sidecar_path(out)) as part:
             part.write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
 
@@ -55,7 +55,7 @@ def refitted(trt: ModuleType, engine: Any, graph: Path, logger: Any) -> bytes:
     parser = trt.OnnxParserRefitter(refitter, logger)
     if not parser.refit_from_file(str(graph)) or not refitter.refit_cuda_engine():
         raise GantoolError(
-            f"the plan does not take the weights of {graph}: {_first(logger)}; build it with --strip-weights"
+            f"the plan does not take the weights of {graph}: {_first(logger)}; build it again with --strip-weights"
         )
     config = engine.create_serialization_config()
     config.clear_flag(trt.SerializationFlag.EXCLUDE_WEIGHTS)
