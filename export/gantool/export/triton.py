@@ -84,7 +84,7 @@ def write(
         with atomic(entry / LABELS) as part:
             part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     recipe = {**metadata["latent"], "precision": precision_of(graph)}
-    text = _config(entry.name, plan is not None, tensors, options.opt_batch, largest, recipe, bool(names))
+    text = _config(entry.name, plan is not None, tensors, options.batches[1], largest, recipe, bool(names))
     with atomic(entry / CONFIG) as part:  # last: it makes a model of the folder
         part.write_text(text, encoding="utf-8")
     for left in {"model.onnx", "model.plan"} - {model.name}:
