@@ -147,7 +147,7 @@ EXPORT = [
     Case("--workspace 2", 2, ("2GiB",), id="workspace-without-unit"),
     Case("--max-batch 0", 2, ("must rise",), id="max-batch-0"),
     Case("--opset 12", 2, ("choose 17 to 23",), id="opset"),
-    Case("--lowering faster", 2, ("choose none, subpixel, phases",), id="lowering"),
+    Case("--lowering faster", 2, ("choose auto, none, subpixel, phases",), id="lowering"),
     Case("--engine rtx --sm 99", 2, ("builds for 75, 80",), id="sm"),
     Case("-o file/g", 1, ("a file is in the way",), id="unwritable-base"),
 ]
