@@ -3,6 +3,7 @@
 #   make test    the test suite
 #   make slow    the tests that train for longer
 #   make lint    ruff and mypy
+#   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make bench-export   times, sizes and PSNR of exports, into benchmarks/export.md
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo data test slow bench-export lint format clean
+.PHONY: demo data test slow golden bench-export lint format clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing gantool into $(VENV) ..."
@@ -40,6 +41,9 @@ test: $(INSTALLED)
 
 slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
+
+golden: $(INSTALLED)
+	$(BIN)/python export/golden.py
 
 bench-export: $(INSTALLED)
 	$(BIN)/python benchmarks/export.py

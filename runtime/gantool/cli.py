@@ -373,6 +373,23 @@ def verify(
 
 
 @app.command()
+def doctor(
+    folder: Annotated[Path, typer.Argument(help="Whose files to look at.", metavar="[FOLDER]")] = Path(),
+    selftest: Annotated[
+        bool, typer.Option("--selftest", help="Build and run tiny generators with all that is here.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Report of the self-test.", metavar="FILE")] = Path(
+        "gantool-doctor.json"
+    ),
+) -> None:
+    """Say what this machine has, what starts on it, and which files of a folder can run here."""
+    from gantool.export.doctor import doctor
+
+    doctor(folder, selftest, json, out)
+
+
+@app.command()
 def refit(
     plan: Annotated[Path, typer.Argument(help="A plan that was built with --strip-weights.")],
     graph: Annotated[Path, typer.Argument(help="The graph that it was built from.", metavar="GRAPH.onnx")],

@@ -43,4 +43,5 @@ class MissingDependencyError(GantoolError):
     exit_code = 5
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'gantool[{extra}]'")
+        self.command = f"pip install 'gantool[{extra}]'"
+        super().__init__(f"{purpose} needs {package}, which is not installed: {self.command}")

@@ -58,13 +58,13 @@ def version_problem(path: Path, header: PlanHeader, trt: Any) -> str | None:
     if header.version[: len(here)] == here:
         return None
     built = f"{NAMES[header.kind]} {version_text(header.version)}"
-    command = f"gantool export {quote(str(_graph(path)))}"
+    command = f"gantool export {quote(str(graph_beside(path)))}"
     return f"{path} was built with {built}, here is {trt.__version__}: rebuild it with {command}"
 
 
 def no_gpu(path: Path, header: PlanHeader, problem: str) -> EngineMismatchError:
     """Return the error for a machine without a driver; the ONNX graph runs there."""
-    graph = _graph(path)
+    graph = graph_beside(path)
     where = "beside it" if graph.exists() else f"it was built from ({graph.name}, not beside it)"
     return EngineMismatchError(
         f"{path} is a {describe(header)}, and {problem}; the ONNX graph {where} runs on this machine: "
@@ -80,10 +80,10 @@ def refused(path: Path, header: PlanHeader, trt: Any, reason: str) -> GantoolErr
     message = f"{name} does not load {path}, a {describe(header)}: {reason}"
     if any(words in reason for words in _BUILT_ELSEWHERE):
         return EngineMismatchError(
-            f"{message}; rebuild it here with gantool export {quote(str(_graph(path)))}"
+            f"{message}; rebuild it here with gantool export {quote(str(graph_beside(path)))}"
         )
     return GantoolError(
-        f"{message}; copy it again, or rebuild it with gantool export {quote(str(_graph(path)))}"
+        f"{message}; copy it again, or rebuild it with gantool export {quote(str(graph_beside(path)))}"
     )
 
 
@@ -98,8 +98,8 @@ _BUILT_ELSEWHERE = (
 )
 
 
-def _graph(path: Path) -> Path:
-    """Return the ONNX graph beside `path`, or where it would lie."""
+def graph_beside(path: Path) -> Path:
+    """Return the ONNX graph beside a plan, or where it would lie."""
     stem = path.name.removesuffix(".plan").removesuffix(".rtx")
     half, full = path.with_name(f"{stem}.fp16.onnx"), path.with_name(f"{stem}.onnx")
     return full if full.exists() and not half.exists() else half
