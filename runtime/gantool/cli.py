@@ -345,7 +345,7 @@ def export(
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A checkpoint, a graph or a plan.")],
+    file: Annotated[Path, typer.Argument(help="A checkpoint, a graph, a plan or a bundle.")],
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a file is: version, sizes, layers, precisions, without loading it and without a GPU."""
@@ -356,7 +356,9 @@ def inspect(
 
 @app.command()
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Checkpoints, graphs, plans; compared with the first.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Checkpoints, graphs, plans, bundles; compared with the first.")
+    ],
     seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,4-6; ends included.")] = "0-63",
     min_psnr: Annotated[
         float | None,

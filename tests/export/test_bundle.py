@@ -184,6 +184,14 @@ def test_flags_that_the_bundle_has_settled(carried: Path, tmp_path: Path, flags:
     assert "has its graph settled" in result.stderr
 
 
+@pytest.mark.parametrize("flag", ["--strip-weights", "--version-compatible"])
+def test_plans_that_cannot_be_proved(carried: Path, tmp_path: Path, flag: str) -> None:
+    """Whatever the library thinks of the flag: TensorRT-RTX refuses it first, with a reason of its own."""
+    result = run_gantool("export", carried, flag, "--engine", "none", cwd=tmp_path)
+    assert result.returncode == 2
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_graph_in_fp16_makes_no_golden_images(work: Path) -> None:
     result = run_gantool("export", "g.fp16.onnx", "--bundle", "h.tar", "--engine", "none", cwd=work)
     assert result.returncode == 2

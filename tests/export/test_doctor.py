@@ -37,9 +37,9 @@ def test_doctor_says_what_runs_here_and_what_would(work: Path, checkpoint: Path)
     assert rows["b.tar"]["command"] == "gantool export b.tar"
     assert rows["generator.safetensors"]["command"] == "gantool export generator.safetensors"
     assert "is cut off" in rows["cut.plan"]["why"]
-    assert not rows["other.tar"]["runs"]
+    assert "other.tar" not in rows
     for name, row in rows.items():  # each command is one that works here
-        if name not in ("cut.plan", "other.tar"):
+        if name != "cut.plan":
             run_gantool(*row["command"].split()[1:], *_short(row["command"]), cwd=work, check=True)
     if not rows["g.rtx.plan"]["runs"]:  # no GPU
         assert "no NVIDIA driver" in rows["g.rtx.plan"]["why"]

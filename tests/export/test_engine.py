@@ -189,6 +189,8 @@ def test_refit_needs_the_graph_of_the_plan_and_a_gpu(work: Path) -> None:
     result = run_gantool("refit", "g.rtx.plan", "g.onnx", cwd=work)
     assert result.returncode == 2
     assert "was built from another graph, g.fp16.onnx" in result.stderr
+    result = run_gantool("refit", "g.rtx.plan", "g.fp16.onnx", cwd=work)
+    assert (result.returncode, "has its weights" in result.stderr) == (2, True)
     result = run_gantool("refit", "g.fp16.onnx", "g.rtx.plan", cwd=work)
     assert result.returncode == 1
     assert "expected a plan" in result.stderr

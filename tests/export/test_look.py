@@ -32,6 +32,26 @@ def test_inspect_for_people(exported: Path, checkpoint: Path) -> None:
     assert "architecture dcgan" in text
 
 
+def test_a_bundle_is_looked_into_and_compared(work: Path) -> None:
+    run_gantool("export", "g.onnx", "--fp16", "--bundle", "b.tar", "--engine", "none", cwd=work, check=True)
+    graph = json.loads(run_gantool("inspect", "g.fp16.onnx", "--json", cwd=work, check=True).stdout)
+    found = json.loads(run_gantool("inspect", "b.tar", "--json", cwd=work, check=True).stdout)
+    assert (found["kind"], found["precision"]) == ("bundle", "fp16")
+    assert found["golden images"] == "10 of 32×32×1, to be reached within 40 dB"
+    assert found["layers"] == graph["layers"]
+    rows = json.loads(run_gantool("verify", "g.fp16.onnx", "b.tar", "--json", cwd=work, check=True).stdout)
+    assert rows[1] | {"file": ""} == rows[0] | {"file": ""}
+    assert rows[1]["psnr"] is None  # equal
+    data = bytearray((work / "b.tar").read_bytes())
+    data[5000] ^= 1
+    (work / "b.tar").write_bytes(data)
+    result = run_gantool("inspect", "b.tar", cwd=work)
+    assert (result.returncode, "is no whole bundle" in result.stderr) == (1, True)
+    result = run_gantool("generate", "--engine", "b.tar", cwd=work)
+    assert "b.tar looks like a bundle of gantool" in result.stderr
+    assert "gantool export b.tar" in result.stderr
+
+
 def test_inspect_what_is_damaged(work: Path, checkpoint: Path) -> None:
     (work / "c.safetensors").write_bytes(checkpoint.read_bytes()[:-10])
     (work / "cut.plan").write_bytes((work / "g.rtx.plan").read_bytes()[:-10])

@@ -117,6 +117,29 @@ def test_a_conditional_generator_has_labels(tmp_path: Path) -> None:
     run_as_triton(entry, 4)
 
 
+@pytest.mark.parametrize("names", [["one", "two"], ["a", "b", " ", "d", "e"], "abcde", {"a": 1}])
+def test_class_names_that_do_not_fit(tmp_path: Path, names: Any) -> None:
+    graph = onnx.ModelProto()
+    graph.CopyFrom(full_graph("conditional")[0])
+    (entry,) = (entry for entry in graph.metadata_props if entry.key == "gantool")
+    entry.value = json.dumps({**json.loads(entry.value), "class_names": names})
+    onnx.save(graph, tmp_path / "g.onnx")
+    result = run_gantool("export", "g.onnx", "--engine", "none", "--triton", "models/faces", cwd=tmp_path)
+    assert (result.returncode, "the generator has 5 classes" in result.stderr) == (1, True)
+    assert not (tmp_path / "models").exists()
+
+
+def test_the_repository_may_be_this_folder(exported: Path, tmp_path: Path) -> None:
+    flags = ("--engine", "none", "--triton", ".", "-o", "faces")
+    run_gantool("export", exported / "g.onnx", *flags, cwd=tmp_path, check=True)
+    assert parse(tmp_path / "faces").name == "faces"
+    result = run_gantool("export", exported / "g.onnx", "--bundle", ".", cwd=tmp_path)
+    assert result.returncode == 2
+    (tmp_path / "folder.tar").mkdir()
+    result = run_gantool("export", exported / "g.onnx", "--bundle", "folder.tar", cwd=tmp_path)
+    assert (result.returncode, "is a folder" in result.stderr) == (2, True)
+
+
 def test_class_names_of_the_metadata(tmp_path: Path) -> None:
     graph = onnx.ModelProto()
     graph.CopyFrom(full_graph("conditional")[0])

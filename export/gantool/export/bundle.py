@@ -98,6 +98,15 @@ def write(target: Path, graph: Path, full: Path, min_psnr: float | None) -> None
             archive.addfile(info, io.BytesIO(data))
 
 
+def is_bundle(path: Path) -> bool:
+    """Tell by the first bytes whether a file is a bundle, perhaps a damaged one."""
+    start = f"{MANIFEST}\0".encode()
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
+
+
 def read(path: Path) -> Bundle:
     """Read a bundle. Raises GantoolError for anything that `write` would not have written."""
     if not path.is_file():

@@ -21,7 +21,7 @@ from gantool.runtime.onnx_file import read_metadata
 from gantool.runtime.plan import identify
 from gantool.runtime.sidecar import read_sidecar
 
-SUFFIXES = (".onnx", ".plan", ".safetensors", ".tar")
+SUFFIXES = (".onnx", ".plan", ".safetensors")
 RUNS = "runs"
 
 
@@ -64,7 +64,7 @@ def _providers() -> dict[str, str]:
 
 def _files(folder: Path) -> list[Path]:
     """Return what gantool may have made, in a folder and in the runs below it."""
-    found = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in SUFFIXES)
+    found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES or bundle.is_bundle(path))
     return [*found, *sorted((folder / RUNS).glob("*/generator.safetensors"))]
 
 
@@ -74,7 +74,7 @@ def _file(path: Path) -> dict[str, Any]:
     if path.suffix == ".safetensors":
         return _row(path, False, "a checkpoint", f"gantool export {name}")
     try:
-        if path.suffix == ".tar":
+        if bundle.is_bundle(path):
             bundle.read(path)
             return _row(path, False, "a bundle", f"gantool export {name}")
         if identify(path) == "onnx":

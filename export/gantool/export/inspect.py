@@ -1,4 +1,4 @@
-"""`gantool inspect`: what a checkpoint, a graph or a plan is, without loading an engine and without a GPU."""
+"""`gantool inspect`: what a checkpoint, a graph, a plan or a bundle is, without an engine or a GPU."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from gantool.export import bundle
 from gantool.export.recipe import KEY
 from gantool.runtime.errors import GantoolError, MissingDependencyError
 from gantool.runtime.onnx_file import check_weights_inside, read_metadata
@@ -44,6 +46,8 @@ def facts(path: Path) -> dict[str, Any]:
     header = _safetensors_header(path)
     if header is not None:
         return {"file": str(path), "kind": "checkpoint", **_checkpoint(path, header)}
+    if bundle.is_bundle(path):
+        return {"file": str(path), "kind": "bundle", **_bundle(path)}
     kind = identify(path)
     facts = _graph(path) if kind == "onnx" else _plan(path)
     return {"file": str(path), "kind": f"{NAMES[kind]} {'graph' if kind == 'onnx' else 'plan'}", **facts}
@@ -112,6 +116,20 @@ def _plan(path: Path) -> dict[str, Any]:
         "tensors": [{"name": name, **entry} for name, entry in sidecar.get("tensors", {}).items()],
         "layers": receipt.get("layers", []),
     }
+
+
+def _bundle(path: Path) -> dict[str, Any]:
+    carried = bundle.read(path)  # each member has the SHA-256 that the manifest says
+    count, *size = carried.golden.shape
+    with TemporaryDirectory() as folder:
+        graph = Path(folder) / bundle.GRAPH
+        graph.write_bytes(carried.graph)
+        return {
+            "size": f"{path.stat().st_size:,} bytes, its members as their SHA-256 say",
+            "precision": carried.precision,
+            "golden images": f"{count} of {'×'.join(map(str, size))}, to be reached within {carried.min_psnr:g} dB",
+            **_graph(graph),
+        }
 
 
 def _graph(path: Path) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
     base = options.base or _default_base(given_graph, carried)
     if not base.name or base.name == ".." or base.is_dir():
         raise UsageError(f"-o {base}: give a name for the files, as in -o {base / 'g'}")
+    if options.bundle is not None and options.bundle.is_dir():
+        raise UsageError(f"--bundle {options.bundle} is a folder: give the name of a file, as in g.tar")
     entry = None
     if options.triton is not None:
         entry = triton.parse_entry(options.triton, base.name)
@@ -69,7 +71,7 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
             path.replace(base.with_name(path.name))
     names = [path.name for path in made]
     graph = base.with_name(graph.name) if graph.name in names else graph
-    _summarize(base, names, graph, flavour, entry, options.bundle, build_options.strip_weights)
+    _summarize(base, names, graph, flavour, entry, options.bundle, build_options)
 
 
 def _default_base(given_graph: Path | None, carried: bundle.Bundle | None) -> Path:
@@ -114,10 +116,15 @@ def _check_bundle_flags(source: Path, options: ExportOptions, build_options: Bui
             f"{source} has its graph settled: leave out --opset, --output, --lowering, --bundle and the flags of "
             "precision and of generators from elsewhere"
         )
-    if build_options.strip_weights:
-        raise UsageError(
-            "--strip-weights makes a plan that cannot run the golden seeds of a bundle: leave it out"
-        )
+    for flag, given in (
+        ("--strip-weights", build_options.strip_weights),
+        ("--version-compatible", build_options.version_compatible),
+    ):
+        if given:
+            raise UsageError(
+                f"{flag} makes a plan that gantool does not run, so not the golden seeds either: leave it out, "
+                f"or build from a graph"
+            )
 
 
 def _carried_graph(carried: bundle.Bundle, part: Path) -> Path:
@@ -206,7 +213,7 @@ def _summarize(
     flavour: Flavour | None,
     entry: Path | None,
     bundled: Path | None,
-    stripped: bool,
+    build_options: BuildOptions,
 ) -> None:
     """Print each file with its size, what an earlier export left beside, and the next commands to paste."""
     files = [base.with_name(name) for name in names]
@@ -225,7 +232,7 @@ def _summarize(
         print(f"  gantool export {quote(str(graph))}  # on the device: builds the engine, needs no torch")
     if flavour is not None:
         plan = quote(str(base) + SUFFIXES[flavour])
-        if stripped:
+        if build_options.strip_weights:
             print(f"  gantool refit {plan} {quote(str(graph))}  # where the GPU is: puts the weights in")
         print(f"  gantool generate --engine {plan}  # where the GPU is")
     if graph.name.endswith(SUFFIX_OF["bf16"]):  # ONNX Runtime has no kernels for it on the CPU
@@ -234,7 +241,7 @@ def _summarize(
         print(f"  gantool generate --engine {quote(str(graph))}  # here, with ONNX Runtime")
     if entry is not None:
         same = " with the plan's version of TensorRT" if flavour == "tensorrt" else " of Triton"
-        print(f"  {triton.command(entry.parent)}  # YY.MM: a release{same}")
+        print(f"  {triton.command(entry.parent, build_options.version_compatible)}  # YY.MM: a release{same}")
 
 
 def _size(count: int) -> str:

@@ -29,6 +29,8 @@ def refit(plan: Path, graph: Path, out: Path) -> None:
         raise UsageError(
             f"{plan} was built from another graph, {sidecar['graph']}: {graph} has another SHA-256"
         )
+    if sidecar and not sidecar["stripped"]:
+        raise UsageError(f"{plan} has its weights: refit is for plans of --strip-weights")
     purpose = f"refitting {plan.name}"
     if (problem := driver_problem(import_driver(extra(header.kind), purpose))) is not None:
         raise no_gpu(plan, header, problem)

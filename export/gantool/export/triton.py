@@ -40,8 +40,9 @@ def parse_entry(target: Path, name: str) -> Path:
 
     Raises UsageError for a name that Triton does not take.
     """
-    entry = target / name if target.is_dir() and not (target / CONFIG).is_file() else target
-    if entry.parent == Path():
+    inside = target.is_dir() and not (target / CONFIG).is_file()
+    entry = target / name if inside else target
+    if not inside and entry.parent == Path():
         raise UsageError(
             f"--triton {target}: there is no such repository; give a model in it: {target / name}"
         )
@@ -74,12 +75,12 @@ def write(
     largest = options.max_batch if plan is None else int(read_sidecar(plan)["batch"]["max"])
     tensors = _tensors_of_graph(graph) if plan is None else _tensors_of_plan(plan)
     metadata = read_metadata(graph)
+    names = _class_names(metadata)
     model = entry / "1" / ("model.onnx" if plan is None else "model.plan")
     if model.parent.exists():
         note(f"{model.parent} is there already: its model is replaced")
     with atomic(model) as part:
         shutil.copyfile(plan or graph, part)
-    names = _class_names(metadata)
     if names:
         with atomic(entry / LABELS) as part:
             part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
@@ -93,11 +94,13 @@ def write(
         (entry / LABELS).unlink(missing_ok=True)
 
 
-def command(repository: Path) -> str:
+def command(repository: Path, version_compatible: bool) -> str:
     """Return the line that serves a repository; the release of Triton is for the reader to choose."""
+    allowed = " --backend-config=tensorrt,version-compatible=true" if version_compatible else ""
     return (
         f"docker run --rm --gpus all -p 8000-8002:8000-8002 -v {quote(str(repository.resolve()))}:/models "
         "nvcr.io/nvidia/tritonserver:YY.MM-py3 tritonserver --model-repository=/models"
+        f"{allowed}"
     )
 
 
@@ -130,9 +133,19 @@ def _tensors_of_graph(graph: Path) -> list[Tensor]:
 
 
 def _class_names(metadata: dict[str, Any]) -> list[str]:
-    """Return a name for each class, its number where the metadata have none; [] for no classes."""
-    names = metadata.get("class_names") or range(metadata.get("classes", 0))
-    return [" ".join(str(name).split()) for name in names]  # one a line
+    """Return a name for each class, its number where the metadata have none; [] for no classes.
+
+    Raises GantoolError if there are not as many names as classes, or one is empty: lines would be off by one.
+    """
+    classes = metadata.get("classes", 0)
+    names = metadata.get("class_names") or list(range(classes))
+    lines = [" ".join(str(name).split()) for name in names] if isinstance(names, list) else []  # one a line
+    if len(lines) != classes or not all(lines):
+        raise GantoolError(
+            f"--triton: the generator has {classes} classes, and class_names in its metadata is "
+            f"{json.dumps(names)[:80]}: give each class a name, or leave class_names out"
+        )
+    return lines
 
 
 def _config(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from gantool.export import bundle
 from gantool.export.difference import MIN_PSNR, Parity, compare
 from gantool.export.recipe import KEY
 from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError, VerificationError
@@ -59,6 +61,8 @@ def verify(paths: list[Path], seeds_text: str, min_psnr: float | None, as_json: 
 
 
 def _run(path: Path, seeds: list[int]) -> Row:
+    if bundle.is_bundle(path):
+        return _of_bundle(path, seeds)
     precision = _precision(path)
     try:
         if path.suffix == ".safetensors":
@@ -73,6 +77,14 @@ def _run(path: Path, seeds: list[int]) -> Row:
         if precision == "bf16" and identify(path) == "onnx":
             return Row(path, precision, reason="ONNX Runtime has no BF16 kernels on the CPU")
         raise error
+
+
+def _of_bundle(path: Path, seeds: list[int]) -> Row:
+    """Run the graph that a bundle carries."""
+    with TemporaryDirectory() as folder:
+        graph = Path(folder) / bundle.GRAPH
+        graph.write_bytes(bundle.read(path).graph)
+        return replace(_run(graph, seeds), path=path)
 
 
 def _of_checkpoint(path: Path, seeds: list[int]) -> Images:

@@ -103,6 +103,7 @@ _LOOKS_LIKE = (
     (0, b"\x89PNG", "a PNG image", "give the engine that makes images"),
     (0, b"\xff\xd8\xff", "a JPEG image", "give the engine that makes images"),
     (0, b"version https://git-lfs", "a Git LFS pointer", "fetch the file itself: git lfs pull"),
+    (0, b"bundle.json\0", "a bundle of gantool", "build the engine from it: gantool export {path}"),
     (0, b"{", "JSON, perhaps a plan's sidecar", "give the plan itself, without .json"),
     (0, b"<", "a web page", "download the file itself"),
 )
