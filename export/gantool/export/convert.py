@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from gantool.export import mixed
 from gantool.export.adopt import adopt, floats_of
-from gantool.export.choose import fastest
+from gantool.export.choose import Runner, fastest
 from gantool.export.emulate import Arrays
 from gantool.export.graph import finish
 from gantool.export.options import BF16_OPSET, DEFAULT_OPSET, ExportOptions, Lowering, Precision
@@ -25,9 +25,12 @@ from gantool.runtime.seeds import labels, latents
 Note = Callable[[str], None]
 
 
-def graph_of_torch(source: Path | None, target: Path, options: ExportOptions, note: Note) -> Reference:
+def graph_of_torch(
+    source: Path | None, target: Path, options: ExportOptions, note: Note, runner: Runner | None = None
+) -> Reference:
     """Write the FP32 graph of a checkpoint (None: of the newest run), or of a generator from elsewhere.
 
+    `runner` is what --lowering auto measures with.
     Returns the generator's own images. Raises VerificationError if the graph's are others.
     """
     import torch
@@ -43,13 +46,16 @@ def graph_of_torch(source: Path | None, target: Path, options: ExportOptions, no
     reference = Reference(feeds, images)
     opset = options.opset or (BF16_OPSET if options.precision.low == "bf16" else DEFAULT_OPSET)
     model = float_graph(loaded, opset)
-    _write_full(model, loaded.metadata, target, options, reference, "PyTorch", note)
+    _write_full(model, loaded.metadata, target, options, reference, "PyTorch", note, runner)
     return reference
 
 
-def graph_of_onnx(source: Path, target: Path, options: ExportOptions, note: Note) -> Reference:
+def graph_of_onnx(
+    source: Path, target: Path, options: ExportOptions, note: Note, runner: Runner | None = None
+) -> Reference:
     """Write a float graph that was made elsewhere under gantool's contract; return its own images.
 
+    `runner` is what --lowering auto measures with.
     Raises GantoolError if it is no generator, and VerificationError if the written graph's images are others.
     """
     model, metadata = adopt(source, options.foreign)
@@ -60,7 +66,7 @@ def graph_of_onnx(source: Path, target: Path, options: ExportOptions, note: Note
     reference = Reference(feeds, to_uint8(floats_of(source, feeds)))
     height, width, channels = metadata["image"]
     note(f"{source}: {height}×{width}×{channels}, latent {latent['size']} {latent['distribution']}")
-    _write_full(model, metadata, target, options, reference, source.name, note)
+    _write_full(model, metadata, target, options, reference, source.name, note, runner)
     return reference
 
 
@@ -132,13 +138,15 @@ def _write_full(
     reference: Reference,
     other: str,
     note: Note,
+    runner: Runner | None,
 ) -> None:
-    auto = options.lowering == "auto"
-    lowering = fastest(model, note) if auto else cast("Lowering", options.lowering or "none")
-    _write(
-        finish(model, metadata, lowering, options.output or "uint8"),
-        target,
-    )
+    proto = ir.to_proto(model)
+
+    def make(lowering: Lowering) -> onnx.ModelProto:
+        return finish(ir.from_proto(proto), metadata, lowering, options.output or "uint8")
+
+    lowering = fastest(make, runner, note) if runner else cast("Lowering", options.lowering or "none")
+    _write(make(lowering), target)
     advice = "Nothing was written. This is a bug of the export: report it with the generator"
     report = check(target, reference, "fp32", None, advice)
     note(f"{target.name} against {other} on {len(SEEDS)} seeds: {report}")

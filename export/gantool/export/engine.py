@@ -75,6 +75,11 @@ def choose_flavour(engine: str) -> Flavour | None:
     return flavour
 
 
+def gpu_problem(flavour: Flavour) -> str | None:
+    """Say why no engine can run here, or None if one can."""
+    return driver_problem(import_driver(flavour, "running an engine"))
+
+
 def _can_build(flavour: Flavour) -> bool:
     if importlib.util.find_spec(MODULES[flavour]) is None:
         return False

@@ -11,7 +11,7 @@ from shlex import quote
 
 from gantool.export import bundle, triton
 from gantool.export.build_options import BuildOptions, Flavour, check_options
-from gantool.export.engine import SUFFIXES, build, choose_flavour
+from gantool.export.engine import SUFFIXES, build, choose_flavour, gpu_problem
 from gantool.export.options import ExportOptions, Foreign, Precision
 from gantool.export.recipe import KEY
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
@@ -29,16 +29,19 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
     """
     flavour = choose_flavour(options.engine)
     check_options(flavour, build_options)
-    if options.lowering == "auto" and flavour is not None:
+    if options.lowering == "auto" and flavour is not None and (problem := gpu_problem(flavour)):
         raise UsageError(
-            "--lowering auto measures with ONNX Runtime, which says nothing of an engine: add --engine none, or "
-            "build an engine for each lowering and compare them on the device"
+            f"--lowering auto times engines, and {problem}: add --engine none to measure with ONNX Runtime, which "
+            "says nothing of an engine, or run it on the device"
         )
-    given_graph = source if source is not None and source.suffix.lower() == ".onnx" else None
+    suffix = "" if source is None else source.suffix.lower()
+    given_graph = source if suffix == ".onnx" else None
+    if build_options.dla is not None and suffix not in (".onnx", ".tar") and not options.precision.asked:
+        raise UsageError(f"--dla {build_options.dla}: DLA computes in FP16 and INT8: add --fp16 or --int8")
     if given_graph:
         _check_graph_flags(given_graph, options, flavour)
     carried = None
-    if source is not None and source.suffix.lower() == ".tar":
+    if source is not None and suffix == ".tar":
         _check_bundle_flags(source, options, build_options)
         carried = bundle.read(source)
     base = options.base or _default_base(given_graph, carried)
@@ -56,7 +59,7 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
         if carried:
             full = graph = _carried_graph(carried, part)
         else:
-            full, graph = _graphs(source, given_graph, part, options)
+            full, graph = _graphs(source, given_graph, part, options, flavour, build_options)
         plan = None if flavour is None else _build_engine(graph, part, flavour, build_options)
         if carried:
             bundle.prove(carried, plan or graph, _note)
@@ -142,21 +145,30 @@ def _is_foreign(graph: Path) -> bool:
 
 
 def _graphs(
-    source: Path | None, given_graph: Path | None, part: Path, options: ExportOptions
+    source: Path | None,
+    given_graph: Path | None,
+    part: Path,
+    options: ExportOptions,
+    flavour: Flavour | None,
+    build_options: BuildOptions,
 ) -> tuple[Path, Path]:
     """Write PART.onnx from a generator, PART.fp16.onnx if asked for; return the first, and what to build from."""
     foreign = given_graph is not None and _is_foreign(given_graph)
     if given_graph and not foreign and not options.precision.asked:
         return given_graph, given_graph
     try:
-        from gantool.export import convert
+        from gantool.export import choose, convert
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "onnx", "export", "making an ONNX graph") from error
     full = given_graph if given_graph and not foreign else part.with_name(f"{part.name}.onnx")
+    runner = None
+    if options.lowering == "auto":
+        low = options.precision.low
+        runner = choose.host() if flavour is None else choose.device(flavour, build_options, low)
     if given_graph is None:
-        reference = convert.graph_of_torch(source, full, options, _note)
+        reference = convert.graph_of_torch(source, full, options, _note, runner)
     elif foreign:
-        reference = convert.graph_of_onnx(given_graph, full, options, _note)
+        reference = convert.graph_of_onnx(given_graph, full, options, _note, runner)
     else:
         reference = convert.reference_of_graph(given_graph)
     if not options.precision.asked:
@@ -202,7 +214,10 @@ def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptio
             "do so when told that the plan is version-compatible, gantool generate does not"
         )
     if built.not_on_dla:
-        _note(f"on the GPU, since DLA does not take them: {', '.join(built.not_on_dla)}")
+        _note(
+            f"on the GPU, since DLA does not take them: {', '.join(built.not_on_dla)}; it takes transposed "
+            "convolutions of --lowering dla or dla-onehot"
+        )
     return plan
 
 

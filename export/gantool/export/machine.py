@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gantool.export.build_options import Flavour
-from gantool.export.engine import MODULES, choose_flavour
+from gantool.export.engine import MODULES, choose_flavour, gpu_problem
 from gantool.runtime.backends.cuda import driver_problem, import_driver
 from gantool.runtime.backends.library import extra, import_library
 from gantool.runtime.errors import GantoolError
@@ -151,6 +151,6 @@ def builds_and_runs(rtx: bool) -> Flavour | None:
     flavour: Flavour = "rtx" if rtx else "tensorrt"
     try:
         choose_flavour(flavour)
-        return None if driver_problem(import_driver(flavour, "building")) else flavour
+        return None if gpu_problem(flavour) else flavour
     except GantoolError:
         return None

@@ -1,0 +1,88 @@
+"""--lowering auto on a device: the clock and the engines are stand-ins, the graphs are real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import onnx
+import pytest
+
+from export.networks import full_graph
+from gantool.export import choose
+from gantool.export.build_options import BuildOptions
+from gantool.export.options import Lowering
+from gantool.runtime import GantoolError
+
+SECONDS = {"none": 1.0, "subpixel": 0.5, "phases": 0.48, "dla": 0.3}  # of a batch; the others do not build
+
+
+class Device:
+    """Builds engines that take the seconds above, and looks at what they are given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.making: Lowering = "none"
+        self.open: list[str] = []
+        self.shapes: set[Any] = set()
+        monkeypatch.setattr(choose, "time", SimpleNamespace(perf_counter=lambda: self.now))
+        monkeypatch.setattr(choose, "build", self.build)
+        monkeypatch.setattr(choose, "TensorRTBackend", self.load)
+
+    def make(self, lowering: Lowering) -> onnx.ModelProto:
+        self.making = lowering
+        return full_graph("dcgan16", lowering=lowering)[0]
+
+    def build(self, graph: Path, flavour: str, options: BuildOptions) -> Any:
+        types = {weight.data_type for weight in onnx.load(graph).graph.initializer if len(weight.dims) == 4}
+        assert types == {onnx.TensorProto.FLOAT16}
+        assert (flavour, options.batches[1]) == ("tensorrt", 8)
+        if self.making not in SECONDS:
+            raise GantoolError("the library does not take it")
+        return SimpleNamespace(plan=self.making.encode())
+
+    def load(self, plan: Path) -> Any:
+        name = plan.read_bytes().decode()
+        self.open.append(name)
+
+        def infer(z: Any, label: Any) -> None:
+            self.shapes.add((z.shape, label))
+            self.now += SECONDS[name]
+
+        return SimpleNamespace(infer=infer, close=lambda: self.open.remove(name))
+
+
+def test_the_fastest_engine_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch)
+    notes: list[str] = []
+    runner = choose.device("tensorrt", BuildOptions(opt_batch=8), "fp16")
+
+    assert choose.fastest(device.make, runner, notes.append) == "phases"
+    assert notes[0] == "--lowering phases-stack is left out: the library does not take it"
+    assert notes[1].endswith("copies included: none 1.00, subpixel 2.00, phases 2.08")
+    assert device.shapes == {((8, 100), None)}
+    assert device.open == []  # all freed
+
+
+def test_the_forms_of_dla_are_measured_for_dla(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch)
+    runner = choose.device("tensorrt", BuildOptions(max_batch=8, dla=0), "fp16")
+    assert choose.fastest(device.make, runner, lambda _: None) == "dla"
+
+
+def test_a_little_faster_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch)
+    monkeypatch.setitem(SECONDS, "subpixel", 0.97)
+    monkeypatch.setitem(SECONDS, "phases", 0.96)
+    runner = choose.device("tensorrt", BuildOptions(opt_batch=8), "fp16")
+    assert choose.fastest(device.make, runner, lambda _: None) == "none"
+
+
+def test_none_that_builds_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch)
+    for name in list(SECONDS):
+        monkeypatch.delitem(SECONDS, name)
+    runner = choose.device("tensorrt", BuildOptions(opt_batch=8), "fp16")
+    with pytest.raises(GantoolError, match="runs here; name one"):
+        choose.fastest(device.make, runner, lambda _: None)
