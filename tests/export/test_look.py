@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from conftest import run_gantool
 from export.networks import full_graph
+from gantool.export import inspect
+from gantool.runtime import Generator
+from gantool.runtime.backends.cuda import driver_problem, import_driver
 
 
 def test_inspect_a_graph(exported: Path) -> None:
@@ -50,6 +55,21 @@ def test_a_bundle_is_looked_into_and_compared(work: Path) -> None:
     result = run_gantool("generate", "--engine", "b.tar", cwd=work)
     assert "b.tar looks like a bundle of gantool" in result.stderr
     assert "gantool export b.tar" in result.stderr
+
+
+def test_a_plan_without_sidecar_is_asked_where_a_device_is(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "g.rtx.plan.json").unlink()
+    if driver_problem(import_driver("rtx", "asking")):
+        assert inspect.facts(work / "g.rtx.plan")["tensors"] == []
+    # as a device would answer: by the graph that the plan was built from
+    load = Generator.load
+    monkeypatch.setattr(Generator, "load", lambda _: load(work / "g.fp16.onnx"))
+    assert inspect.facts(work / "g.rtx.plan")["tensors"] == [
+        {"name": "z", "mode": "INPUT", "type": "FLOAT", "shape": [-1, 100]},
+        {"name": "images", "mode": "OUTPUT", "type": "UINT8", "shape": [-1, 32, 32, 1]},
+    ]
 
 
 def test_inspect_what_is_damaged(work: Path, checkpoint: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from gantool.export import bundle
 from gantool.export.recipe import KEY
+from gantool.runtime import Generator
 from gantool.runtime.errors import GantoolError, MissingDependencyError
 from gantool.runtime.onnx_file import check_weights_inside, read_metadata
 from gantool.runtime.plan import NAMES, describe, identify, read_header, version_text
@@ -113,9 +114,26 @@ def _plan(path: Path) -> dict[str, Any]:
         "multiply-adds by type": {kind: f"{share:.1%}" for kind, share in receipt.get("shares", {}).items()},
         "types from": receipt.get("source", "unknown"),
         "multiply-adds": sum(layer["multiply_adds"] for layer in receipt.get("layers", [])),
-        "tensors": [{"name": name, **entry} for name, entry in sidecar.get("tensors", {}).items()],
+        "tensors": [{"name": name, **entry} for name, entry in sidecar.get("tensors", {}).items()]
+        if sidecar
+        else _of_engine(path),
         "layers": receipt.get("layers", []),
     }
+
+
+def _of_engine(path: Path) -> list[dict[str, Any]]:
+    """Return the tensors of a plan without a sidecar, where a device is that loads it; else none."""
+    try:
+        with Generator.load(path) as generator:
+            spec = generator.spec
+    except GantoolError:
+        return []
+    size = (spec.height, spec.width, spec.channels)
+    images = [-1, *size] if spec.dtype == "uint8" else [-1, size[2], *size[:2]]
+    rows = [("z", "INPUT", "FLOAT", [-1, spec.latent]), ("label", "INPUT", "INT64", [-1])]
+    rows.append(("images", "OUTPUT", "UINT8" if spec.dtype == "uint8" else "FLOAT", images))
+    columns = ("name", "mode", "type", "shape")
+    return [dict(zip(columns, row, strict=True)) for row in rows if row[0] != "label" or spec.classes != 0]
 
 
 def _bundle(path: Path) -> dict[str, Any]:
