@@ -412,9 +412,9 @@ def generate(
         Path, typer.Option("--engine", "-e", help="g.onnx, g.plan or g.rtx.plan.", metavar="FILE")
     ],
     seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,4-6; ends included.")] = "0-63",
-    out: Annotated[Path, typer.Option("--out", "--outdir", "-o", help="Folder for the images.")] = Path(
-        "images"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "--outdir", "-o", help="Folder for the images; - as --format -.")
+    ] = Path("images"),
     grid: Annotated[
         str | None,
         typer.Option(help="Also write a sheet of the first, grid.png: columns by rows.", metavar="8x8"),
@@ -429,13 +429,46 @@ def generate(
             show_default="seed mod classes",
         ),
     ] = None,
-    format: Annotated[str, typer.Option(help="png, or npy: one array of all images.")] = "png",  # noqa: A002
+    format: Annotated[  # noqa: A002
+        str | None,
+        typer.Option(
+            help="png, webp (lossless), jpg; npy: one array of all; tar: PNG in shards of a WebDataset; "
+            "-: raw frames to stdout.",
+            show_default="png",
+        ),
+    ] = None,
+    level: Annotated[
+        int | None,
+        typer.Option(help="Effort: 0 to 9 for PNG, 0 to 6 for WebP.", show_default="fast"),
+    ] = None,
+    quality: Annotated[int | None, typer.Option(help="Of JPEG: 1 to 100.", show_default="90")] = None,
+    shard_size: Annotated[int, typer.Option(help="Images in a tar.")] = 10_000,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="One part of the seeds, for one of many machines: the third of 16.", metavar="3/16"
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Make only what is not there yet, or not whole.")
+    ] = False,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads that encode images.", show_default="one a core")
+    ] = None,
     provider: Annotated[str, typer.Option(help="For ONNX Runtime: auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Generate images from an engine: seeds -> images/seed0000.png ..."""
     from gantool.runtime import launch
+    from gantool.runtime.writer import target
 
-    launch.generate(engine, seeds, out, grid, batch, trunc, format, provider, label)
+    launch.generate(
+        engine,
+        provider,
+        launch.Choice(seeds, shard, batch, trunc, label),
+        target(out, format, level, quality, threads, shard_size),
+        grid,
+        resume,
+    )
 
 
 if __name__ == "__main__":

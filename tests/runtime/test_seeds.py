@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gantool.runtime.errors import UsageError
-from gantool.runtime.seeds import MAX_SEED, latents, parse_seeds
+from gantool.runtime.seeds import MAX_SEED, Seeds, latents, parse_seeds, parse_shard, shard
 
 seeds = st.integers(0, MAX_SEED)
 ranges = st.tuples(seeds, st.integers(0, 50)).map(lambda pair: (pair[0], min(pair[0] + pair[1], MAX_SEED)))
@@ -64,3 +66,39 @@ def test_truncation_scales_towards_the_mean() -> None:
 def test_latents_refuse_a_seed_out_of_range(seed: int) -> None:
     with pytest.raises(UsageError, match=str(MAX_SEED)):
         latents([seed], 3)
+
+
+@given(st.lists(ranges, min_size=1, max_size=5), st.integers(1, 20), st.randoms(use_true_random=False))
+def test_shards_are_disjoint_and_complete_in_any_order(
+    parts: list[tuple[int, int]], count: int, random: Random
+) -> None:
+    seeds = Seeds(tuple(range(low, high + 1) for low, high in parts))
+    shards = [shard(seeds, index, count) for index in range(1, count + 1)]
+    together = [seed for part in shards for seed in part]
+    assert sorted(together) == sorted(seeds)
+    assert sum(map(len, shards)) == len(seeds)
+    for one in range(count):
+        for other in range(one):
+            assert not set(shards[one]) & set(shards[other])
+    # the same seeds in another order are spread as before
+    shuffled = list(seeds.ranges)
+    random.shuffle(shuffled)
+    for index, part in enumerate(shards, 1):
+        assert sorted(shard(Seeds(tuple(shuffled)), index, count)) == sorted(part)
+
+
+@given(ranges, st.integers(1, 20))
+def test_shards_of_a_range_are_equally_large(part: tuple[int, int], count: int) -> None:
+    seeds = Seeds((range(part[0], part[1] + 1),))
+    sizes = [len(shard(seeds, index, count)) for index in range(1, count + 1)]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_shard_of_all_seeds_takes_no_memory() -> None:
+    assert len(shard(parse_seeds(f"0-{MAX_SEED}"), 3, 16)) == 2**28
+
+
+@pytest.mark.parametrize("text", ["", "3", "0/4", "5/4", "1/0", "a/b", "1/2/3", "-1/2", "1.0/2", "01/2"])
+def test_parse_shard_refuses(text: str) -> None:
+    with pytest.raises(UsageError, match="as in 3/16"):
+        parse_shard(text)

@@ -5,57 +5,83 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice, tee
 from pathlib import Path
 
 import numpy as np
 import typer
 
 from gantool.runtime.errors import UsageError
+from gantool.runtime.formats import FORMATS
 from gantool.runtime.generator import Generator
-from gantool.runtime.seeds import parse_seeds
+from gantool.runtime.resume import check_same, missing_seeds, missing_shards
+from gantool.runtime.seeds import Seeds, parse_seeds, parse_shard, shard
 from gantool.runtime.signals import stop_signals
-from gantool.runtime.spec import Images
-from gantool.runtime.writer import WRITERS, grid, save_image
+from gantool.runtime.spec import Images, Spec
+from gantool.runtime.writer import Shard, Target, Written, grid, save_image, split, writer
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which images of an engine."""
+
+    seeds: str = "0-63"
+    shard: str | None = None  # "3/16"
+    batch: int | None = None
+    truncation: float = 1.0
+    label: int | None = None
 
 
 def generate(
-    engine: Path,
-    seeds_text: str,
-    out: Path,
-    grid_text: str | None,
-    batch: int | None,
-    truncation: float,
-    file_format: str,
-    provider: str,
-    label: int | None,
+    engine: Path, provider: str, choice: Choice, target: Target, grid_text: str | None, resume: bool
 ) -> None:
-    """Run `gantool generate`: write seed0000.png ... or images.npy to `out`, and grid.png if asked for."""
-    seeds = parse_seeds(seeds_text)
+    """Run `gantool generate`: write what `target` says, and grid.png if asked for."""
+    seeds, target = _shard(parse_seeds(choice.seeds), choice.shard, target)
     columns, rows = (0, 0) if grid_text is None else parse_grid(grid_text)
-    if file_format not in WRITERS:
-        raise UsageError(f"--format {file_format}: choose {' or '.join(WRITERS)}")
+    raw = target.format == "-"
+    if raw and sys.stdout.isatty():
+        raise UsageError("raw frames go to a program, not to a terminal: | ffplay -f rawvideo ...")
+    if raw and columns:
+        raise UsageError("--grid is a file beside others: make it in a run of its own, not with raw frames")
+    if resume and target.format not in (*FORMATS, "tar"):
+        raise UsageError(f"--resume is for images and tar, not for --format {target.format}")
+    how = {"batch": choice.batch, "truncation": choice.truncation, "label": choice.label}
     with Generator.load(engine, provider) as generator:
-        batches = generator.generate(seeds, batch, truncation, label)
-        out.mkdir(parents=True, exist_ok=True)
-        sheet: list[Images] = []  # of the first columns * rows seeds
-        done = 0
+        spec = generator.spec
+        generator.generate([], **how)  # type: ignore[arg-type]  # refuses what it cannot do before any work
+        if not raw:
+            target.folder.mkdir(parents=True, exist_ok=True)
+        if resume:
+            check_same(target, seeds, generator, truncation=choice.truncation, label=choice.label)
+        if raw:
+            typer.echo(f"{_size(spec)}, uint8; play them with\n{_players(spec)}", err=True)
+        written, sheet = Written(), list[Images]()  # of the first columns * rows seeds
+        todo, of_writer = _todo(target, seeds, spec, written, resume)
+        batches = generator.generate(todo, **how)  # type: ignore[arg-type]
         try:
-            with stop_signals() as stopping, WRITERS[file_format](out, seeds, generator.spec) as write:
-                for images in _with_progress(batches, len(seeds)):
+            with stop_signals() as stopping, writer(target, of_writer, len(seeds), spec, written) as write:
+                for images in _with_progress(batches, len(seeds), written):
                     write(images)
-                    if done < columns * rows:  # a copy, since a view would keep the whole batch
-                        sheet.append(images[: columns * rows - done].copy())
-                    done += len(images)
+                    if (more := columns * rows - sum(map(len, sheet))) > 0 and not resume:
+                        sheet.append(images[:more].copy())  # a view would keep the whole batch
                     if stopping:
                         raise KeyboardInterrupt
         except KeyboardInterrupt:
-            kept = f"{done:,} of {len(seeds):,} images are" if file_format == "png" else "nothing is"
-            typer.echo(f"{kept} in {out}", err=True)
+            kept = f"{written.images:,} of {len(seeds):,} images are" if written.images else "nothing is"
+            again = (
+                "; --resume makes the rest" if written.images and target.format in (*FORMATS, "tar") else ""
+            )
+            typer.echo(f"{kept} in {_place(target)}{again}", err=True)
             raise
-        typer.echo(f"{len(seeds):,} images of {_size(generator)} in {out}")
-        if columns:
-            save_image(out / "grid.png", grid(np.concatenate(sheet), columns))
-            typer.echo(f"sheet {out / 'grid.png'}")
+        found = f", {written.found:,} of them were there" if resume else ""
+        typer.echo(f"{len(seeds):,} images of {_size(spec)} in {_place(target)}{found}", err=raw)
+        if columns and len(seeds):
+            if resume:
+                sheet = [generator.images(islice(seeds, columns * rows), **how)]  # type: ignore[arg-type]
+            path = target.folder / f"grid{target.part}.png"
+            save_image(path, grid(np.concatenate(sheet), columns))
+            typer.echo(f"sheet {path}")
 
 
 def parse_grid(text: str) -> tuple[int, int]:
@@ -66,17 +92,55 @@ def parse_grid(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _with_progress(batches: Iterator[Images], total: int) -> Iterator[Images]:
+def _shard(seeds: Seeds, text: str | None, target: Target) -> tuple[Seeds, Target]:
+    if text is None:
+        return seeds, target
+    index, count = parse_shard(text)
+    return shard(seeds, index, count), replace(target, part=f"-{index}of{count}")
+
+
+def _todo(
+    target: Target, seeds: Seeds, spec: Spec, written: Written, resume: bool
+) -> tuple[Iterator[int], Iterator[int] | Iterator[Shard]]:
+    """Return the seeds whose images are to be made, for the engine; and these, or the shards, for the writer.
+
+    Both come from one walk: the engine is ahead of the writer by a few batches, or by a shard, and no more.
+    """
+    if target.format == "tar":
+        shards = missing_shards(target, seeds, spec, written) if resume else split(target, seeds)
+        first, second = tee(shards)
+        return chain.from_iterable(item.seeds for item in first), second
+    one, other = tee(missing_seeds(target, seeds, spec, written) if resume else iter(seeds))
+    return one, other
+
+
+def _with_progress(batches: Iterator[Images], total: int, written: Written) -> Iterator[Images]:
     """Show a bar on stderr if that is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():  # None: closed, as a daemon does
         yield from batches
         return
+    made = 0
     with typer.progressbar(length=total, label="generating", file=sys.stderr) as bar:
         for images in batches:
             yield images
-            bar.update(len(images))
+            made += len(images)
+            bar.update(made + written.found - bar.pos)
 
 
-def _size(generator: Generator) -> str:
-    spec = generator.spec
+def _size(spec: Spec) -> str:
     return f"{spec.height}×{spec.width}×{spec.channels}"
+
+
+def _place(target: Target) -> str:
+    return "stdout" if target.format == "-" else str(target.folder)
+
+
+def _players(spec: Spec) -> str:
+    """Return the lines that play raw frames, each to come after a pipe."""
+    ffmpeg, gstreamer = ("gray", "gray8") if spec.channels == 1 else ("rgb24", "rgb")
+    size = f"width={spec.width} height={spec.height}"
+    return (
+        f"  | ffplay -f rawvideo -pixel_format {ffmpeg} -video_size {spec.width}x{spec.height} -framerate 25 -\n"
+        f"  | gst-launch-1.0 fdsrc ! rawvideoparse {size} format={gstreamer} framerate=25/1 ! videoconvert "
+        "! autovideosink"
+    )

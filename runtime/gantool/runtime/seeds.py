@@ -6,6 +6,7 @@ any machine, in any engine. NumPy has frozen this stream for good (NEP 19), and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -58,6 +59,24 @@ def _parse_part(part: str, text: str) -> range:
     return range(low, high + 1)
 
 
+def parse_shard(text: str) -> tuple[int, int]:
+    """Read `3/16`, the third of sixteen, counted from 1."""
+    match = re.fullmatch(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})", text)
+    if not match or int(match[1]) > int(match[2]):
+        raise UsageError(f"--shard {text}: write which of how many, counted from 1, as in 3/16")
+    return int(match[1]), int(match[2])
+
+
+def shard(seeds: Seeds, index: int, count: int) -> Seeds:
+    """Return the seeds that leave the remainder `index - 1` when divided by `count`, in their order.
+
+    So shards 1 to `count` are disjoint and hold all seeds, a seed is in the same shard of any list, and shards of
+    a range differ in size by one at most.
+    """
+    parts = (range(part.start + (index - 1 - part.start) % count, part.stop, count) for part in seeds.ranges)
+    return Seeds(tuple(part for part in parts if part))
+
+
 def latents(
     seeds: Iterable[int], size: int, distribution: str = "normal", truncation: float = 1.0
 ) -> NDArray[np.float32]:
@@ -73,7 +92,8 @@ def latents(
         raise UsageError(
             f"latent distribution {distribution!r} is unknown; known: {', '.join(DISTRIBUTIONS)}"
         )
-    rows = [_row(seed, size, distribution) for seed in seeds]
+    stream = np.random.RandomState(0)  # one for all: to seed it again takes 2 µs, to make one 200
+    rows = [_row(stream, seed, size, distribution) for seed in seeds]
     z = np.stack(rows) if rows else np.empty((0, size))  # [N, size] float64
     return (z * truncation).astype(np.float32)
 
@@ -91,8 +111,8 @@ def labels(seeds: Iterable[int], classes: int | None, label: int | None = None) 
     return np.array([seed % classes if label is None and classes else label for seed in seeds], np.int64)
 
 
-def _row(seed: int, size: int, distribution: str) -> NDArray[np.float64]:
+def _row(stream: np.random.RandomState, seed: int, size: int, distribution: str) -> NDArray[np.float64]:
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"seed {seed} is outside 0..{MAX_SEED}")
-    stream = np.random.RandomState(seed)
+    stream.seed(seed)  # as a new RandomState(seed): what it kept back of the last normal is dropped, too
     return stream.randn(size) if distribution == "normal" else 2 * stream.rand(size) - 1

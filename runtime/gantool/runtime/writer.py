@@ -1,45 +1,158 @@
-"""Images to files: each whole or not at all."""
+"""Images to files, each whole or not at all; encoded in threads while the engine goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import islice
+import io
+import sys
+import tarfile
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count, islice
 from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
-from PIL import Image
 
+from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
-from gantool.runtime.seeds import Seeds
+from gantool.runtime.formats import FORMATS, Encoding
+from gantool.runtime.pool import in_order, thread_count
 from gantool.runtime.spec import Images, Spec
 
 Write = Callable[[Images], None]  # takes the next images, uint8 [n, H, W, C], in the order of the seeds
+CONTAINERS = ("npy", "tar", "-")
 
 
-def save_image(path: Path, image: Images) -> None:
-    """Write one image, uint8 [H, W, C] with C 1 or 3, in the format of the path's suffix."""
+@dataclass(frozen=True)
+class Target:
+    """Where images go, and how."""
+
+    folder: Path
+    format: str = "png"  # one of FORMATS or CONTAINERS; "-" is raw frames to stdout
+    encoding: Encoding = field(default_factory=Encoding)  # of files and of the members of a tar
+    threads: int = 1  # that encode
+    shard_size: int = 10_000  # images in a tar
+    part: str = ""  # "-3of16" for a shard, in the names of what holds many images
+
+    def __post_init__(self) -> None:
+        if self.format not in (*FORMATS, *CONTAINERS):
+            raise UsageError(f"--format {self.format}: choose {', '.join((*FORMATS, *CONTAINERS[:-1]))} or -")
+        if self.shard_size < 1:
+            raise UsageError(f"--shard-size {self.shard_size}: give a whole number from 1")
+
+
+def target(
+    out: Path,
+    file_format: str | None,
+    level: int | None,
+    quality: int | None,
+    threads: int | None,
+    shard_size: int,
+) -> Target:
+    """Return where images go by the flags of the command line, of which None means the default."""
+    if str(out) == "-" and file_format in (None, "-"):
+        file_format = "-"
+    elif str(out) == "-":
+        raise UsageError(f"--out - is raw frames to stdout, --format {file_format} is files: choose one")
+    name = file_format or "png"
+    if name in ("npy", "-") and (level is not None or quality is not None):
+        raise UsageError(f"--format {name} holds plain pixels: leave --level and --quality out")
+    encoding = Encoding(
+        cast("Literal['png', 'webp', 'jpg']", name if name in FORMATS else "png"), level, quality
+    )
+    return Target(out, name, encoding, thread_count(threads), shard_size)
+
+
+@dataclass
+class Written:
+    """How many images are on disk, or were handed on, whole."""
+
+    images: int = 0
+    found: int = 0  # besides, from an earlier run
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One tar and the seeds of its images."""
+
+    path: Path
+    seeds: tuple[int, ...]
+
+
+def split(target: Target, seeds: Iterable[int]) -> Iterator[Shard]:
+    """Yield the shards that `seeds` fill: `images-000000.tar` and so on."""
+    rest = iter(seeds)
+    for number in count():
+        chunk = tuple(islice(rest, target.shard_size))
+        if not chunk:
+            return
+        yield Shard(target.folder / f"images{target.part}-{number:06d}.tar", chunk)
+
+
+def writer(
+    target: Target, todo: Iterator[int] | Iterator[Shard], total: int, spec: Spec, written: Written
+) -> AbstractContextManager[Write]:
+    """Return a context manager that yields `write(images)`.
+
+    `todo` tells whose images come: seeds, or for tar the shards; `total` is how many images these are. What was
+    written is whole when the context ends, also if Ctrl-C ends it.
+    """
+    if target.format == "npy":
+        return _npy(target, total, spec, written)
+    if target.format == "-":
+        return _raw(written)
+    if target.format == "tar":
+        return _tar(target, cast("Iterator[Shard]", todo), written)
+    return _files(target, cast("Iterator[int]", todo), written)
+
+
+def image_name(seed: int, encoding: Encoding) -> str:
+    """Return `seed0004.png`."""
+    return f"seed{seed:04d}.{encoding.format}"
+
+
+def save_image(path: Path, image: Images, encoding: Encoding | None = None) -> None:
+    """Write one image, uint8 [H, W, C] with C 1 or 3; PNG unless `encoding` says otherwise."""
+    data = (encoding or Encoding()).encode(image)
     with atomic(path) as part:
-        Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).save(part)
+        part.write_bytes(data)
 
 
 @contextmanager
-def png_writer(folder: Path, seeds: Seeds, spec: Spec) -> Iterator[Write]:  # noqa: ARG001 (one signature for all)
+def _files(target: Target, seeds: Iterator[int], written: Written) -> Iterator[Write]:
     """Write `seed0004.png` for each image."""
-    names = (f"seed{seed:04d}.png" for seed in seeds)
+    encoding = target.encoding
 
-    def write(images: Images) -> None:
-        for image, name in zip(images, islice(names, len(images)), strict=True):
-            save_image(folder / name, image)
+    def save(images: Images, names: list[str]) -> int:
+        for image, name in zip(images, names, strict=True):
+            save_image(target.folder / name, image, encoding)
+        return len(images)
 
-    yield write
+    def add(images: int) -> None:
+        written.images += images
+
+    with in_order(target.threads, add) as put:
+
+        def write(images: Images) -> None:
+            for piece in _pieces(images, target.threads):
+                names = [image_name(seed, encoding) for seed in islice(seeds, len(piece))]
+                put(lambda piece=piece, names=names: save(piece, names))  # type: ignore[misc]
+
+        yield write
+
+
+def _pieces(images: Images, threads: int) -> Iterator[Images]:
+    """Cut a batch into one piece for each thread."""
+    step = -(-len(images) // threads)
+    return (images[start : start + step] for start in range(0, len(images), step))
 
 
 @contextmanager
-def npy_writer(folder: Path, seeds: Seeds, spec: Spec) -> Iterator[Write]:
+def _npy(target: Target, total: int, spec: Spec, written: Written) -> Iterator[Write]:
     """Write `images.npy`, one uint8 array [N, H, W, C], which need not fit into memory."""
-    shape = (len(seeds), spec.height, spec.width, spec.channels)
-    with atomic(folder / "images.npy") as part, part.open("wb") as file:
+    shape = (total, spec.height, spec.width, spec.channels)
+    with atomic(target.folder / f"images{target.part}.npy") as part, part.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
 
@@ -47,9 +160,62 @@ def npy_writer(folder: Path, seeds: Seeds, spec: Spec) -> Iterator[Write]:
             file.write(np.ascontiguousarray(images).data)
 
         yield write
+        written.images = total
 
 
-WRITERS = {"png": png_writer, "npy": npy_writer}
+@contextmanager
+def _raw(written: Written) -> Iterator[Write]:
+    """Write the pixels of one image after the other to stdout."""
+    stdout = sys.stdout.buffer
+
+    def write(images: Images) -> None:
+        try:
+            stdout.write(np.ascontiguousarray(images).data)
+            stdout.flush()
+        except BrokenPipeError as error:
+            raise GantoolError(
+                f"the program that reads the frames ended after {written.images:,} or a few more"
+            ) from error
+        written.images += len(images)
+
+    yield write
+
+
+@contextmanager
+def _tar(target: Target, shards: Iterator[Shard], written: Written) -> Iterator[Write]:
+    """Write `images-000000.tar` and so on, the shards of a WebDataset."""
+    packing = _pack(shards, target.encoding, written)
+    next(packing, None)
+
+    def encode(images: Images) -> list[bytes]:
+        return [target.encoding.encode(image) for image in images]
+
+    def add(encoded: list[bytes]) -> None:
+        for data in encoded:
+            with suppress(StopIteration):  # after the last image
+                packing.send(data)
+
+    with closing(packing), in_order(target.threads, add) as put:
+
+        def write(images: Images) -> None:
+            for piece in _pieces(images, target.threads):
+                put(lambda piece=piece: encode(piece))  # type: ignore[misc]
+
+        yield write
+
+
+def _pack(shards: Iterator[Shard], encoding: Encoding, written: Written) -> Generator[None, bytes, None]:
+    """Take one encoded image at a time; each shard gets its name when it is full."""
+    for shard in shards:
+        with atomic(shard.path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for seed in shard.seeds:
+                data = yield
+                member = tarfile.TarInfo(
+                    image_name(seed, encoding)
+                )  # no date, no owner: the same bytes again
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+        written.images += len(shard.seeds)
 
 
 def grid(images: Images, columns: int) -> Images:
@@ -57,9 +223,9 @@ def grid(images: Images, columns: int) -> Images:
 
     Cells that are left over stay black.
     """
-    count, height, width, channels = images.shape
-    rows = -(-count // columns)
+    n, height, width, channels = images.shape
+    rows = -(-n // columns)
     sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
-    sheet[:count] = images
+    sheet[:n] = images
     cells = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)  # [rows, H, columns, W, C]
     return cells.reshape(rows * height, columns * width, channels)

@@ -1,0 +1,234 @@
+"""What `gantool generate` writes, through its command line: formats, shards, resuming."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from conftest import run_gantool
+from gantool.runtime import Generator
+from gantool.runtime.formats import Encoding
+from runtime.tiny import tiny_graph
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a graph of 4×4 RGB images."""
+    path = tmp_path_factory.mktemp("graph") / "g.onnx"
+    path.write_bytes(tiny_graph())
+    return path
+
+
+@pytest.fixture(scope="module")
+def images(graph: Path) -> np.ndarray:
+    """Return the images of seeds 0 to 49."""
+    with Generator.load(graph) as generator:
+        return generator.images(range(50))
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--format", "png"],
+        ["--format", "png", "--level", "9", "--threads", "3", "--batch", "7"],
+        ["--format", "webp"],
+        ["--format", "webp", "--level", "6", "--batch", "1"],
+    ],
+    ids=" ".join,
+)
+def test_lossless_files_hold_the_images_of_their_seeds(
+    flags: list[str], graph: Path, images: np.ndarray, tmp_path: Path
+) -> None:
+    run_gantool("generate", "-e", graph, "--seeds", "0-24,40", *flags, cwd=tmp_path, check=True)
+    seeds = [*range(25), 40]
+    names = sorted(path.name for path in (tmp_path / "images").iterdir())
+    assert names == [f"seed{seed:04d}.{flags[1]}" for seed in seeds]
+    for seed, name in zip(seeds, names, strict=True):
+        np.testing.assert_array_equal(pixels(tmp_path / "images" / name), images[seed])
+
+
+def test_quality_of_jpeg(graph: Path, images: np.ndarray, tmp_path: Path) -> None:
+    distance = {}
+    for quality in ("20", "95"):
+        flags = ("--format", "jpg", "--quality", quality, "--seeds", "0-3", "--out", quality)
+        run_gantool("generate", "-e", graph, *flags, cwd=tmp_path, check=True)
+        found = np.stack([pixels(tmp_path / quality / f"seed{seed:04d}.jpg") for seed in range(4)])
+        distance[quality] = np.abs(found.astype(int) - images[:4]).mean()
+    assert distance["95"] < distance["20"]
+
+
+def test_tar_is_a_webdataset_in_the_order_of_the_seeds(
+    graph: Path, images: np.ndarray, tmp_path: Path
+) -> None:
+    flags = ("--seeds", "0-24", "--format", "tar", "--shard-size", "10", "--batch", "4")
+    for out in ("one", "two"):
+        run_gantool("generate", "-e", graph, *flags, "--out", out, cwd=tmp_path, check=True)
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == ["images-000000.tar", "images-000001.tar", "images-000002.tar"]
+    seeds = iter(range(25))
+    for name in names:
+        data = (tmp_path / "one" / name).read_bytes()
+        assert data == (tmp_path / "two" / name).read_bytes()
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            for member, seed in zip(tar, seeds, strict=False):
+                assert member.name == f"seed{seed:04d}.png"
+                with Image.open(tar.extractfile(member)) as image:
+                    np.testing.assert_array_equal(np.asarray(image), images[seed])
+    assert next(seeds, None) is None
+
+
+def test_raw_frames_go_to_stdout_and_the_rest_to_stderr(
+    graph: Path, images: np.ndarray, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "gantool.cli", "generate", "-e", graph, "--seeds", "3-11"]
+    for flags in (["--out", "-"], ["--format", "-"]):
+        result = subprocess.run([*command, *flags], cwd=tmp_path, capture_output=True, check=True)
+        assert result.stdout == images[3:12].tobytes()
+        assert b"-pixel_format rgb24 -video_size 4x4" in result.stderr
+        assert b"width=4 height=4 format=rgb" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_of_raw_frames_that_ends(graph: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gantool.cli", "generate", "-e", graph, "--seeds", "0-999999", "-o", "-"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert len(process.stdout.read(100)) == 100
+    process.stdout.close()
+    assert process.stderr is not None
+    message = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait(60) == 1
+    assert "the program that reads the frames ended" in message
+    assert "Traceback" not in message
+
+
+def test_shards_together_are_the_whole(graph: Path, tmp_path: Path) -> None:
+    run_gantool("generate", "-e", graph, "--seeds", "5-24", "-o", "whole", cwd=tmp_path, check=True)
+    for index in (2, 3, 1):
+        flags = ("--seeds", "5-24", "--shard", f"{index}/3", "--out", "parts")
+        run_gantool("generate", "-e", graph, *flags, cwd=tmp_path, check=True)
+        run_gantool("generate", "-e", graph, *flags, "--format", "npy", cwd=tmp_path, check=True)
+    for path in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "parts" / path.name).read_bytes() == path.read_bytes()
+    assert len(list(tmp_path.glob("parts/*.png"))) == 20
+    arrays = [np.load(tmp_path / f"parts/images-{index}of3.npy") for index in (1, 2, 3)]
+    assert sum(map(len, arrays)) == 20
+
+
+def test_a_shard_without_seeds_is_no_failure(graph: Path, tmp_path: Path) -> None:
+    flags = ("--seeds", "0-2", "--shard", "9/9", "--grid", "2x2")
+    result = run_gantool("generate", "-e", graph, *flags, cwd=tmp_path, check=True)
+    assert result.stdout.startswith("0 images")
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "jpg"])
+def test_resume_makes_what_is_missing_or_damaged(kind: str, graph: Path, tmp_path: Path) -> None:
+    flags = ("generate", "-e", graph, "--seeds", "0-19", "--format", kind)
+    run_gantool(*flags, cwd=tmp_path, check=True)
+    folder = tmp_path / "images"
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / f"seed0003.{kind}").unlink()
+    (folder / f"seed0004.{kind}").write_bytes(whole[f"seed0004.{kind}"][:-1])
+    (folder / f"seed0005.{kind}").write_bytes(b"")
+    (folder / f"seed0006.{kind}").write_bytes(b"text")
+    Image.new("RGB", (5, 5)).save(folder / f"seed0007.{kind}")
+    kept = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    result = run_gantool(*flags, "--resume", "--grid", "2x2", cwd=tmp_path, check=True)
+    assert "20 images of 4×4×3 in images, 15 of them were there" in result.stdout
+    (folder / "grid.png").unlink()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    same = [name for name, time in kept.items() if (folder / name).stat().st_mtime_ns == time]
+    assert len(same) == 15
+
+
+def test_resume_of_shards(graph: Path, tmp_path: Path) -> None:
+    flags = ("generate", "-e", graph, "--seeds", "0-39", "--format", "tar", "--shard-size", "8")
+    run_gantool(*flags, cwd=tmp_path, check=True)
+    folder = tmp_path / "images"
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "images-000001.tar").unlink()
+    (folder / "images-000002.tar").write_bytes(whole["images-000002.tar"][:1500])
+    (folder / "images-000003.tar").write_bytes(whole["images-000004.tar"])  # of other seeds
+    result = run_gantool(*flags, "--resume", cwd=tmp_path, check=True)
+    assert "16 of them were there" in result.stdout
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+@pytest.mark.parametrize("kind", ["png", "tar"])
+def test_resume_refuses_a_folder_of_other_images(kind: str, graph: Path, tmp_path: Path) -> None:
+    flags = ("generate", "-e", graph, "--seeds", "0-9", "--format", kind)
+    run_gantool(*flags, cwd=tmp_path, check=True)
+    result = run_gantool(*flags, "--trunc", "0.3", "--resume", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "seed0000.png in images is not the image that this command makes" in result.stderr
+
+
+def test_interrupted_shards_are_whole_and_go_on(graph: Path, tmp_path: Path) -> None:
+    flags = ("generate", "-e", graph, "--seeds", "0-99999", "--format", "tar", "--shard-size", "500")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gantool.cli", *flags], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    while not list(tmp_path.glob("images/images-000001.tar")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    shards = sorted((tmp_path / "images").iterdir())
+    assert f"{500 * len(shards):,} of 100,000 images are in images; --resume makes the rest" in stderr
+    for shard in shards:
+        with tarfile.open(shard) as tar:
+            assert len(tar.getnames()) == 500
+
+
+def test_a_full_disk_ends_it_with_one_line(graph: Path, tmp_path: Path) -> None:
+    limit = "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (60, 60))\nfrom gantool import cli\ncli.main()"
+    command = [sys.executable, "-c", limit, "generate", "-e", graph, "--seeds", "0-999"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "File too large" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list((tmp_path / "images").iterdir())
+
+
+@given(st.sampled_from(["png", "webp", "jpg"]), st.sampled_from([1, 3]), st.data())
+@settings(deadline=None, max_examples=60)
+def test_a_cut_file_is_never_taken_for_whole(kind: str, channels: int, data: st.DataObject) -> None:
+    encoding = Encoding(kind)
+    image = np.random.default_rng(0).integers(0, 255, (9, 7, channels), np.uint8)
+    whole = encoding.encode(image)
+    decoded = encoding.decode(io.BytesIO(whole), 9, 7, channels)
+    assert decoded is not None
+    if kind != "jpg":
+        np.testing.assert_array_equal(decoded, image)
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    assert encoding.decode(io.BytesIO(whole[:cut]), 9, 7, channels) is None
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=60)
+def test_a_changed_bit_of_a_png_shows(data: st.DataObject) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (6, 7, 3), np.uint8)
+    whole = bytearray(Encoding().encode(image))
+    bit = data.draw(st.integers(0, len(whole) * 8 - 1))
+    whole[bit // 8] ^= 1 << bit % 8
+    found = Encoding().decode(io.BytesIO(bytes(whole)), 6, 7, 3)
+    assert found is None or (found == image).all()
