@@ -6,6 +6,7 @@ import errno
 import signal
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -190,6 +191,34 @@ def train(
 def _given(**flags: Any) -> dict[str, Any]:
     """Return the flags that were given."""
     return {name: value for name, value in flags.items() if value is not None}
+
+
+@app.command()
+def data(
+    source: Annotated[str, typer.Argument(help="A folder or .zip of images, or fashion-mnist.")],
+    out: Annotated[Path, typer.Option("-o", "--out", "--dest", help="The .zip.", metavar="FILE.zip")] = Path(
+        "data.zip"
+    ),
+    size: Annotated[
+        int | None, typer.Option(help="Pixels a side.", show_default="as most images are, at most 256")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="1 grey or 3 RGB.", show_default="as the images are")
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels/--no-labels", help="Classes from dataset.json, or from folders.")
+    ] = True,
+) -> None:
+    """Make a clean data set: checked, cropped, resized, no duplicates, labelled; with a contact sheet."""
+    try:
+        from gantool.train.prepare import prepare, summary
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(error.name or "torch", "train", "gantool data") from error
+    made = prepare(source, out, size, channels, labels, lambda line: typer.echo(line, err=True))
+    for line in (*made.skipped[:10], *(f"{name}: a duplicate" for name in made.duplicates[:10])):
+        typer.echo(f"left out {line}", err=True)
+    typer.echo(f"{summary(made)}\n{out}, contact sheet {out.with_suffix('.png')}")
+    typer.echo(f"next:\n  gantool train --data {quote(str(out))}")
 
 
 @app.command()

@@ -107,7 +107,7 @@ def _cached(source: Source, size: int, channels: int | None) -> _Loaded | None:
     return None
 
 
-class _ColourError(Exception):
+class ColourError(Exception):
     """An image of colour was found where all were taken to be grey."""
 
 
@@ -118,7 +118,7 @@ def _decode(
         return _decode_to(found, source, size, channels, False, log)
     try:
         return _decode_to(found, source, size, 1, True, log)
-    except _ColourError:  # mostly at the first image; one that can be read settles it
+    except ColourError:  # mostly at the first image; one that can be read settles it
         return _decode_to(found, source, size, 3, True, log)
 
 
@@ -150,18 +150,18 @@ def _write(
     """Write the readable images as one .npy and return "path: reason" for the others.
 
     Row by row behind a header that is filled in at the end, when their number is known. Without a number of
-    channels all must be grey: raises _ColourError at the first one that is not.
+    channels all must be grey: raises ColourError at the first one that is not.
     """
     skipped: list[str] = []
     total = len(listing.names)
     due = time.monotonic() + _PROGRESS_SECONDS
-    with path.open("wb") as file, closing(_in_order(listing, size, channels)) as results:
+    with path.open("wb") as file, closing(decoded(listing, size, channels)) as results:
         file.write(bytes(_HEADER_BYTES))
         for index, result in enumerate(results):
             if isinstance(result, str):
-                skipped.append(f"{_printable(listing.names[index])}: {result}")
+                skipped.append(f"{printable(listing.names[index])}: {result}")
             elif channels is None and result.shape[2] == 3:
-                raise _ColourError
+                raise ColourError
             else:
                 file.write(result.tobytes())
             if time.monotonic() > due:
@@ -172,7 +172,7 @@ def _write(
     return skipped
 
 
-def _in_order(
+def decoded(
     listing: Listing, size: int, channels: int | None
 ) -> Generator[NDArray[np.uint8] | str, None, None]:
     """Give each image of the listing, uint8 [size, size, C], or the reason why it cannot be read."""
@@ -208,10 +208,10 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):  # its message is an address in memory
         return f"it is no {', '.join(FORMATS)} file, or a damaged one"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return _printable(text)[:200] or type(error).__name__
+    return printable(text)[:200] or type(error).__name__
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Take out what could move the cursor or the colours of a terminal: names come from anywhere."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 

@@ -1,0 +1,228 @@
+"""`gantool data`: any folder or zip of images to one clean data set, with labels, statistics and a contact sheet.
+
+The zip is laid out as StyleGAN's data sets are: 00000/img00000000.png ..., all of one size and colour, and
+dataset.json with {"labels": [[name, class], ...]}, so other tools read it too. `class_names` in it is ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import statistics
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gantool.models.config import SIZES
+from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.files import atomic
+from gantool.runtime.writer import grid, save_image
+from gantool.train.data import MIN_IMAGES, ColourError, decoded, printable
+from gantool.train.sources import Listing, find_source
+
+LABELS = "dataset.json"
+COLUMNS, ROWS = 16, 8  # of the contact sheet
+MAX_LABELS = 256 << 20  # bytes
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: the same images give the same bytes
+
+
+@dataclass
+class Prepared:
+    """What became of the images."""
+
+    size: int
+    channels: int
+    class_names: list[str]
+    files: int = 0  # candidates
+    skipped: list[str] = field(default_factory=list)  # "name: reason"
+    duplicates: list[str] = field(default_factory=list)  # names of images that were there already
+    labels: list[int] = field(default_factory=list)  # of the images that were kept, if there are classes
+    sides: Counter[tuple[int, int]] = field(default_factory=Counter)  # of the original images
+    count: int = 0
+    total: float = 0.0  # of the grey levels of all pixels, and of their squares
+    squares: float = 0.0
+    sheet: list[NDArray[np.uint8]] = field(default_factory=list)  # [size, size, C] each
+
+
+def prepare(
+    source: str, out: Path, size: int | None, channels: int | None, labels: bool, note: Callable[[str], None]
+) -> Prepared:
+    """Write the images of `source` to the zip `out`, and a contact sheet beside it.
+
+    Images are cropped to the square in their middle and resized; what cannot be read and what is there twice is
+    left out. `size` None: the largest size of a preset that most images have. `channels` None: 1 if all are grey.
+    Labels are those of dataset.json in the source, else the names of folders if all images lie in two or more.
+
+    Raises UsageError for flags that cannot be, GantoolError for a source with too few images or damaged labels.
+    """
+    if out.suffix.lower() != ".zip":
+        raise UsageError(f"-o {out}: give a name that ends in .zip, as in data.zip")
+    if size is not None and size not in _sizes():
+        raise UsageError(f"--size {size}: choose {', '.join(map(str, _sizes()))}")
+    if channels not in (None, 1, 3):
+        raise UsageError(f"--channels {channels}: choose 1 or 3")
+    with find_source(source, note).open() as listing:
+        if not listing.names:
+            raise GantoolError(f"{source} holds no images: give another folder or zip")
+        names, numbers = _labels(Path(source), listing) if labels else ([], {})
+        wanted = size or _common_size(listing)
+        with atomic(out) as part:
+            try:
+                grey = channels in (None, 1)
+                made = _write(listing, part, Prepared(wanted, 1 if grey else 3, names), numbers, channels)
+            except ColourError:
+                made = _write(listing, part, Prepared(wanted, 3, names), numbers, 3)
+            if made.count < MIN_IMAGES:
+                reasons = f"; {'; '.join(made.skipped[:3])}" if made.skipped else ""
+                raise GantoolError(
+                    f"{source} holds {made.count} different readable images, at least {MIN_IMAGES} are "
+                    f"needed{reasons}: add images"
+                )
+        save_image(out.with_suffix(".png"), grid(np.stack(made.sheet), COLUMNS))
+    return made
+
+
+def summary(made: Prepared) -> str:
+    """Return what became of the images, for people."""
+    pixels = made.count * made.size**2 * made.channels
+    mean = made.total / pixels
+    spread = max(made.squares / pixels - mean**2, 0) ** 0.5
+    small, large = min(made.sides), max(made.sides)
+    lines = [
+        f"{made.count:,} images of {made.size}×{made.size}×{made.channels}, of {made.files:,} files; "
+        f"{len(made.duplicates):,} duplicates and {len(made.skipped):,} unreadable files left out",
+        f"originals {_by(small)} to {_by(large)} pixels, most of them {_by(made.sides.most_common(1)[0][0])}; "
+        f"grey levels {mean:.1f} ± {spread:.1f}",
+    ]
+    if made.class_names:
+        counts = Counter(made.labels)
+        lines.append(f"{len(made.class_names)} classes:")
+        lines += [f"  {index}  {name}  {counts[index]:,}" for index, name in enumerate(made.class_names)]
+    return "\n".join(lines)
+
+
+def _by(sides: tuple[int, int]) -> str:
+    return f"{sides[0]}×{sides[1]}"
+
+
+def _sizes() -> list[int]:
+    return sorted({size for sizes in SIZES.values() for size in sizes})
+
+
+def _common_size(listing: Listing) -> int:
+    """Return the largest size of a preset that at least half of the images have; headers are read, not pixels."""
+    sides = []
+    for index in range(len(listing.names)):
+        try:
+            sides.append(min(listing.read(index).size))
+        except Exception:  # noqa: PERF203 (a damaged file can bring any error; it is named when it is decoded)
+            continue
+    middle = statistics.median(sides) if sides else 0
+    return max((size for size in _sizes() if size <= middle), default=_sizes()[0])
+
+
+def _write(
+    listing: Listing, path: Path, made: Prepared, numbers: dict[str, int], channels: int | None
+) -> Prepared:
+    """Write the zip. Raises ColourError at an image of colour where `channels` is None: all are to be grey."""
+    made.files = len(listing.names)
+    seen: set[bytes] = set()
+    table: list[tuple[str, int]] = []
+    every = max(made.files // (COLUMNS * ROWS), 1)
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,  # a PNG is packed already
+        closing(decoded(listing, made.size, channels)) as results,
+    ):
+        for index, pixels in enumerate(results):
+            name = listing.names[index]
+            if isinstance(pixels, str):
+                made.skipped.append(f"{printable(name)}: {pixels}")
+                continue
+            if pixels.shape[2] != made.channels:
+                raise ColourError
+            made.sides[listing.read(index).size] += 1
+            digest = hashlib.sha256(pixels.tobytes()).digest()
+            if digest in seen:
+                made.duplicates.append(printable(name))
+                continue
+            seen.add(digest)
+            member = f"{made.count // 1000:05d}/img{made.count:08d}.png"
+            archive.writestr(zipfile.ZipInfo(member, _EPOCH), _png(pixels))
+            if numbers:
+                table.append((member, numbers[name]))
+                made.labels.append(numbers[name])
+            if index % every == 0 and len(made.sheet) < COLUMNS * ROWS:
+                made.sheet.append(pixels)
+            made.count += 1
+            levels = pixels.astype(np.float64)
+            made.total += levels.sum()
+            made.squares += np.square(levels).sum()
+        if not made.sheet:
+            return made
+        text = {"labels": table or None, **({"class_names": made.class_names} if table else {})}
+        archive.writestr(zipfile.ZipInfo(LABELS, _EPOCH), json.dumps(text))
+    return made
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(file, "png")
+    return file.getvalue()
+
+
+def _labels(source: Path, listing: Listing) -> tuple[list[str], dict[str, int]]:
+    """Return the names of the classes and the class of each image by name; empty without labels."""
+    text = _dataset_json(source)
+    if text is not None:
+        return _from_json(source, text, listing)
+    folders = {name: name.partition("/")[0] for name in listing.names if "/" in name}
+    names = sorted(set(folders.values()))
+    if len(folders) < len(listing.names) or len(names) < 2:
+        return [], {}
+    return [printable(name) for name in names], {name: names.index(folders[name]) for name in listing.names}
+
+
+def _dataset_json(source: Path) -> bytes | None:
+    if source.is_dir():
+        path = source / LABELS
+        return path.read_bytes() if path.is_file() and path.stat().st_size <= MAX_LABELS else None
+    if not source.is_file():  # a data set known by name
+        return None
+    with zipfile.ZipFile(source) as archive:
+        if LABELS not in archive.namelist() or archive.getinfo(LABELS).file_size > MAX_LABELS:
+            return None
+        return archive.read(LABELS)
+
+
+def _from_json(source: Path, text: bytes, listing: Listing) -> tuple[list[str], dict[str, int]]:
+    try:
+        value = json.loads(text)
+        table = value["labels"]
+        if table is None:
+            return [], {}
+        numbers = {str(name): number for name, number in table}
+        if not all(type(number) is int and 0 <= number < 10_000 for number in numbers.values()):
+            raise ValueError("a class is no whole number from 0 to 9999")
+    except (ValueError, KeyError, TypeError) as error:
+        raise GantoolError(
+            f'{LABELS} of {source} is damaged ({error}): expected {{"labels": [["name.png", 3], ...]}}; mend it, '
+            "or leave labels out with --no-labels"
+        ) from error
+    if missing := next((name for name in listing.names if name not in numbers), None):
+        raise GantoolError(
+            f"{LABELS} of {source} has no label for {printable(missing)}: add it, or leave labels out with "
+            "--no-labels"
+        )
+    count = max(numbers[name] for name in listing.names) + 1
+    names = value.get("class_names")
+    if not isinstance(names, list) or len(names) < count:
+        names = list(range(count))
+    return [printable(str(name)) for name in names], numbers
