@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing gantool into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: apt-get install python3-venv" >&2; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,export,cpu,rtx,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,export,cpu,openvino,rtx,dev]'
 	@touch $@
 
 data: $(INSTALLED)

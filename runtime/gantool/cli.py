@@ -484,7 +484,12 @@ def generate(
     threads: Annotated[
         int | None, typer.Option(help="Threads that encode images.", show_default="one a core")
     ] = None,
-    provider: Annotated[str, typer.Option(help="For ONNX Runtime: auto, cpu or cuda.")] = "auto",
+    provider: Annotated[
+        str, typer.Option(help="For ONNX Runtime: auto, cpu, cuda, tensorrt or openvino.")
+    ] = "auto",
+    engine_threads: Annotated[
+        int | None, typer.Option(help="Threads of ONNX Runtime on the CPU.", show_default="one a core")
+    ] = None,
 ) -> None:
     """Generate images from an engine: seeds -> images/seed0000.png ..."""
     from gantool.runtime import launch
@@ -493,6 +498,7 @@ def generate(
     launch.generate(
         engine,
         provider,
+        engine_threads,
         launch.Choice(seeds, shard, batch, trunc, label),
         target(out, format, level, quality, threads, shard_size),
         grid,

@@ -37,25 +37,34 @@ class Generator:
         self._backend = backend
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], provider: str = "auto") -> Generator:
+    def load(
+        cls, path: str | os.PathLike[str], provider: str = "auto", threads: int | None = None
+    ) -> Generator:
         """Load an ONNX graph, a TensorRT plan or a TensorRT-RTX plan; its first bytes say which it is.
 
-        `provider` is for ONNX Runtime: auto, cpu or cuda. Raises GantoolError or one of its kin, which
-        `gantool.runtime.errors` draws.
+        `provider` is for ONNX Runtime: auto, cpu, cuda, tensorrt or openvino; so are `threads`, of the CPU.
+        Raises GantoolError or one of its kin, which `gantool.runtime.errors` draws.
         """
         path = Path(path)
         if identify(path) == "onnx":
-            return cls(OnnxRuntimeBackend(path, provider))
+            return cls(OnnxRuntimeBackend(path, provider, threads))
         if provider != "auto":
             raise UsageError(
                 f"--provider {provider} is for ONNX graphs: {path} is a plan, which runs on the GPU"
             )
+        if threads is not None:
+            raise UsageError(f"--engine-threads is for ONNX graphs: {path} is a plan, which runs on the GPU")
         return cls(TensorRTBackend(path))
 
     @property
     def spec(self) -> Spec:
         """What the engine takes and gives: sizes, batches, types."""
         return self._backend.spec
+
+    @property
+    def name(self) -> str:
+        """What runs the engine, in words: "ONNX Runtime, CPU"."""
+        return self._backend.name
 
     def generate(
         self,

@@ -34,7 +34,13 @@ class Choice:
 
 
 def generate(
-    engine: Path, provider: str, choice: Choice, target: Target, grid_text: str | None, resume: bool
+    engine: Path,
+    provider: str,
+    threads: int | None,
+    choice: Choice,
+    target: Target,
+    grid_text: str | None,
+    resume: bool,
 ) -> None:
     """Run `gantool generate`: write what `target` says, and grid.png if asked for."""
     seeds, target = _shard(parse_seeds(choice.seeds), choice.shard, target)
@@ -47,8 +53,10 @@ def generate(
     if resume and target.format not in (*FORMATS, "tar"):
         raise UsageError(f"--resume is for images and tar, not for --format {target.format}")
     how = {"batch": choice.batch, "truncation": choice.truncation, "label": choice.label}
-    with Generator.load(engine, provider) as generator:
+    with Generator.load(engine, provider, threads) as generator:
         spec = generator.spec
+        if provider == "auto" and "OpenVINO" in generator.name:  # in BF16 on some CPUs
+            typer.echo(f"with {generator.name}; --provider cpu is exact", err=True)
         generator.generate([], **how)  # type: ignore[arg-type]  # refuses what it cannot do before any work
         if not raw:
             target.folder.mkdir(parents=True, exist_ok=True)

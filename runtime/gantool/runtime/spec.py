@@ -35,6 +35,10 @@ class Backend(Protocol):
     """One loaded engine."""
 
     @property
+    def name(self) -> str:
+        """The library that runs it, and on what, in words."""
+
+    @property
     def spec(self) -> Spec:
         """What the engine takes and gives."""
 

@@ -1,8 +1,9 @@
-"""Run a generator's ONNX graph with ONNX Runtime, on the CPU or with CUDA."""
+"""Run a generator's ONNX graph with ONNX Runtime: on the CPU, with CUDA, TensorRT or OpenVINO."""
 
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +12,46 @@ from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import check_weights_inside
 from gantool.runtime.spec import Images, Labels, Latents, Spec
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+_ON_GPU = ("cuda", "tensorrt")
 
 
 class OnnxRuntimeBackend:
     """A generator's graph in an ONNX Runtime session."""
 
-    def __init__(self, path: Path, provider: str = "auto") -> None:
-        """Load `path`. `provider` is cpu, cuda, or auto: CUDA if this ONNX Runtime was built with it, else cpu.
+    def __init__(self, path: Path, provider: str = "auto", threads: int | None = None) -> None:
+        """Load `path`. `provider` is a name of PROVIDERS, or auto: CUDA if this ONNX Runtime was built with it,
+        else OpenVINO if it is installed and the CPU is Intel's, else cpu. `threads` are those of the CPU
+        provider, one a core where it is None.
 
         Raises GantoolError for a graph that is broken or no generator, and EngineMismatchError if the provider
         does not start here: ONNX Runtime by itself would go on with the CPU.
         """
+        if threads is not None and threads < 1:
+            raise UsageError(f"--engine-threads {threads}: give a whole number from 1")
         self._path = path
         check_weights_inside(path)
-        self._session = _open(path, provider)
+        self._session, provider = _open(path, provider, threads)
+        self._bound = provider in _ON_GPU
+        self.name = f"ONNX Runtime, {PROVIDERS[provider].removesuffix('ExecutionProvider')}"
         self.spec = _spec(path, self._session)
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
         """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C]."""
         if self._session is None:
             raise GantoolError(f"{self._path} is closed: load it again")
+        feeds = {"z": z} if label is None else {"z": z, "label": label}
         try:
-            (images,) = self._session.run(["images"], {"z": z} if label is None else {"z": z, "label": label})
+            images = (
+                run_bound(self._session, feeds, "cuda")
+                if self._bound
+                else self._session.run(["images"], feeds)[0]
+            )
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             raise GantoolError(
                 f"ONNX Runtime failed on a batch of {len(z)} from {self._path}: {_reason(error)}; "
@@ -46,36 +64,84 @@ class OnnxRuntimeBackend:
         self._session = None
 
 
-def _open(path: Path, provider: str) -> Any:
+def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
+    """Return the images of a run whose output stays on `device` until it is done: one copy each way."""
+    binding = session.io_binding()
+    for name, value in feeds.items():
+        binding.bind_cpu_input(name, value)
+    binding.bind_output("images", device)
+    session.run_with_iobinding(binding)
+    return binding.copy_outputs_to_cpu()[0]
+
+
+def _open(path: Path, provider: str, threads: int | None) -> tuple[Any, str]:
+    """Return a session, and the name in PROVIDERS of what it runs on."""
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
         raise MissingDependencyError("onnxruntime", "cpu", f"running {path.name}") from error
-    available = onnxruntime.get_available_providers()
+    if provider not in (*PROVIDERS, "auto"):
+        raise UsageError(f"--provider {provider} is unknown: choose auto, {', '.join(PROVIDERS)}")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what fails is raised, and said once, below
+    options.intra_op_num_threads = threads or 0
+    # Threads that spin while they wait take the cores from those that encode.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if provider == "auto":
-        provider = "cuda" if PROVIDERS["cuda"] in available else "cpu"
-    if provider not in PROVIDERS:
-        raise UsageError(f"--provider {provider} is unknown: choose auto, {' or '.join(PROVIDERS)}")
+        provider = _auto(onnxruntime)
     name = PROVIDERS[provider]
-    if name not in available:
+    if provider == "openvino":
+        options.add_provider_for_devices(_openvino(onnxruntime)[:1], {})
+    elif name not in onnxruntime.get_available_providers():
         raise EngineMismatchError(
             f"the installed ONNX Runtime has no {name}: pip uninstall onnxruntime, then pip install 'gantool[gpu]'"
         )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what fails is raised, and said once, below
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=[name])
+        session = onnxruntime.InferenceSession(
+            path, options, providers=None if provider == "openvino" else [name]
+        )
     except Exception as error:
         raise GantoolError(
             f"ONNX Runtime cannot load {path}: {_reason(error)}; export it again, or copy it again if it came "
             "over a network"
         ) from error
     if session.get_providers()[0] != name:
-        raise EngineMismatchError(
-            f"{name} does not start here, though ONNX Runtime was built with it (is there a driver, and the "
-            "CUDA and cuDNN that it wants?): run it on the CPU with --provider cpu"
+        wants = (
+            "" if provider == "openvino" else " (is there a driver, and the CUDA and cuDNN that it wants?)"
         )
-    return session
+        raise EngineMismatchError(
+            f"{name} does not start here, though ONNX Runtime has it{wants}: run it on the CPU with --provider cpu"
+        )
+    return session, provider
+
+
+def _auto(onnxruntime: Any) -> str:
+    if PROVIDERS["cuda"] in onnxruntime.get_available_providers():
+        return "cuda"
+    return "openvino" if find_spec("onnxruntime_ep_openvino") and openvino_devices(onnxruntime) else "cpu"
+
+
+def _openvino(onnxruntime: Any) -> list[Any]:
+    if not find_spec("onnxruntime_ep_openvino"):
+        raise MissingDependencyError("onnxruntime-ep-openvino", "openvino", "--provider openvino")
+    devices = openvino_devices(onnxruntime)
+    if not devices:
+        raise EngineMismatchError("OpenVINO finds no Intel CPU, GPU or NPU here: run it with --provider cpu")
+    return devices
+
+
+def openvino_devices(onnxruntime: Any) -> list[Any]:
+    """Return what OpenVINO's plugin can run on here, the CPU first: nothing where the CPU is not Intel's."""
+    import onnxruntime_ep_openvino as plugin
+
+    if "OpenVINO" not in _registered:
+        onnxruntime.register_execution_provider_library("OpenVINO", plugin.get_library_path())
+        _registered.add("OpenVINO")
+    found = [item for item in onnxruntime.get_ep_devices() if item.ep_name == PROVIDERS["openvino"]]
+    return sorted(found, key=lambda item: item.device.type.name != "CPU")
+
+
+_registered: set[str] = set()  # a library is registered once for the process
 
 
 def _reason(error: Exception) -> str:

@@ -38,7 +38,7 @@ class TensorRTBackend:
         # What is wrong with the file comes first, then the machine, and last the library: it is large, of no
         # use without a driver, and TensorRT's Runtime crashes without one.
         self._header = read_header(path)
-        self._name = NAMES[self._header.kind]
+        self.name = NAMES[self._header.kind]
         metadata = _metadata(path)
         purpose = f"running {path.name}, a {describe(self._header)},"
         driver = driver or import_driver(extra(self._header.kind), purpose)
@@ -104,7 +104,7 @@ class TensorRTBackend:
             self._errors.append(str(error))
         if self._errors:  # a driver that is too old, say; a Runtime that begins so may crash on its first use
             raise EngineMismatchError(
-                f"{self._name} does not start: {self._reason()}; update the NVIDIA driver"
+                f"{self.name} does not start: {self._reason()}; update the NVIDIA driver"
             )
         self._engine = self._runtime.deserialize_cuda_engine(self._path.read_bytes())
         if self._engine is None:
@@ -150,7 +150,7 @@ class TensorRTBackend:
     def _expect(self, done: bool, what: str) -> None:
         if not done:
             advice = "free memory on the GPU, or build the plan for smaller batches"
-            raise GantoolError(f"{self._name} cannot {what} with {self._path}: {self._reason()}; {advice}")
+            raise GantoolError(f"{self.name} cannot {what} with {self._path}: {self._reason()}; {advice}")
 
     def _reason(self) -> str:
         return self._errors[0] if self._errors else "it logged no reason"  # later lines follow from the first
