@@ -506,5 +506,24 @@ def generate(
     )
 
 
+@app.command()
+def bench(
+    files: Annotated[list[Path], typer.Argument(help="Graphs and plans.")],
+    batch: Annotated[str, typer.Option(help="Batch sizes, with commas between.")] = "1,8,32",
+    provider: Annotated[
+        str, typer.Option(help="For graphs: as generate's, or several with commas between.")
+    ] = "auto",
+    seconds: Annotated[float, typer.Option(help="Time for each measurement, after as long to warm up.")] = 2,
+    engine_threads: Annotated[
+        int | None, typer.Option(help="Threads of ONNX Runtime on the CPU.", show_default="one a core")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure engines side by side: rate, latency, start-up, memory, and on a Jetson power."""
+    from gantool.runtime.bench import bench
+
+    bench(files, batch, provider.split(","), seconds, engine_threads, json)
+
+
 if __name__ == "__main__":
     main()

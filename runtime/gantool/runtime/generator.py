@@ -45,16 +45,7 @@ class Generator:
         `provider` is for ONNX Runtime: auto, cpu, cuda, tensorrt or openvino; so are `threads`, of the CPU.
         Raises GantoolError or one of its kin, which `gantool.runtime.errors` draws.
         """
-        path = Path(path)
-        if identify(path) == "onnx":
-            return cls(OnnxRuntimeBackend(path, provider, threads))
-        if provider != "auto":
-            raise UsageError(
-                f"--provider {provider} is for ONNX graphs: {path} is a plan, which runs on the GPU"
-            )
-        if threads is not None:
-            raise UsageError(f"--engine-threads is for ONNX graphs: {path} is a plan, which runs on the GPU")
-        return cls(TensorRTBackend(path))
+        return cls(load_backend(Path(path), provider, threads))
 
     @property
     def spec(self) -> Spec:
@@ -132,3 +123,14 @@ class Generator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def load_backend(path: Path, provider: str = "auto", threads: int | None = None) -> Backend:
+    """Return what runs `path`, as `Generator.load` does."""
+    if identify(path) == "onnx":
+        return OnnxRuntimeBackend(path, provider, threads)
+    if provider != "auto":
+        raise UsageError(f"--provider {provider} is for ONNX graphs: {path} is a plan, which runs on the GPU")
+    if threads is not None:
+        raise UsageError(f"--engine-threads is for ONNX graphs: {path} is a plan, which runs on the GPU")
+    return TensorRTBackend(path)

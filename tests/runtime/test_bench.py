@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import run_gantool
+from gantool.runtime.measure import Timing, summary
+from gantool.runtime.power import rails, sampled, watts
+from runtime.tiny import tiny_graph
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Path:
+    path = tmp_path / "g.onnx"
+    path.write_bytes(tiny_graph())
+    return path
+
+
+def test_rows_of_files_and_batches(graph: Path, tmp_path: Path) -> None:
+    (tmp_path / "h.onnx").write_bytes(graph.read_bytes())
+    flags = ("--batch", "1,4", "--provider", "cpu", "--seconds", "0.05", "--json")
+    result = run_gantool("bench", "g.onnx", "h.onnx", *flags, cwd=tmp_path, check=True)
+    found = json.loads(result.stdout)
+    rows = found["rows"]
+    assert [(row["file"], row["batch"]) for row in rows] == [
+        ("g.onnx", 1),
+        ("g.onnx", 4),
+        ("h.onnx", 1),
+        ("h.onnx", 4),
+    ]
+    for row in rows:
+        assert row["runs_on"] == "ONNX Runtime, CPU"
+        assert 0 < row["ms"]["p50"] <= row["ms"]["p90"] <= row["ms"]["p99"]
+        assert row["images_per_second"] > 0
+        assert row["runs"] >= 10
+        assert row["start_seconds"] > 0
+        assert 2**24 < row["peak_bytes"] < 2**31
+    fastest = max(rows, key=lambda row: row["images_per_second"])
+    command = shlex.split(found["fastest"])
+    assert command[3] == fastest["file"]
+    assert command[command.index("--batch") + 1] == str(fastest["batch"])
+    run_gantool(*command[1:], cwd=tmp_path, check=True)
+
+
+def test_the_table_ends_with_a_command_that_works(graph: Path, tmp_path: Path) -> None:
+    result = run_gantool("bench", graph, "--batch", "2", "--seconds", "0.05", cwd=tmp_path, check=True)
+    lines = result.stdout.splitlines()
+    assert lines[0].split()[:2] == ["engine", "runs"]
+    assert lines[1].split()[0] == str(graph)
+    assert lines[2] == "fastest:"
+    run_gantool(*shlex.split(lines[3])[1:], cwd=tmp_path, check=True)
+
+
+def test_an_engine_that_cannot_run_is_left_out_and_gives_the_exit_code(
+    exported: Path, tmp_path: Path
+) -> None:
+    flags = ("--batch", "1", "--seconds", "0.05")
+    result = run_gantool("bench", exported / "g.rtx.plan", exported / "g.onnx", *flags, cwd=tmp_path)
+    if result.returncode == 0:
+        pytest.skip("there is a GPU here")
+    assert result.returncode == 4
+    assert "g.rtx.plan is left out: " in result.stderr
+    assert "no NVIDIA driver" in result.stderr
+    assert "ONNX Runtime, CPU" in result.stdout
+
+
+def test_a_batch_that_the_engine_does_not_take_is_left_out(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(tiny_graph())
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(model, tmp_path / "two.onnx")
+    flags = ("--batch", "1,2", "--seconds", "0.05", "--json", "--provider", "cpu")
+    result = run_gantool("bench", "two.onnx", *flags, cwd=tmp_path, check=True)
+    assert "two.onnx takes batches of 2 to 2: 1 is left out" in result.stderr
+    assert [row["batch"] for row in json.loads(result.stdout)["rows"]] == [2]
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--batch", "1,a"], "--batch 1,a"),
+        (["--batch", "0"], "--batch 0"),
+        (["--batch", ""], "an argument is empty"),
+        (["--seconds", "0"], "--seconds 0"),
+        (["--seconds", "nan"], "--seconds nan"),
+        (["--engine-threads", "0"], "--engine-threads 0"),
+    ],
+)
+def test_bad_flags(flags: list[str], says: str, graph: Path, tmp_path: Path) -> None:
+    result = run_gantool("bench", graph, *flags, cwd=tmp_path)
+    assert result.returncode == 2
+    assert says in result.stderr
+    assert result.stdout == ""
+
+
+def test_figures_of_a_timing() -> None:
+    found = summary(Timing([0.01] * 99 + [0.03], [0.005] * 100, [5.0, 7.0]), batch=4)
+    assert found["images_per_second"] == pytest.approx(400 / 1.02)
+    assert found["ms"]["p50"] == pytest.approx(10)
+    assert found["ms"]["p99"] < 30
+    assert found["compute_ms"]["p90"] == pytest.approx(5)
+    assert found["watts"] == 6
+    assert found["mj_per_image"] == pytest.approx(6 * 1.02 / 400 * 1e3)
+    assert found["doubts"] == []
+
+
+def test_noise_and_throttling_are_told() -> None:
+    noisy = summary(Timing([0.01, 0.01, 0.01, 0.02] * 10, [], []), batch=1)
+    assert ["other programs ran" in doubt for doubt in noisy["doubts"]] == [True]
+    slowing = summary(Timing([0.01] * 20 + [0.013] * 20, [], []), batch=1)
+    assert ["throttled" in doubt for doubt in slowing["doubts"]] == [True]
+
+
+def sensor(root: Path, chip: str, number: int, label: str, millivolts: int, milliamperes: int) -> None:
+    """Write what a Jetson's kernel shows of one channel of an INA3221."""
+    folder = root / chip / "hwmon/hwmon3"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"in{number}_label").write_text(f"{label}\n")
+    (folder / f"in{number}_input").write_text(f"{millivolts}\n")
+    (folder / f"curr{number}_input").write_text(f"{milliamperes}\n")
+
+
+def test_watts_of_a_jetson(tmp_path: Path) -> None:
+    assert watts(tmp_path) is None
+    sensor(tmp_path, "1-0040", 1, "VDD_CPU_GPU_CV", 5000, 400)
+    sensor(tmp_path, "1-0040", 2, "VDD_SOC", 5000, 200)
+    (tmp_path / "1-0040/hwmon/hwmon3/in7_label").write_text("sum of shunt voltages\n")  # has no current
+    assert rails(tmp_path) == {"VDD_CPU_GPU_CV": 2.0, "VDD_SOC": 1.0}
+    assert watts(tmp_path) == 3.0
+    sensor(tmp_path, "1-0040", 3, "VDD_IN", 5000, 1000)
+    assert watts(tmp_path) == 5.0
+    with sampled(tmp_path, 0.01) as samples:
+        sensor(tmp_path, "1-0040", 3, "VDD_IN", 5000, 3000)
+        time.sleep(0.1)
+    assert samples[0] == 5.0
+    assert samples[-1] == 15.0
