@@ -19,6 +19,7 @@ HEAVY = {
     "onnxscript",
     "safetensors",
     "rich",
+    "pydantic",
     "cuda",
 }
 ROOMS = {
@@ -49,6 +50,14 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
     modules = loaded_by(code)
     assert "gantool" in modules
     assert not modules & HEAVY
+
+
+def test_generating_loads_what_it_runs_on_and_no_more(exported: Path, tmp_path: Path) -> None:
+    arguments = ["gantool", "generate", "-e", str(exported / "g.onnx"), "--seeds", "0", "-o", str(tmp_path)]
+    run = "import gantool.cli\ntry: gantool.cli.main()\nexcept SystemExit: pass"
+    modules = loaded_by(f"sys.argv = {arguments}\n{run}")
+    assert (tmp_path / "seed0000.png").exists()
+    assert modules & HEAVY == {"onnxruntime"}
 
 
 def test_help_needs_no_numpy() -> None:

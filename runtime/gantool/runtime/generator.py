@@ -11,8 +11,6 @@ from types import TracebackType
 
 import numpy as np
 
-from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend
-from gantool.runtime.backends.tensorrt import TensorRTBackend
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.plan import identify
 from gantool.runtime.seeds import DISTRIBUTIONS, labels, latents
@@ -126,11 +124,15 @@ class Generator:
 
 
 def load_backend(path: Path, provider: str = "auto", threads: int | None = None) -> Backend:
-    """Return what runs `path`, as `Generator.load` does."""
+    """Return what runs `path`, as `Generator.load` does; only its own module is imported."""
     if identify(path) == "onnx":
+        from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend
+
         return OnnxRuntimeBackend(path, provider, threads)
     if provider != "auto":
         raise UsageError(f"--provider {provider} is for ONNX graphs: {path} is a plan, which runs on the GPU")
     if threads is not None:
         raise UsageError(f"--engine-threads is for ONNX graphs: {path} is a plan, which runs on the GPU")
+    from gantool.runtime.backends.tensorrt import TensorRTBackend
+
     return TensorRTBackend(path)

@@ -15,7 +15,6 @@ import typer
 from gantool.runtime.errors import UsageError
 from gantool.runtime.formats import FORMATS
 from gantool.runtime.generator import Generator
-from gantool.runtime.resume import check_same, missing_seeds, missing_shards
 from gantool.runtime.seeds import Seeds, parse_seeds, parse_shard, shard
 from gantool.runtime.signals import stop_signals
 from gantool.runtime.spec import Images, Spec
@@ -61,6 +60,8 @@ def generate(
         if not raw:
             target.folder.mkdir(parents=True, exist_ok=True)
         if resume:
+            from gantool.runtime.resume import check_same
+
             check_same(target, seeds, generator, truncation=choice.truncation, label=choice.label)
         if raw:
             typer.echo(f"{_size(spec)}, uint8; play them with\n{_players(spec)}", err=True)
@@ -114,6 +115,8 @@ def _todo(
 
     Both come from one walk: the engine is ahead of the writer by a few batches, or by a shard, and no more.
     """
+    if resume:
+        from gantool.runtime.resume import missing_seeds, missing_shards
     if target.format == "tar":
         shards = missing_shards(target, seeds, spec, written) if resume else split(target, seeds)
         first, second = tee(shards)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-import tarfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -206,6 +205,8 @@ def _tar(target: Target, shards: Iterator[Shard], written: Written) -> Iterator[
 
 def _pack(shards: Iterator[Shard], encoding: Encoding, written: Written) -> Generator[None, bytes, None]:
     """Take one encoded image at a time; each shard gets its name when it is full."""
+    import tarfile  # not at the start of every command
+
     for shard in shards:
         with atomic(shard.path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
             for seed in shard.seeds:
