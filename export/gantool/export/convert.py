@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -12,14 +13,17 @@ import onnx_ir as ir
 from gantool.export import mixed
 from gantool.export.adopt import adopt, floats_of
 from gantool.export.choose import Runner, fastest
+from gantool.export.difference import PARITY_KEY
 from gantool.export.emulate import Arrays
+from gantool.export.frechet import distances, text
 from gantool.export.graph import finish
-from gantool.export.options import BF16_OPSET, DEFAULT_OPSET, ExportOptions, Lowering, Precision
+from gantool.export.options import BF16_OPSET, DEFAULT_OPSET, ExportOptions, Lowering, Precision, ToData
 from gantool.export.parity import SEEDS, Reference, check
 from gantool.export.precision import is_low
 from gantool.export.recipe import Recipe, read_recipe
 from gantool.runtime import GantoolError, Generator
 from gantool.runtime.images import to_uint8
+from gantool.runtime.onnx_file import read_metadata
 from gantool.runtime.seeds import labels, latents
 
 Note = Callable[[str], None]
@@ -128,6 +132,23 @@ def prove(
     _write(graph, target)
     report = check(target, reference, precision, min_psnr, "Nothing was written")
     note(f"{target.name} against FP32 on {len(SEEDS)} seeds: {report}")
+    record(graph, target, report.to_json())
+
+
+def record(graph: onnx.ModelProto, target: Path, parity: dict[str, Any]) -> None:
+    """Write a graph with what was measured of it in its metadata, in place of what was there."""
+    for entry in [entry for entry in graph.metadata_props if entry.key == PARITY_KEY]:
+        graph.metadata_props.remove(entry)
+    graph.metadata_props.add(key=PARITY_KEY, value=json.dumps(parity))
+    onnx.save(graph, target)
+
+
+def add_distances(full: Path, target: Path, to_data: ToData, note: Note) -> None:
+    """Measure how far from a data set the FP32 graph `full` and `target` are (the same: one), and record it."""
+    graph = onnx.load(target)
+    found = distances(full, None if target == full else graph, to_data)
+    note(f"{target.name}: {text(found)}")
+    record(graph, target, {**read_metadata(target, PARITY_KEY), "frechet": found})
 
 
 def _write_full(
@@ -146,10 +167,12 @@ def _write_full(
         return finish(ir.from_proto(proto), metadata, lowering, options.output or "uint8")
 
     lowering = fastest(make, runner, note) if runner else cast("Lowering", options.lowering or "none")
-    _write(make(lowering), target)
+    graph = make(lowering)
+    _write(graph, target)
     advice = "Nothing was written. This is a bug of the export: report it with the generator"
     report = check(target, reference, "fp32", None, advice)
     note(f"{target.name} against {other} on {len(SEEDS)} seeds: {report}")
+    record(graph, target, report.to_json())
 
 
 def _write(graph: onnx.ModelProto, target: Path) -> None:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from gantool.export import bundle
+from gantool.export.difference import PARITY_KEY
 from gantool.export.recipe import KEY
 from gantool.runtime import Generator
 from gantool.runtime.errors import GantoolError, MissingDependencyError
@@ -111,6 +112,7 @@ def _plan(path: Path) -> dict[str, Any]:
         "batch": sidecar.get("batch", "unknown"),
         "metadata": sidecar.get("metadata", {}),
         "recipe": sidecar.get("recipe", {}),
+        "parity": sidecar.get("parity", {}),
         "multiply-adds by type": {kind: f"{share:.1%}" for kind, share in receipt.get("shares", {}).items()},
         "types from": receipt.get("source", "unknown"),
         "multiply-adds": sum(layer["multiply_adds"] for layer in receipt.get("layers", [])),
@@ -152,7 +154,11 @@ def _bundle(path: Path) -> dict[str, Any]:
 
 def _graph(path: Path) -> dict[str, Any]:
     check_weights_inside(path)
-    known = {"metadata": read_metadata(path), "recipe": read_metadata(path, KEY)}
+    known = {
+        "metadata": read_metadata(path),
+        "recipe": read_metadata(path, KEY),
+        "parity": read_metadata(path, PARITY_KEY),
+    }
     try:
         import onnx
     except ModuleNotFoundError as error:

@@ -11,6 +11,7 @@ from shlex import quote
 
 from gantool.export import bundle, triton
 from gantool.export.build_options import BuildOptions, Flavour, check_options
+from gantool.export.difference import PARITY_KEY
 from gantool.export.engine import SUFFIXES, build, choose_flavour, gpu_problem
 from gantool.export.options import ExportOptions, Foreign, Precision
 from gantool.export.recipe import KEY
@@ -101,6 +102,8 @@ def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | N
         raise UsageError(
             f"--output, --lowering, --latent, --classes and --distribution are settled in {graph}"
         )
+    if options.to_data is not None and not options.precision.asked:
+        raise UsageError(f"--data measures what this export makes of {graph}: add --fp16, --bf16 or --int8")
     if options.bundle is not None:
         bundle.check_source(graph)
     if flavour is None and not (options.precision.asked or options.triton or options.bundle):
@@ -113,11 +116,11 @@ def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | N
 
 
 def _check_bundle_flags(source: Path, options: ExportOptions, build_options: BuildOptions) -> None:
-    settled = (options.opset, options.output, options.lowering, options.bundle)
-    if settled != (None,) * 4 or options.precision != Precision() or options.foreign != Foreign():
+    settled = (options.opset, options.output, options.lowering, options.bundle, options.to_data)
+    if settled != (None,) * 5 or options.precision != Precision() or options.foreign != Foreign():
         raise UsageError(
-            f"{source} has its graph settled: leave out --opset, --output, --lowering, --bundle and the flags of "
-            "precision and of generators from elsewhere"
+            f"{source} has its graph settled: leave out --opset, --output, --lowering, --bundle, --data and "
+            "the flags of precision and of generators from elsewhere"
         )
     for flag, given in (
         ("--strip-weights", build_options.strip_weights),
@@ -172,10 +175,14 @@ def _graphs(
     else:
         reference = convert.reference_of_graph(given_graph)
     if not options.precision.asked:
+        if options.to_data is not None:
+            convert.add_distances(full, full, options.to_data, _note)
         return full, full
     low, name = convert.low_graph(full, options.precision, reference, _note)
     target = part.with_name(part.name + SUFFIX_OF[name])
     convert.prove(low, target, name, options.precision.min_psnr, reference, _note)
+    if options.to_data is not None:
+        convert.add_distances(full, target, options.to_data, _note)
     return full, target
 
 
@@ -201,6 +208,7 @@ def _build_engine(graph: Path, part: Path, flavour: Flavour, options: BuildOptio
         "plan_sha256": sha256(plan),
         "metadata": read_metadata(graph),
         "recipe": read_metadata(graph, KEY),
+        "parity": read_metadata(graph, PARITY_KEY),  # of the graph, with its FP32 reference
     }
     sidecar_path(plan).write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
     _note(f"{plan.name}: built in {time.monotonic() - started:.1f} s; {built.receipt}")

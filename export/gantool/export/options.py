@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.seeds import DISTRIBUTIONS
+from gantool.runtime.spec import Images
 
 Low = Literal["fp16", "bf16"]
 Calibration = Literal["percentile", "entropy"]
@@ -34,6 +36,15 @@ class Foreign:
             raise UsageError(f"--distribution {self.distribution}: choose {' or '.join(DISTRIBUTIONS)}")
         if self.classes < 0 or (self.latent is not None and self.latent < 1):
             raise UsageError("--classes and --latent are counts: give whole numbers from 1")
+
+
+@dataclass(frozen=True)
+class ToData:
+    """How far images are from a data set."""
+
+    data: str
+    features: str  # what they are compared by
+    of: Callable[[Images], float]  # of images, uint8 [M, H, W, C]: their Fréchet distance to the data
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,7 @@ class ExportOptions:
     foreign: Foreign = field(default_factory=Foreign)
     triton: Path | None = None  # REPO or REPO/NAME
     bundle: Path | None = None  # a .tar
+    to_data: ToData | None = None
 
     def __post_init__(self) -> None:
         if self.opset is not None and self.opset not in OPSETS:

@@ -60,11 +60,11 @@ class Report:
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the sidecar keeps; an infinite PSNR is null."""
+        """Return what the graph's metadata and the sidecar keep; an infinite PSNR is null."""
         parity = asdict(self.parity)
         return {
             **parity,
-            "psnr": parity["psnr"] if np.isfinite(parity["psnr"]) else None,
+            "psnr": round(parity["psnr"], 2) if np.isfinite(parity["psnr"]) else None,
             "spread": round(self.spread, 4),
             "batch_difference": self.batch_difference,
             "seeds": len(SEEDS),

@@ -1,0 +1,60 @@
+"""--data: the distance to a data set of FP32 and of the exported graph, here by a stand-in for the distance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gantool.export.build_options import BuildOptions
+from gantool.export.difference import PARITY_KEY
+from gantool.export.launch import export
+from gantool.export.options import ExportOptions, Low, Precision, ToData
+from gantool.runtime import Generator, UsageError
+from gantool.runtime.onnx_file import read_metadata
+from gantool.runtime.spec import Images
+
+
+def far(images: Images) -> float:
+    """Return a distance that anyone can compute again."""
+    assert images.shape == (2000, 32, 32, 1)
+    return float(np.square(images.astype(np.float64) - 100).mean())
+
+
+TO_DATA = ToData("boxes", "squares", far)
+
+
+@pytest.mark.parametrize("low", ["fp16", "bf16"])  # ONNX Runtime itself does not run BF16
+def test_both_distances_are_recorded(
+    low: Low, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ExportOptions(
+        tmp_path / "g", "rtx" if low == "fp16" else "none", precision=Precision(low), to_data=TO_DATA
+    )
+    export(checkpoint, options, BuildOptions())
+    parity = read_metadata(tmp_path / f"g.{low}.onnx", PARITY_KEY)
+    found = parity["frechet"]
+    with Generator.load(tmp_path / "g.onnx") as full:
+        assert found["fp32"] == pytest.approx(far(full.images(range(2000))), abs=1e-3)
+    assert (found["data"], found["features"], found["images"]) == ("boxes", "squares", 2000)
+    assert found["own"] == pytest.approx(found["fp32"], rel=0.02)
+    assert found["own"] != found["fp32"]  # it is the graph in the low type that was run
+    assert found["difference"] == pytest.approx(found["own"] - found["fp32"], abs=1e-3)
+    assert (parity["seeds"], parity["batch_difference"]) == (64, 0)
+    assert "Fréchet distance to boxes by squares, 2,000 images: FP32 " in capsys.readouterr().err
+    assert "frechet" not in read_metadata(tmp_path / "g.onnx", PARITY_KEY)
+    if low == "fp16":
+        assert json.loads((tmp_path / "g.rtx.plan.json").read_text())["parity"] == parity
+
+
+def test_of_an_fp32_graph_there_is_one(checkpoint: Path, tmp_path: Path) -> None:
+    export(checkpoint, ExportOptions(tmp_path / "g", "none", to_data=TO_DATA), BuildOptions())
+    assert "own" not in read_metadata(tmp_path / "g.onnx", PARITY_KEY)["frechet"]
+
+
+def test_nothing_is_left_to_measure(exported: Path, tmp_path: Path) -> None:
+    options = ExportOptions(tmp_path / "h", "rtx", to_data=TO_DATA)
+    with pytest.raises(UsageError, match="add --fp16"):
+        export(exported / "g.onnx", options, BuildOptions())
