@@ -15,7 +15,7 @@ from pathlib import Path
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
-from gantool.train.fashion import FILE, NAME, SYSTEM_FOLDER, find_fashion_mnist
+from gantool.train.fashion import FILE, LABELS_FILE, NAME, SYSTEM_FOLDER, find_fashion_mnist, find_labels
 
 PACKAGE = "dataset-fashion-mnist"
 # as root, apt would warn that its own user cannot write to a folder of ours
@@ -25,19 +25,25 @@ DOWNLOAD = ("apt-get", "-o", "APT::Sandbox::User=root", "download", PACKAGE)
 def main() -> int:
     """Find, download or unpack the data set; return the exit code."""
     try:
-        print(f"Fashion-MNIST: {find_fashion_mnist(_note)}")
+        images = find_fashion_mnist(_note)
+        if find_labels(images) or images.parent != cache_dir() / NAME:
+            print(f"Fashion-MNIST: {images}")
+            return 0
+        missing = f"no labels beside {images}: gantool evaluate will do without"
+        exit_code = 0
     except GantoolError as error:
-        try:
-            print(f"Fashion-MNIST: {_from_debian()}")
-        except (OSError, ValueError, subprocess.CalledProcessError) as failure:
-            _note(f"{error}\nDebian's package could not be had either: {failure}")
-            return error.exit_code
+        missing, exit_code = str(error), error.exit_code
+    try:
+        print(f"Fashion-MNIST: {_from_debian()}")
+    except (OSError, ValueError, subprocess.CalledProcessError) as failure:
+        _note(f"{missing}\nDebian's package could not be had either: {failure}")
+        return exit_code
     return 0
 
 
 def _from_debian() -> Path:
-    """Fetch Debian's package and take the training images out of it."""
-    target = cache_dir() / NAME / f"{FILE}.gz"
+    """Fetch Debian's package and take the training images and their labels out of it."""
+    kept = cache_dir() / NAME
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)  # apt fetches as a user of its own
         try:
@@ -47,10 +53,11 @@ def _from_debian() -> Path:
             _run(folder, *DOWNLOAD)
         (package,) = Path(folder).glob(f"{PACKAGE}_*.deb")
         _run(folder, "dpkg", "-x", package.name, "unpacked")
-        unpacked = Path(folder, "unpacked") / SYSTEM_FOLDER.relative_to("/") / target.name
-        with atomic(target) as part:
-            shutil.copyfile(unpacked, part)
-    return target
+        unpacked = Path(folder, "unpacked") / SYSTEM_FOLDER.relative_to("/")
+        for name in (f"{LABELS_FILE}.gz", f"{FILE}.gz"):
+            with atomic(kept / name) as part:
+                shutil.copyfile(unpacked / name, part)
+    return kept / f"{FILE}.gz"
 
 
 def _run(folder: str, *command: str) -> None:

@@ -195,6 +195,42 @@ def train(
         raise typer.Exit(INTERRUPTED)
 
 
+@app.command()
+def evaluate(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A run, a checkpoint, a graph, a plan, or a folder or .zip of images.",
+            metavar="RUN|CHECKPOINT|GRAPH.onnx|FOLDER",
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="What to compare with.", show_default="what the run was trained on", metavar="SOURCE"
+        ),
+    ] = None,
+    features: Annotated[
+        str,
+        typer.Option(help="classifier (trained here, once), inception or FILE.onnx.", metavar="EXTRACTOR"),
+    ] = "classifier",
+    samples: Annotated[int, typer.Option(help="Images to make: those of seeds 0 on.")] = 5000,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder for metric-*.jsonl and nearest.png.", show_default="beside the file"
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say how good images are: distances, precision and recall, diversity, copies of training images."""
+    try:
+        from gantool.train.evaluate import evaluate
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(error.name or "torch", "train", "gantool evaluate") from error
+    evaluate(source, data, features, samples, out, json)
+
+
 def _given(**flags: Any) -> dict[str, Any]:
     """Return the flags that were given."""
     return {name: value for name, value in flags.items() if value is not None}

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +23,13 @@ from PIL import Image, UnidentifiedImageError
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
-from gantool.train.decode import FORMATS, SUFFIXES, fit
+from gantool.train.decode import FORMATS, SUFFIXES, fit, printable
+from gantool.train.labels import Labels
 from gantool.train.sources import Listing, Source, find_source
 
 MIN_IMAGES = 16  # fewer make no batch
 
-_VERSION = 1  # of what is cached: raise it when the same file would be decoded to other pixels
+_VERSION = 2  # of what is cached: raise it when the same file would be decoded to other pixels
 _HEADER_BYTES = 128
 _MAX_THREADS = 8  # each holds one decoded image of any size
 _NAMED = 10  # of the files that were skipped, in the log; all of them are in ImageData
@@ -42,6 +43,7 @@ class ImageData:
     images: NDArray[np.uint8]  # [N, H, W, C], memory-mapped and read-only
     name: str  # short, safe in a file name: "fashion-mnist", or the stem of the folder or zip
     skipped: tuple[str, ...]  # "path: reason" for each file that could not be read
+    labels: Labels | None = None  # of the images, where folders, a dataset.json or the data set give them
 
 
 def _to_stderr(line: str) -> None:
@@ -67,15 +69,15 @@ def load_images(
     if size < 1 or channels not in (None, 1, 3):
         raise UsageError(f"images of {size} x {size} pixels and {channels} channels: use 1 or 3 channels")
     found = find_source(source, log)
-    images, skipped = _cached(found, size, channels) or _decode(found, source, size, channels, log)
+    images, skipped, labels = _cached(found, size, channels) or _decode(found, source, size, channels, log)
     for line in skipped[:_NAMED]:
         log(f"skipped {line}")
     if len(skipped) > _NAMED:
         log(f"... and {len(skipped) - _NAMED:,} more")
-    return ImageData(images, found.name, skipped)
+    return ImageData(images, found.name, skipped, labels)
 
 
-_Loaded = tuple[NDArray[np.uint8], tuple[str, ...]]  # images [N, H, W, C], skipped
+_Loaded = tuple[NDArray[np.uint8], tuple[str, ...], Labels | None]  # images [N, H, W, C], skipped, labels
 
 
 def _cache_path(source: Source, size: int, channels: int) -> Path:
@@ -101,7 +103,8 @@ def _cached(source: Source, size: int, channels: int | None) -> _Loaded | None:
             whole = whole and path.stat().st_size == _HEADER_BYTES + int(np.prod(shape, dtype=np.int64))
             # channels that someone asked for need not be those that the images have
             if whole and (note["auto"] or channels is not None):
-                return np.load(path, mmap_mode="r"), tuple(map(str, note["skipped"]))
+                labels = note["labels"] and Labels(np.array(note["labels"], np.int64), tuple(note["classes"]))
+                return np.load(path, mmap_mode="r"), tuple(map(str, note["skipped"])), labels
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
@@ -130,36 +133,54 @@ def _decode_to(
         with found.open() as listing, atomic(path) as part:
             skipped = _write(listing, part, size, None if auto and channels == 1 else channels, log)
             count = len(listing.names) - len(skipped)
+            labels = _labels(listing, skipped, log)
             if count < MIN_IMAGES:
-                raise GantoolError(_too_few(source, listing, count, skipped))
-            note = {"source": source, "count": count, "auto": auto, "skipped": skipped}
+                raise GantoolError(_too_few(source, listing, count, list(skipped.values())))
+            note = {
+                "source": source,
+                "count": count,
+                "auto": auto,
+                "skipped": list(skipped.values()),
+                "labels": labels and labels.values.tolist(),
+                "classes": labels and labels.classes,
+            }
             with atomic(path.with_suffix(".json")) as note_part:
-                note_part.write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+                note_part.write_text(json.dumps(note) + "\n", encoding="utf-8")
     except OSError as error:
         raise GantoolError(
             f"the decoded images cannot be kept in {path.parent} ({error}): make room there, or set "
             "GANTOOL_CACHE to another folder"
         ) from error
     log(f"decoded {count:,} images, kept in {path}")
-    return np.load(path, mmap_mode="r"), tuple(skipped)
+    return np.load(path, mmap_mode="r"), tuple(skipped.values()), labels
+
+
+def _labels(listing: Listing, skipped: dict[int, str], log: Callable[[str], None]) -> Labels | None:
+    """Return the labels of the images that were read; None, and a line in the log, where they are damaged."""
+    try:
+        labels = listing.labels()
+    except GantoolError as error:
+        log(f"going on without labels: {error}")
+        return None
+    return labels and replace(labels, values=np.delete(labels.values, list(skipped)))
 
 
 def _write(
     listing: Listing, path: Path, size: int, channels: int | None, log: Callable[[str], None]
-) -> list[str]:
-    """Write the readable images as one .npy and return "path: reason" for the others.
+) -> dict[int, str]:
+    """Write the readable images as one .npy; return "path: reason" for the others, by their index.
 
     Row by row behind a header that is filled in at the end, when their number is known. Without a number of
     channels all must be grey: raises ColourError at the first one that is not.
     """
-    skipped: list[str] = []
+    skipped: dict[int, str] = {}
     total = len(listing.names)
     due = time.monotonic() + _PROGRESS_SECONDS
     with path.open("wb") as file, closing(decoded(listing, size, channels)) as results:
         file.write(bytes(_HEADER_BYTES))
         for index, result in enumerate(results):
             if isinstance(result, str):
-                skipped.append(f"{printable(listing.names[index])}: {result}")
+                skipped[index] = f"{printable(listing.names[index])}: {result}"
             elif channels is None and result.shape[2] == 3:
                 raise ColourError
             else:
@@ -209,11 +230,6 @@ def _reason(error: Exception) -> str:
         return f"it is no {', '.join(FORMATS)} file, or a damaged one"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return printable(text)[:200] or type(error).__name__
-
-
-def printable(text: str) -> str:
-    """Take out what could move the cursor or the colours of a terminal: names come from anywhere."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _too_few(source: str, listing: Listing, count: int, skipped: list[str]) -> str:

@@ -93,3 +93,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     flat = Image.new(opaque, image.size, "white")
     flat.paste(image.convert(opaque), mask=image.getchannel("A"))
     return flat
+
+
+def printable(text: str) -> str:
+    """Take out what could move the cursor or the colours of a terminal: names come from anywhere."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,7 +1,8 @@
 """Fashion-MNIST, the data set that training falls back on: found on this machine, else downloaded.
 
-Only the training images are needed, one IDX file: a header of four big-endian 32-bit numbers (magic 0x803,
-count, rows, columns), then a byte a pixel. Source: Xiao, Rasul and Vollgraf, https://arxiv.org/abs/1708.07747
+The training images are one IDX file: a header of four big-endian 32-bit numbers (magic 0x803, count, rows,
+columns), then a byte a pixel. Their labels may lie beside it, in one with a header of two (magic 0x801, count)
+and a byte a label; they are not downloaded. Source: Xiao, Rasul and Vollgraf, https://arxiv.org/abs/1708.07747
 """
 
 from __future__ import annotations
@@ -25,6 +26,19 @@ from gantool.runtime.files import atomic
 
 NAME = "fashion-mnist"
 FILE = "train-images-idx3-ubyte"
+LABELS_FILE = "train-labels-idx1-ubyte"
+CLASSES = (
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
 # Of the IDX bytes, not of the .gz: distributions compress them again.
 SHA256 = "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -38,6 +52,7 @@ _MAX_DOWNLOAD_BYTES = 64 << 20  # the file has 26 MB
 _MAX_IDX_BYTES = 1 << 30
 _HEADER = struct.Struct(">4I")
 _MAGIC = 0x803  # unsigned bytes in three dimensions
+_LABELS_MAGIC = 0x801  # in one
 
 
 def find_fashion_mnist(log: Callable[[str], None]) -> Path:
@@ -87,6 +102,28 @@ def read_fashion_mnist(path: Path) -> NDArray[np.uint8]:
             "downloaded again, or set GANTOOL_DATA to its folder to train on it as it is"
         )
     return images
+
+
+def find_labels(images: Path) -> Path | None:
+    """Return the file of labels beside the images, or None."""
+    paths = (images.with_name(LABELS_FILE), images.with_name(f"{LABELS_FILE}.gz"))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def read_labels(path: Path, count: int) -> NDArray[np.int64]:
+    """Read the labels of `count` images: int64 [count]. Raises GantoolError for any other file."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(count + 9)
+    except (OSError, EOFError, zlib.error) as error:
+        raise GantoolError(f"{path} is no IDX file of labels: {error}; replace it or remove it") from error
+    labels = np.frombuffer(content[8:], np.uint8).astype(np.int64)
+    if content[:8] != struct.pack(">2I", _LABELS_MAGIC, count) or len(labels) != count or labels.max() > 9:
+        raise GantoolError(
+            f"{path} does not hold {count:,} labels of 0 to 9: replace it with the one that belongs to the images, "
+            "or remove it"
+        )
+    return labels
 
 
 def _own_folders() -> tuple[Path, ...]:

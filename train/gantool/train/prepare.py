@@ -25,12 +25,12 @@ from gantool.models.config import SIZES
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.writer import grid, save_image
-from gantool.train.data import MIN_IMAGES, ColourError, decoded, printable
+from gantool.train.data import MIN_IMAGES, ColourError, decoded
+from gantool.train.decode import printable
+from gantool.train.labels import DATASET_JSON
 from gantool.train.sources import Listing, find_source
 
-LABELS = "dataset.json"
 COLUMNS, ROWS = 16, 8  # of the contact sheet
-MAX_LABELS = 256 << 20  # bytes
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: the same images give the same bytes
 
 
@@ -72,7 +72,9 @@ def prepare(
     with find_source(source, note).open() as listing:
         if not listing.names:
             raise GantoolError(f"{source} holds no images: give another folder or zip")
-        names, numbers = _labels(Path(source), listing) if labels else ([], {})
+        known = listing.labels() if labels else None
+        names = list(known.classes) if known else []
+        numbers = dict(zip(listing.names, known.values.tolist(), strict=True)) if known else {}
         wanted = size or _common_size(listing)
         with atomic(out) as part:
             try:
@@ -168,7 +170,7 @@ def _write(
         if not made.sheet:
             return made
         text = {"labels": table or None, **({"class_names": made.class_names} if table else {})}
-        archive.writestr(zipfile.ZipInfo(LABELS, _EPOCH), json.dumps(text))
+        archive.writestr(zipfile.ZipInfo(DATASET_JSON, _EPOCH), json.dumps(text))
     return made
 
 
@@ -176,53 +178,3 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(file, "png")
     return file.getvalue()
-
-
-def _labels(source: Path, listing: Listing) -> tuple[list[str], dict[str, int]]:
-    """Return the names of the classes and the class of each image by name; empty without labels."""
-    text = _dataset_json(source)
-    if text is not None:
-        return _from_json(source, text, listing)
-    folders = {name: name.partition("/")[0] for name in listing.names if "/" in name}
-    names = sorted(set(folders.values()))
-    if len(folders) < len(listing.names) or len(names) < 2:
-        return [], {}
-    return [printable(name) for name in names], {name: names.index(folders[name]) for name in listing.names}
-
-
-def _dataset_json(source: Path) -> bytes | None:
-    if source.is_dir():
-        path = source / LABELS
-        return path.read_bytes() if path.is_file() and path.stat().st_size <= MAX_LABELS else None
-    if not source.is_file():  # a data set known by name
-        return None
-    with zipfile.ZipFile(source) as archive:
-        if LABELS not in archive.namelist() or archive.getinfo(LABELS).file_size > MAX_LABELS:
-            return None
-        return archive.read(LABELS)
-
-
-def _from_json(source: Path, text: bytes, listing: Listing) -> tuple[list[str], dict[str, int]]:
-    try:
-        value = json.loads(text)
-        table = value["labels"]
-        if table is None:
-            return [], {}
-        numbers = {str(name): number for name, number in table}
-        if not all(type(number) is int and 0 <= number < 10_000 for number in numbers.values()):
-            raise ValueError("a class is no whole number from 0 to 9999")
-    except (ValueError, KeyError, TypeError) as error:
-        raise GantoolError(
-            f'{LABELS} of {source} is damaged ({error}): expected {{"labels": [["name.png", 3], ...]}}; mend it, '
-            "or leave labels out with --no-labels"
-        ) from error
-    if missing := next((name for name in listing.names if name not in numbers), None):
-        raise GantoolError(
-            f"{LABELS} of {source} has no label for {printable(missing)}: add it, or leave labels out with "
-            "--no-labels"
-        )
-    count = max(numbers[name] for name in listing.names) + 1
-    names = value.get("class_names")
-    if not isinstance(names, list) or len(names) < count:
-        names = list(range(count))
-    return [printable(str(name)) for name in names], numbers

@@ -22,8 +22,10 @@ from PIL import Image
 
 from gantool.runtime.errors import GantoolError
 from gantool.train.decode import SUFFIXES, open_image
+from gantool.train.fashion import CLASSES as FASHION_CLASSES
 from gantool.train.fashion import NAME as FASHION_MNIST
-from gantool.train.fashion import find_fashion_mnist, read_fashion_mnist
+from gantool.train.fashion import find_fashion_mnist, find_labels, read_fashion_mnist, read_labels
+from gantool.train.labels import DATASET_JSON, Labels, labels_of
 
 MAX_FILE_BYTES = 256 << 20  # of one image, unpacked
 
@@ -35,6 +37,7 @@ class Listing:
     names: list[str]  # of the candidates, in order
     read: Callable[[int], Image.Image]  # by index, from any thread; raises anything for a broken file
     others: int = 0  # files that are not even candidates
+    labels: Callable[[], Labels | None] = lambda: None  # of the candidates, in order; raises if damaged
     tiny: bool = False  # images so small that threads would only wait for each other
 
 
@@ -51,7 +54,9 @@ def find_source(source: str, log: Callable[[str], None]) -> Source:
     """Find `source`: "fashion-mnist", a folder or a zip file. Raises GantoolError if it is none of these."""
     if source == FASHION_MNIST:
         path = find_fashion_mnist(log)
-        return Source(FASHION_MNIST, _identity(path, _stamp(path)), lambda: _open_fashion_mnist(path))
+        labels = find_labels(path)
+        details = [_stamp(path), _stamp(labels) if labels else None]
+        return Source(FASHION_MNIST, _identity(path, details), lambda: _open_fashion_mnist(path, labels))
     path = Path(source)
     expected = f"give a folder of images, a .zip of one, or the known name {FASHION_MNIST}"
     if not path.exists():
@@ -60,7 +65,9 @@ def find_source(source: str, log: Callable[[str], None]) -> Source:
     if path.is_dir():
         files, others = _walk(path)
         return Source(
-            _safe(path.name), _identity(path, files), lambda: _open_folder(path, list(files), others)
+            _safe(path.name),
+            _identity(path, [files, _stamp(path / DATASET_JSON)]),
+            lambda: _open_folder(path, list(files), others),
         )
     if not zipfile.is_zipfile(path):
         raise GantoolError(f"{source} is neither a folder nor a zip file; {expected}")
@@ -124,7 +131,14 @@ def _open_folder(folder: Path, names: list[str], others: int) -> Iterator[Listin
         _check_size(path.stat().st_size)
         return open_image(path.read_bytes())
 
-    yield Listing(names, read, others)
+    def labels() -> Labels | None:
+        listed = folder / DATASET_JSON
+        if not listed.is_file():
+            return labels_of(names, None)
+        _check_labels(listed.stat().st_size)
+        return labels_of(names, listed.read_bytes())
+
+    yield Listing(names, read, others, labels)
 
 
 @contextmanager
@@ -150,7 +164,17 @@ def _open_zip(path: Path) -> Iterator[Listing]:
                 data = file.read(member.file_size)
             return open_image(data)
 
-        yield Listing([member.filename for member in members], read, len(files) - len(members))
+        names = [member.filename for member in members]
+        listed = next((each for each in files if each.filename == DATASET_JSON), None)
+
+        def labels() -> Labels | None:
+            if listed is None:
+                return labels_of(names, None)
+            _check_labels(listed.file_size)
+            with turn:
+                return labels_of(names, archive.read(listed))
+
+        yield Listing(names, read, len(files) - len(members), labels)
 
 
 def _candidate(member: zipfile.ZipInfo) -> bool:
@@ -169,8 +193,19 @@ def _check_size(size: int) -> None:
         raise ValueError(f"{size:,} bytes are over the limit of {MAX_FILE_BYTES:,}")
 
 
+def _check_labels(size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise GantoolError(
+            f"{DATASET_JSON} has {size:,} bytes, over the limit of {MAX_FILE_BYTES:,}: leave it out"
+        )
+
+
 @contextmanager
-def _open_fashion_mnist(path: Path) -> Iterator[Listing]:
+def _open_fashion_mnist(path: Path, labels_path: Path | None) -> Iterator[Listing]:
     images = read_fashion_mnist(path)  # [N, rows, columns]
     names = [f"image {index}" for index in range(len(images))]
-    yield Listing(names, lambda index: Image.fromarray(images[index]), tiny=True)
+
+    def labels() -> Labels | None:
+        return None if labels_path is None else Labels(read_labels(labels_path, len(images)), FASHION_CLASSES)
+
+    yield Listing(names, lambda index: Image.fromarray(images[index]), labels=labels, tiny=True)

@@ -1,0 +1,171 @@
+"""`gantool evaluate` through the command line, and its numbers where the right ones are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from conftest import run_gantool
+from gantool.train.data import load_images
+from gantool.train.metrics import frechet, scores
+
+
+def clouds(seed: int = 0, count: int = 600) -> Any:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, 8)).astype(np.float32)
+
+
+def test_the_frechet_distance_of_two_gaussians() -> None:
+    """|difference of means|² + sum of (difference of deviations)²."""
+    real, fake = clouds(0, 20_000), clouds(1, 20_000) * 2 + 3
+    assert frechet(real, fake) == pytest.approx(8 * (3**2 + 1**2), rel=0.02)
+
+
+def test_scores_of_the_same_cloud_and_of_a_collapsed_one() -> None:
+    real, same = clouds(0), clouds(1)
+    good = scores(real, same)
+    assert good.fd < 0.2
+    assert abs(good.kid) < 0.02
+    assert min(good.precision, good.recall) > 0.8
+    assert good.diversity == pytest.approx(1, abs=0.05)
+    assert good.copies < 0.02
+    collapsed = scores(real, np.zeros_like(real) + same * 0.01)
+    assert collapsed.diversity < 0.02
+    assert (collapsed.precision > 0.9, collapsed.recall < 0.05) == (True, True)
+    assert collapsed.fd > 1
+    assert scores(real, real[:100] + 1e-3).copies == 1
+
+
+def test_a_run_is_evaluated(trained: Path, tmp_path: Path) -> None:
+    (run,) = (trained / "runs").iterdir()
+    flags = ("--samples", "64", "-o", tmp_path, "--json")
+    result = run_gantool("evaluate", run, *flags, cwd=trained, check=True)
+    value = json.loads(result.stdout)
+    assert "training a small classifier" in result.stderr
+    assert (value["kimg"], value["samples"], value["real"], value["features"]) == (
+        1.024,
+        64,
+        200,
+        "classifier",
+    )
+    assert value["fd"] > 0
+    (line,) = (tmp_path / "metric-classifier.jsonl").read_text().splitlines()
+    assert json.loads(line)["fd"] == value["fd"]
+    with Image.open(tmp_path / "nearest.png") as sheet:
+        assert sheet.size == (5 * 32, 12 * 32)
+    # the network is kept, and gives the same again
+    again = run_gantool("evaluate", run / "generator.safetensors", *flags, cwd=trained, check=True)
+    assert "training a small classifier" not in again.stderr
+    assert json.loads(again.stdout)["fd"] == value["fd"]
+
+
+def test_a_graph_scores_as_its_checkpoint(checkpoint: Path, exported: Path, tmp_path: Path) -> None:
+    values = []
+    for source in (checkpoint, exported / "g.onnx"):
+        result = run_gantool(
+            "evaluate",
+            source,
+            "--data",
+            "fashion-mnist",
+            "--samples",
+            "32",
+            "--json",
+            cwd=tmp_path,
+            check=True,
+        )
+        values.append(json.loads(result.stdout))
+    assert values[0]["fd"] == pytest.approx(values[1]["fd"], rel=0.02)
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    """Return a folder with 40 images of two classes: bright above, and bright to the left."""
+    rng = np.random.default_rng(0)
+    for name, area in (("above", np.s_[:16]), ("left", np.s_[:, :16])):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(20):
+            image = rng.integers(0, 60, (32, 32)).astype(np.uint8)
+            image[area] += 150
+            Image.fromarray(image).save(tmp_path / "data" / name / f"{index}.png")
+    return tmp_path / "data"
+
+
+def test_copies_are_found_out_and_a_missing_class_is_named(classes: Path, tmp_path: Path) -> None:
+    flags = ("--data", classes, "--json", "-o", tmp_path / "out")
+    whole = json.loads(run_gantool("evaluate", classes, *flags, cwd=tmp_path, check=True).stdout)
+    assert (whole["copies"], whole["classes"]["missing"]) == (1, [])
+    assert whole["fd"] == pytest.approx(0, abs=1e-3)
+    half = json.loads(run_gantool("evaluate", classes / "left", *flags, cwd=tmp_path, check=True).stdout)
+    assert half["classes"]["missing"] == ["above"]
+    assert half["fd"] > 1
+
+
+def test_labels_come_from_folders_and_from_dataset_json(classes: Path) -> None:
+    labels = load_images(str(classes), 32).labels
+    assert labels
+    assert labels.classes == ("above", "left")
+    assert labels.values.tolist() == [0] * 20 + [1] * 20
+    names = sorted(path.relative_to(classes).as_posix() for path in classes.rglob("*.png"))
+    (classes / "dataset.json").write_text(
+        json.dumps({"labels": [[name, i % 3] for i, name in enumerate(names)]})
+    )
+    (classes / names[0]).write_bytes(b"damaged")
+    labels = load_images(str(classes), 32).labels
+    assert labels
+    assert labels.values.tolist() == [index % 3 for index in range(40)][1:]
+    (classes / "dataset.json").write_text("{")
+    notes: list[str] = []
+    assert load_images(str(classes), 32, log=notes.append).labels is None
+    assert "dataset.json is damaged" in "".join(notes)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.UINT8, TensorProto.FLOAT])
+def test_features_of_a_graph(trained: Path, tmp_path: Path, kind: int) -> None:
+    shape = ["N", 16, 16, 1] if kind == TensorProto.UINT8 else ["N", 1, 16, 16]
+    nodes = [
+        helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float"], ["rows"], axes=[1, 3] if kind == 2 else [1, 2], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "rows",
+        [helper.make_tensor_value_info("images", kind, shape)],
+        [helper.make_tensor_value_info("rows", TensorProto.FLOAT, None)],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "rows.onnx")
+    result = run_gantool(
+        "evaluate", *trained.glob("runs/*"), "--features", tmp_path / "rows.onnx", "--samples", "16",
+        "-o", tmp_path, cwd=tmp_path, check=True,
+    )  # fmt: skip
+    assert "Fréchet distance" in result.stdout
+    assert (tmp_path / "metric-rows.jsonl").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("nowhere",), 1, "nowhere: there is no such file or folder"),
+        (("RUN", "--samples", "3"), 2, "--samples 3: give at least 16"),
+        (("RUN", "--features", "vgg"), 2, "--features vgg: give classifier, inception or"),
+        (("RUN", "--features", "x.onnx"), 1, "--features x.onnx: there is no such file"),
+        (("GRAPH",), 2, "does not tell what it was trained on: give --data"),
+        (("EMPTY",), 1, "holds no checkpoint"),
+    ],
+)
+def test_what_cannot_be_evaluated(
+    trained: Path, exported: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    (run,) = (trained / "runs").iterdir()
+    (tmp_path / "empty").mkdir()
+    known = {"RUN": run, "GRAPH": exported / "g.onnx", "EMPTY": tmp_path / "empty"}
+    result = run_gantool("evaluate", *(known.get(each, each) for each in arguments), cwd=tmp_path)
+    assert (result.returncode, "Traceback" in result.stderr) == (code, False)
+    assert message in result.stderr

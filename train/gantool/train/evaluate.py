@@ -1,0 +1,199 @@
+"""`gantool evaluate`: how good images are, from a run, a checkpoint, a graph, an engine, or a folder of images."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gantool.models import CHECKPOINT_NAME, load_checkpoint
+from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.generator import Generator as Engine
+from gantool.runtime.images import to_uint8
+from gantool.runtime.seeds import latents
+from gantool.runtime.writer import grid, save_image
+from gantool.train.data import ImageData, load_images
+from gantool.train.fashion import NAME as FASHION_MNIST
+from gantool.train.features import Extractor, find_extractor
+from gantool.train.metrics import scores
+from gantool.train.options import read_options
+from gantool.train.run import OPTIONS_NAME
+
+Pixels = NDArray[np.uint8]  # [N, H, W, C]
+
+MIN_SAMPLES = 16
+REAL = 10_000  # training images that are compared with
+NEAREST = 12  # rows of nearest.png, and NEIGHBOURS training images in each
+NEIGHBOURS = 4
+MISSING_CLASS = 0.1  # a class counts as missing with less than this part of its share of the data
+
+
+def evaluate(
+    source: Path, data: str | None, features: str, samples: int, out: Path | None, as_json: bool
+) -> None:
+    """Print a table, or JSON; write metric-<features>.jsonl and nearest.png."""
+    if samples < MIN_SAMPLES:
+        raise UsageError(f"--samples {samples}: give at least {MIN_SAMPLES}")
+    if not source.exists():
+        raise GantoolError(
+            f"{source}: there is no such file or folder; give a run, a checkpoint, a graph or images"
+        )
+    named, images, about = _images(source, samples)
+    data = data or _data_of(named)
+    size, channels = images.shape[1], images.shape[3]
+    loaded = load_images(data, size, channels, log=_note)
+    extractor = find_extractor(features, loaded, _note)
+    found = measure(extractor, loaded, images)
+    folder = out or (Path() if named.is_dir() else named.parent)
+    value = {"source": str(source), **about, "data": loaded.name, "features": extractor.name, **found}
+    append_metric(folder, extractor.name, value)
+    sheet = folder / "nearest.png"
+    save_image(sheet, nearest_sheet(extractor, loaded.images, images))
+    print(json.dumps(value) if as_json else _table(value))
+    _note(f"nearest training images beside generated ones: {sheet}")
+
+
+def append_metric(folder: Path, features: str, value: dict[str, Any]) -> None:
+    """Add a line to metric-<features>.jsonl."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"metric-{features}.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**value, "time": round(time.time())}) + "\n")
+
+
+def measure(extractor: Extractor, data: ImageData, images: Pixels) -> dict[str, Any]:
+    """Compare images, uint8 [M, H, W, C], with those of the data; return the scores as JSON values."""
+    real = spread_images(data.images)
+    result: dict[str, Any] = {"samples": len(images), "real": len(real)}
+    for name, value in asdict(scores(extractor.vectors(real), extractor.vectors(images))).items():
+        result[name] = round(value, 5)
+    if extractor.classes and data.labels:
+        result["classes"] = _classes(data, extractor.classes(real), extractor.classes(images))
+    return result
+
+
+def spread_images(images: Pixels, count: int = REAL) -> Pixels:
+    """Return at most `count` of the images, evenly spread."""
+    return np.ascontiguousarray(
+        images[np.linspace(0, len(images) - 1, min(count, len(images)), dtype=np.int64)]
+    )
+
+
+def _classes(data: ImageData, real: NDArray[np.int64], fake: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the share of each class among the images, and which classes are missing.
+
+    Both shares are the classifier's opinion, so that its errors are on both sides.
+    """
+    assert data.labels
+    count = len(data.labels.classes)
+    real_share, fake_share = (np.bincount(each, minlength=count) / len(each) for each in (real, fake))
+    missing = [
+        name
+        for name, of_real, of_fake in zip(data.labels.classes, real_share, fake_share, strict=True)
+        if of_real > 0 and of_fake < MISSING_CLASS * of_real
+    ]
+    shares = dict(zip(data.labels.classes, fake_share.round(4).tolist(), strict=True))
+    return {"shares": shares, "missing": missing}
+
+
+def nearest_sheet(extractor: Extractor, real: Pixels, images: Pixels) -> Pixels:
+    """Return a sheet: in each row a generated image, then the training images nearest to it."""
+    chosen = spread_images(images, NEAREST)
+    real = spread_images(real, 60_000)
+    vectors, others = (torch.from_numpy(extractor.vectors(each)) for each in (chosen, real))
+    near = (
+        torch.cdist(vectors, others).topk(min(NEIGHBOURS, len(real)), largest=False).indices.numpy()
+    )  # [12, 4]
+    rows = np.concatenate([chosen[:, None], real[near]], axis=1)  # [12, 5, H, W, C]
+    return grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
+
+
+def _images(source: Path, samples: int) -> tuple[Path, Pixels, dict[str, Any]]:
+    """Return the file that images come from (or the folder they lie in), the images, and what is known of them."""
+    if source.is_dir() and (source / CHECKPOINT_NAME).is_file():
+        source = source / CHECKPOINT_NAME
+    if source.suffix == ".safetensors":
+        checkpoint = load_checkpoint(source)
+        config = checkpoint.generator.config
+        seen = checkpoint.metadata["images_seen"]
+        return (
+            source,
+            sample(checkpoint.generator, config.latent, config.distribution, samples),
+            {"kimg": seen / 1000},
+        )
+    if source.is_dir() or source.suffix == ".zip":
+        return source, _folder_images(source, samples), {}
+    with Engine.load(source) as engine:
+        return source, engine.images(range(samples)), {}
+
+
+def sample(generator: torch.nn.Module, latent: int, distribution: str, count: int) -> Pixels:
+    """Return the images of seeds 0 .. count - 1, uint8 [count, H, W, C], on the device of the generator."""
+    device = next(generator.parameters()).device
+    parts = []
+    with torch.no_grad():
+        for start in range(0, count, 256):
+            z = latents(range(start, min(start + 256, count)), latent, distribution)  # [n, latent]
+            parts.append(to_uint8(generator(torch.from_numpy(z).to(device)).float().cpu().numpy()))
+    return np.concatenate(parts)
+
+
+def _folder_images(source: Path, samples: int) -> Pixels:
+    """Return the images of a folder or zip, at the size of the first one's shorter side."""
+    from gantool.train.sources import find_source
+
+    with find_source(str(source), _note).open() as listing:
+        size = next((min(image.size) for image in _readable(listing.read, len(listing.names))), None)
+    if size is None:
+        raise GantoolError(f"{source} holds no checkpoint ({CHECKPOINT_NAME}) and no image that can be read")
+    return spread_images(load_images(str(source), size, log=_note).images, samples)
+
+
+def _readable(read: Callable[[int], Any], count: int) -> Any:
+    for index in range(count):
+        try:
+            yield read(index)
+        except Exception:  # noqa: PERF203 (a damaged file can bring any error out of a decoder)
+            continue
+
+
+def _data_of(named: Path) -> str:
+    """Return the data that the run of a checkpoint or a graph was trained on."""
+    options = named.parent / OPTIONS_NAME
+    if named.is_file() and options.is_file():
+        return read_options(options).data
+    if named.suffix == ".safetensors" and load_checkpoint(named).metadata["data"] == FASHION_MNIST:
+        return FASHION_MNIST
+    raise UsageError(f"{named} does not tell what it was trained on: give --data FOLDER (or fashion-mnist)")
+
+
+def _table(value: dict[str, Any]) -> str:
+    known = {
+        "fd": "Fréchet distance, 0 is best",
+        "kid": "kernel distance, 0 is best",
+        "precision": "share of generated images that lie among real ones",
+        "recall": "share of real images that lie among generated ones",
+        "diversity": "spread of generated images over that of real ones, 1 is as real",
+        "copies": "share of generated images that all but repeat a training image",
+    }
+    lines = [
+        f"{value['source']}: {value['samples']:,} images against {value['real']:,} of {value['data']}, "
+        f"by {value['features']}"
+    ]
+    lines += [f"  {name:<10} {value[name]:>10.4f}   {text}" for name, text in known.items()]
+    if classes := value.get("classes"):
+        total = len(classes["shares"])
+        missing = f"; missing: {', '.join(classes['missing'])}" if classes["missing"] else ""
+        lines.append(f"  {'classes':<10} {total - len(classes['missing']):>7} of {total}{missing}")
+    return "\n".join(lines)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
