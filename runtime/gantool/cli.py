@@ -107,7 +107,7 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="dcgan16, dcgan28, dcgan32, dcgan64, dcgan128, dcgan256 or dcgan5-32.",
+            help="dcgan16, 28, 32, 64, 128 or 256, dcgan5-32, resnet32 or 64, r3gan32 or 64, small.",
             show_default="dcgan32",
         ),
     ] = None,
@@ -118,7 +118,39 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Stop after this many minutes.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default="32")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.", show_default="0.0002")] = None,
+    lr_d: Annotated[
+        float | None, typer.Option(help="Of the discriminator alone.", show_default="as --lr")
+    ] = None,
+    warmup_kimg: Annotated[
+        float | None, typer.Option(help="Learning rates rise from 0 over so many kimg.", show_default="0")
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Compute a batch in so many parts.", show_default="1")
+    ] = None,
     optimizer: Annotated[str | None, typer.Option(help="adam or sgd.", show_default="adam")] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="non-saturating, hinge, wgan-gp or relativistic.", show_default="non-saturating"),
+    ] = None,
+    r1: Annotated[
+        float | None,
+        typer.Option(help="Penalty on gradients at real images.", show_default="relativistic 1, else 0"),
+    ] = None,
+    r2: Annotated[
+        float | None,
+        typer.Option(help="Penalty on gradients at generated images.", show_default="relativistic 1, else 0"),
+    ] = None,
+    gp: Annotated[
+        float | None,
+        typer.Option(help="Gradient penalty between the two.", show_default="wgan-gp 10, else 0"),
+    ] = None,
+    lazy: Annotated[int | None, typer.Option(help="Steps between penalties.", show_default="1")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="none, diff or ada: for little data.", show_default="none")
+    ] = None,
+    instance_noise: Annotated[
+        float | None, typer.Option(help="Noise on what the discriminator sees.", show_default="0")
+    ] = None,
     ema_kimg: Annotated[
         float | None, typer.Option(help="Half-life of the moving average.", show_default="5")
     ] = None,
@@ -136,6 +168,17 @@ def train(
     downsampling: Annotated[
         str | None, typer.Option(help="Of the discriminator: strides or pooling.", show_default="strides")
     ] = None,
+    upsampling: Annotated[
+        str | None,
+        typer.Option(help="Of the dcgan generator: transposed or resize.", show_default="transposed"),
+    ] = None,
+    discriminator_norm: Annotated[
+        str | None,
+        typer.Option("--d-norm", help="batch, spectral or none.", show_default="of the preset"),
+    ] = None,
+    conditional: Annotated[
+        bool, typer.Option("--conditional", "--cond", help="Tell the classes of the data apart.")
+    ] = False,
     mirror: Annotated[bool, typer.Option("--mirror", help="Flip images left to right at random.")] = False,
     seed: Annotated[int | None, typer.Option(help="Random seed.", show_default="0")] = None,
     device: Annotated[
@@ -143,6 +186,13 @@ def train(
     ] = None,
     tick: Annotated[float | None, typer.Option(help="kimg between lines.", show_default="4")] = None,
     snap: Annotated[int | None, typer.Option(help="Ticks between checkpoints.", show_default="10")] = None,
+    metric_every: Annotated[
+        float | None,
+        typer.Option(help="Measure the Fréchet distance each so many kimg; keep the best checkpoint."),
+    ] = None,
+    autotune: Annotated[
+        bool, typer.Option("--autotune/--no-autotune", help="Measure which way of computing is fastest here.")
+    ] = True,
     resume: Annotated[
         str | None, typer.Option(help="Go on with a run folder, or with the latest.", metavar="latest|RUN")
     ] = None,
@@ -156,12 +206,25 @@ def train(
         distribution=distribution,
         width=width,
         downsampling=downsampling,
+        upsampling=upsampling,
+        discriminator_norm=discriminator_norm,
     )
     flags = _given(
         kimg=kimg,
         minutes=minutes,
         batch=batch,
         lr=lr,
+        lr_d=lr_d,
+        warmup_kimg=warmup_kimg,
+        accumulate=accumulate,
+        loss=loss,
+        r1=r1,
+        r2=r2,
+        gp=gp,
+        lazy=lazy,
+        augment=augment,
+        instance_noise=instance_noise,
+        metric_every=metric_every,
         optimizer=optimizer,
         ema_kimg=ema_kimg,
         mirror=mirror or None,
@@ -182,6 +245,8 @@ def train(
                 outdir,
                 network,
                 flags,
+                conditional=conditional,
+                autotune=autotune,
                 dry_run=dry_run,
             )
         else:

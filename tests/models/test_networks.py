@@ -90,3 +90,32 @@ def test_config_from_json_refuses_other_fields() -> None:
     del value["width"]
     with pytest.raises(ValueError, match="width"):
         config_from_json(value)
+
+
+def test_a_config_from_before_there_were_classes() -> None:
+    value = PRESETS["dcgan64"].to_json()
+    for name in ("classes", "upsampling", "discriminator_norm"):
+        del value[name]
+    assert config_from_json(value) == PRESETS["dcgan64"]
+
+
+@pytest.mark.parametrize("architecture", SIZES)
+def test_classes_matter_to_both_networks(architecture: Any) -> None:
+    torch.manual_seed(0)
+    config = NetworkConfig(architecture, 32, latent=5, width=2, classes=3)
+    generator, discriminator = Generator(config).eval(), Discriminator(config).eval()
+    z, images = torch.randn(2, 5), torch.rand(2, 1, 32, 32)
+    zero, one = torch.tensor([0, 0]), torch.tensor([1, 1])
+    assert not torch.equal(generator(z, zero), generator(z, one))
+    assert not torch.equal(discriminator(images, zero), discriminator(images, one))
+
+
+def test_spectral_norm_bounds_the_discriminator() -> None:
+    torch.manual_seed(0)
+    config = NetworkConfig(architecture="resnet", size=16, width=4, discriminator_norm="spectral")
+    discriminator = Discriminator(config)
+    for _ in range(30):
+        discriminator(torch.rand(4, 1, 16, 16))  # each step comes nearer to the largest singular value
+    last = discriminator.layers[-1]
+    assert isinstance(last, nn.Linear)
+    assert torch.linalg.matrix_norm(last.weight, 2).item() == pytest.approx(1, abs=0.05)

@@ -8,7 +8,7 @@ from gantool.models.checkpoint import (
     save_checkpoint,
 )
 from gantool.models.config import SIZES, NetworkConfig, config_from_json
-from gantool.models.dcgan import Discriminator, Generator
+from gantool.models.network import Discriminator, Generator
 from gantool.models.presets import DEFAULT_PRESET, PRESETS
 
 __all__ = [

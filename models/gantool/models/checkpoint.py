@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from gantool.models.config import NetworkConfig, config_from_json
-from gantool.models.dcgan import Generator
+from gantool.models.network import Generator
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
 
@@ -33,12 +33,16 @@ class Checkpoint:
     metadata: dict[str, Any]
 
 
-def save_checkpoint(path: Path, generator: Generator, images_seen: int, data: str) -> None:
+def save_checkpoint(
+    path: Path, generator: Generator, images_seen: int, data: str, class_names: tuple[str, ...] = ()
+) -> None:
     """Write the generator's weights and metadata to `path`, whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    metadata = json.dumps(_metadata(generator.config, images_seen, data))
+    metadata = _metadata(generator.config, images_seen, data)
+    if class_names:
+        metadata["class_names"] = list(class_names)
     with atomic(path) as part:
-        part.write_bytes(save(tensors, metadata={"gantool": metadata}))
+        part.write_bytes(save(tensors, metadata={"gantool": json.dumps(metadata)}))
 
 
 def _metadata(config: NetworkConfig, images_seen: int, data: str) -> dict[str, Any]:
@@ -48,7 +52,7 @@ def _metadata(config: NetworkConfig, images_seen: int, data: str) -> dict[str, A
         "config": config.to_json(),
         "image": [config.size, config.size, config.channels],  # H, W, C
         "latent": {"size": config.latent, "distribution": config.distribution},
-        "classes": 0,
+        "classes": config.classes,
         "images_seen": images_seen,
         "data": data,
         "gantool": version("gantool"),
@@ -78,8 +82,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
             generator = Generator(config_from_json(metadata["config"]))
         generator.load_state_dict(tensors, assign=True)
         generator.float()
-        if metadata["latent"] != _metadata(generator.config, 0, "")["latent"]:
-            raise ValueError(f"latent {metadata['latent']} is not that of the config")
+        expected = _metadata(generator.config, 0, "")
+        for field in ("latent", "classes"):
+            if metadata[field] != expected[field]:
+                raise ValueError(f"{field} {metadata[field]} is not that of the config")
         float(metadata["images_seen"])
         metadata["data"] = str(metadata["data"]).encode("unicode_escape").decode()  # it will be printed
     except (ValueError, TypeError, KeyError, RuntimeError, RecursionError) as error:

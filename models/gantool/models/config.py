@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-Architecture = Literal["dcgan", "dcgan5"]
+Architecture = Literal["dcgan", "dcgan5", "resnet", "r3gan"]
 Distribution = Literal["normal", "uniform"]
 Downsampling = Literal["strides", "pooling"]
+Upsampling = Literal["transposed", "resize"]
+Norm = Literal["batch", "spectral", "none"]
 
 # Pixels a side that each architecture can make.
 SIZES: dict[Architecture, tuple[int, ...]] = {
     "dcgan": (16, 28, 32, 64, 128, 256),
     "dcgan5": (32,),
+    "resnet": (16, 28, 32, 64, 128, 256),
+    "r3gan": (16, 28, 32, 64, 128, 256),
 }
 
 
@@ -26,13 +30,19 @@ class NetworkConfig:
     latent: int = 100
     distribution: Distribution = "normal"  # of z
     width: int = 64  # the one dial: channels of the layer before the image; doubled at each halving
-    downsampling: Downsampling = "strides"  # in the discriminator
+    downsampling: Downsampling = "strides"  # in the discriminator of dcgan and dcgan5
+    # newer than the first checkpoints, which lack them
+    classes: int = 0  # 0: not told apart
+    upsampling: Upsampling = "transposed"  # in the generator of dcgan
+    discriminator_norm: Norm = "batch"  # r3gan has no BatchNorm, nor has dcgan5
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("architecture", get_args(Architecture)),
             ("distribution", get_args(Distribution)),
             ("downsampling", get_args(Downsampling)),
+            ("upsampling", get_args(Upsampling)),
+            ("discriminator_norm", get_args(Norm)),
             ("channels", (1, 3)),
         ):
             if getattr(self, name) not in allowed:
@@ -42,21 +52,24 @@ class NetworkConfig:
                 f"{self.architecture} cannot make {self.size} pixels a side: "
                 f"choose {_listed(SIZES[self.architecture])}"
             )
-        for name in ("latent", "width"):
+        for name, least, most in (("latent", 1, 8192), ("width", 1, 8192), ("classes", 0, 10_000)):
             value = getattr(self, name)
-            if type(value) is not int or not 1 <= value <= 8192:
-                raise ValueError(f"{name} {value!r} is not a whole number from 1 to 8192")
+            if type(value) is not int or not least <= value <= most:
+                raise ValueError(f"{name} {value!r} is not a whole number from {least} to {most}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
         return asdict(self)
 
 
+_NEWER = {"classes", "upsampling", "discriminator_norm"}  # may be missing: a default stands for them
+
+
 def config_from_json(value: dict[str, Any]) -> NetworkConfig:
     """Return the config that `to_json` gave. Raises ValueError for unknown or missing fields."""
     names = {field.name for field in fields(NetworkConfig)}
-    if set(value) != names:
-        raise ValueError(f"fields {sorted(set(value) ^ names)} are unknown or missing")
+    if wrong := (set(value) ^ names) - (_NEWER - set(value)):
+        raise ValueError(f"fields {sorted(wrong)} are unknown or missing")
     return NetworkConfig(**value)
 
 

@@ -13,5 +13,10 @@ PRESETS: dict[str, NetworkConfig] = {
     "dcgan64": NetworkConfig(size=64),
     "dcgan128": NetworkConfig(size=128),
     "dcgan256": NetworkConfig(size=256, width=32),
+    "small": NetworkConfig(size=64, width=32, discriminator_norm="spectral"),  # 500 to 4,000 images
+    "resnet32": NetworkConfig(architecture="resnet", width=32, discriminator_norm="spectral"),
+    "resnet64": NetworkConfig(architecture="resnet", size=64, width=32, discriminator_norm="spectral"),
+    "r3gan32": NetworkConfig(architecture="r3gan", width=32, discriminator_norm="none"),
+    "r3gan64": NetworkConfig(architecture="r3gan", size=64, width=32, discriminator_norm="none"),
     "dcgan5-32": NetworkConfig(architecture="dcgan5", size=32),
 }

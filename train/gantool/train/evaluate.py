@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gantool.models import CHECKPOINT_NAME, load_checkpoint
+from gantool.models import CHECKPOINT_NAME, Generator, load_checkpoint
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.generator import Generator as Engine
 from gantool.runtime.images import to_uint8
-from gantool.runtime.seeds import latents
+from gantool.runtime.seeds import labels, latents
 from gantool.runtime.writer import grid, save_image
 from gantool.train.data import ImageData, load_images
 from gantool.train.fashion import NAME as FASHION_MNIST
@@ -121,11 +121,10 @@ def _images(source: Path, samples: int) -> tuple[Path, Pixels, dict[str, Any]]:
         source = source / CHECKPOINT_NAME
     if source.suffix == ".safetensors":
         checkpoint = load_checkpoint(source)
-        config = checkpoint.generator.config
         seen = checkpoint.metadata["images_seen"]
         return (
             source,
-            sample(checkpoint.generator, config.latent, config.distribution, samples),
+            sample(checkpoint.generator, samples),
             {"kimg": seen / 1000},
         )
     if source.is_dir() or source.suffix == ".zip":
@@ -134,14 +133,19 @@ def _images(source: Path, samples: int) -> tuple[Path, Pixels, dict[str, Any]]:
         return source, engine.images(range(samples)), {}
 
 
-def sample(generator: torch.nn.Module, latent: int, distribution: str, count: int) -> Pixels:
-    """Return the images of seeds 0 .. count - 1, uint8 [count, H, W, C], on the device of the generator."""
+def sample(generator: Generator, count: int) -> Pixels:
+    """Return the images of seeds 0 .. count - 1, uint8 [count, H, W, C], made on the device of the generator."""
     device = next(generator.parameters()).device
+    network = generator.config
     parts = []
     with torch.no_grad():
         for start in range(0, count, 256):
-            z = latents(range(start, min(start + 256, count)), latent, distribution)  # [n, latent]
-            parts.append(to_uint8(generator(torch.from_numpy(z).to(device)).float().cpu().numpy()))
+            seeds = range(start, min(start + 256, count))
+            z = torch.from_numpy(latents(seeds, network.latent, network.distribution)).to(
+                device
+            )  # [n, latent]
+            label = torch.from_numpy(labels(seeds, network.classes)).to(device) if network.classes else None
+            parts.append(to_uint8(generator(z, label).float().cpu().numpy()))
     return np.concatenate(parts)
 
 

@@ -16,16 +16,27 @@ from gantool.runtime.files import atomic
 from gantool.train.data import load_images
 from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.loop import Run, train
-from gantool.train.options import TrainingOptions, read_options
+from gantool.train.options import TRAINING, TrainingOptions, read_options
 from gantool.train.progress import reporting
 from gantool.train.run import OPTIONS_NAME, STATE_NAME, STATS_NAME, find_run, new_run
-from gantool.train.state import TrainingState, load_state, new_state
+from gantool.train.speed import fastest
+from gantool.train.state import PREVIOUS_NAME, TrainingState, load_state, new_state
 
 
 def start(
-    data: str, preset: str, outdir: Path, network: dict[str, Any], flags: dict[str, Any], *, dry_run: bool
+    data: str,
+    preset: str,
+    outdir: Path,
+    network: dict[str, Any],
+    flags: dict[str, Any],
+    *,
+    conditional: bool,
+    autotune: bool,
+    dry_run: bool,
 ) -> bool:
     """Train a new run. `network` and `flags` hold what was given of NetworkConfig and TrainingOptions.
+
+    `conditional`: tell the classes of the data apart. `autotune`: measure how a step is computed fastest.
 
     Returns whether it was interrupted.
     """
@@ -37,17 +48,26 @@ def start(
         config = replace(PRESETS[preset], **network)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    options = TrainingOptions(config, data, **flags)
+    options = TrainingOptions(config, data, **{**TRAINING.get(preset, {}), **flags})
     loaded = load_images(data, config.size, network.get("channels"), log=_note)
-    options = replace(options, network=replace(config, channels=loaded.images.shape[3]))
+    if conditional and not loaded.labels:
+        raise UsageError(
+            f"--conditional: {data} has no labels; put its images into a folder for each class, or give them "
+            "in dataset.json"
+        )
+    classes = len(loaded.labels.classes) if conditional and loaded.labels else 0
+    options = replace(options, network=replace(config, channels=loaded.images.shape[3], classes=classes))
     if dry_run:
         print(json.dumps(options.to_json(), indent=2))
         return False
-    state = new_state(options)  # before the folder is made: a device that is not there leaves none behind
+    new_state(options)  # before all else: a device that is not there leaves nothing behind
+    if autotune:
+        options = fastest(options, _note)
+    state = new_state(options)
     folder = new_run(outdir, f"{loaded.name}-{preset}")
     state.images_in_data = len(loaded.images)
     _write_options(folder, options)
-    return _train(Run(options, loaded.images, loaded.name, folder), state)
+    return _train(Run(options, loaded, folder), state)
 
 
 def resume(name: str, outdir: Path, flags: dict[str, Any], *, dry_run: bool) -> bool:
@@ -56,7 +76,7 @@ def resume(name: str, outdir: Path, flags: dict[str, Any], *, dry_run: bool) -> 
     Returns whether it was interrupted.
     """
     folder = find_run(name, outdir)
-    changeable = {"kimg", "minutes", "device", "tick", "snap"}
+    changeable = {"kimg", "minutes", "device", "tick", "snap", "metric_every"}
     if fixed := sorted(flags.keys() - changeable):
         raise UsageError(
             f"--resume goes on with the settings of {folder}: leave out --{', --'.join(fixed).replace('_', '-')}"
@@ -67,7 +87,7 @@ def resume(name: str, outdir: Path, flags: dict[str, Any], *, dry_run: bool) -> 
         print(json.dumps(options.to_json(), indent=2))
         return False
     loaded = load_images(options.data, options.network.size, options.network.channels, log=_note)
-    state = load_state(folder / STATE_NAME, options)
+    state = _load_state(folder, options)
     if state.images_seen >= options.kimg * 1000:
         raise UsageError(
             f"{folder} already has {state.images_seen / 1000:.1f} of {options.kimg:g} kimg: "
@@ -79,8 +99,22 @@ def resume(name: str, outdir: Path, flags: dict[str, Any], *, dry_run: bool) -> 
             f"{state.images_in_data:,}: restore them, or start a new run"
         )
     _write_options(folder, options)
-    _drop_stats_after(folder / STATS_NAME, state.images_seen)
-    return _train(Run(options, loaded.images, loaded.name, folder), state)
+    for path in (folder / STATS_NAME, *folder.glob("metric-*.jsonl")):
+        _drop_stats_after(path, state.images_seen)
+    return _train(Run(options, loaded, folder), state)
+
+
+def _load_state(folder: Path, options: TrainingOptions) -> TrainingState:
+    """Load the state of a run; where it is damaged, the one before."""
+    try:
+        return load_state(folder / STATE_NAME, options)
+    except GantoolError as error:
+        previous = folder / PREVIOUS_NAME
+        if not previous.exists():
+            raise
+        state = load_state(previous, options)
+        _note(f"{error}\ngoing on from {previous}, at {state.images_seen / 1000:.1f} kimg")
+        return state
 
 
 def _write_options(folder: Path, options: TrainingOptions) -> None:
@@ -111,7 +145,7 @@ def _train(run: Run, state: TrainingState) -> bool:
     options, network = run.options, run.options.network
     with reporting(run.folder / "log.txt") as report:
         report.line(
-            f"{run.folder}: {len(run.images):,} images of {run.data} at {network.size}×{network.size}×"
+            f"{run.folder}: {len(run.data.images):,} images of {run.data.name} at {network.size}×{network.size}×"
             f"{network.channels}, {network.architecture} of width {network.width}, on {state.device}, "
             f"from {state.images_seen / 1000:.1f} to {options.kimg:g} kimg"
             + (f" or {options.minutes:g} minutes" if options.minutes else "")

@@ -5,25 +5,34 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gantool.models import CHECKPOINT_NAME, Generator, save_checkpoint
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.images import to_uint8
+from gantool.runtime.seeds import labels as seed_labels
 from gantool.runtime.seeds import latents
 from gantool.runtime.signals import stop_signals
+from gantool.runtime.spec import Images
 from gantool.runtime.writer import grid, save_image
-from gantool.train.losses import discriminator_loss, generator_loss
+from gantool.train.data import ImageData
+from gantool.train.evaluate import spread_images
 from gantool.train.options import TrainingOptions
 from gantool.train.progress import Report
 from gantool.train.run import STATE_NAME, STATS_NAME
-from gantool.train.state import TrainingState, draw_latents, save_state, settle_average, update_average
+from gantool.train.state import TrainingState, compiled, save_state, settle_average, update_average
+from gantool.train.step import Classes, Losses, Pixels, step
+from gantool.train.watch import Alarms, Metric, diversity
+
+Batch = tuple[Pixels, Classes | None]  # [B, H, W, C], [B]
 
 FAKES = 64  # seeds 0..63 in fakes000123.png
 
@@ -33,17 +42,8 @@ class Run:
     """What a run is made of and where it goes."""
 
     options: TrainingOptions
-    images: NDArray[np.uint8]  # [N, H, W, C], may be memory-mapped
-    data: str  # name of the data set
+    data: ImageData
     folder: Path
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Of one step, still on the device."""
-
-    discriminator: Tensor
-    generator: Tensor
 
 
 def train(run: Run, state: TrainingState, report: Report) -> bool:
@@ -53,55 +53,112 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
     GantoolError if a loss is no longer finite; the last snapshot is left as it is.
     """
     options = run.options
-    started, seconds_before = time.monotonic(), state.seconds
+    metric = Metric(run.folder, run.data, report.line) if options.metric_every else None
+    alarms = Alarms(diversity(spread_images(run.data.images, FAKES)))
+    seconds_before = state.seconds
+    clock = Clock()
     total = options.kimg * 1000
     limit = math.inf if options.minutes is None else options.minutes * 60
     ticks = Ticks(state.images_seen, state.seconds)
-    sampler = Sampler(len(run.images), options.seed)
-    with stop_signals() as stopping:
+    if options.compile:
+        compiled(state)
+    with stop_signals() as stopping, Feed(run, state.images_seen) as feed:
         if not state.images_seen:
             save_fakes(run, state)
         while state.images_seen < total and state.seconds - seconds_before < limit and not stopping:
-            real = run.images[sampler.indices(state.images_seen, options.batch)]  # [B, H, W, C] uint8
-            ticks.losses.append(step(options, state, real))
+            ticks.losses.append(step(options, state, *feed.next()))
             state.images_seen += options.batch
             update_average(state, options)
-            state.seconds = seconds_before + time.monotonic() - started
+            state.seconds = seconds_before + clock.seconds()
             report.advance(
                 max(state.images_seen / total, (state.seconds - seconds_before) / limit),
                 f"kimg {state.images_seen / 1000:.1f}",
             )
             if state.images_seen - ticks.images_seen >= options.tick * 1000:
-                ticks = tick(run, state, report, ticks)
+                kimg_before = ticks.images_seen / 1000
+                ticks = tick(run, state, report, ticks, feed.waited(), alarms)
+                if metric and _crossed(kimg_before, state.images_seen / 1000, options.metric_every):
+                    with clock.stopped():
+                        _measure(run, state, report, metric)
                 if state.tick % options.snap == 0:
-                    snapshot(run, state)
+                    snapshot(run, state, report, alarms)
         if ticks.losses:
-            tick(run, state, report, ticks)
-        snapshot(run, state)
+            tick(run, state, report, ticks, feed.waited(), alarms)
+        snapshot(run, state, report, alarms)
+        if metric and not stopping:
+            _measure(run, state, report, metric)
+            save_state(run.folder / STATE_NAME, state)
     return bool(stopping)
 
 
-def step(options: TrainingOptions, state: TrainingState, real: NDArray[np.uint8]) -> Losses:
-    """Update the discriminator, then the generator, on one batch of real images, uint8 [B, H, W, C]."""
-    pixels = torch.from_numpy(real).to(state.device).permute(0, 3, 1, 2)  # [B, C, H, W], channels last
-    images = pixels.float() / 127.5 - 1
-    if options.mirror:
-        flipped = torch.rand(len(images), 1, 1, 1, device=state.device) < 0.5
-        images = torch.where(flipped, images.flip(3), images)
-    fakes = state.generator(draw_latents(options, len(images), state.device))
+def _crossed(before: float, now: float, every: float | None) -> bool:
+    return every is not None and now // every > before // every
 
-    d_loss = discriminator_loss(state.discriminator(images), state.discriminator(fakes.detach()))
-    state.discriminator_optimizer.zero_grad()
-    d_loss.backward()  # type: ignore[no-untyped-call]
-    state.discriminator_optimizer.step()
 
-    state.discriminator.requires_grad_(False)  # spares the gradients of its weights
-    g_loss = generator_loss(state.discriminator(fakes))
-    state.generator_optimizer.zero_grad()
-    g_loss.backward()  # type: ignore[no-untyped-call]
-    state.generator_optimizer.step()
-    state.discriminator.requires_grad_(True)
-    return Losses(d_loss.detach(), g_loss.detach())
+def _measure(run: Run, state: TrainingState, report: Report, metric: Metric) -> None:
+    average = settle_average(state, run.options)
+    value = metric(average, state.images_seen, state.seconds, state.best)
+    mark = ", the best so far" if value["fd"] < state.best else ""
+    state.best = min(state.best, value["fd"])
+    report.line(
+        f"kimg {value['kimg']:<8.1f} Fréchet distance {value['fd']:.2f}{mark}; precision {value['precision']:.2f} "
+        f"recall {value['recall']:.2f} diversity {value['diversity']:.2f} copies {value['copies']:.3f} "
+        f"(took {value['took']:.1f} s)"
+    )
+
+
+class Clock:
+    """Seconds of training, without those of measuring."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+
+    def seconds(self) -> float:
+        """Return the seconds since it was made, while it was not stopped."""
+        return time.monotonic() - self.started
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Do not count what happens inside."""
+        before = time.monotonic()
+        yield
+        self.started += time.monotonic() - before
+
+
+class Feed:
+    """The images of each step, fetched by a thread while the step before is computed."""
+
+    def __init__(self, run: Run, position: int) -> None:
+        self.run, self.position = run, position
+        self.sampler = Sampler(len(run.data.images), run.options.seed)
+        self.pool = ThreadPoolExecutor(1)
+        self.wait = 0.0  # seconds
+
+    def __enter__(self) -> Feed:
+        self.future = self.pool.submit(self._fetch, self.position)
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.pool.shutdown()
+
+    def next(self) -> Batch:
+        """Return the next images, uint8 [B, H, W, C], and for conditional networks their labels, [B]."""
+        started = time.perf_counter()
+        batch = self.future.result()
+        self.wait += time.perf_counter() - started
+        self.position += self.run.options.batch
+        self.future = self.pool.submit(self._fetch, self.position)
+        return batch
+
+    def waited(self) -> float:
+        """Return the seconds that steps waited for images since the last call."""
+        waited, self.wait = self.wait, 0.0
+        return waited
+
+    def _fetch(self, position: int) -> Batch:
+        chosen = self.sampler.indices(position, self.run.options.batch)
+        labels = self.run.data.labels if self.run.options.network.classes else None
+        return self.run.data.images[chosen], None if labels is None else labels.values[chosen]
 
 
 class Sampler:
@@ -144,10 +201,12 @@ class Ticks:
     losses: list[Losses] = field(default_factory=list)
 
 
-def tick(run: Run, state: TrainingState, report: Report, last: Ticks) -> Ticks:
+def tick(run: Run, state: TrainingState, report: Report, last: Ticks, waited: float, alarms: Alarms) -> Ticks:
     """Report the mean losses since the last tick, and begin the next. Raises GantoolError on NaN."""
-    d_loss = torch.stack([each.discriminator for each in last.losses]).mean().item()
-    g_loss = torch.stack([each.generator for each in last.losses]).mean().item()
+    d_loss, g_loss, sign, right = (
+        torch.stack([getattr(each, name) for each in last.losses]).mean().item()
+        for name in ("discriminator", "generator", "sign", "right")
+    )
     if not math.isfinite(d_loss + g_loss):
         raise _diverged(run, state)
     seconds = state.seconds - last.seconds
@@ -159,34 +218,49 @@ def tick(run: Run, state: TrainingState, report: Report, last: Ticks) -> Ticks:
         "sec_per_kimg": round(seconds / (state.images_seen - last.images_seen) * 1000, 4),
         "loss_d": round(d_loss, 5),
         "loss_g": round(g_loss, 5),
+        "real_sign": round(sign, 4),
+        "right": round(right, 4),
+        "augment_p": round(state.augment_p, 4),
+        "data_wait": round(waited / max(seconds, 1e-9), 4),  # share of the time
     }
     with (run.folder / STATS_NAME).open("a", encoding="utf-8") as file:
         file.write(json.dumps(values) + "\n")
     report.tick(
         f"tick {state.tick:<5d} kimg {values['kimg']:<8.1f} time {_duration(state.seconds):<12s} "
-        f"sec/tick {seconds:<7.1f} sec/kimg {values['sec_per_kimg']:<7.3f} loss D {d_loss:<7.3f} G {g_loss:.3f}"
+        f"sec/tick {seconds:<7.1f} sec/kimg {values['sec_per_kimg']:<7.3f} loss D {d_loss:<7.3f} G {g_loss:<7.3f} "
+        f"data {values['data_wait']:.1%}"
+        + (f" p {state.augment_p:.3f}" if run.options.augment == "ada" else "")
     )
+    if alarm := alarms.after_tick(state.images_seen / 1000, right):
+        report.line(alarm)
     return Ticks(state.images_seen, state.seconds)
 
 
-def snapshot(run: Run, state: TrainingState) -> None:
+def snapshot(run: Run, state: TrainingState, report: Report, alarms: Alarms) -> None:
     """Write a sheet of fakes, the checkpoint and the resume state."""
-    average = save_fakes(run, state)
-    save_checkpoint(run.folder / CHECKPOINT_NAME, average, state.images_seen, run.data)
+    average, fakes = save_fakes(run, state)
+    names = run.data.labels.classes if run.data.labels and run.options.network.classes else ()
+    save_checkpoint(run.folder / CHECKPOINT_NAME, average, state.images_seen, run.data.name, names)
+    if alarm := alarms.after_snapshot(state.images_seen / 1000, fakes):
+        report.line(alarm)
     save_state(run.folder / STATE_NAME, state)
 
 
-def save_fakes(run: Run, state: TrainingState) -> Generator:
-    """Write a sheet of fixed seeds, made by the averaged generator, and return that. Raises on NaN."""
+def save_fakes(run: Run, state: TrainingState) -> tuple[Generator, Images]:
+    """Write a sheet of fixed seeds, made by the averaged generator; return both. Raises on NaN."""
     average = settle_average(state, run.options)
     network = run.options.network
     z = torch.from_numpy(latents(range(FAKES), network.latent, network.distribution)).to(state.device)
+    label = None
+    if network.classes:
+        label = torch.from_numpy(seed_labels(range(FAKES), network.classes)).to(state.device)
     with torch.no_grad():
-        fakes = average(z).cpu().numpy()  # [64, C, H, W]
+        fakes = average(z, label).cpu().numpy()  # [64, C, H, W]
     if not np.isfinite(fakes).all():
         raise _diverged(run, state)
-    save_image(run.folder / f"fakes{state.images_seen // 1000:06d}.png", grid(to_uint8(fakes), columns=8))
-    return average
+    images = to_uint8(fakes)
+    save_image(run.folder / f"fakes{state.images_seen // 1000:06d}.png", grid(images, columns=8))
+    return average, images
 
 
 def _diverged(run: Run, state: TrainingState) -> GantoolError:

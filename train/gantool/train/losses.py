@@ -1,19 +1,67 @@
-"""The non-saturating GAN loss on logits (Goodfellow et al. 2014, arXiv:1406.2661, section 3).
+"""What discriminator and generator are trained to lower, from logits: one entry of LOSSES each.
 
-softplus(-x) is -log(sigmoid(x)) without the overflow, so these are binary cross-entropies.
+non-saturating   Goodfellow et al. 2014 (arXiv:1406.2661, section 3). softplus(-x) is -log(sigmoid(x)) without the
+                 overflow, so these are binary cross-entropies.
+hinge            Lim and Ye 2017 (arXiv:1705.02894)
+wgan-gp          Gulrajani et al. 2017 (arXiv:1704.00028): the penalty is 10 where --gp gives no other
+relativistic     pairs of one real and one generated image: Jolicoeur-Martineau 2018 (arXiv:1807.00734); with R1 and
+                 R2, both 1 where not given, as in R3GAN (arXiv:2501.05441)
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import relu, softplus
 
 
-def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Return the mean loss of the discriminator from its logits for real and fake images, each [N]."""
+@dataclass(frozen=True)
+class Loss:
+    """One kind of loss; logits are [N], a loss is their mean."""
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]  # logits of real and of generated images
+    generator: Callable[[Tensor, Tensor | None], Tensor]  # of generated ones, and of real ones if `paired`
+    paired: bool = False
+    # penalties on the discriminator's gradient where the run gives no others; see penalties.py
+    r1: float = 0.0
+    r2: float = 0.0
+    gp: float = 0.0
+
+
+def _non_saturating_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return softplus(-real).mean() + softplus(fake).mean()
 
 
-def generator_loss(fake: Tensor) -> Tensor:
-    """Return the mean loss of the generator from the discriminator's logits for its images, [N]."""
+def _non_saturating_generator(fake: Tensor, real: Tensor | None) -> Tensor:  # noqa: ARG001 (one signature for all)
     return softplus(-fake).mean()
+
+
+def _hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    return relu(1 - real).mean() + relu(1 + fake).mean()
+
+
+def _wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    return fake.mean() - real.mean()
+
+
+def _highest(fake: Tensor, real: Tensor | None) -> Tensor:  # noqa: ARG001
+    return -fake.mean()
+
+
+def _relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    return softplus(fake - real).mean()
+
+
+def _relativistic_generator(fake: Tensor, real: Tensor | None) -> Tensor:
+    assert real is not None
+    return softplus(real - fake).mean()
+
+
+LOSSES: dict[str, Loss] = {
+    "non-saturating": Loss(_non_saturating_discriminator, _non_saturating_generator),
+    "hinge": Loss(_hinge_discriminator, _highest),
+    "wgan-gp": Loss(_wasserstein_discriminator, _highest, gp=10),
+    "relativistic": Loss(_relativistic_discriminator, _relativistic_generator, paired=True, r1=1, r2=1),
+}

@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 
 from gantool.models import NetworkConfig, config_from_json
 from gantool.runtime.errors import GantoolError, UsageError
+from gantool.train.augment import AUGMENTATIONS, Augmentation
+from gantool.train.losses import LOSSES
 
 Optimizer = Literal["adam", "sgd"]
 MAX_BATCH = 65536
@@ -26,35 +28,73 @@ class TrainingOptions:
     batch: int = 32
     optimizer: Optimizer = "adam"  # adam with betas 0.5, 0.999, or plain sgd
     lr: float = 0.0002
+    lr_d: float | None = None  # of the discriminator, where it is another
+    warmup_kimg: float = 0.0  # in which the learning rates rise from 0
+    accumulate: int = 1  # parts of a batch that are computed one after the other
+    loss: str = "non-saturating"  # a key of LOSSES
+    r1: float | None = None  # penalties; None is the one of the loss
+    r2: float | None = None
+    gp: float | None = None
+    lazy: int = 1  # steps between penalties, which then weigh as much more
+    augment: Augmentation = "none"
+    instance_noise: float = 0.0  # standard deviation, on all that the discriminator sees
     ema_kimg: float = 5.0  # half-life of the generator's moving average
     mirror: bool = False  # flip images left to right at random
     seed: int = 0
     device: str = "auto"
     tick: float = 4.0  # kimg between lines of progress
     snap: int = 10  # ticks between checkpoints
+    metric_every: float | None = None  # kimg between measurements of the Fréchet distance
+    # how a step is computed; the autotuner chooses
+    precision: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = True
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(Optimizer):
             raise UsageError(f"--optimizer {self.optimizer}: choose {' or '.join(get_args(Optimizer))}")
         if not 2 <= self.batch <= MAX_BATCH:  # BatchNorm needs two
             raise UsageError(f"--batch {self.batch}: give a whole number from 2 to {MAX_BATCH}")
-        for flag, value in (
-            ("kimg", self.kimg),
-            ("minutes", self.minutes),
-            ("lr", self.lr),
-            ("tick", self.tick),
-            ("snap", self.snap),
-        ):
+        if self.loss not in LOSSES:
+            raise UsageError(f"--loss {self.loss}: choose {', '.join(LOSSES)}")
+        if self.augment not in AUGMENTATIONS:
+            raise UsageError(f"--augment {self.augment}: choose {', '.join(AUGMENTATIONS)}")
+        for name in ("kimg", "minutes", "lr", "lr_d", "tick", "snap", "lazy", "accumulate", "metric_every"):
+            value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise UsageError(f"--{flag} {value}: give a number over 0")
-        if not 0 <= self.ema_kimg < math.inf:
-            raise UsageError(f"--ema-kimg {self.ema_kimg}: give 0 or more")
+                raise UsageError(f"--{name.replace('_', '-')} {value}: give a number over 0")
+        for name in ("ema_kimg", "warmup_kimg", "instance_noise", "r1", "r2", "gp"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: give 0 or more")
+        if self.accumulate > self.batch // 2:
+            raise UsageError(
+                f"--accumulate {self.accumulate}: each part of a batch of {self.batch} needs two images"
+            )
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"--seed {self.seed}: give a whole number from 0")
+
+    @property
+    def penalized(self) -> bool:
+        """Whether the loss has a penalty on gradients."""
+        loss = LOSSES[self.loss]
+        pairs = ((self.r1, loss.r1), (self.r2, loss.r2), (self.gp, loss.gp))
+        return any(default if own is None else own for own, default in pairs)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
         return asdict(self)
+
+
+# What a preset changes besides the network.
+TRAINING: dict[str, dict[str, Any]] = {
+    "r3gan32": {"loss": "relativistic"},
+    "r3gan64": {"loss": "relativistic"},
+    "resnet32": {"loss": "hinge"},
+    "resnet64": {"loss": "hinge"},
+    # little data: augmentation, a slower average, and the whole budget on few images
+    "small": {"augment": "ada", "mirror": True, "lr": 0.0004, "kimg": 2000.0, "ema_kimg": 20.0},
+}
 
 
 def read_options(path: Path) -> TrainingOptions:

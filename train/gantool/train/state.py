@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import io
+import math
+import os
 import pickle
 import re
-from collections.abc import Callable
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,9 @@ class TrainingState:
     device: torch.device
     images_in_data: int = 0
     images_seen: int = 0
+    steps: int = 0
+    augment_p: float = 0.0  # probability of ada
+    best: float = math.inf  # lowest Fréchet distance so far
     tick: int = 0  # lines of progress so far
     seconds: float = 0.0  # spent training, over all resumes
 
@@ -42,16 +47,17 @@ def new_state(options: TrainingOptions) -> TrainingState:
     device = _device(options.device)
     torch.manual_seed(options.seed)
     generator, discriminator = Generator(options.network), Discriminator(options.network)
-    # channels_last suits the convolutions of CPUs and GPUs alike
+    layout = torch.channels_last if options.channels_last else torch.contiguous_format
     for network in (generator, discriminator):
-        network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    make_optimizer = _optimizer(options)
+        network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     return TrainingState(
         generator=generator,
         discriminator=discriminator,
         average=copy.deepcopy(generator).requires_grad_(False),
-        generator_optimizer=make_optimizer(generator),
-        discriminator_optimizer=make_optimizer(discriminator),
+        generator_optimizer=_optimizer(options, generator, options.lr),
+        discriminator_optimizer=_optimizer(
+            options, discriminator, options.lr if options.lr_d is None else options.lr_d
+        ),
         device=device,
     )
 
@@ -69,10 +75,16 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _optimizer(options: TrainingOptions) -> Callable[[nn.Module], torch.optim.Optimizer]:
+def _optimizer(options: TrainingOptions, network: nn.Module, rate: float) -> torch.optim.Optimizer:
     if options.optimizer == "sgd":
-        return lambda network: torch.optim.SGD(network.parameters(), options.lr)
-    return lambda network: torch.optim.Adam(network.parameters(), options.lr, (0.5, 0.999), fused=True)
+        return torch.optim.SGD(network.parameters(), rate)
+    return torch.optim.Adam(network.parameters(), rate, (0.5, 0.999), fused=True)
+
+
+def compiled(state: TrainingState) -> None:
+    """Have torch compile both networks at their next step; names and weights stay as they are."""
+    state.generator.compile()
+    state.discriminator.compile()
 
 
 def draw_latents(options: TrainingOptions, count: int, device: torch.device) -> Tensor:
@@ -103,16 +115,32 @@ def settle_average(state: TrainingState, options: TrainingOptions) -> Generator:
     """
     network = options.network
     z = torch.from_numpy(latents(range(1024), network.latent, network.distribution)).to(state.device)
-    torch.optim.swa_utils.update_bn(torch.split(z, 128), state.average)
-    return state.average.eval()
+    average = state.average.train()
+    norms = [layer for layer in average.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean over all that follows
+    classes = network.classes
+    label = torch.arange(len(z), device=z.device) % classes if classes else None
+    with torch.no_grad():
+        for part in torch.split(torch.arange(len(z), device=z.device), 128) if norms else ():
+            average(z[part], None if label is None else label[part])
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
+    return average.eval()
 
 
 def save_state(path: Path, state: TrainingState) -> None:
-    """Write everything that resuming needs, whole or not at all."""
+    """Write everything that resuming needs, whole or not at all; the state before it is kept, too."""
     content = {
+        "format": FORMAT,
         **{name: getattr(state, name).state_dict() for name in _MODULES},
         "images_in_data": state.images_in_data,
         "images_seen": state.images_seen,
+        "steps": state.steps,
+        "augment_p": state.augment_p,
+        "best": state.best,
         "tick": state.tick,
         "seconds": state.seconds,
         "random": torch.get_rng_state(),
@@ -122,8 +150,20 @@ def save_state(path: Path, state: TrainingState) -> None:
     torch.save(content, buffer)  # torch makes a RuntimeError of a full disk
     with atomic(path) as part:
         part.write_bytes(buffer.getbuffer())
+        if path.exists():  # the one before stays as a second name, whatever happens to the new one
+            _keep(path)
 
 
+def _keep(path: Path) -> None:
+    with atomic(path.with_name(PREVIOUS_NAME)) as part:
+        try:
+            os.link(path, part)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, part)
+
+
+FORMAT = 2
+PREVIOUS_NAME = "training_state.previous.pt"
 _MODULES = ("generator", "discriminator", "average", "generator_optimizer", "discriminator_optimizer")
 
 
@@ -136,11 +176,15 @@ def load_state(path: Path, options: TrainingOptions) -> TrainingState:
     state = new_state(options)
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if (found := content.get("format", 1)) > FORMAT:
+            raise ValueError(f"it has format {found}, this gantool reads up to {FORMAT}: install a newer one")
         for name in _MODULES:
             getattr(state, name).load_state_dict(content[name])
         state.images_in_data = int(content["images_in_data"])
         state.images_seen, state.tick = int(content["images_seen"]), int(content["tick"])
         state.seconds = float(content["seconds"])
+        state.steps = int(content.get("steps", state.images_seen // options.batch))
+        state.augment_p, state.best = float(content.get("augment_p", 0)), float(content.get("best", math.inf))
         torch.set_rng_state(content["random"])
         if state.device.type == "cuda" and content["random_cuda"]:
             torch.cuda.set_rng_state_all(content["random_cuda"])

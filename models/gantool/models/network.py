@@ -1,0 +1,95 @@
+"""A generator and its discriminator, of any architecture, with classes or without.
+
+The generator maps z, float32 [N, latent], and with classes a label, int64 [N], to images, float32 [N, C, H, W] in
+[-1, 1]. The discriminator maps images, and a label, to logits, [N]: the logit of "real".
+
+A label becomes a vector of its own that is put behind z. In the discriminator it is projected: the logit grows by
+the product of the label's vector with what the last layer reads (Miyato and Koyama 2018, arXiv:1802.05637).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from gantool.models.config import NetworkConfig
+from gantool.models.dcgan import (
+    discriminator_dcgan,
+    discriminator_dcgan5,
+    generator_dcgan,
+    generator_dcgan5,
+    initialize,
+)
+from gantool.models.r3gan import discriminator_r3gan, generator_r3gan
+from gantool.models.resnet import discriminator_resnet, generator_resnet
+
+EMBEDDED = 32  # numbers that a label becomes beside z
+
+_GENERATORS = {
+    "dcgan": generator_dcgan,
+    "dcgan5": generator_dcgan5,
+    "resnet": generator_resnet,
+    "r3gan": generator_r3gan,
+}
+_DISCRIMINATORS = {
+    "dcgan": discriminator_dcgan,
+    "dcgan5": discriminator_dcgan5,
+    "resnet": discriminator_resnet,
+    "r3gan": discriminator_r3gan,
+}
+
+
+class Generator(nn.Module):
+    """z, float32 [N, latent], and with classes label, int64 [N] -> images, float32 [N, C, size, size]."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = _GENERATORS[config.architecture](
+            config, config.latent + EMBEDDED * (config.classes > 0)
+        )
+        if config.architecture.startswith("dcgan"):
+            self.apply(initialize)
+        if config.classes:
+            self.embedding = nn.Embedding(config.classes, EMBEDDED)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return images for z, and of the classes `label`."""
+        if self.config.classes:
+            z = torch.cat([z, self.embedding(label)], dim=1)  # [N, latent + 32]
+        images: Tensor = self.layers(z)
+        return images
+
+
+class Discriminator(nn.Module):
+    """images, float32 [N, C, size, size] in [-1, 1], and with classes label, int64 [N] -> logits, float32 [N]."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = _DISCRIMINATORS[config.architecture](config)
+        if config.architecture.startswith("dcgan"):
+            self.apply(initialize)
+        if config.classes:
+            last = self.layers[-1]
+            assert isinstance(last, nn.Linear)
+            self.projection = nn.Embedding(config.classes, last.in_features)
+            nn.init.normal_(self.projection.weight, 0, last.in_features**-0.5)
+        if config.discriminator_norm == "spectral":
+            for layer in self.layers.modules():
+                if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                    spectral_norm(layer)
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the logit of "real" for each image, taken as one of its class."""
+        read = self.layers[:-1](images)  # [N, F]
+        logits: Tensor = self.layers[-1](read).flatten()
+        if self.config.classes:
+            logits = logits + (read * self.projection(label)).sum(1)
+        return logits
+
+    def probability(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the probability of "real" for each image, [N] in 0..1: the sigmoid of the logit."""
+        probability: Tensor = self(images, label).sigmoid()
+        return probability

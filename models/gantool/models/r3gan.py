@@ -1,0 +1,76 @@
+"""Networks in the manner of R3GAN: Huang, Gokaslan, Kuleshov and Tompkin 2024 (arXiv:2501.05441), section 4.
+
+Residual blocks of a 1×1, a grouped 3×3 and a 1×1 convolution, without any normalization; the last convolution of
+a block begins at zero, so that a block begins as the identity. Made for the relativistic loss with R1 and R2.
+Where the paper interpolates, pixels are repeated or averaged here, which every engine has.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from gantool.models.config import NetworkConfig
+from gantool.models.dcgan import stages
+
+GROUP = 16  # channels of a group
+BLOCKS = 2  # at each resolution
+
+
+def generator_r3gan(config: NetworkConfig, inputs: int) -> nn.Sequential:
+    """Return z', [N, inputs] -> images, [N, C, size, size]."""
+    first, channels = stages(config)
+    layers: list[nn.Module] = [
+        nn.Linear(inputs, channels[0] * first**2),
+        nn.Unflatten(1, (channels[0], first, first)),  # [N, C, h, w]
+    ]
+    for wide, narrow in pairwise([channels[0], *channels]):
+        layers += [_Block(wide) for _ in range(BLOCKS)]
+        layers += [nn.Conv2d(wide, narrow, 1, bias=False), nn.Upsample(scale_factor=2)]  # [N, C, 2h, 2w]
+    layers += [_Block(channels[-1]), nn.Conv2d(channels[-1], config.channels, 3, padding=1), nn.Tanh()]
+    return _scaled(nn.Sequential(*layers))
+
+
+def discriminator_r3gan(config: NetworkConfig) -> nn.Sequential:
+    """Return images -> logits, [N, 1]."""
+    first, channels = stages(config)
+    channels = channels[::-1]
+    layers: list[nn.Module] = [nn.Conv2d(config.channels, channels[0], 3, padding=1)]
+    for narrow, wide in pairwise([*channels, channels[-1]]):
+        layers += [_Block(narrow) for _ in range(BLOCKS)]
+        layers += [nn.AvgPool2d(2), nn.Conv2d(narrow, wide, 1, bias=False)]  # [N, C, h/2, w/2]
+    layers += [_Block(channels[-1]), nn.Flatten(), nn.Linear(channels[-1] * first**2, 1)]
+    return _scaled(nn.Sequential(*layers))
+
+
+class _Block(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        groups = channels // GROUP if channels % GROUP == 0 else 1
+        self.main = nn.Sequential(
+            nn.Conv2d(channels, channels, 1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(channels, channels, 3, padding=1, groups=groups),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(channels, channels, 1, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.main(x)
+        return out
+
+
+def _scaled(network: nn.Sequential) -> nn.Sequential:
+    """Draw weights that keep the size of what they read, and the last of each block as zeros (Fixup)."""
+    for layer in network.modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            nn.init.kaiming_normal_(layer.weight, a=0.2)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    for layer in network.modules():
+        if isinstance(layer, _Block):
+            last = layer.main[-1]
+            assert isinstance(last, nn.Conv2d)
+            nn.init.zeros_(last.weight)
+    return network

@@ -1,0 +1,78 @@
+"""Residual networks as in SNGAN: Miyato et al. 2018 (arXiv:1802.05957), appendix B.4.
+
+The generator's blocks repeat pixels, then convolve; the discriminator's take the mean of 2×2. BatchNorm stands
+after each convolution of the generator, not before as in the paper: so it folds away, and plain convolutions are
+left.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from gantool.models.config import NetworkConfig
+from gantool.models.dcgan import stages
+
+
+def generator_resnet(config: NetworkConfig, inputs: int) -> nn.Sequential:
+    """Return z', [N, inputs] -> images, [N, C, size, size]."""
+    first, channels = stages(config)
+    blocks = [_Up(wide, narrow) for wide, narrow in pairwise([channels[0], *channels])]  # each [N, C, 2h, 2w]
+    return nn.Sequential(
+        nn.Linear(inputs, channels[0] * first**2),
+        nn.Unflatten(1, (channels[0], first, first)),  # [N, C, h, w]
+        *blocks,
+        nn.Conv2d(channels[-1], config.channels, 3, padding=1),
+        nn.Tanh(),
+    )
+
+
+def discriminator_resnet(config: NetworkConfig) -> nn.Sequential:
+    """Return images -> logits, [N, 1]."""
+    first, channels = stages(config)
+    channels = [config.channels, *channels[::-1]]
+    blocks = [
+        _Down(config, narrow, wide, index == 0) for index, (narrow, wide) in enumerate(pairwise(channels))
+    ]
+    last = nn.Linear(channels[-1] * first**2, 1)
+    return nn.Sequential(*blocks, nn.LeakyReLU(0.2), nn.Flatten(), last)
+
+
+class _Up(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        # a 1×1 convolution before the pixels are repeated gives the same as after, for a quarter of the work
+        self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.Upsample(scale_factor=2))
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.activation(self.main(x) + self.skip(x))
+        return out
+
+
+class _Down(nn.Module):
+    def __init__(self, config: NetworkConfig, inputs: int, outputs: int, image: bool) -> None:
+        super().__init__()
+        norm = config.discriminator_norm == "batch" and not image
+        self.main = nn.Sequential(
+            *([] if image else [nn.LeakyReLU(0.2)]),
+            nn.Conv2d(inputs, outputs, 3, padding=1),
+            *([nn.BatchNorm2d(outputs)] if norm else []),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(outputs, outputs, 3, padding=1),
+            nn.AvgPool2d(2),
+        )
+        self.skip = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.main(x) + self.skip(x)
+        return out

@@ -1,0 +1,108 @@
+"""Augmentation of what the discriminator sees, real and generated alike, for small data.
+
+diff   DiffAugment: each image is changed in colour, place and by a hole, always (Zhao et al. 2020,
+       arXiv:2006.10738).
+ada    The same changes and flips and quarter turns, each with a probability that follows how much the
+       discriminator overfits (Karras et al. 2020, arXiv:2006.06676, section 3): it rises while the sign of the
+       logits of real images is on average over 0.6, and falls below.
+
+Every change can be differentiated, so the generator learns through it. Images are float32 [N, C, H, W] in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Augmentation = Literal["none", "diff", "ada"]
+AUGMENTATIONS = get_args(Augmentation)
+
+TARGET = 0.6  # mean sign of the logits of real images
+ADJUST_KIMG = 100.0  # the probability goes from 0 to 1 in this time at most
+SHIFT = 1 / 8  # of the side
+HOLE = 1 / 2  # of the side
+
+
+def augment(images: Tensor, kind: str, probability: float) -> Tensor:
+    """Return augmented images of the same shape; `probability` is for ada."""
+    if kind == "none" or (kind == "ada" and probability == 0):
+        return images
+    changes = _DIFF if kind == "diff" else (_flip, _turn, *_DIFF)
+    for change in changes:
+        changed = change(images)
+        if kind == "ada":
+            chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < probability
+            changed = torch.where(chosen, changed, images)
+        images = changed
+    return images
+
+
+def adapt(probability: float, mean_sign: float, images: int) -> float:
+    """Return ada's probability after `images` more images whose logits had this mean sign."""
+    step = images / (ADJUST_KIMG * 1000)
+    return min(max(probability + (step if mean_sign > TARGET else -step), 0.0), 1.0)
+
+
+def _random(images: Tensor) -> Tensor:
+    return torch.rand(len(images), 1, 1, 1, device=images.device)  # [N, 1, 1, 1] in 0..1
+
+
+def _brightness(images: Tensor) -> Tensor:
+    return images + (_random(images) - 0.5)
+
+
+def _saturation(images: Tensor) -> Tensor:
+    grey = images.mean(1, keepdim=True)
+    return grey + (images - grey) * (_random(images) * 2)
+
+
+def _contrast(images: Tensor) -> Tensor:
+    middle = images.mean((1, 2, 3), keepdim=True)
+    return middle + (images - middle) * (_random(images) + 0.5)
+
+
+def _translation(images: Tensor) -> Tensor:
+    """Move each image by up to an eighth of its side; black, -1, comes in from the border."""
+    count, _, height, width = images.shape
+    rows = torch.arange(height, device=images.device)[None, :, None]  # [1, H, 1]
+    columns = torch.arange(width, device=images.device)[None, None, :]  # [1, 1, W]
+    most = int(width * SHIFT + 0.5)
+    down, right = torch.randint(-most, most + 1, (2, count, 1, 1), device=images.device)
+    y, x = rows + down, columns + right  # [N, H, 1], [N, 1, W]
+    inside = ((y >= 0) & (y < height) & (x >= 0) & (x < width))[:, None]  # [N, 1, H, W]
+    index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)  # [N, H, W]
+    moved = images.flatten(2).gather(
+        2, index.flatten(1)[:, None].expand(-1, images.shape[1], -1)
+    )  # [N, C, H·W]
+    return torch.where(inside, moved.view_as(images), images.new_tensor(-1.0))
+
+
+def _cutout(images: Tensor) -> Tensor:
+    """Make a square of half the side grey, 0."""
+    count, _, height, width = images.shape
+    half = int(width * HOLE + 0.5) // 2
+    centre_y, centre_x = torch.rand(2, count, 1, 1, device=images.device)  # [N, 1, 1] each
+    rows = torch.arange(height, device=images.device)[None, :, None]
+    columns = torch.arange(width, device=images.device)[None, None, :]
+    hole = ((rows - centre_y * height).abs() < half) & (
+        (columns - centre_x * width).abs() < half
+    )  # [N, H, W]
+    return images.masked_fill(hole[:, None], 0.0)
+
+
+def _flip(images: Tensor) -> Tensor:
+    return torch.where(_random(images) < 0.5, images.flip(3), images)
+
+
+def _turn(images: Tensor) -> Tensor:
+    """Turn each image by 0, 90, 180 or 270 degrees."""
+    turns = torch.randint(4, (len(images), 1, 1, 1), device=images.device)
+    for number in (1, 2, 3):
+        images = torch.where(turns == number, images.rot90(number, (2, 3)), images)
+    return images
+
+
+_DIFF: tuple[Callable[[Tensor], Tensor], ...] = (_brightness, _saturation, _contrast, _translation, _cutout)

@@ -1,0 +1,134 @@
+"""Which way of computing a step is fastest on this machine, found by measuring; kept in the cache.
+
+The ways: images as channels last or not, float32 or bfloat16 (autocast), compiled or not. Which is best depends
+on the processor: bfloat16 makes a CPU that has it three times as fast, and one that has not several times slower.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+
+from gantool.runtime.cache import cache_dir
+from gantool.runtime.files import atomic
+from gantool.train.options import TrainingOptions
+from gantool.train.state import TrainingState, compiled, new_state
+from gantool.train.step import step
+
+_VERSION = 1
+_STEPS = 3  # timed, after one to warm up
+_HOPELESS = 2.0  # a way whose first step takes this many times the best is given up
+_COMPILE_MINUTES = 30  # compiling takes a minute or more: only for runs that last
+
+
+def fastest(options: TrainingOptions, log: Callable[[str], None]) -> TrainingOptions:
+    """Return the options with the fastest way of computing a step; the random state is left alone."""
+    path = cache_dir() / "speed.json"
+    known = _read(path)
+    key = _key(options)
+    if key not in known:
+        log("measuring which way of computing is fastest here (once; --no-autotune leaves it out) ...")
+        known[key] = _measure(options)
+        with atomic(path) as part:
+            part.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    rates: dict[str, float] = known[key]
+    best = max(rates, key=lambda way: rates[way])
+    log(
+        "speed: "
+        + ", ".join(f"{way} {rate:,.0f}" if rate else f"{way} given up" for way, rate in rates.items())
+        + f" images/s; chosen: {best}"
+    )
+    return _set(options, best)
+
+
+def _ways(options: TrainingOptions) -> list[str]:
+    """Return the ways in words, the likely best first: "fp32 channels_last", "bf16 contiguous compiled" ..."""
+    ways = [
+        f"{precision} {layout}"
+        for precision, layout in product(("fp32", "bf16"), ("channels_last", "contiguous"))
+    ]
+    if options.minutes is not None and options.minutes >= _COMPILE_MINUTES and not options.penalized:
+        ways += [f"{way} compiled" for way in ways[::2]]
+    return ways
+
+
+def _set(options: TrainingOptions, way: str) -> TrainingOptions:
+    words = way.split()
+    return replace(
+        options,
+        precision="bf16" if "bf16" in words else "fp32",
+        channels_last="channels_last" in words,
+        compile="compiled" in words,
+    )
+
+
+def _measure(options: TrainingOptions) -> dict[str, float]:
+    """Return the images a second of each way, 0 for one that was given up or failed."""
+    network = options.network
+    rng = np.random.default_rng(0)
+    shape = (options.batch, network.size, network.size, network.channels)
+    real = rng.integers(0, 256, shape, np.uint8)
+    labels = rng.integers(0, network.classes, options.batch) if network.classes else None
+    rates: dict[str, float] = {}
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for way in _ways(options):
+            chosen = _set(options, way)
+            try:
+                state = new_state(chosen)
+                if chosen.compile:
+                    compiled(state)
+                rates[way] = _rate(chosen, state, real, labels, max(rates.values(), default=0.0))
+            except Exception:  # a compiler or a processor can lack anything
+                rates[way] = 0.0
+    return {way: round(rate, 1) for way, rate in rates.items()}
+
+
+def _rate(options: TrainingOptions, state: TrainingState, real: Any, labels: Any, best: float) -> float:
+    seconds = []
+    for index in range(_STEPS + 2):
+        started = time.perf_counter()
+        step(options, state, real, labels).generator.item()  # waits for the device
+        seconds.append(time.perf_counter() - started)
+        hopeless = best and options.batch / seconds[-1] < best / _HOPELESS
+        if index and hopeless and not options.compile:  # the first step of all warms up libraries, too
+            return 0.0
+    return options.batch / min(seconds[1:])
+
+
+def _key(options: TrainingOptions) -> str:
+    """Name the machine, the library and the work."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    work = asdict(options)
+    parts = [
+        work[name]
+        for name in ("network", "batch", "accumulate", "loss", "r1", "r2", "gp", "augment", "device")
+    ]
+    long = options.minutes is not None and options.minutes >= _COMPILE_MINUTES
+    text = json.dumps(
+        [_VERSION, device, os.cpu_count(), torch.get_num_threads(), torch.__version__, long, parts]
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _processor() -> str:
+    return f"{platform.processor()} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _read(path: Any) -> dict[str, dict[str, float]]:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}

@@ -1,0 +1,93 @@
+"""What is measured while training: distance to the data, diversity, and alarms. The random state is left alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gantool.models import Generator, save_checkpoint
+from gantool.train.data import ImageData
+from gantool.train.evaluate import append_metric, measure, sample
+from gantool.train.features import Extractor, find_extractor
+
+BEST_NAME = "best.safetensors"
+SAMPLES = 5000
+ALIKE = 0.5  # of the data's diversity
+CERTAIN = 0.98  # share of images that the discriminator tells rightly
+EARLY_KIMG = 20.0  # before this a discriminator is often ahead
+
+Pixels = NDArray[np.uint8]  # [N, H, W, C]
+
+
+def diversity(images: Pixels) -> float:
+    """Return the mean distance of two images, as the root of the mean squared difference of grey levels."""
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    half = len(flat) // 2
+    return float(np.sqrt(np.square(flat[:half] - flat[half : 2 * half]).mean(1)).mean())
+
+
+@dataclass
+class Alarms:
+    """Says once, each time it begins, that a run goes wrong."""
+
+    real_diversity: float
+    ringing: set[str] = field(default_factory=set)
+
+    def after_tick(self, kimg: float, right: float) -> str | None:
+        """Look at the share of images that the discriminator told rightly."""
+        return self._ring(
+            "discriminator",
+            kimg >= EARLY_KIMG and right > CERTAIN,
+            f"the discriminator tells {right:.0%} of all images rightly, so the generator learns little: "
+            "try --augment diff (or ada), --r1 1 or a lower --lr-d",
+        )
+
+    def after_snapshot(self, kimg: float, images: Pixels) -> str | None:
+        """Look at how different generated images are, uint8 [64, H, W, C]."""
+        ratio = diversity(images) / max(self.real_diversity, 1e-9)
+        return self._ring(
+            "diversity",
+            kimg >= EARLY_KIMG and ratio < ALIKE,
+            f"generated images are becoming alike: they differ {ratio:.2f} times as much as the data's; "
+            "try --augment diff (or ada), a lower --lr or --loss relativistic",
+        )
+
+    def _ring(self, name: str, wrong: bool, text: str) -> str | None:
+        if not wrong:
+            self.ringing.discard(name)
+        elif name not in self.ringing:
+            self.ringing.add(name)
+            return f"alarm: {text}"
+        return None
+
+
+class Metric:
+    """Measures the distance of the averaged generator to the data, and keeps the best checkpoint."""
+
+    def __init__(self, folder: Path, data: ImageData, log: Callable[[str], None]) -> None:
+        self.folder, self.data = folder, data
+        self.extractor: Extractor = find_extractor("classifier", data, log)
+
+    def __call__(self, average: Generator, images_seen: int, seconds: float, best: float) -> dict[str, Any]:
+        """Measure, write a line and, where it is the best so far, `best.safetensors`; return the line."""
+        started = time.monotonic()
+        network = average.config
+        images = sample(average, SAMPLES)
+        value: dict[str, Any] = {
+            "kimg": images_seen / 1000,
+            "seconds": round(seconds, 2),
+            "features": self.extractor.name,
+            **measure(self.extractor, self.data, images),
+        }
+        append_metric(self.folder, self.extractor.name, value)
+        if value["fd"] < best:
+            names = self.data.labels.classes if self.data.labels and network.classes else ()
+            save_checkpoint(self.folder / BEST_NAME, average, images_seen, self.data.name, names)
+        value["took"] = time.monotonic() - started
+        return value
