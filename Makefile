@@ -4,6 +4,7 @@
 #   make slow    the tests that train for longer
 #   make lint    ruff and mypy
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
+#   make bench   the runtime against plain loops, into benchmarks/runtime.md
 #   make bench-export   times, sizes and PSNR of exports, into benchmarks/export.md
 
 PYTHON ?= python3
@@ -44,6 +45,9 @@ slow: $(INSTALLED)
 
 golden: $(INSTALLED)
 	$(BIN)/python export/golden.py
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/runtime.py
 
 bench-export: $(INSTALLED)
 	$(BIN)/python benchmarks/export.py

@@ -1,16 +1,19 @@
-"""A strict stand-in for `cuda.bindings.driver` and for the module `tensorrt` or `tensorrt_rtx`.
+"""A strict stand-in for the module `tensorrt` or `tensorrt_rtx`, on the stand-in driver of standin/libcuda.c.
 
-It runs no engine: it turns z into `images_of(z)`, and checks how it is asked to. Work is queued and done at
-synchronization, so what is read too early is 0xCD. Memory that a queued call uses must not be freed, engine
-objects must be gone before the CUDA context is, and every call needs that context in its own thread.
-`test_tensorrt_contract.py` holds its public names and parameters against the real modules.
+It checks how it is asked to work: shapes within the profile, every address set and alive, a device pointer where
+one is due, a graph only after a run of its shape, engine objects gone before the CUDA context is, and that context
+in the thread of every call. A plan that is a header alone turns z into `images_of(z)`; one with an ONNX graph
+behind its header runs it with ONNX Runtime. `test_tensorrt_contract.py` holds its public names and
+parameters against the real modules.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
+import os
 import struct
-import threading
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,27 +23,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-GPU, CONTEXT, STREAM = 0, 0x1000, 0x2000  # what the driver hands out for them
 FIRST_ERROR, LATER_ERROR = "Error Code 1: the first reason", "Error Code 2: noise that follows from it"
+HEADER = 64
+CACHE = b"kernels of the stand-in"
 
 
-def plan_bytes(kind: str, version: tuple[int, int, int, int], bits: int = 0x04) -> bytes:
-    """Return a plan that is a header, as gantool.runtime.plan describes it, and little else."""
+def plan_bytes(kind: str, version: tuple[int, int, int, int], bits: int = 0x04, graph: bytes = b"") -> bytes:
+    """Return a plan that is a header, as gantool.runtime.plan describes it, and perhaps a graph."""
     tag = {"tensorrt": b"ftrt", "rtx": b"vtrt"}[kind]
-    return struct.pack("<4sIQQ4B4sI", tag, 0, 2, 64, *version, tag, bits).ljust(64, b"\0")
+    head = struct.pack("<4sIQQ4B4sI", tag, 0, 2, HEADER + len(graph), *version, tag, bits)
+    return head.ljust(HEADER, b"\0") + graph
 
 
 def images_of(z: NDArray[np.float32], shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    """Return what the fake engine makes of z [n, latent]: every pixel of an image is one value of its own z."""
+    """Return what a plan without a graph makes of z [n, latent]: each pixel is one value of its own z."""
     n = len(z)
     pixels = np.resize(np.arange(z.shape[1]), shape)  # which value of z each pixel shows
     signed = np.tanh(z)[:, pixels.ravel()].reshape(n, *shape)
     return signed if dtype == "FLOAT" else (signed * 127.5 + 128).astype(np.uint8)
 
 
+@functools.cache
+def cuda() -> ctypes.CDLL:
+    """Return the stand-in driver, which LD_LIBRARY_PATH must put first."""
+    library = ctypes.CDLL("libcuda.so.1")
+    library.standin_wrong.restype = library.standin_left.restype = ctypes.c_char_p
+    library.standin_alive.argtypes = [ctypes.c_uint64, ctypes.c_size_t, ctypes.c_int]
+    library.standin_enqueue.argtypes = [ctypes.c_void_p, CALL, ctypes.c_void_p]
+    library.standin_capturing.argtypes = [ctypes.c_void_p]
+    return library
+
+
+CALL = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
 @dataclass(eq=False)
 class World:
-    """What the fakes share: what is alive, what is queued, what shall fail, and what was done wrong."""
+    """What the fakes share: what the engine is, what shall fail, and what was done wrong."""
 
     tensors: dict[str, tuple[str, str, tuple[int, ...]]] = field(
         default_factory=lambda: {
@@ -51,24 +70,26 @@ class World:
     batches: tuple[int, int, int] = (1, 2, 4)
     # name of a call -> which of its calls fails (1 is the first); driver calls return out of memory
     fail: dict[str, int] = field(default_factory=dict)
+    sticky: bool = False  # the GPU is lost from the failing call on
+    integrated: bool = False
+    capturable: bool = True
     reason: str = FIRST_ERROR
-    no_driver: type[Exception] | None = None
-    init_status: int = 0
 
-    host: dict[int, ctypes.Array[Any]] = field(default_factory=dict)
-    device: dict[int, ctypes.Array[Any]] = field(default_factory=dict)
-    queue: list[tuple[Callable[[], None], tuple[int, ...]]] = field(default_factory=list)
-    retained: int = 0
-    streams: int = 0
     objects: Counter[str] = field(default_factory=Counter)  # engine objects alive
     calls: Counter[str] = field(default_factory=Counter)
-    order: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    current: threading.local = field(default_factory=threading.local)
+    queued: list[Any] = field(default_factory=list)  # what the driver will call must stay alive
+
+    def __post_init__(self) -> None:
+        if "STANDIN_REPORT" in os.environ:  # a process of its own, to which the driver was told already
+            return
+        of_driver = [(name, nth) for name, nth in self.fail.items() if name.startswith("cu")] or [("", 0)]
+        for name, nth in of_driver:
+            cuda().standin_fail(name.encode(), nth, int(self.sticky))
+        cuda().standin_integrated(int(self.integrated))
 
     def fails(self, name: str) -> bool:
         self.calls[name] += 1
-        self.order.append(name)
         return self.fail.get(name) == self.calls[name]
 
     def require(self, truth: bool, what: str) -> None:
@@ -77,191 +98,16 @@ class World:
             raise AssertionError(what)
 
     def check_context(self, name: str) -> None:
-        self.require(self.retained > 0, f"{name} without a context")
-        self.require(getattr(self.current, "context", None) == CONTEXT, f"{name}: no context in this thread")
+        self.require(bool(cuda().standin_context()), f"{name}: no context in this thread")
+
+    def count(self, name: str) -> int:
+        """Return how often a call of the driver or the library was made."""
+        return int(cuda().standin_calls(name.encode())) if name.startswith("cu") else self.calls[name]
 
     def check_all_freed(self) -> None:
-        assert not self.wrong
-        assert not self.host, "pinned memory left"
-        assert not self.device, "device memory left"
-        assert self.retained == self.streams == 0
+        problems = [*self.wrong, cuda().standin_wrong().decode(), cuda().standin_left().decode()]
+        assert not any(problems), problems
         assert not +self.objects, f"engine objects left: {+self.objects}"
-
-    def find(self, memory: dict[int, ctypes.Array[Any]], address: int, size: int, what: str) -> int:
-        """Return the base of the live block that holds address..address+size."""
-        for base, block in memory.items():
-            if base <= address and address + size <= base + len(block):
-                return base
-        self.require(False, f"{what}: {size} bytes at {address:#x} are not in a live block")
-        raise AssertionError
-
-
-class Handle:
-    """A CUstream or CUdeviceptr: int() gives its value, and it is no int."""
-
-    def __init__(self, value: int) -> None:
-        self._value = value
-
-    def __int__(self) -> int:
-        return self._value
-
-
-class CUresult(IntEnum):
-    CUDA_SUCCESS = 0
-    CUDA_ERROR_OUT_OF_MEMORY = 2
-    CUDA_ERROR_NO_DEVICE = 100
-
-
-class CUstream_flags(IntEnum):  # noqa: N801
-    CU_STREAM_NON_BLOCKING = 1
-
-
-class FakeDriver:
-    """cuda.bindings.driver."""
-
-    CUresult = CUresult
-    CUstream_flags = CUstream_flags
-    CU_MEMHOSTALLOC_DEVICEMAP = 2
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def _status(self, name: str) -> CUresult:
-        return CUresult.CUDA_ERROR_OUT_OF_MEMORY if self._world.fails(name) else CUresult.CUDA_SUCCESS
-
-    def cuInit(self, Flags: int) -> tuple[CUresult]:  # noqa: N802, N803
-        assert Flags == 0
-        if self._world.no_driver is not None:
-            raise self._world.no_driver("no libcuda.so.1")
-        return (CUresult(self._world.init_status),)
-
-    def cuDeviceGet(self, ordinal: int) -> tuple[CUresult, int | None]:  # noqa: N802
-        assert ordinal == GPU
-        status = self._status("cuDeviceGet")
-        return status, None if status else GPU
-
-    def cuDevicePrimaryCtxRetain(self, dev: int) -> tuple[CUresult, int | None]:  # noqa: N802
-        assert dev == GPU
-        status = self._status("cuDevicePrimaryCtxRetain")
-        if status:
-            return status, None
-        self._world.retained += 1
-        return status, CONTEXT
-
-    def cuDevicePrimaryCtxRelease(self, dev: int) -> tuple[CUresult]:  # noqa: N802
-        world = self._world
-        world.require(dev == GPU and world.retained > 0, "a context released that was not retained")
-        world.require(not +world.objects, f"the context is released under {+world.objects}")
-        world.require(not world.host and not world.device, "the context is released before its memory")
-        world.require(world.streams == 0, "the context is released before its stream")
-        world.retained -= 1
-        return (self._status("cuDevicePrimaryCtxRelease"),)
-
-    def cuCtxSetCurrent(self, ctx: int) -> tuple[CUresult]:  # noqa: N802
-        self._world.require(ctx == CONTEXT and self._world.retained > 0, "a dead context made current")
-        status = self._status("cuCtxSetCurrent")
-        if not status:
-            self._world.current.context = ctx
-        return (status,)
-
-    def cuStreamCreate(self, Flags: int) -> tuple[CUresult, Handle | None]:  # noqa: N802, N803
-        self._world.check_context("cuStreamCreate")
-        assert Flags == CUstream_flags.CU_STREAM_NON_BLOCKING
-        status = self._status("cuStreamCreate")
-        if status:
-            return status, None
-        self._world.streams += 1
-        return status, Handle(STREAM)
-
-    def cuStreamDestroy(self, hStream: int) -> tuple[CUresult]:  # noqa: N802, N803
-        self._world.check_context("cuStreamDestroy")
-        self._world.require(int(hStream) == STREAM and self._world.streams > 0, "a dead stream destroyed")
-        self._world.require(not self._world.queue, "the stream is destroyed with work queued")
-        self._world.streams -= 1
-        return (self._status("cuStreamDestroy"),)
-
-    def cuStreamSynchronize(self, hStream: int) -> tuple[CUresult]:  # noqa: N802, N803
-        self._world.check_context("cuStreamSynchronize")
-        self._world.require(int(hStream) == STREAM and self._world.streams > 0, "a dead stream")
-        status = self._status("cuStreamSynchronize")
-        work, self._world.queue = self._world.queue, []
-        for action, _ in work:
-            if not status:  # a GPU that failed does no more, and waits for nothing
-                action()
-        return (status,)
-
-    def cuMemHostAlloc(self, bytesize: int, Flags: int) -> tuple[CUresult, int | None]:  # noqa: N802, N803
-        assert Flags == self.CU_MEMHOSTALLOC_DEVICEMAP
-        return self._allocate("cuMemHostAlloc", bytesize, self._world.host)
-
-    def cuMemAlloc(self, bytesize: int) -> tuple[CUresult, Handle | None]:  # noqa: N802
-        status, address = self._allocate("cuMemAlloc", bytesize, self._world.device)
-        return status, None if address is None else Handle(address)
-
-    def _allocate(
-        self, name: str, size: int, memory: dict[int, ctypes.Array[Any]]
-    ) -> tuple[CUresult, int | None]:
-        self._world.check_context(name)
-        assert size > 0
-        status = self._status(name)
-        if status:
-            return status, None
-        block = (ctypes.c_uint8 * size)(*b"\xcd" * size)
-        memory[ctypes.addressof(block)] = block
-        return status, ctypes.addressof(block)
-
-    def cuMemFreeHost(self, p: int) -> tuple[CUresult]:  # noqa: N802
-        return self._free("cuMemFreeHost", p, self._world.host)
-
-    def cuMemFree(self, dptr: int) -> tuple[CUresult]:  # noqa: N802
-        return self._free("cuMemFree", int(dptr), self._world.device)
-
-    def _free(self, name: str, address: int, memory: dict[int, ctypes.Array[Any]]) -> tuple[CUresult]:
-        world = self._world
-        world.check_context(name)
-        world.require(address in memory, f"{name} of memory that is not alive")
-        used = {base for _, bases in world.queue for base in bases}
-        world.require(address not in used, f"{name} of memory in use")
-        world.require(not world.objects["context"], f"{name} while the execution context may use it")
-        block = memory.pop(address)
-        ctypes.memset(block, 0xDD, len(block))
-        return (self._status(name),)
-
-    def cuMemcpyHtoDAsync(  # noqa: N802
-        self,
-        dstDevice: int,  # noqa: N803
-        srcHost: int,  # noqa: N803
-        ByteCount: int,  # noqa: N803
-        hStream: int,  # noqa: N803
-    ) -> tuple[CUresult]:
-        target = self._world.find(self._world.device, dstDevice, ByteCount, "copy to the device")
-        source = self._world.find(self._world.host, srcHost, ByteCount, "copy from the host")
-        return self._copy("cuMemcpyHtoDAsync", dstDevice, srcHost, ByteCount, hStream, (target, source))
-
-    def cuMemcpyDtoHAsync(  # noqa: N802
-        self,
-        dstHost: int,  # noqa: N803
-        srcDevice: int,  # noqa: N803
-        ByteCount: int,  # noqa: N803
-        hStream: int,  # noqa: N803
-    ) -> tuple[CUresult]:
-        target = self._world.find(self._world.host, dstHost, ByteCount, "copy to the host")
-        source = self._world.find(self._world.device, srcDevice, ByteCount, "copy from the device")
-        return self._copy("cuMemcpyDtoHAsync", dstHost, srcDevice, ByteCount, hStream, (target, source))
-
-    def _copy(
-        self, name: str, target: int, source: int, size: int, stream: int, bases: tuple[int, ...]
-    ) -> tuple[CUresult]:
-        self._world.check_context(name)
-        self._world.require(stream == STREAM, "another stream")
-        status = self._status(name)
-        if not status:
-            self._world.queue.append((lambda: _move(target, source, size), bases))
-        return (status,)
-
-
-def _move(target: int, source: int, size: int) -> None:
-    ctypes.memmove(target, source, size)
 
 
 class Severity(IntEnum):
@@ -295,12 +141,18 @@ class DataType(IntEnum):
     INT64 = 8
 
 
+class CudaGraphStrategy(IntEnum):
+    DISABLED = 0
+    WHOLE_GRAPH_CAPTURE = 1
+
+
 class FakeTensorRT:
     """The module tensorrt or tensorrt_rtx."""
 
     ILogger = ILogger
     TensorIOMode = TensorIOMode
     DataType = DataType
+    CudaGraphStrategy = CudaGraphStrategy
 
     def __init__(self, world: World, version: str) -> None:
         self.__version__ = version
@@ -317,15 +169,19 @@ class Tracked:
         world.check_context(f"a new {kind}")
         self._world, self._kind = world, kind
         world.objects[kind] += 1
+        if kind == "context":
+            cuda().standin_use(1)
 
     def __del__(self) -> None:
-        if not hasattr(self, "_kind"):
+        if not hasattr(self, "_kind") or sys.is_finalizing():
             return
         self._world.objects[self._kind] -= 1
-        if not self._world.retained:
+        if not cuda().standin_retained():
             self._world.wrong.append(f"the {self._kind} outlived the CUDA context")
-        if self._kind == "context" and self._world.queue:
-            self._world.wrong.append("the execution context was freed while it ran")
+        if self._kind == "context":
+            cuda().standin_use(-1)
+            if cuda().standin_queued():
+                self._world.wrong.append("the execution context was freed while it ran")
 
 
 class Runtime(Tracked):
@@ -343,13 +199,24 @@ class Runtime(Tracked):
         if self._world.fails("deserialize_cuda_engine"):
             _complain(self)
             return None
-        return Engine(self)
+        return Engine(self, serialized_engine[HEADER:])
 
 
 class Engine(Tracked):
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, graph: bytes) -> None:
         super().__init__(runtime._world, "engine")
         self._runtime, self._logger = runtime, runtime._logger
+        self._session: Any = None
+        if graph:
+            import onnxruntime
+
+            self._session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+            types = {"tensor(float)": "FLOAT", "tensor(uint8)": "UINT8", "tensor(int64)": "INT64"}
+            found = [("INPUT", node) for node in self._session.get_inputs()]
+            found += [("OUTPUT", node) for node in self._session.get_outputs()]
+            self._world.tensors = {
+                node.name: (mode, types[node.type], (-1, *node.shape[1:])) for mode, node in found
+            }
 
     @property
     def num_io_tensors(self) -> int:
@@ -372,19 +239,55 @@ class Engine(Tracked):
         assert (mode, profile_index) == ("INPUT", 0)
         return [[batch, *shape[1:]] for batch in self._world.batches]
 
-    def create_execution_context(self) -> Context | None:
+    def create_runtime_config(self) -> RuntimeConfig:
+        return RuntimeConfig(self._world, "runtime config")
+
+    def create_execution_context(self, runtime_config: RuntimeConfig | None = None) -> Context | None:
         if self._world.fails("create_execution_context"):
             _complain(self)
             return None
-        return Context(self)
+        return Context(self, runtime_config)
+
+
+def _images(session: Any, world: World, inputs: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    if session is not None:
+        return np.asarray(session.run(["images"], inputs)[0])
+    _, kind, shape = world.tensors["images"]
+    images = images_of(inputs["z"], shape[1:], kind)
+    if "label" in inputs:
+        images = images + inputs["label"].astype(images.dtype).reshape(-1, 1, 1, 1)
+    return images
+
+
+class RuntimeConfig(Tracked):
+    cuda_graph_strategy = CudaGraphStrategy.DISABLED
+
+    def create_runtime_cache(self) -> RuntimeCache:
+        return RuntimeCache(self._world, "runtime cache")
+
+    def set_runtime_cache(self, cache: RuntimeCache) -> bool:
+        self._cache = cache
+        return True
+
+
+class RuntimeCache(Tracked):
+    def deserialize(self, blob: bytes) -> bool:
+        self._world.calls["deserialize"] += 1
+        self._world.calls["cache hit"] += blob == CACHE
+        return blob == CACHE
+
+    def serialize(self) -> bytes:
+        return CACHE
 
 
 class Context(Tracked):
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, config: RuntimeConfig | None) -> None:
         super().__init__(engine._world, "context")
-        self._engine, self._logger = engine, engine._logger
+        self._engine, self._logger, self._config = engine, engine._logger, config
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
+        self._stream: int | None = None
+        self._runs = 0  # of these shapes
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         world = self._world
@@ -395,14 +298,15 @@ class Context(Tracked):
             _complain(self)
             return False
         assert shape[1:] == world.tensors[name][2][1:]
-        self._shapes[name], self._addresses = shape, {}
+        self._shapes[name], self._runs = shape, 0
         return True
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
         world = self._world
         world.require(name not in self._missing(), "an address before the shape")
         world.require(name in world.tensors, f"the address of {name}, which the engine does not have")
-        world.require(type(memory) is int and memory in world.device, f"{name}: a dead pointer")
+        world.require(type(memory) is int, f"{name}: an address that is no int")
+        self._alive(name, memory, 1)
         if world.fails("set_tensor_address"):
             _complain(self)
             return False
@@ -412,33 +316,56 @@ class Context(Tracked):
     def execute_async_v3(self, stream_handle: int) -> bool:
         world = self._world
         world.check_context("execute_async_v3")
-        world.require(type(stream_handle) is int and stream_handle == STREAM, "another stream")
+        world.require(type(stream_handle) is int, "a stream that is no int")
+        world.require(self._stream in (None, stream_handle), "one context in two streams")
         world.require(not self._missing(), "run without a shape")
         world.require(set(self._addresses) == set(world.tensors), "run without the address of every tensor")
-        if world.fails("execute_async_v3"):
+        world.require(len({shape[0] for shape in self._shapes.values()}) == 1, "inputs of different batches")
+        capturing = bool(cuda().standin_capturing(stream_handle))
+        world.require(not capturing or self._runs > 0, "captured before the first run of a shape")
+        if world.fails("execute_async_v3") or (capturing and not world.capturable):
             _complain(self)
             return False
-        (n, latent), (_, kind, shape) = self._shapes["z"], world.tensors["images"]
-        source, target = self._addresses["z"], self._addresses["images"]
+        n = self._shapes["z"][0]
+        _, kind, shape = world.tensors["images"]
         size = n * int(np.prod(shape[1:])) * (4 if kind == "FLOAT" else 1)
-        world.find(world.device, source, n * latent * 4, "z")
-        world.find(world.device, target, size, "images")
+        shapes, addresses = dict(self._shapes), dict(self._addresses)
+        self._alive("images", addresses["images"], size)
+        for name, dims in shapes.items():
+            self._alive(name, addresses[name], int(np.prod(dims)) * self._type(name).itemsize)
+        types = {name: self._type(name) for name in shapes}
+        session = self._engine._session  # and not `self`: what is queued must not keep engine objects alive
 
-        def run() -> None:
-            z = np.frombuffer(ctypes.string_at(source, n * latent * 4), np.float32).reshape(n, latent)
-            images = images_of(z, shape[1:], kind)
-            if "label" in self._addresses:
-                kind_of_label = np.dtype(world.tensors["label"][1].lower())
-                given = ctypes.string_at(self._addresses["label"], n * kind_of_label.itemsize)
-                images = images + np.frombuffer(given, kind_of_label).astype(images.dtype).reshape(
-                    -1, 1, 1, 1
-                )
-            assert images.nbytes == size
-            ctypes.memmove(target, images.tobytes(), size)
+        def run(_: int) -> None:
+            try:
+                inputs = {}
+                for name, dims in shapes.items():
+                    count = int(np.prod(dims)) * types[name].itemsize
+                    data = ctypes.string_at(addresses[name], count)
+                    inputs[name] = np.frombuffer(data, types[name]).reshape(dims)
+                images = np.ascontiguousarray(_images(session, world, inputs))
+                assert images.nbytes == size
+                ctypes.memmove(addresses["images"], images.tobytes(), size)
+            except BaseException as error:  # ctypes would drop it
+                world.wrong.append(repr(error))
 
-        world.queue.append((run, (source, target)))
-        self._shapes = {}  # to be set again before every run
+        call = CALL(run)
+        world.queued.append(call)
+        assert cuda().standin_enqueue(stream_handle, call, None) == 0
+        self._stream = stream_handle
+        self._runs += not capturing
         return True
+
+    def _alive(self, name: str, address: int, size: int) -> None:
+        mapped = int(self._world.integrated or "STANDIN_INTEGRATED" in os.environ)
+        self._world.require(
+            bool(cuda().standin_alive(address, size, mapped)), f"{name}: no live device memory"
+        )
+
+    def _type(self, name: str) -> np.dtype[Any]:
+        return np.dtype(
+            {"FLOAT": "float32"}.get(self._world.tensors[name][1], self._world.tensors[name][1].lower())
+        )
 
     def _missing(self) -> set[str]:
         tensors = self._world.tensors

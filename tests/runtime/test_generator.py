@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import tracemalloc
-from itertools import count, islice
+from collections.abc import Iterable, Iterator
+from itertools import count, islice, starmap
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ class PixelBackend:
     def infer(self, z: Latents, label: Labels | None = None) -> Images:  # noqa: ARG002
         assert self.spec.min_batch <= len(z) <= (self.spec.max_batch or len(z))
         return (z * 1000).astype(np.int64).astype(np.uint8).reshape(-1, 1, 2, 1)
+
+    def infer_each(self, batches: Iterable[tuple[Latents, Labels | None]]) -> Iterator[Images]:
+        return starmap(self.infer, batches)
 
     def close(self) -> None:
         pass

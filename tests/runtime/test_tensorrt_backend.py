@@ -1,449 +1,130 @@
+"""The backend on a stand-in for the driver, in processes of their own; and the real libraries, where they are."""
+
 from __future__ import annotations
 
-import builtins
-import gc
-import hashlib
 import json
-import threading
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from gantool.runtime.backends.cuda import Device, driver_problem
+from gantool.runtime.backends.cuda import driver_problem
 from gantool.runtime.backends.tensorrt import TensorRTBackend
-from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.errors import EngineMismatchError
 from gantool.runtime.generator import Generator
 from gantool.runtime.images import to_uint8
-from gantool.runtime.seeds import latents
-from runtime.fake_tensorrt import (
-    FIRST_ERROR,
-    LATER_ERROR,
-    CUresult,
-    FakeDriver,
-    FakeTensorRT,
-    World,
-    images_of,
-    plan_bytes,
-)
-from runtime.tiny import build_plan, tiny_graph
+from runtime.fake_tensorrt import plan_bytes
+from runtime.tiny import build_plan, some_z, tiny_graph
+
+STANDIN = Path(__file__).with_name("standin")
+TESTS = STANDIN.parents[1]
+
+
+@pytest.fixture(scope="session")
+def standin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Compile the stand-in driver; return the environment of a process that is to find it, and `tensorrt`."""
+    pytest.importorskip("cuda.bindings.driver", reason="the real bindings run on the stand-in")
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("compiles a stand-in for libcuda.so.1, which needs cc and Linux")
+    folder = tmp_path_factory.mktemp("standin")
+    flags = ["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wl,-soname,libcuda.so.1"]
+    target = folder / "libcuda.so.1"
+    subprocess.run([compiler, *flags, "-o", target, STANDIN / "libcuda.c", "-lpthread"], check=True)
+    paths = [str(STANDIN / "modules"), str(TESTS), *(path for path in sys.path if path)]
+    return {**os.environ, "LD_LIBRARY_PATH": str(folder), "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def test_backend_on_the_stand_in_driver(standin: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", STANDIN / "check_backend.py"]
+    result = subprocess.run(
+        command, cwd=TESTS.parent, env=standin, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout[-20000:] + result.stderr[-2000:]
+    assert "skipped" not in result.stdout
+
 
 VERSIONS: dict[str, tuple[int, int, int, int]] = {"tensorrt": (10, 3, 0, 30), "rtx": (1, 7, 1, 116)}
 
 
-def write_plan(folder: Path, kind: str = "rtx") -> Path:
-    path = folder / ("g.rtx.plan" if kind == "rtx" else "g.plan")
-    path.write_bytes(plan_bytes(kind, VERSIONS[kind]))
-    return path
+def run_on(environment: dict[str, str], folder: Path, *arguments: str, **more: str) -> tuple[Any, str]:
+    """Run gantool in `folder`; return the result, and what the driver says was done wrong or left behind."""
+    report = folder / "report"
+    env = {**environment, **more, "STANDIN_REPORT": str(report), "GANTOOL_CACHE": str(folder / "cache")}
+    command = [sys.executable, "-m", "gantool.cli", *arguments]
+    result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    return result, report.read_text() if report.exists() else "no report"
 
 
-def load(path: Path, world: World, kind: str = "rtx", version: str | None = None) -> TensorRTBackend:
-    library = FakeTensorRT(world, version or ".".join(map(str, VERSIONS[kind])))
-    return TensorRTBackend(path, library, FakeDriver(world))
-
-
-def some_z(n: int) -> Any:
-    return np.random.RandomState(n).randn(n, 6).astype(np.float32)
-
-
-def write_sidecar(plan: Path, **more: object) -> None:
-    digest = hashlib.sha256(plan.read_bytes()).hexdigest()
-    plan.with_name(plan.name + ".json").write_text(json.dumps({"plan_sha256": digest, **more}))
-
-
-# What works
-
-
-@pytest.mark.parametrize("kind", ["INT64", "INT32"])
-def test_a_conditional_engine(kind: str, tmp_path: Path) -> None:
-    world = World()
-    world.tensors["label"] = ("INPUT", kind, (-1,))
-    plan = write_plan(tmp_path)
-    write_sidecar(plan, metadata={"classes": 3})
-    with Generator(load(plan, world)) as generator:
-        assert generator.spec.classes == 3
-        z = latents(range(7), 6)
-        expected = images_of(z, (4, 5, 3), "UINT8")
-        by_seed = (np.arange(7) % 3).astype(np.uint8).reshape(-1, 1, 1, 1)
-        np.testing.assert_array_equal(generator.images(range(7)), expected + by_seed)
-        np.testing.assert_array_equal(generator.images(range(7), label=2), expected + 2)
-        with pytest.raises(UsageError, match="--class 3: the classes of this engine are 0 to 2"):
-            generator.images([0], label=3)
-    world.check_all_freed()
-
-
-def test_a_conditional_engine_without_its_sidecar(tmp_path: Path) -> None:
-    world = World()
-    world.tensors["label"] = ("INPUT", "INT64", (-1,))
-    backend = load(write_plan(tmp_path), world)
-    with pytest.raises(UsageError, match="label has shape None"):
-        backend.infer(some_z(2))
-    with Generator(backend) as generator:
-        assert generator.spec.classes is None
-        with pytest.raises(UsageError, match="choose one with --class"):
-            generator.images([0])
-        images = generator.images([0], label=5)
-        np.testing.assert_array_equal(images, images_of(latents([0], 6), (4, 5, 3), "UINT8") + 5)
-
-
-def test_a_label_for_an_engine_that_takes_none(tmp_path: Path) -> None:
-    with (
-        Generator(load(write_plan(tmp_path), World())) as generator,
-        pytest.raises(UsageError, match="--class 1"),
-    ):
-        generator.images([0], label=1)
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    """Return a folder with g.onnx, and g.plan and g.rtx.plan as the stand-ins take them."""
+    (tmp_path / "g.onnx").write_bytes(tiny_graph())
+    for kind, name in (("tensorrt", "g.plan"), ("rtx", "g.rtx.plan")):
+        (tmp_path / name).write_bytes(plan_bytes(kind, VERSIONS[kind], graph=tiny_graph()))
+    return tmp_path
 
 
 @pytest.mark.parametrize("kind", ["tensorrt", "rtx"])
-def test_images_come_out_and_all_is_freed(kind: str, tmp_path: Path) -> None:
-    world = World()
-    backend = load(write_plan(tmp_path, kind), world, kind)
-    spec = backend.spec
-    assert (spec.latent, spec.height, spec.width, spec.channels) == (6, 4, 5, 3)
-    assert (spec.min_batch, spec.max_batch, spec.dtype, spec.distribution) == (1, 4, "uint8", "normal")
-    results = [(some_z(n), backend.infer(some_z(n))) for n in (4, 1, 3, 2)]
-    backend.close()
-    backend.close()
-    world.check_all_freed()
-    for z, images in results:  # still whole after later batches, and after the buffers are gone
-        np.testing.assert_array_equal(images, images_of(z, (4, 5, 3), "UINT8"))
-
-
-def test_float_engine_gives_uint8_images(tmp_path: Path) -> None:
-    world = World(tensors={"images": ("OUTPUT", "FLOAT", (-1, 1, 4, 5)), "z": ("INPUT", "FLOAT", (-1, 6))})
-    backend = load(write_plan(tmp_path), world)
-    spec = backend.spec
-    assert (spec.height, spec.width, spec.channels, spec.dtype) == (4, 5, 1, "float32")
-    z = some_z(2)
-    images = backend.infer(z)
-    assert images.shape == (2, 4, 5, 1)
-    assert images.dtype == np.uint8
-    np.testing.assert_array_equal(images, to_uint8(images_of(z, (1, 4, 5), "FLOAT")))
-    with pytest.raises(GantoolError, match="NaN"):
-        backend.infer(np.full((1, 6), np.nan, np.float32))
-    backend.close()
-    world.check_all_freed()
-
-
-def test_engine_of_one_batch_size_needs_no_profile(tmp_path: Path) -> None:
-    world = World(
-        tensors={"z": ("INPUT", "FLOAT", (3, 6)), "images": ("OUTPUT", "UINT8", (3, 4, 4, 1))},
-        batches=(3, 3, 3),
-    )
-    backend = load(write_plan(tmp_path), world)
-    assert (backend.spec.min_batch, backend.spec.max_batch) == (3, 3)
-    assert backend.infer(some_z(3)).shape == (3, 4, 4, 1)
-    backend.close()
-
-
-def test_it_runs_and_closes_in_other_threads(tmp_path: Path) -> None:
-    world = World()
-    backend = load(write_plan(tmp_path), world)
-    images: list[Any] = []
-    for work in (lambda: images.append(backend.infer(some_z(2))), backend.close):
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
-    np.testing.assert_array_equal(images[0], images_of(some_z(2), (4, 5, 3), "UINT8"))
-    world.check_all_freed()
-
-
-def test_sidecar_names_the_distribution(tmp_path: Path) -> None:
-    path = write_plan(tmp_path)
-    write_sidecar(path, metadata={"latent": {"distribution": "uniform"}})
-    backend = load(path, World())
-    assert backend.spec.distribution == "uniform"
-    backend.close()
-
-
-@pytest.mark.parametrize("version", ["10.3.0", "10.3.0.30"])
-def test_jetpack_names_three_numbers_of_its_version(version: str, tmp_path: Path) -> None:
-    world = World(fail={"deserialize_cuda_engine": 1})
-    with pytest.raises(GantoolError) as caught:
-        load(write_plan(tmp_path, "tensorrt"), world, "tensorrt", version)
-    assert "was built with" not in str(caught.value)
-
-
-def test_version_compatible_tensorrt_plan_is_tensorrts_own_decision(tmp_path: Path) -> None:
-    world = World()
-    backend = load(write_plan(tmp_path, "tensorrt"), world, "tensorrt", "10.13.3.9")
-    assert backend.infer(some_z(1)).shape == (1, 4, 5, 3)
-    backend.close()
-
-
-# A damaged plan is reported before anything about the machine
-
-
-def test_damaged_plan_comes_before_the_missing_driver(tmp_path: Path) -> None:
-    world = World(no_driver=RuntimeError)
-    path = write_plan(tmp_path)
-    write_sidecar(path)
-    whole = path.read_bytes()
-    flipped = whole[:50] + bytes([whole[50] ^ 1]) + whole[51:]
-    for content, words in ((whole[:-1], "cut off"), (whole + b"x", "appended"), (flipped, "SHA-256")):
-        path.write_bytes(content)
-        with pytest.raises(GantoolError, match=words) as caught:
-            load(path, world)
-        assert caught.value.exit_code == 1
-
-
-def test_damaged_metadata_in_the_sidecar(tmp_path: Path) -> None:
-    path = write_plan(tmp_path)
-    write_sidecar(path, metadata=[1])
-    with pytest.raises(GantoolError, match="metadata in the sidecar"):
-        load(path, World())
-
-
-# The machine does not fit
-
-
-class DynamicLibNotFoundError(RuntimeError):
-    """What cuda-bindings 12.9 and later raise; 12.8 raises RuntimeError itself."""
-
-
-@pytest.mark.parametrize("error", [RuntimeError, DynamicLibNotFoundError])
-@pytest.mark.parametrize("beside", ["g.fp16.onnx", "g.onnx", None])
-def test_no_driver(error: type[Exception], beside: str | None, tmp_path: Path) -> None:
-    if beside:
-        (tmp_path / beside).write_bytes(b"")
-    with pytest.raises(EngineMismatchError) as caught:
-        load(write_plan(tmp_path), World(no_driver=error))
-    assert caught.value.exit_code == 4
-    message = str(caught.value)
-    assert "TensorRT-RTX 1.7.1.116 plan for compute capability 8.6" in message
-    assert "no NVIDIA driver was found" in message
-    assert f"gantool generate --engine {tmp_path / (beside or 'g.fp16.onnx')}" in message
-    assert ("not beside it" in message) == (beside is None)
-
-
-def test_driver_without_a_gpu(tmp_path: Path) -> None:
-    with pytest.raises(EngineMismatchError, match=r"no usable GPU.*CUDA_ERROR_NO_DEVICE"):
-        load(write_plan(tmp_path), World(init_status=CUresult.CUDA_ERROR_NO_DEVICE))
-
-
-def test_rtx_plan_of_another_version_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
-    world = World()
-    with pytest.raises(
-        EngineMismatchError, match=r"TensorRT-RTX 1\.7\.1\.116, here is 1\.8\.0\.3.*gantool export"
-    ):
-        load(write_plan(tmp_path), world, version="1.8.0.3")
-    assert not world.calls["deserialize_cuda_engine"]
-    world.check_all_freed()
-
-
-def test_tensorrt_plan_of_another_version_that_does_not_load(tmp_path: Path) -> None:
-    world = World(fail={"deserialize_cuda_engine": 1})
-    with pytest.raises(
-        EngineMismatchError, match=r"TensorRT 10\.3\.0\.30, here is 10\.16\.2.*the first reason"
-    ):
-        load(write_plan(tmp_path, "tensorrt"), world, "tensorrt", "10.16.2")
-    world.check_all_freed()
-
-
-@pytest.mark.parametrize(
-    ("reason", "expected"),
-    [
-        (FIRST_ERROR, GantoolError),
-        (
-            "The engine plan file is generated on an incompatible device, expecting compute 8.7",
-            EngineMismatchError,
-        ),
-        ("The engine cannot run on this GPU, which has compute capability 9.0", EngineMismatchError),
-        ("Platform specific tag mismatch detected", EngineMismatchError),
-    ],
-)
-def test_plan_that_does_not_load(reason: str, expected: type[GantoolError], tmp_path: Path) -> None:
-    world = World(fail={"deserialize_cuda_engine": 1}, reason=reason)
-    with pytest.raises(GantoolError) as caught:
-        load(write_plan(tmp_path), world)
-    assert type(caught.value) is expected
-    assert reason in str(caught.value)
-    assert LATER_ERROR not in str(caught.value)
-    world.check_all_freed()
-
-
-def test_runtime_that_logs_an_error_is_not_used(tmp_path: Path) -> None:
-    world = World(fail={"Runtime": 1}, reason="createInferRuntime: error: 35")
-    with pytest.raises(EngineMismatchError, match=r"error: 35.*update the NVIDIA driver"):
-        load(write_plan(tmp_path, "tensorrt"), world, "tensorrt")
-    assert not world.calls["deserialize_cuda_engine"]
-    world.check_all_freed()
-
-
-@pytest.mark.parametrize(
-    ("kind", "module", "expected"),
-    [
-        ("rtx", "tensorrt_rtx", r"tensorrt_rtx.*not installed.*gantool\[rtx\]"),
-        ("tensorrt", "tensorrt", r"tensorrt.*JetPack.*gantool\[tensorrt\]"),
-        ("rtx", "cuda.bindings", r"cuda-bindings.*gantool\[rtx\]"),
-        ("tensorrt", "cuda.bindings", r"cuda-bindings.*gantool\[tensorrt\]"),
-    ],
-)
-def test_missing_package(
-    kind: str, module: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("integrated", [False, True])
+def test_the_command_line_on_the_stand_in(
+    kind: str, integrated: bool, plan: Path, standin: dict[str, str]
 ) -> None:
-    hide(monkeypatch, module)
-    given = None if module == "cuda.bindings" else FakeDriver(World())
-    with pytest.raises(MissingDependencyError, match=expected) as caught:
-        TensorRTBackend(write_plan(tmp_path, kind), None, given)
-    assert caught.value.exit_code == 5
+    name = "g.plan" if kind == "tensorrt" else "g.rtx.plan"
+    flags = ("--seeds", "0-24", "--batch", "7", "--format", "npy")
+    more = {"STANDIN_INTEGRATED": "1"} if integrated else {}
+    result, report = run_on(standin, plan, "generate", "-e", name, *flags, **more)
+    assert (result.returncode, result.stderr, report) == (0, "", "")
+    with Generator.load(plan / "g.onnx", provider="cpu") as reference:
+        np.testing.assert_array_equal(np.load(plan / "images/images.npy"), reference.images(range(25)))
+    assert (plan / "cache/tensorrt-rtx").exists() == (kind == "rtx")
 
 
-def hide(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
-    """Make `import module` fail as if it were not installed."""
-    import importlib
-
-    real_import, real_import_module = builtins.__import__, importlib.import_module
-
-    def check(name: str) -> None:
-        if name == module or name.startswith(module + "."):
-            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
-
-    def fake_import(name: str, *rest: Any, **more: Any) -> Any:
-        check(name)
-        return real_import(name, *rest, **more)
-
-    def fake_import_module(name: str, package: str | None = None) -> Any:
-        check(name)
-        return real_import_module(name, package)
-
-    monkeypatch.setattr(builtins, "__import__", fake_import)
-    monkeypatch.setattr("gantool.runtime.backends.library.import_module", fake_import_module)
-
-
-# The engine is not a generator, or is given what it does not take
-
-Z, IMAGES = ("INPUT", "FLOAT", (-1, 6)), ("OUTPUT", "UINT8", (-1, 4, 5, 3))
+def test_bench_tells_latency_without_copies(plan: Path, standin: dict[str, str]) -> None:
+    flags = ("--batch", "1,4,5", "--seconds", "0.05", "--json")
+    result, report = run_on(standin, plan, "bench", "g.plan", *flags)
+    assert (result.returncode, report) == (0, "")
+    assert "g.plan takes batches of 1 to 4: 5 is left out" in result.stderr
+    for row in json.loads(result.stdout)["rows"]:
+        assert row["runs_on"] == "TensorRT"
+        assert row["compute_ms"]["p50"] > 0
 
 
 @pytest.mark.parametrize(
-    ("tensors", "found"),
+    ("fault", "says", "finished"),
     [
-        ({}, "no tensors"),
-        ({"z": Z}, r"input z FLOAT \[-1, 6\]; expected"),
-        ({"z": Z, "images": IMAGES, "label": ("INPUT", "INT64", (-1, 1))}, r"input label INT64 \[-1, 1\]"),
-        ({"latent": Z, "images": IMAGES}, "input latent FLOAT"),
-        ({"z": ("INPUT", "HALF", (-1, 6)), "images": IMAGES}, "input z HALF"),
-        ({"z": ("INPUT", "FLOAT", (-1, 6, 1, 1)), "images": IMAGES}, r"\[-1, 6, 1, 1\]"),
-        ({"z": Z, "images": ("OUTPUT", "HALF", (-1, 4, 5, 3))}, "output images HALF"),
-        ({"z": Z, "images": ("OUTPUT", "UINT8", (-1, 3, 4, 5))}, r"UINT8 \[-1, 3, 4, 5\]"),
-        ({"z": Z, "images": ("OUTPUT", "FLOAT", (-1, 4, 5, 3))}, r"FLOAT \[-1, 4, 5, 3\]"),
-        ({"z": Z, "images": ("OUTPUT", "UINT8", (-1, -1, 5, 3))}, r"\[-1, -1, 5, 3\]"),
-        ({"z": Z, "images": ("OUTPUT", "UINT8", (2, 4, 5, 3))}, r"\[2, 4, 5, 3\]"),
-        ({"z": IMAGES, "images": Z}, "output z"),
+        ("cuDevicePrimaryCtxRetain:1", "cannot open a context", range(1)),
+        ("cuMemAlloc:3", "of GPU memory (CUDA_ERROR_OUT_OF_MEMORY): free memory on it", range(1)),
+        ("cuMemHostAlloc:2", "of pinned memory", range(1)),
+        ("cuStreamSynchronize:6:on", "cannot finish its work (CUDA_ERROR_LAUNCH_FAILED)", range(12, 21)),
+        ("cuGraphLaunch:5:on", "cannot launch a graph", range(16, 33)),
     ],
 )
-def test_engine_that_is_no_generator(
-    tensors: dict[str, tuple[str, str, tuple[int, ...]]], found: str, tmp_path: Path
+def test_faults_are_one_line_and_keep_what_is_finished(
+    fault: str, says: str, finished: range, plan: Path, standin: dict[str, str]
 ) -> None:
-    world = World(tensors=tensors)
-    with pytest.raises(GantoolError, match=found) as caught:
-        load(write_plan(tmp_path), world)
-    assert "[N, latent], perhaps label INT64 [N], and output images UINT8 [N, H, W, C]" in str(caught.value)
-    world.check_all_freed()
-
-
-@pytest.mark.parametrize("shape", [(0, 6), (5, 6), (1, 7), (6,), (1, 6, 1, 1)])
-def test_z_of_another_shape(shape: tuple[int, ...], tmp_path: Path) -> None:
-    world = World()
-    backend = load(write_plan(tmp_path), world)
-    with pytest.raises(UsageError, match=r"takes \[1 to 4, 6\]"):
-        backend.infer(np.zeros(shape, np.float32))
-    assert backend.infer(some_z(1)).shape == (1, 4, 5, 3)  # it goes on
-    backend.close()
-
-
-# The engine or the GPU fails: one GantoolError, everything freed
-
-LOADING = [
-    ("cuDevicePrimaryCtxRetain", 1),
-    ("cuCtxSetCurrent", 1),
-    ("cuStreamCreate", 1),
-    ("deserialize_cuda_engine", 1),
-    ("create_execution_context", 1),
-    ("cuMemHostAlloc", 1),
-    ("cuMemHostAlloc", 2),
-    ("cuMemAlloc", 1),
-    ("cuMemAlloc", 2),
-]
-RUNNING = [
-    ("cuCtxSetCurrent", 2),
-    ("set_input_shape", 1),
-    ("set_tensor_address", 1),
-    ("set_tensor_address", 2),
-    ("cuMemcpyHtoDAsync", 1),
-    ("execute_async_v3", 1),
-    ("cuMemcpyDtoHAsync", 1),
-    ("cuStreamSynchronize", 1),
-]
-
-
-@pytest.mark.parametrize("kind", ["tensorrt", "rtx"])
-@pytest.mark.parametrize(("call", "nth"), LOADING)
-def test_failure_while_loading(call: str, nth: int, kind: str, tmp_path: Path) -> None:
-    world = World(fail={call: nth})
-    with pytest.raises(GantoolError) as caught:
-        load(write_plan(tmp_path, kind), world, kind)
-    check_failure(call, str(caught.value), world)  # while the traceback is still held
-
-
-@pytest.mark.parametrize(("call", "nth"), RUNNING)
-def test_failure_while_running(call: str, nth: int, tmp_path: Path) -> None:
-    world = World(fail={call: nth})
-    backend = load(write_plan(tmp_path), world)
-    with pytest.raises(GantoolError) as caught:
-        backend.infer(some_z(2))
-    check_failure(call, str(caught.value), world)
-    with pytest.raises(GantoolError, match="is closed: load it again"):
-        backend.infer(some_z(2))
-    backend.close()
-
-
-def check_failure(call: str, message: str, world: World) -> None:
-    assert ("CUDA_ERROR_OUT_OF_MEMORY" if call.startswith("cu") else FIRST_ERROR) in message
-    assert LATER_ERROR not in message
-    world.check_all_freed()
-
-
-def test_interrupted_run_frees_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
-    backend = load(write_plan(tmp_path), world)
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(FakeDriver, "cuMemcpyDtoHAsync", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        backend.infer(some_z(2))
-    world.check_all_freed()
-
-
-def test_failure_of_one_engine_does_not_speak_for_the_next(tmp_path: Path) -> None:
-    world = World(fail={"create_execution_context": 1})
-    library, driver = FakeTensorRT(world, "1.7.1.116"), FakeDriver(world)
-    path = write_plan(tmp_path)
-    with pytest.raises(GantoolError, match="the first reason"):
-        TensorRTBackend(path, library, driver)
-    backend = TensorRTBackend(path, library, driver)
-    assert backend.infer(some_z(1)).shape == (1, 4, 5, 3)
-    backend.close()
-    gc.collect()
-    world.check_all_freed()
-
-
-def test_device_waits_for_its_work_before_it_frees_memory() -> None:
-    world = World()
-    device = Device(FakeDriver(world))
-    source = device.pinned((2, 3), np.float32)
-    source[:] = 1
-    device.upload(source, device.memory(source.nbytes))
-    device.close()
-    device.close()
-    world.check_all_freed()
-
-
-# The real libraries
+    flags = ("generate", "-e", "g.plan", "--seeds", "0-99", "--batch", "4")
+    result, report = run_on(standin, plan, *flags, STANDIN_FAIL=fault)
+    assert result.returncode == 1
+    assert says in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert report == ""
+    images = sorted((plan / "images").iterdir()) if (plan / "images").exists() else []
+    assert [path.name for path in images] == [f"seed{seed:04d}.png" for seed in range(len(images))]
+    assert len(images) in finished
+    with Generator.load(plan / "g.onnx", provider="cpu") as reference:
+        for path, image in zip(images, reference.images(range(len(images))), strict=True):
+            with Image.open(path) as picture:
+                np.testing.assert_array_equal(np.asarray(picture), image)
+    result, report = run_on(standin, plan, *flags, "--resume")
+    assert (result.returncode, report) == (0, "")
+    assert f"100 images of 4×4×3 in images, {len(images)} of them were there" in result.stdout
 
 
 def real_driver_problem() -> str | None:

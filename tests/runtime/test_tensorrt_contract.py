@@ -30,7 +30,18 @@ ROOTS = {
     ("self", "_runtime"): trt.Runtime,
     ("engine",): trt.ICudaEngine,
     ("self", "_engine"): trt.ICudaEngine,
-    ("self", "_context"): trt.IExecutionContext,
+    ("lane", "context"): trt.IExecutionContext,
+    ("config",): trt.IRuntimeConfig,
+    ("cache",): trt.IRuntimeCache,
+    ("self", "_cache"): trt.IRuntimeCache,
+}
+# Run-side names that `tensorrt` has had since 8.5.2 and has in 11; what else is used is TensorRT-RTX's own.
+EVERY_VERSION = {
+    trt: "ILogger Runtime __version__",
+    trt.Runtime: "deserialize_cuda_engine",
+    trt.ICudaEngine: "num_io_tensors get_tensor_name get_tensor_mode get_tensor_dtype get_tensor_shape "
+    "get_tensor_profile_shape create_execution_context",
+    trt.IExecutionContext: "set_input_shape set_tensor_address execute_async_v3",
 }
 
 
@@ -44,12 +55,20 @@ class Use:
         return ".".join((*self.root, *self.names)) + ("" if self.arguments is None else f"({self.arguments})")
 
 
-def uses() -> list[Use]:
+FILES = ("cuda", "lane", "library", "rtx", "tensorrt")
+
+
+def uses(*files: str) -> list[Use]:
     found = set()
-    for file in ("cuda", "tensorrt", "library"):
+    for file in files:
         tree = ast.parse((BACKENDS / f"{file}.py").read_text(encoding="utf-8"))
         calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
         inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        for node in calls.values():
+            if _chain(node.func) == ("self", "_do"):  # name, then arguments
+                name, *arguments = node.args
+                assert isinstance(name, ast.Constant)
+                found.add(Use(("driver",), (name.value,), len(arguments)))
         for node in ast.walk(tree):
             chain = _chain(node)
             if not isinstance(node, ast.Attribute) or id(node) in inner or chain is None:
@@ -96,11 +115,11 @@ def resolve(use: Use) -> Any:
 
 
 def test_every_kind_of_object_is_used() -> None:
-    assert {use.root for use in uses()} == set(ROOTS)
-    assert len(uses()) > 30
+    assert {use.root for use in uses(*FILES)} == set(ROOTS)
+    assert len(uses(*FILES)) > 50
 
 
-@pytest.mark.parametrize("use", uses(), ids=str)
+@pytest.mark.parametrize("use", uses(*FILES), ids=str)
 def test_name_and_arguments_exist(use: Use) -> None:
     item = resolve(use)
     if use.arguments is None or use.names[-1] in ("__init__", "__version__"):
@@ -113,6 +132,21 @@ def test_name_and_arguments_exist(use: Use) -> None:
     ), f"{use}: {overloads}"
 
 
+@pytest.mark.parametrize("use", uses("cuda", "lane", "library", "tensorrt"), ids=str)
+def test_tensorrt_has_it_in_every_version(use: Use) -> None:
+    if ROOTS[use.root] is not driver and use.names != ("errors",):
+        assert use.names[0] in EVERY_VERSION[ROOTS[use.root]].split()
+
+
+def test_the_stand_in_driver_has_only_names_of_the_real_one() -> None:
+    source = Path(__file__).with_name("standin").joinpath("libcuda.c").read_text(encoding="utf-8")
+    names = set(re.findall(r"ENTRY\((cu\w+)\)", source))
+    assert len(names) > 25
+    # C has the version with flags, the bindings call it cuGraphInstantiate; they call these two themselves
+    unlike = {"cuGraphInstantiateWithFlags", "cuGetExportTable"}
+    assert {name for name in names if not hasattr(driver, name)} <= unlike
+
+
 def test_enumerations_by_name() -> None:
     # the backend compares their names
     assert (trt.TensorIOMode.INPUT.name, trt.TensorIOMode.OUTPUT.name) == ("INPUT", "OUTPUT")
@@ -122,14 +156,14 @@ def test_enumerations_by_name() -> None:
 @pytest.mark.parametrize(
     ("stand_in", "real"),
     [
-        (fake.FakeDriver, driver),
         (fake.FakeTensorRT, trt),
         (fake.ILogger, trt.ILogger),
         (fake.Runtime, trt.Runtime),
         (fake.Engine, trt.ICudaEngine),
         (fake.Context, trt.IExecutionContext),
-        (fake.CUresult, driver.CUresult),
-        (fake.CUstream_flags, driver.CUstream_flags),
+        (fake.RuntimeConfig, trt.IRuntimeConfig),
+        (fake.RuntimeCache, trt.IRuntimeCache),
+        (fake.CudaGraphStrategy, trt.CudaGraphStrategy),
         (fake.Severity, trt.ILogger.Severity),
         (fake.TensorIOMode, trt.TensorIOMode),
         (fake.DataType, trt.DataType),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 LATENT, HEIGHT, WIDTH, CHANNELS = 6, 4, 4, 3
@@ -68,3 +69,8 @@ def build_plan(trt: Any, graph: bytes, compute_capabilities: tuple[str, ...] = (
         for index, name in enumerate(compute_capabilities):
             assert config.set_compute_capability(getattr(trt.ComputeCapability, name), index)
     return bytes(builder.build_serialized_network(network, config))
+
+
+def some_z(n: int) -> NDArray[np.float32]:
+    """Return z [n, 6]."""
+    return np.random.RandomState(n).randn(n, LATENT).astype(np.float32)

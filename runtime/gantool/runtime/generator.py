@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.plan import identify
 from gantool.runtime.seeds import DISTRIBUTIONS, labels, latents
-from gantool.runtime.spec import Backend, Images, Spec
+from gantool.runtime.spec import Backend, Images, Labels, Latents, Spec
 
 DEFAULT_BATCH = 64
 
@@ -83,20 +84,29 @@ class Generator:
     def _batches(
         self, seeds: Iterator[int], size: int, spec: Spec, truncation: float, label: int | None
     ) -> Iterator[Images]:
-        while chunk := list(islice(seeds, size)):
-            z = latents(chunk, spec.latent, spec.distribution, truncation)  # [n, latent]
-            classes = None if spec.classes == 0 else labels(chunk, spec.classes, label)  # [n]
-            limit = spec.max_batch or len(z)
-            parts = []
-            for start in range(0, len(z), limit):
-                part = z[start : start + limit]
-                missing = max(spec.min_batch - len(part), 0)
-                padded = np.pad(part, ((0, missing), (0, 0)))
-                part_classes = (
-                    classes if classes is None else np.pad(classes[start : start + limit], (0, missing))
-                )
-                parts.append(self._backend.infer(padded, part_classes)[: len(part)])
-            yield np.concatenate(parts) if len(parts) > 1 else parts[0]
+        counts: deque[tuple[int, bool]] = deque()  # images of each part under way, and whether its batch ends
+
+        def parts() -> Iterator[tuple[Latents, Labels | None]]:
+            while chunk := list(islice(seeds, size)):
+                z = latents(chunk, spec.latent, spec.distribution, truncation)  # [n, latent]
+                classes = None if spec.classes == 0 else labels(chunk, spec.classes, label)  # [n]
+                limit = spec.max_batch or len(z)
+                for start in range(0, len(z), limit):
+                    part = z[start : start + limit]
+                    missing = max(spec.min_batch - len(part), 0)
+                    counts.append((len(part), start + limit >= len(z)))
+                    yield (
+                        np.pad(part, ((0, missing), (0, 0))),
+                        classes if classes is None else np.pad(classes[start : start + limit], (0, missing)),
+                    )
+
+        done: list[Images] = []
+        for images in self._backend.infer_each(parts()):
+            n, last = counts.popleft()
+            done.append(images[:n])
+            if last:
+                yield np.concatenate(done) if len(done) > 1 else done[0]
+                done = []
 
     def images(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -47,6 +48,9 @@ class Backend(Protocol):
 
         `label`, int64 [n], goes with engines whose `spec.classes` is not 0, and only with these.
         """
+
+    def infer_each(self, batches: Iterable[tuple[Latents, Labels | None]]) -> Iterator[Images]:
+        """Yield what `infer` returns for each batch, in order; a GPU has the next ones under way meanwhile."""
 
     def close(self) -> None:
         """Free the device. Calling it twice is harmless."""

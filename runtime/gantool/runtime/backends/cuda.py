@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import math
+import re
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -40,77 +42,142 @@ def driver_problem(driver: Any) -> str | None:
 
 
 class Device:
-    """The first GPU: its primary context, one stream, and the memory that was taken through it.
+    """The first GPU: its primary context, and what was taken through it: memory, streams, events.
 
     For one thread at a time; another thread calls `activate` first. Every method raises GantoolError if CUDA
     reports a failure, which may be that of an earlier asynchronous call.
     """
 
     def __init__(self, driver: Any) -> None:
-        """Open the primary context of GPU 0, which libraries in this process share, and a stream."""
+        """Open the primary context of GPU 0, which libraries in this process share."""
         self._driver = driver
         self._open = True
+        self._streams: list[int] = []
         with ExitStack() as cleanup:
-            _check(driver, driver.cuInit(0), "start")
-            (gpu,) = _check(driver, driver.cuDeviceGet(0), "open GPU 0")
-            (self._context,) = _check(driver, driver.cuDevicePrimaryCtxRetain(gpu), "open a context")
+            self._do("cuInit", 0, what="start")
+            (gpu,) = self._do("cuDeviceGet", 0, what="open GPU 0")
+            (self._context,) = self._do("cuDevicePrimaryCtxRetain", gpu, what="open a context")
             cleanup.callback(driver.cuDevicePrimaryCtxRelease, gpu)
             self.activate()
-            flags = int(driver.CUstream_flags.CU_STREAM_NON_BLOCKING)
-            (stream,) = _check(driver, driver.cuStreamCreate(flags), "make a stream")
-            cleanup.callback(driver.cuStreamDestroy, stream)
-            self.stream = int(stream)  # the handle, as TensorRT wants it
+            attribute = driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_INTEGRATED
+            (shared,) = self._do("cuDeviceGetAttribute", attribute, gpu, what="tell what it is")
+            self.integrated = bool(shared)  # it works in the host's memory, as on a Jetson
+            self._gpu = gpu
             # Frees in reverse order. A failure is sticky, every later call returns it too and it was raised
             # when it came: what the calls that free return is therefore not looked at.
             self._cleanup = cleanup.pop_all()
 
     def activate(self) -> None:
         """Make the context current in the calling thread."""
-        _check(self._driver, self._driver.cuCtxSetCurrent(self._context), "use its context")
+        self._do("cuCtxSetCurrent", self._context, what="use its context")
+
+    def identity(self) -> str:
+        """Return the GPU's name and the driver's version, for the name of a file."""
+        (name,) = self._do("cuDeviceGetName", 256, self._gpu, what="tell its name")
+        (version,) = self._do("cuDriverGetVersion", what="tell its driver's version")
+        plain = re.sub(r"\W+", "-", name.split(b"\0")[0].decode(errors="replace")).strip("-")
+        return f"{plain}-{version}"
+
+    def stream(self) -> int:
+        """Return the handle of a new stream, as TensorRT wants it."""
+        flags = int(self._driver.CUstream_flags.CU_STREAM_NON_BLOCKING)
+        (stream,) = self._do("cuStreamCreate", flags, what="make a stream")
+        self._cleanup.callback(self._driver.cuStreamDestroy, stream)
+        self._streams.append(int(stream))
+        return int(stream)
+
+    def event(self) -> Any:
+        """Return an event whose time can be read."""
+        (event,) = self._do("cuEventCreate", 0, what="make an event")
+        self._cleanup.callback(self._driver.cuEventDestroy, event)
+        return event
 
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Return an array in page-locked host memory. It must not be touched after `close`."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        taken = self._driver.cuMemHostAlloc(size, self._driver.CU_MEMHOSTALLOC_DEVICEMAP)
-        (pointer,) = _check(self._driver, taken, f"take {size} bytes of pinned memory")
+        flags = self._driver.CU_MEMHOSTALLOC_DEVICEMAP
+        (pointer,) = self._do("cuMemHostAlloc", size, flags, what=f"take {size} bytes of pinned memory")
         self._cleanup.callback(self._driver.cuMemFreeHost, pointer)
         memory = (ctypes.c_uint8 * size).from_address(int(pointer))
         return np.ctypeslib.as_array(memory).view(dtype).reshape(shape)
 
-    def memory(self, size: int) -> int:
-        """Return the address of `size` bytes on the GPU."""
-        taken = self._driver.cuMemAlloc(size)
-        (pointer,) = _check(self._driver, taken, f"take {size} bytes of GPU memory")
+    def beside(self, array: NDArray[Any]) -> int:
+        """Return the address at which the GPU has room for a pinned array: the same memory if it is integrated."""
+        if self.integrated:
+            (pointer,) = self._do("cuMemHostGetDevicePointer", array.ctypes.data, 0, what="map pinned memory")
+            return int(pointer)
+        (pointer,) = self._do("cuMemAlloc", array.nbytes, what=f"take {array.nbytes} bytes of GPU memory")
         self._cleanup.callback(self._driver.cuMemFree, pointer)
         return int(pointer)
 
-    def upload(self, source: NDArray[Any], address: int) -> None:
-        """Queue a copy of a contiguous pinned array to the GPU."""
-        driver = self._driver
-        queued = driver.cuMemcpyHtoDAsync(address, source.ctypes.data, source.nbytes, self.stream)
-        _check(driver, queued, "copy to the GPU")
+    def upload(self, source: NDArray[Any], address: int, stream: int) -> None:
+        """Queue a copy of a contiguous pinned array to the GPU, unless that is the same memory."""
+        if not self.integrated:
+            data = source.ctypes.data
+            self._do("cuMemcpyHtoDAsync", address, data, source.nbytes, stream, what="copy to the GPU")
 
-    def download(self, address: int, target: NDArray[Any]) -> None:
+    def download(self, address: int, target: NDArray[Any], stream: int) -> None:
         """Queue a copy from the GPU into a contiguous pinned array, to be read after `synchronize`."""
-        driver = self._driver
-        queued = driver.cuMemcpyDtoHAsync(target.ctypes.data, address, target.nbytes, self.stream)
-        _check(driver, queued, "copy from the GPU")
+        if not self.integrated:
+            data = target.ctypes.data
+            self._do("cuMemcpyDtoHAsync", data, address, target.nbytes, stream, what="copy from the GPU")
 
-    def synchronize(self) -> None:
-        """Wait until all that was queued is done."""
-        _check(self._driver, self._driver.cuStreamSynchronize(self.stream), "finish its work")
+    def record(self, event: Any, stream: int) -> None:
+        """Queue the taking of the time."""
+        self._do("cuEventRecord", event, stream, what="take the time")
+
+    def seconds(self, start: Any, end: Any) -> float:
+        """Return the time between two events that have happened."""
+        (milliseconds,) = self._do("cuEventElapsedTime", start, end, what="tell the time")
+        return float(milliseconds) / 1e3
+
+    def capture(self, work: Callable[[], bool], stream: int) -> Any:
+        """Return `work`, which queues on `stream`, as a graph to launch, or None if it cannot be captured."""
+        driver = self._driver
+        mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        if self._status(driver.cuStreamBeginCapture(stream, mode)):
+            return None
+        try:
+            done = work()
+        finally:
+            status, graph = driver.cuStreamEndCapture(stream)
+        if status != driver.CUresult.CUDA_SUCCESS:
+            return None
+        status, ready = driver.cuGraphInstantiate(graph, 0) if done else (None, None)
+        driver.cuGraphDestroy(graph)
+        return ready if status == driver.CUresult.CUDA_SUCCESS else None
+
+    def launch(self, graph: Any, stream: int) -> None:
+        """Queue the work of a graph."""
+        self._do("cuGraphLaunch", graph, stream, what="launch a graph")
+
+    def drop(self, graph: Any) -> None:
+        """Free a graph that no queued work uses."""
+        self._driver.cuGraphExecDestroy(graph)
+
+    def synchronize(self, stream: int) -> None:
+        """Wait until all that was queued on a stream is done."""
+        self._do("cuStreamSynchronize", stream, what="finish its work")
 
     def settle(self) -> None:
-        """Wait as well, before anything in use is freed: after a failure, too, so nothing is raised."""
+        """Wait for all streams, before anything in use is freed: after a failure, too, so nothing is raised."""
         if self._open:
             self._driver.cuCtxSetCurrent(self._context)
-            self._driver.cuStreamSynchronize(self.stream)
+            for stream in self._streams:
+                self._driver.cuStreamSynchronize(stream)
 
     def close(self) -> None:
-        """Wait, then free all memory, the stream and the context. Calling it twice is harmless."""
+        """Wait, then free all memory, streams, events and the context. Calling it twice is harmless."""
         self.settle()
         self._open = False
         self._cleanup.close()
+
+    def _do(self, name: str, *arguments: Any, what: str) -> tuple[Any, ...]:
+        """Call the driver; return what it returned besides the status."""
+        return _check(self._driver, getattr(self._driver, name)(*arguments), what)
+
+    def _status(self, result: tuple[Any, ...]) -> bool:
+        return bool(result[0] != self._driver.CUresult.CUDA_SUCCESS)
 
 
 def _check(driver: Any, result: tuple[Any, ...], what: str) -> tuple[Any, ...]:

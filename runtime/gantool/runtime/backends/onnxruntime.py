@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,10 @@ class OnnxRuntimeBackend:
                 "try a smaller --batch"
             ) from error
         return images if self.spec.dtype == "uint8" else to_uint8(images)
+
+    def infer_each(self, batches: Iterable[tuple[Latents, Labels | None]]) -> Iterator[Images]:
+        """Yield the images of each batch, one after the other: each has all cores."""
+        return starmap(self.infer, batches)
 
     def close(self) -> None:
         """Free the session."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gantool.runtime.backends.cuda import Device, driver_problem, import_driver
+from gantool.runtime.backends.lane import Lane, Ticket
 from gantool.runtime.backends.library import extra, import_library, no_gpu, recorder, refused, version_problem
+from gantool.runtime.backends.rtx import RuntimeCache
 from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.plan import NAMES, describe, read_header
@@ -22,7 +28,12 @@ Tensor = tuple[str, str, tuple[int, ...]]  # INPUT or OUTPUT, the name of its ty
 
 
 class TensorRTBackend:
-    """A generator's plan on GPU 0, with buffers for the largest batch of profile 0. One thread at a time."""
+    """A generator's plan on GPU 0, with two sets of buffers for the largest batch of profile 0.
+
+    While one batch runs the next is started, in a stream and a context of its own. From the second batch of a size
+    on, a CUDA graph is launched in place of the engine's kernels one by one; where it cannot be captured, all goes
+    on without. For one thread at a time.
+    """
 
     def __init__(self, path: Path, library: Any = None, driver: Any = None) -> None:
         """Load `path`. The engine library and `cuda.bindings.driver` are imported where they are not given.
@@ -34,7 +45,11 @@ class TensorRTBackend:
         self._device: Device | None = None
         self._runtime: Any = None
         self._engine: Any = None
-        self._context: Any = None
+        self._rtx: RuntimeCache | None = None
+        self._lanes: list[Lane] = []
+        self._turn = 0
+        self._graphs = True  # while capturing works
+        self.compute_seconds: float | None = None  # of the last batch, without copies, by the GPU's clock
         # What is wrong with the file comes first, then the machine, and last the library: it is large, of no
         # use without a driver, and TensorRT's Runtime crashes without one.
         self._header = read_header(path)
@@ -48,11 +63,8 @@ class TensorRTBackend:
         # TensorRT looks itself, and may load a version-compatible plan; TensorRT-RTX does not look
         if self._header.kind == "rtx" and (problem := version_problem(path, self._header, trt)) is not None:
             raise EngineMismatchError(problem)
-        try:
+        with self._closing():
             self._load(trt, driver, *metadata)
-        except BaseException:
-            self.close()
-            raise
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
         """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C].
@@ -60,35 +72,46 @@ class TensorRTBackend:
         Raises UsageError if the engine does not take their shapes, and GantoolError, with everything freed, if
         the engine or the GPU fails.
         """
-        if self._context is None:
-            raise GantoolError(f"{self._path} is closed: load it again")
-        low, high, latent = self.spec.min_batch, len(self._images), self.spec.latent
-        if z.ndim != 2 or z.shape[1] != latent or not low <= len(z) <= high:
-            raise UsageError(f"z is {list(z.shape)}, {self._path} takes [{low} to {high}, {latent}]")
-        found, wanted = (
-            None if label is None else label.shape,
-            z.shape[:1] if "label" in self._inputs else None,
-        )
-        if found != wanted:
-            raise UsageError(f"label has shape {found}, {self._path} takes {wanted}")
-        try:
-            images = self._run(z, label)
-        except BaseException:
-            self.close()
-            raise
-        return images if self.spec.dtype == "uint8" else to_uint8(images)
+        return self._finish(self._start(z, label))
+
+    def infer_each(self, batches: Iterable[tuple[Latents, Labels | None]]) -> Iterator[Images]:
+        """Yield what `infer` returns, for each batch in order; two are under way at a time."""
+        pending: deque[Ticket] = deque()
+        for z, label in batches:
+            if len(pending) == len(self._lanes):
+                yield self._finish(pending.popleft())
+            pending.append(self._start(z, label))
+        while pending:
+            yield self._finish(pending.popleft())
 
     def close(self) -> None:
         """Free the engine and the device. Calling it twice is harmless."""
         if self._device is None:
             return
-        self._device.settle()  # the execution context has memory of its own that may be in use
+        self._device.settle()  # the execution contexts have memory of their own that may be in use
+        for lane in self._lanes:
+            lane.drop_graph()
+        if self._rtx is not None and self._lanes:
+            self._rtx.save()
         # in this order, and while the CUDA context lives
-        self._context = None
+        for lane in self._lanes:
+            lane.context = None
+        self._lanes = []
+        self._rtx = None
         self._engine = None
         self._runtime = None
         self._device.close()
         self._device = None
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Free everything if the block fails."""
+        try:
+            yield
+        except BaseException:
+            self._rtx = None  # what failed is not worth keeping
+            self.close()
+            raise
 
     # Engine objects live in attributes only: the traceback of what is raised here would keep a local variable
     # alive past `close`, to be freed after the CUDA context.
@@ -106,7 +129,8 @@ class TensorRTBackend:
             raise EngineMismatchError(
                 f"{self.name} does not start: {self._reason()}; update the NVIDIA driver"
             )
-        self._engine = self._runtime.deserialize_cuda_engine(self._path.read_bytes())
+        data = self._path.read_bytes()
+        self._engine = self._runtime.deserialize_cuda_engine(data)
         if self._engine is None:
             raise refused(self._path, self._header, trt, self._reason())
         tensors = _tensors(self._engine)
@@ -115,37 +139,97 @@ class TensorRTBackend:
             smallest, _, largest = self._engine.get_tensor_profile_shape("z", 0)
             spec = replace(spec, min_batch=smallest[0], max_batch=largest[0])
         self.spec = spec
-        self._context = self._engine.create_execution_context()
-        self._expect(self._context is not None, "make an execution context")
-        size = (spec.height, spec.width, spec.channels)
-        if spec.dtype == "float32":
-            size = (spec.channels, spec.height, spec.width)
-        batch = spec.max_batch or 1
-        self._inputs = {"z": device.pinned((batch, spec.latent), np.float32)}  # [max batch, latent]
-        if "label" in tensors:
-            self._inputs["label"] = device.pinned((batch,), _LABEL_TYPES[tensors["label"][1]])  # [max batch]
-        self._images = device.pinned((batch, *size), spec.dtype)
-        buffers = {**self._inputs, "images": self._images}
-        self._addresses = {name: device.memory(buffer.nbytes) for name, buffer in buffers.items()}
+        if self._header.kind == "rtx":
+            digest = hashlib.sha256(data).hexdigest()[:32]
+            self._rtx = RuntimeCache(trt, self._engine, f"{digest}-{device.identity()}")
+            self._graphs = False  # it makes its own
+        label_type = _LABEL_TYPES[tensors["label"][1]] if "label" in tensors else None
+        for _ in range(2):
+            self._lanes.append(lane := Lane(device, spec, label_type))
+            if self._rtx is None:
+                lane.context = self._engine.create_execution_context()
+            else:
+                lane.context = self._engine.create_execution_context(self._rtx.config)
+            self._expect(lane.context is not None, "make an execution context")
 
-    def _run(self, z: Latents, label: Labels | None) -> NDArray[Any]:
-        """Return the engine's own output: uint8 [n, H, W, C] or float32 [n, C, H, W]."""
+    def _start(self, z: Latents, label: Labels | None) -> Ticket:
+        """Queue a batch in the lane whose turn it is."""
+        if self._device is None:
+            raise GantoolError(f"{self._path} is closed: load it again")
+        inputs = self._checked(z, label)
+        lane = self._lanes[self._turn % len(self._lanes)]
+        with self._closing():
+            if lane.ticket is not None:
+                self._complete(lane.ticket)
+            self._errors.clear()
+            self._device.activate()  # the last call may have come from another thread
+            if lane.batch != len(z):
+                self._shape(lane, inputs)
+            elif lane.runs == 1 and self._graphs:  # what a new shape defers to its first run is done
+                self._capture(lane)
+            lane.upload(inputs)
+            self._device.record(lane.begun, lane.stream)
+            if lane.graph is not None:
+                self._device.launch(lane.graph, lane.stream)
+            else:
+                self._expect(lane.context.execute_async_v3(lane.stream), f"run a batch of {len(z)}")
+            self._device.record(lane.ended, lane.stream)
+            lane.download(len(z))
+        lane.runs += 1
+        self._turn += 1
+        lane.ticket = Ticket(lane, len(z))
+        return lane.ticket
+
+    def _finish(self, ticket: Ticket) -> Images:
+        """Return the images of a batch that was started."""
+        if ticket.images is None:
+            if self._device is None:
+                raise GantoolError(f"{self._path} is closed: load it again")
+            with self._closing():
+                self._complete(ticket)
+        assert ticket.images is not None
+        return ticket.images if self.spec.dtype == "uint8" else to_uint8(ticket.images)
+
+    def _complete(self, ticket: Ticket) -> None:
+        """Wait for a batch, and take its images out of the buffer, which the next but one writes over."""
         assert self._device is not None
-        n = len(z)
-        self._errors.clear()
-        self._device.activate()  # the last call may have come from another thread
-        inputs: dict[str, NDArray[Any]] = {"z": z} if label is None else {"z": z, "label": label}
+        lane = ticket.lane
+        self._device.activate()
+        self._device.synchronize(lane.stream)
+        self.compute_seconds = self._device.seconds(lane.begun, lane.ended)
+        ticket.images = lane.images[: ticket.n].copy()
+        lane.ticket = None
+
+    def _shape(self, lane: Lane, inputs: dict[str, NDArray[Any]]) -> None:
+        """Give a lane another batch size; its graph was of the old one."""
+        lane.drop_graph()
+        lane.batch = 0
         for name, value in inputs.items():
-            self._expect(self._context.set_input_shape(name, value.shape), f"take a batch of {n}")
-        for name, address in self._addresses.items():
-            self._expect(self._context.set_tensor_address(name, address), f"take the address of {name}")
-        for name, value in inputs.items():
-            self._inputs[name][:n] = value
-            self._device.upload(self._inputs[name][:n], self._addresses[name])
-        self._expect(self._context.execute_async_v3(self._device.stream), f"run a batch of {n}")
-        self._device.download(self._addresses["images"], self._images[:n])
-        self._device.synchronize()
-        return self._images[:n].copy()  # the next call writes over the buffer
+            self._expect(lane.context.set_input_shape(name, value.shape), f"take a batch of {len(value)}")
+        for name, address in lane.addresses.items():
+            self._expect(lane.context.set_tensor_address(name, address), f"take the address of {name}")
+        lane.batch, lane.runs = len(inputs["z"]), 0
+
+    def _capture(self, lane: Lane) -> None:
+        """Make the graph of a lane's batch size, or give graphs up."""
+        assert self._device is not None
+        lane.graph = self._device.capture(
+            lambda: bool(lane.context.execute_async_v3(lane.stream)), lane.stream
+        )
+        if lane.graph is None:
+            self._graphs = False
+            self._errors.clear()
+
+    def _checked(self, z: Latents, label: Labels | None) -> dict[str, NDArray[Any]]:
+        """Return the inputs by name. Raises UsageError if the engine does not take their shapes."""
+        low, high, latent = self.spec.min_batch, self.spec.max_batch or 1, self.spec.latent
+        if z.ndim != 2 or z.shape[1] != latent or not low <= len(z) <= high:
+            raise UsageError(f"z is {list(z.shape)}, {self._path} takes [{low} to {high}, {latent}]")
+        found = None if label is None else label.shape
+        wanted = None if self.spec.classes == 0 else z.shape[:1]
+        if found != wanted:
+            raise UsageError(f"label has shape {found}, {self._path} takes {wanted}")
+        return {"z": z} if label is None else {"z": z, "label": label}
 
     def _expect(self, done: bool, what: str) -> None:
         if not done:
