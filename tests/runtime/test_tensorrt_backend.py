@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 from PIL import Image
 
 from gantool.runtime.backends.cuda import driver_problem
+from gantool.runtime.backends.library import recorder
 from gantool.runtime.backends.tensorrt import TensorRTBackend
-from gantool.runtime.errors import EngineMismatchError
+from gantool.runtime.errors import EngineMismatchError, GantoolError
 from gantool.runtime.generator import Generator
 from gantool.runtime.images import to_uint8
 from runtime.fake_tensorrt import plan_bytes
@@ -145,6 +147,37 @@ def test_real_rtx_plan_without_a_driver(tmp_path: Path) -> None:
     assert "NVIDIA driver" in str(caught.value)
 
 
+DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda _: b"", "empty memory buffer"),
+    "one byte": (lambda plan: plan[:1], "bufferSize >= minBufferSize failed"),
+    "cut in the header": (lambda plan: plan[:16], "bufferSize >= minBufferSize failed"),
+    "text": (lambda plan: b"a text " * len(plan), "header.magicTag == kEXPECTED_MAGIC_TAG failed"),
+    "the other flavour": (lambda plan: b"ftrt" + plan[4:], "header.magicTag == kEXPECTED_MAGIC_TAG failed"),
+    "cut off": (lambda plan: plan[: len(plan) // 2], "plan.header.size == blobSize failed"),
+    "appended": (lambda plan: plan + b"x", "plan.header.size == blobSize failed"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_real_verdicts_on_damaged_plans(damage: str, tmp_path: Path) -> None:
+    """The library looks at the container before it looks for a GPU; gantool finds the same before the library."""
+    trt = pytest.importorskip("tensorrt_rtx", reason="asks the real library")
+    change, verdict = DAMAGE[damage]
+    whole = build_plan(trt, tiny_graph(), ("SM86",))
+    logger = recorder(trt)
+    runtime = trt.Runtime(logger)
+    logger.errors.clear()  # of the driver that is not there
+    assert runtime.deserialize_cuda_engine(change(whole)) is None
+    assert verdict in logger.errors[0]
+    logger.errors.clear()
+    (tmp_path / "g.rtx.plan").write_bytes(change(whole))
+    with pytest.raises(GantoolError) as caught:
+        TensorRTBackend(tmp_path / "g.rtx.plan")
+    if damage != "the other flavour":  # which is a whole plan of TensorRT, by its header
+        assert caught.value.exit_code == 1
+        assert "NVIDIA driver" not in str(caught.value)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("output", ["uint8", "float"])
 @pytest.mark.parametrize("module", ["tensorrt_rtx", "tensorrt"])
@@ -168,3 +201,38 @@ def test_real_engine_equals_onnx_runtime(module: str, output: str, tmp_path: Pat
         difference = np.abs(backend.infer(z).astype(int) - reference.astype(int))
         assert difference.max() <= 1  # a grey level: the order of sums differs
     backend.close()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("module", ["tensorrt_rtx", "tensorrt"])
+def test_real_batches_overlap_in_graphs_and_keep_their_kernels(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Graphs, two batches under way, zero copy where the GPU is integrated, and the cache of TensorRT-RTX."""
+    if (problem := real_driver_problem()) is not None:
+        pytest.skip(f"needs a GPU: {problem}")
+    monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path / "cache"))
+    trt = pytest.importorskip(module, reason=f"runs {module}")
+    path = tmp_path / "g.plan"
+    path.write_bytes(build_plan(trt, tiny_graph()))
+    try:
+        backend = TensorRTBackend(path)
+    except EngineMismatchError as error:
+        pytest.skip(str(error))  # TensorRT-RTX runs on some GPUs only
+    one_by_one = [backend.infer(some_z(n)) for n in (4, 3, 4, 4, 2, 4, 4, 4)]
+    overlapping = list(backend.infer_each((some_z(n), None) for n in (4, 3, 4, 4, 2, 4, 4, 4)))
+    for one, other in zip(one_by_one, overlapping, strict=True):
+        np.testing.assert_array_equal(one, other)
+    same = list(backend.infer_each((some_z(4), None) for _ in range(20)))
+    for images in same:
+        np.testing.assert_array_equal(images, one_by_one[0])
+    if module == "tensorrt":
+        assert any(lane.graph is not None for lane in backend._lanes)
+    assert backend.compute_seconds is not None
+    assert 0 < backend.compute_seconds < 1
+    backend.close()
+    kept = [*(tmp_path / "cache").rglob("*.cache")]
+    assert bool(kept) == (module == "tensorrt_rtx")
+    again = TensorRTBackend(path)
+    np.testing.assert_array_equal(again.infer(some_z(4)), one_by_one[0])
+    again.close()

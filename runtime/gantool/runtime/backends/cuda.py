@@ -137,14 +137,15 @@ class Device:
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
         if self._status(driver.cuStreamBeginCapture(stream, mode)):
             return None
+        done, ready = False, None
         try:
             done = work()
-        finally:
+        finally:  # however it ended, the stream is to be of use again
             status, graph = driver.cuStreamEndCapture(stream)
-        if status != driver.CUresult.CUDA_SUCCESS:
-            return None
-        status, ready = driver.cuGraphInstantiate(graph, 0) if done else (None, None)
-        driver.cuGraphDestroy(graph)
+            if status == driver.CUresult.CUDA_SUCCESS:
+                if done:
+                    status, ready = driver.cuGraphInstantiate(graph, 0)
+                driver.cuGraphDestroy(graph)
         return ready if status == driver.CUresult.CUDA_SUCCESS else None
 
     def launch(self, graph: Any, stream: int) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from gantool.runtime.backends.cuda import Device, driver_problem, import_driver
 from gantool.runtime.backends.lane import Lane, Ticket
@@ -30,7 +30,8 @@ Tensor = tuple[str, str, tuple[int, ...]]  # INPUT or OUTPUT, the name of its ty
 class TensorRTBackend:
     """A generator's plan on GPU 0, with two sets of buffers for the largest batch of profile 0.
 
-    While one batch runs the next is started, in a stream and a context of its own. From the second batch of a size
+    While one batch runs the next is started, in a stream and a context of its own; one set has to do where there is
+    no memory for a second, and with TensorRT 8. From the second batch of a size
     on, a CUDA graph is launched in place of the engine's kernels one by one; where it cannot be captured, all goes
     on without. For one thread at a time.
     """
@@ -144,13 +145,21 @@ class TensorRTBackend:
             self._rtx = RuntimeCache(trt, self._engine, f"{digest}-{device.identity()}")
             self._graphs = False  # it makes its own
         label_type = _LABEL_TYPES[tensors["label"][1]] if "label" in tensors else None
-        for _ in range(2):
-            self._lanes.append(lane := Lane(device, spec, label_type))
-            if self._rtx is None:
-                lane.context = self._engine.create_execution_context()
-            else:
-                lane.context = self._engine.create_execution_context(self._rtx.config)
-            self._expect(lane.context is not None, "make an execution context")
+        self._lanes.append(self._lane(spec, label_type))
+        # before 10, contexts cannot share an optimization profile
+        if self._header.kind == "rtx" or not str(trt.__version__).startswith("8."):
+            with suppress(GantoolError):  # without memory for a second one it goes on, a little slower
+                self._lanes.append(self._lane(spec, label_type))
+
+    def _lane(self, spec: Spec, label_type: DTypeLike | None) -> Lane:
+        assert self._device is not None
+        lane = Lane(self._device, spec, label_type)
+        if self._rtx is None:
+            lane.context = self._engine.create_execution_context()
+        else:
+            lane.context = self._engine.create_execution_context(self._rtx.config)
+        self._expect(lane.context is not None, "make an execution context")
+        return lane
 
     def _start(self, z: Latents, label: Labels | None) -> Ticket:
         """Queue a batch in the lane whose turn it is."""
