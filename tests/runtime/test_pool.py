@@ -52,16 +52,17 @@ def test_a_failure_is_raised_and_the_rest_dropped() -> None:
     assert len(taken) < 5
 
 
-def test_what_was_put_before_ctrl_c_is_finished() -> None:
+@pytest.mark.parametrize("end", [KeyboardInterrupt, RuntimeError])
+def test_what_was_put_before_an_end_from_elsewhere_is_finished(end: type[BaseException]) -> None:
     taken: list[int] = []
 
     def run() -> None:
         with in_order(2, taken.append) as put:
             for number in range(3):
-                put(lambda number=number: number)  # type: ignore[misc]
-            raise KeyboardInterrupt
+                put(lambda number=number: (time.sleep(0.01), number)[1])  # type: ignore[misc]
+            raise end
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(end):
         run()
     assert taken == [0, 1, 2]
 

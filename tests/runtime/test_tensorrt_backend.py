@@ -101,15 +101,15 @@ def test_bench_tells_latency_without_copies(plan: Path, standin: dict[str, str])
 @pytest.mark.parametrize(
     ("fault", "says", "finished"),
     [
-        ("cuDevicePrimaryCtxRetain:1", "cannot open a context", range(1)),
-        ("cuMemAlloc:3", "of GPU memory (CUDA_ERROR_OUT_OF_MEMORY): free memory on it", range(1)),
-        ("cuMemHostAlloc:2", "of pinned memory", range(1)),
-        ("cuStreamSynchronize:6:on", "cannot finish its work (CUDA_ERROR_LAUNCH_FAILED)", range(12, 21)),
-        ("cuGraphLaunch:5:on", "cannot launch a graph", range(16, 33)),
+        ("cuDevicePrimaryCtxRetain:1", "cannot open a context", 0),
+        ("cuMemAlloc:2", "of GPU memory (CUDA_ERROR_OUT_OF_MEMORY): free memory on it", 0),
+        ("cuMemHostAlloc:2", "of pinned memory", 0),
+        ("cuStreamSynchronize:6:on", "cannot finish its work (CUDA_ERROR_LAUNCH_FAILED)", 20),
+        ("cuGraphLaunch:5:on", "cannot launch a graph", 20),
     ],
 )
 def test_faults_are_one_line_and_keep_what_is_finished(
-    fault: str, says: str, finished: range, plan: Path, standin: dict[str, str]
+    fault: str, says: str, finished: int, plan: Path, standin: dict[str, str]
 ) -> None:
     flags = ("generate", "-e", "g.plan", "--seeds", "0-99", "--batch", "4")
     result, report = run_on(standin, plan, *flags, STANDIN_FAIL=fault)
@@ -119,7 +119,7 @@ def test_faults_are_one_line_and_keep_what_is_finished(
     assert report == ""
     images = sorted((plan / "images").iterdir()) if (plan / "images").exists() else []
     assert [path.name for path in images] == [f"seed{seed:04d}.png" for seed in range(len(images))]
-    assert len(images) in finished
+    assert len(images) == finished
     with Generator.load(plan / "g.onnx", provider="cpu") as reference:
         for path, image in zip(images, reference.images(range(len(images))), strict=True):
             with Image.open(path) as picture:

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from gantool.runtime.errors import UsageError
@@ -31,7 +31,8 @@ def in_order(threads: int, take: Callable[[T], None]) -> Iterator[Callable[[Call
     """Yield `put(work)`, which has `work()` done in a thread; `take` gets the results in the order of `put`.
 
     `put` waits while two pieces of work a thread are unfinished, so that memory is bounded. `take` is called in
-    the thread of `put`. At the end, and after Ctrl-C, what was put is finished; after a failure it is dropped.
+    the thread of `put`. At the end, and after Ctrl-C or a failure elsewhere, what was put is finished; after a
+    failure of work itself the rest is dropped.
     """
     pending: deque[Future[T]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="gantool") as pool:
@@ -48,8 +49,9 @@ def in_order(threads: int, take: Callable[[T], None]) -> Iterator[Callable[[Call
         try:
             yield put
             finish()
-        except KeyboardInterrupt:
-            finish()
+        except BaseException:
+            with suppress(Exception):  # the first failure is the one to tell
+                finish()
             raise
         finally:
             for future in pending:
