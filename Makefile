@@ -5,6 +5,7 @@
 #   make lint    ruff and mypy
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
+#   make bench-train    quality by time against a plain script, into benchmarks/train.md; 25 minutes
 #   make bench-export   times, sizes and PSNR of exports, into benchmarks/export.md
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo data test slow golden bench-export lint format clean
+.PHONY: demo data test slow golden bench-export bench-train lint format clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing gantool into $(VENV) ..."
@@ -51,6 +52,9 @@ bench: $(INSTALLED)
 
 bench-export: $(INSTALLED)
 	$(BIN)/python benchmarks/export.py
+
+bench-train: data
+	$(BIN)/python benchmarks/train.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -116,8 +116,8 @@ def train(
         float | None, typer.Option(help="Stop after this many thousand images.", show_default="300")
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after this many minutes.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default="32")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.", show_default="0.0002")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default="of the preset")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.", show_default="of the preset")] = None,
     lr_d: Annotated[
         float | None, typer.Option(help="Of the discriminator alone.", show_default="as --lr")
     ] = None,
@@ -250,7 +250,7 @@ def train(
                 dry_run=dry_run,
             )
         else:
-            fixed = {**network, **flags, **_given(data=data, preset=preset)}
+            fixed = {**network, **flags, **_given(data=data, preset=preset, conditional=conditional or None)}
             interrupted = launch.resume(resume, outdir, fixed, dry_run=dry_run)
     except RuntimeError as error:  # torch's way to say that memory is short, of a CPU or a GPU
         if "memory" not in str(error):
@@ -294,6 +294,19 @@ def evaluate(
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train", "gantool evaluate") from error
     evaluate(source, data, features, samples, out, json)
+
+
+@app.command()
+def plot(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The .html.", show_default="plot.html in the run")
+    ] = None,
+) -> None:
+    """Draw the curves of a run and its samples over time: one HTML file."""
+    from gantool.train.plot import plot
+
+    typer.echo(plot(run, out))
 
 
 def _given(**flags: Any) -> dict[str, Any]:

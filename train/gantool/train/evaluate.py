@@ -22,7 +22,7 @@ from gantool.runtime.seeds import labels, latents
 from gantool.runtime.writer import grid, save_image
 from gantool.train.data import ImageData, load_images
 from gantool.train.fashion import NAME as FASHION_MNIST
-from gantool.train.features import Extractor, find_extractor
+from gantool.train.features import Extractor, Vectors, find_extractor
 from gantool.train.metrics import scores
 from gantool.train.options import read_options
 from gantool.train.run import OPTIONS_NAME
@@ -68,11 +68,17 @@ def append_metric(folder: Path, features: str, value: dict[str, Any]) -> None:
         file.write(json.dumps({**value, "time": round(time.time())}) + "\n")
 
 
-def measure(extractor: Extractor, data: ImageData, images: Pixels) -> dict[str, Any]:
-    """Compare images, uint8 [M, H, W, C], with those of the data; return the scores as JSON values."""
+def measure(
+    extractor: Extractor, data: ImageData, images: Pixels, known: Vectors | None = None
+) -> dict[str, Any]:
+    """Compare images, uint8 [M, H, W, C], with those of the data; return the scores as JSON values.
+
+    `known` are the vectors of `spread_images(data.images)`, where they are at hand.
+    """
     real = spread_images(data.images)
+    vectors = extractor.vectors(real) if known is None else known
     result: dict[str, Any] = {"samples": len(images), "real": len(real)}
-    for name, value in asdict(scores(extractor.vectors(real), extractor.vectors(images))).items():
+    for name, value in asdict(scores(vectors, extractor.vectors(images))).items():
         result[name] = round(value, 5)
     if extractor.classes and data.labels:
         result["classes"] = _classes(data, extractor.classes(real), extractor.classes(images))

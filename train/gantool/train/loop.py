@@ -60,6 +60,7 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
     total = options.kimg * 1000
     limit = math.inf if options.minutes is None else options.minutes * 60
     ticks = Ticks(state.images_seen, state.seconds)
+    measured_at = -1  # images seen
     if options.compile:
         compiled(state)
     with stop_signals() as stopping, Feed(run, state.images_seen) as feed:
@@ -80,12 +81,13 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
                 if metric and _crossed(kimg_before, state.images_seen / 1000, options.metric_every):
                     with clock.stopped():
                         _measure(run, state, report, metric)
+                    measured_at = state.images_seen
                 if state.tick % options.snap == 0:
                     snapshot(run, state, report, alarms)
         if ticks.losses:
             tick(run, state, report, ticks, feed.waited(), alarms)
         snapshot(run, state, report, alarms)
-        if metric and not stopping:
+        if metric and not stopping and measured_at < state.images_seen:
             _measure(run, state, report, metric)
             save_state(run.folder / STATE_NAME, state)
     return bool(stopping)

@@ -88,6 +88,8 @@ class TrainingOptions:
 
 # What a preset changes besides the network.
 TRAINING: dict[str, dict[str, Any]] = {
+    # many small steps: on a CPU quality comes sooner than with large batches, and the average takes out their noise
+    "dcgan32": {"batch": 16, "lr": 0.0008},
     "r3gan32": {"loss": "relativistic"},
     "r3gan64": {"loss": "relativistic"},
     "resnet32": {"loss": "hinge"},

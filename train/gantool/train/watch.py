@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gantool.models import Generator, save_checkpoint
 from gantool.train.data import ImageData
-from gantool.train.evaluate import append_metric, measure, sample
+from gantool.train.evaluate import append_metric, measure, sample, spread_images
 from gantool.train.features import Extractor, find_extractor
 
 BEST_NAME = "best.safetensors"
@@ -73,6 +73,7 @@ class Metric:
     def __init__(self, folder: Path, data: ImageData, log: Callable[[str], None]) -> None:
         self.folder, self.data = folder, data
         self.extractor: Extractor = find_extractor("classifier", data, log)
+        self.real = self.extractor.vectors(spread_images(data.images))  # [N, F]
 
     def __call__(self, average: Generator, images_seen: int, seconds: float, best: float) -> dict[str, Any]:
         """Measure, write a line and, where it is the best so far, `best.safetensors`; return the line."""
@@ -83,7 +84,7 @@ class Metric:
             "kimg": images_seen / 1000,
             "seconds": round(seconds, 2),
             "features": self.extractor.name,
-            **measure(self.extractor, self.data, images),
+            **measure(self.extractor, self.data, images, self.real),
         }
         append_metric(self.folder, self.extractor.name, value)
         if value["fd"] < best:

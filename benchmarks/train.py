@@ -1,0 +1,172 @@
+"""Quality by time, and images a second, against a plain script: writes benchmarks/train.md and train.svg.
+
+    python benchmarks/train.py [--seconds 600] [--side-by-side]
+
+Both train on Fashion-MNIST at 32×32; the Fréchet distance is by the classifier of `gantool evaluate`, on 5,000
+images. Measuring is not counted. --side-by-side runs both at the same time on half of the cores each: so that a
+machine with other work on it treats both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from gantool.train.data import load_images
+from gantool.train.evaluate import measure
+from gantool.train.features import find_extractor
+from gantool.train.plot import Curve, chart
+
+HERE = Path(__file__).parent
+Points = list[tuple[float, float]]  # seconds, Fréchet distance
+
+
+def start(command: list[str], folder: Path, cores: set[int]) -> subprocess.Popen[bytes]:
+    """Run a command on some of the cores."""
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(len(cores))}
+    pin = ["taskset", "-c", ",".join(map(str, sorted(cores)))]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            [*pin, sys.executable, *command], cwd=folder, env=environment, stdout=log, stderr=log
+        )
+
+
+def plain(folder: Path, seconds: float, cores: set[int]) -> subprocess.Popen[bytes]:
+    """Start the baseline."""
+    every = min(60.0, seconds / 2)
+    script = str(HERE / "plain_dcgan.py")
+    return start(
+        [script, "--seconds", str(seconds), "--every", str(every), "--out", str(folder)], folder, cores
+    )
+
+
+def ours(folder: Path, seconds: float, cores: set[int], *flags: str) -> subprocess.Popen[bytes]:
+    """Start `gantool train`."""
+    return start(["-m", "gantool.cli", "train", "--minutes", str(seconds / 60), *flags], folder, cores)
+
+
+def wait(*processes: subprocess.Popen[bytes]) -> None:
+    """Wait for all; raise if one failed."""
+    for process in processes:
+        if process.wait():
+            raise SystemExit(f"{process.args} failed, see its log")
+
+
+def rate_of_plain(folder: Path) -> float:
+    """Return images a second."""
+    last = json.loads((folder / "log").read_text().splitlines()[-1])
+    return float(last["images"] / last["seconds"])
+
+
+def stats(folder: Path, name: str) -> list[dict[str, float]]:
+    """Return the lines of a file of the run."""
+    (path,) = folder.glob(f"runs/*/{name}")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def rate_of_ours(folder: Path) -> float:
+    """Return images a second."""
+    last = stats(folder, "stats.jsonl")[-1]
+    return last["kimg"] * 1000 / last["seconds"]
+
+
+def main() -> None:
+    """Run all of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--side-by-side", action="store_true")
+    arguments = parser.parse_args()
+    data = load_images("fashion-mnist", 32)
+    extractor = find_extractor("classifier", data, print)
+    cores = sorted(os.sched_getaffinity(0))
+    halves = (set(cores[::2]), set(cores[1::2])) if arguments.side_by_side else (set(cores), set(cores))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        runs = (
+            lambda: plain(folder / "plain", arguments.seconds, halves[0]),
+            lambda: ours(
+                folder / "ours", arguments.seconds, halves[1], "--metric-every", "12", "--kimg", "100000"
+            ),
+        )
+        # the same network as the script's, for the speed alone
+        same = ("--width", "64", "--batch", "128", "--lr", "0.0002", "--kimg", "100000")
+        speeds = (
+            lambda: plain(folder / "plain-speed", min(arguments.seconds, 60), halves[0]),
+            lambda: ours(folder / "same", min(arguments.seconds, 60), halves[1], *same),
+        )
+        for pair in (speeds, runs):
+            if arguments.side_by_side:
+                wait(*[run() for run in pair])
+            else:
+                for run in pair:
+                    wait(run())
+        baseline: Points = [
+            (float(path.stem.split("-")[1]), float(measure(extractor, data, np.load(path))["fd"]))
+            for path in sorted((folder / "plain").glob("images-*.npy"))
+        ]
+        default: Points = [
+            (each["seconds"], each["fd"]) for each in stats(folder / "ours", "metric-classifier.jsonl")
+        ]
+        rates = (
+            ("plain script, width 64, batch 128", rate_of_plain(folder / "plain-speed")),
+            ("gantool, the same network and batch", rate_of_ours(folder / "same")),
+            ("gantool, default preset (width 32)", rate_of_ours(folder / "ours")),
+        )
+    how = "both at the same time" if arguments.side_by_side else "one after the other"
+    page = report(baseline, default, rates, f"{len(halves[0])} core(s) each, {how}")
+    (HERE / "train.md").write_text(page, encoding="utf-8")
+    curves = [Curve("plain script", baseline), Curve("gantool train", default)]
+    (HERE / "train.svg").write_text(chart("Fréchet distance by seconds", curves, log=True), encoding="utf-8")
+    print(page)
+
+
+def processor() -> str:
+    """Return what Linux calls the processor."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "CPU")
+
+
+def report(baseline: Points, default: Points, rates: tuple[tuple[str, float], ...], cores: str) -> str:
+    """Return the page."""
+    goal = baseline[-1][1]
+    reached = next((seconds for seconds, distance in default if distance <= goal), None)
+    lines = [
+        "# Training against a plain script",
+        "",
+        f"{date.today()}, {processor()}, {cores}; torch {version('torch')}. "
+        "Fashion-MNIST 32×32; Fréchet distance by the classifier of `gantool evaluate`, 5,000 images.",
+        "",
+        "| | images/s | ratio |",
+        "| --- | --- | --- |",
+        *(f"| {name} | {rate:,.0f} | {rate / rates[0][1]:.2f} |" for name, rate in rates),
+        "",
+        f"The script reaches {goal:.1f} after {baseline[-1][0]:.0f} s; `gantool train` reaches that after "
+        + (f"{reached:.0f} s" if reached else f"more than {default[-1][0]:.0f} s")
+        + f", and {default[-1][1]:.1f} after {default[-1][0]:.0f} s ({default[-1][1] / goal:.2f} of the script's).",
+        "",
+        "![both curves](train.svg)",
+        "",
+        "| seconds | plain script | | seconds | gantool train |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for index in range(max(len(baseline), len(default))):
+        left, right = (
+            f"{points[index][0]:.0f} | {points[index][1]:.1f}" if index < len(points) else " | "
+            for points in (baseline, default)
+        )
+        lines.append(f"| {left} | | {right} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

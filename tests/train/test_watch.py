@@ -1,0 +1,88 @@
+"""What is measured while training: the distance, alarms, speed; and the page of `gantool plot`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import torch
+
+from conftest import run_gantool
+from gantool.models import NetworkConfig, load_checkpoint
+from gantool.train.options import TrainingOptions
+from gantool.train.plot import Curve, chart
+from gantool.train.speed import fastest
+from gantool.train.watch import Alarms, diversity
+
+
+def test_the_distance_is_measured_and_the_best_checkpoint_kept(tmp_path: Path) -> None:
+    flags = ("--no-autotune", "--width", "4", "--size", "16", "--tick", "0.2", "--snap", "1")
+    result = run_gantool(
+        "train",
+        *flags,
+        "--kimg",
+        "1.2",
+        "--metric-every",
+        "0.4",
+        "--augment",
+        "diff",
+        cwd=tmp_path,
+        check=True,
+    )
+    (run,) = (tmp_path / "runs").iterdir()
+    measured = [json.loads(line) for line in (run / "metric-classifier.jsonl").read_text().splitlines()]
+    assert [round(each["kimg"], 1) for each in measured] == [0.4, 0.8, 1.2]
+    best = min(measured, key=lambda each: each["fd"])
+    assert load_checkpoint(run / "best.safetensors").metadata["images_seen"] == best["kimg"] * 1000
+    assert "the best so far" in result.stderr
+    stats = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+    assert all(0 <= each["data_wait"] <= 1 for each in stats)
+    page = Path(run_gantool("plot", run, cwd=tmp_path, check=True).stdout.strip()).read_text()
+    assert page.count("<svg") == 5
+    assert page.count("data:image/png;base64,") >= 2
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")  # nothing is fetched
+    result = run_gantool("plot", tmp_path, cwd=tmp_path)
+    assert (result.returncode, "holds no stats.jsonl" in result.stderr) == (1, True)
+
+
+def test_a_chart_is_well_formed_and_right_way_up() -> None:
+    curve = Curve("a < b", [(0, 1.0), (1, 10.0), (2, 100.0), (3, float("nan"))])
+    for log in (False, True):
+        root = ElementTree.fromstring(chart("title & more", [curve], log=log))
+        (line,) = root.iter("{http://www.w3.org/2000/svg}polyline")
+        points = [tuple(map(float, pair.split(","))) for pair in line.attrib["points"].split()]
+        assert len(points) == 3
+        assert points[0][1] > points[1][1] > points[2][1]  # y goes down in SVG
+        assert points[0][0] < points[1][0] < points[2][0]
+    ElementTree.fromstring(chart("empty", [Curve("none", [])]))
+
+
+def test_alarms_ring_once_and_again_after_all_was_well() -> None:
+    rng = np.random.default_rng(0)
+    varied = rng.integers(0, 256, (64, 8, 8, 1)).astype(np.uint8)
+    alike = np.repeat(varied[:1], 64, axis=0)
+    alarms = Alarms(diversity(varied))
+    assert alarms.after_snapshot(5, alike) is None  # early
+    assert alarms.after_snapshot(30, varied) is None
+    assert "becoming alike" in (alarms.after_snapshot(31, alike) or "")
+    assert alarms.after_snapshot(32, alike) is None
+    assert alarms.after_snapshot(33, varied) is None
+    assert alarms.after_snapshot(34, alike)
+    assert "tells 100% of all images rightly" in (alarms.after_tick(30, 1.0) or "")
+    assert alarms.after_tick(31, 0.8) is None
+
+
+def test_speed_is_measured_once_and_leaves_the_random_state_alone() -> None:
+    options = TrainingOptions(NetworkConfig(size=16, width=3, latent=9), "boxes", batch=6, device="cpu")
+    notes: list[str] = []
+    before = torch.get_rng_state()
+    chosen = fastest(options, notes.append)
+    assert torch.equal(before, torch.get_rng_state())
+    assert [note.split()[0] for note in notes] == ["measuring", "speed:"]
+    notes.clear()
+    assert fastest(options, notes.append) == chosen
+    assert [note.split()[0] for note in notes] == ["speed:"]
+    layout = "channels_last" if chosen.channels_last else "contiguous"
+    assert f"chosen: {chosen.precision} {layout}" in notes[0]

@@ -1,0 +1,137 @@
+"""`gantool plot`: the curves of a run and its samples over time, as one HTML file without anything from outside."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gantool.runtime.errors import GantoolError
+from gantool.runtime.files import atomic
+from gantool.train.run import STATS_NAME
+
+WIDTH, HEIGHT = 560, 260  # of a chart, in pixels
+LEFT, BOTTOM, TOP, RIGHT = 56, 34, 30, 14
+COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c")
+SHEETS = 8  # samples that are shown
+
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of a chart."""
+
+    name: str
+    points: Points
+
+
+def plot(run: Path, out: Path | None) -> Path:
+    """Write the page of a run folder; return its path, `plot.html` in the run unless `out`."""
+    if not (run / STATS_NAME).is_file():
+        raise GantoolError(f"{run} holds no {STATS_NAME}: give the folder of a run, as runs/00000-...")
+    stats = _lines(run / STATS_NAME)
+    if not stats:
+        raise GantoolError(f"{run / STATS_NAME} has no line yet: wait for the first tick")
+    shares = {"right": "told rightly", "augment_p": "augmentation", "data_wait": "waiting for data"}
+    charts = [
+        _chart("losses", stats, {"loss_d": "discriminator", "loss_g": "generator"}),
+        _chart("shares", stats, shares),
+        _chart("seconds per kimg", stats, {"sec_per_kimg": "seconds"}),
+    ]
+    for path in sorted(run.glob("metric-*.jsonl")):
+        measured = [line for line in _lines(path) if "seconds" in line]  # not those of gantool evaluate
+        by = path.stem.removeprefix("metric-")
+        charts.append(_chart(f"Fréchet distance, {by}", measured, {"fd": "distance"}, log=True))
+        names = ("precision", "recall", "diversity", "copies")
+        charts.append(_chart(by, measured, {name: name for name in names}))
+    sheets = sorted(run.glob("fakes*.png"))
+    chosen = (
+        [sheets[round(index * (len(sheets) - 1) / (SHEETS - 1))] for index in range(SHEETS)] if sheets else []
+    )
+    figures = "".join(_figure(path) for path in dict.fromkeys(chosen))
+    title = html.escape(run.name)
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        "<style>body{font:15px system-ui;margin:24px}figure{display:inline-block;margin:8px}"
+        "img{width:256px;image-rendering:pixelated}</style>"
+        f"<h1>{title}</h1>{''.join(charts)}<h2>Samples</h2>{figures}</html>\n"
+    )
+    target = out or run / "plot.html"
+    with atomic(target) as part:
+        part.write_text(page, encoding="utf-8")
+    return target
+
+
+def chart(title: str, curves: list[Curve], *, log: bool = False) -> str:
+    """Return curves as an SVG image; with `log` the values are on a logarithmic scale."""
+    curves = [Curve(curve.name, [(x, y) for x, y in curve.points if math.isfinite(y)]) for curve in curves]
+    points = [point for curve in curves for point in curve.points] or [(0.0, 1.0)]
+    scale = (lambda y: math.log10(max(y, 1e-6))) if log else (lambda y: y)
+    right = max(x for x, _ in points) or 1.0
+    low, high = min(scale(y) for _, y in points), max(scale(y) for _, y in points)
+    low, high = (low if log else min(low, 0.0)), (high if high > low else low + 1)
+
+    def place(x: float, y: float) -> str:
+        return f"{_x(x / right):.1f},{_y((scale(y) - low) / (high - low)):.1f}"
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="system-ui" '
+        f'font-size="12"><rect width="100%" height="100%" fill="#fff"/><text x="{LEFT}" y="18" '
+        f'font-weight="600">{html.escape(title)}</text>'
+    ]
+    for step in range(5):
+        share = step / 4
+        level = low + share * (high - low)
+        label = f"{10**level if log else level:.3g}"
+        parts.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{_y(share):.1f}" y2="{_y(share):.1f}" stroke="#ddd"/>'
+            f'<text x="{LEFT - 6}" y="{_y(share) + 4:.1f}" text-anchor="end">{label}</text>'
+            f'<text x="{_x(share):.1f}" y="{HEIGHT - 12}" text-anchor="middle">{share * right:.4g}</text>'
+        )
+    for index, curve in enumerate(curves):
+        colour = COLOURS[index % len(COLOURS)]
+        line = " ".join(place(x, y) for x, y in curve.points)
+        parts.append(
+            f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
+            f'<text x="{WIDTH - RIGHT}" y="{TOP + 14 + 15 * index}" text-anchor="end" fill="{colour}">'
+            f"{html.escape(curve.name)}</text>"
+        )
+    return "".join(parts) + "</svg>"
+
+
+def _x(share: float) -> float:
+    return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+
+def _y(share: float) -> float:
+    return HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP)
+
+
+def _chart(title: str, lines: list[dict[str, Any]], names: dict[str, str], *, log: bool = False) -> str:
+    """Return the chart of some keys of the lines, over kimg."""
+    curves = [
+        Curve(name, [(float(line["kimg"]), float(line[key])) for line in lines if key in line])
+        for key, name in names.items()
+    ]
+    return chart(f"{title} by kimg", curves, log=log)
+
+
+def _figure(path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    caption = f"{int(path.stem.removeprefix('fakes') or 0)} kimg"
+    return f'<figure><img src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """Read a .jsonl; half a line at the end, of a run at work, is left out."""
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError):
+            lines.append(json.loads(text))
+    return lines
