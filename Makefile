@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo data test slow golden bench-export bench-train lint format clean
+.PHONY: demo data test slow golden bench bench-export bench-train lint format clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing gantool into $(VENV) ..."
