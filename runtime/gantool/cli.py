@@ -190,6 +190,9 @@ def train(
         float | None,
         typer.Option(help="Measure the Fréchet distance each so many kimg; keep the best checkpoint."),
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write the numbers for TensorBoard.")
+    ] = False,
     autotune: Annotated[
         bool, typer.Option("--autotune/--no-autotune", help="Measure which way of computing is fastest here.")
     ] = True,
@@ -225,6 +228,7 @@ def train(
         augment=augment,
         instance_noise=instance_noise,
         metric_every=metric_every,
+        tensorboard=tensorboard or None,
         optimizer=optimizer,
         ema_kimg=ema_kimg,
         mirror=mirror or None,

@@ -7,7 +7,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import run_gantool
 from gantool.models import NetworkConfig, load_checkpoint
@@ -45,6 +47,18 @@ def test_the_distance_is_measured_and_the_best_checkpoint_kept(tmp_path: Path) -
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")  # nothing is fetched
     result = run_gantool("plot", tmp_path, cwd=tmp_path)
     assert (result.returncode, "holds no stats.jsonl" in result.stderr) == (1, True)
+
+
+def test_tensorboard_gets_the_numbers_of_each_tick(tmp_path: Path) -> None:
+    flags = ("--no-autotune", "--width", "4", "--size", "16", "--tick", "0.1", "--kimg", "0.3")
+    run_gantool("train", *flags, "--tensorboard", cwd=tmp_path, check=True)
+    (events,) = tmp_path.glob("runs/*/events.out.tfevents.*")
+    lines = (events.parent / "stats.jsonl").read_text().splitlines()
+    found = EventAccumulator(str(events.parent)).Reload().Scalars("loss_d")
+    assert [each.step for each in found] == [json.loads(line)["kimg"] * 1000 for line in lines]
+    assert [each.value for each in found] == pytest.approx(
+        [json.loads(line)["loss_d"] for line in lines], rel=1e-3
+    )
 
 
 def test_a_chart_is_well_formed_and_right_way_up() -> None:

@@ -17,7 +17,7 @@ from gantool.train.data import load_images
 from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.loop import Run, train
 from gantool.train.options import TRAINING, TrainingOptions, read_options
-from gantool.train.progress import reporting
+from gantool.train.progress import reporting, summary_writer
 from gantool.train.run import OPTIONS_NAME, STATE_NAME, STATS_NAME, find_run, new_run
 from gantool.train.speed import fastest
 from gantool.train.state import PREVIOUS_NAME, TrainingState, load_state, new_state
@@ -60,6 +60,8 @@ def start(
     if dry_run:
         print(json.dumps(options.to_json(), indent=2))
         return False
+    if options.tensorboard:
+        summary_writer()
     new_state(options)  # before all else: a device that is not there leaves nothing behind
     if autotune:
         options = fastest(options, _note)
@@ -76,7 +78,7 @@ def resume(name: str, outdir: Path, flags: dict[str, Any], *, dry_run: bool) -> 
     Returns whether it was interrupted.
     """
     folder = find_run(name, outdir)
-    changeable = {"kimg", "minutes", "device", "tick", "snap", "metric_every"}
+    changeable = {"kimg", "minutes", "device", "tick", "snap", "metric_every", "tensorboard"}
     if fixed := sorted(flags.keys() - changeable):
         raise UsageError(
             f"--resume goes on with the settings of {folder}: leave out --{', --'.join(fixed).replace('_', '-')}"
@@ -143,7 +145,7 @@ def _further(state: TrainingState) -> str:
 
 def _train(run: Run, state: TrainingState) -> bool:
     options, network = run.options, run.options.network
-    with reporting(run.folder / "log.txt") as report:
+    with reporting(run.folder / "log.txt", options.tensorboard) as report:
         report.line(
             f"{run.folder}: {len(run.data.images):,} images of {run.data.name} at {network.size}×{network.size}×"
             f"{network.channels}, {network.architecture} of width {network.width}, on {state.device}, "

@@ -100,6 +100,7 @@ def _crossed(before: float, now: float, every: float | None) -> bool:
 def _measure(run: Run, state: TrainingState, report: Report, metric: Metric) -> None:
     average = settle_average(state, run.options)
     value = metric(average, state.images_seen, state.seconds, state.best)
+    report.scalars(value, state.images_seen)
     mark = ", the best so far" if value["fd"] < state.best else ""
     state.best = min(state.best, value["fd"])
     report.line(
@@ -227,6 +228,7 @@ def tick(run: Run, state: TrainingState, report: Report, last: Ticks, waited: fl
     }
     with (run.folder / STATS_NAME).open("a", encoding="utf-8") as file:
         file.write(json.dumps(values) + "\n")
+    report.scalars(values, state.images_seen)
     report.tick(
         f"tick {state.tick:<5d} kimg {values['kimg']:<8.1f} time {_duration(state.seconds):<12s} "
         f"sec/tick {seconds:<7.1f} sec/kimg {values['sec_per_kimg']:<7.3f} loss D {d_loss:<7.3f} G {g_loss:<7.3f} "

@@ -45,6 +45,7 @@ class TrainingOptions:
     tick: float = 4.0  # kimg between lines of progress
     snap: int = 10  # ticks between checkpoints
     metric_every: float | None = None  # kimg between measurements of the Fréchet distance
+    tensorboard: bool = False
     # how a step is computed; the autotuner chooses
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = True

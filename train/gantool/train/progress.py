@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -19,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from gantool.runtime.errors import MissingDependencyError
+
 
 @dataclass
 class Report:
@@ -27,6 +29,15 @@ class Report:
     log_file: TextIO
     console: Console
     bar: Progress
+    board: Any = None  # a SummaryWriter of TensorBoard
+
+    def scalars(self, values: dict[str, Any], images_seen: int) -> None:
+        """Hand the numbers among `values` to TensorBoard, if it was asked for."""
+        if self.board is not None:
+            for name, value in values.items():
+                if isinstance(value, (int, float)):
+                    self.board.add_scalar(name, value, images_seen)
+            self.board.flush()
 
     def line(self, text: str) -> None:
         """Print a line and log it."""
@@ -49,8 +60,12 @@ class Report:
 
 
 @contextmanager
-def reporting(log_path: Path) -> Iterator[Report]:
-    """Open the log for appending, and the bar."""
+def reporting(log_path: Path, tensorboard: bool = False) -> Iterator[Report]:
+    """Open the log for appending, the bar, and with `tensorboard` an event file beside the log.
+
+    Raises MissingDependencyError if TensorBoard is asked for and not installed.
+    """
+    board = summary_writer()(str(log_path.parent)) if tensorboard else None
     console = Console(file=sys.stderr)
     bar = Progress(
         BarColumn(30),
@@ -65,4 +80,17 @@ def reporting(log_path: Path) -> Iterator[Report]:
     )
     bar.add_task("starting", total=1.0)
     with log_path.open("a", encoding="utf-8") as log_file, bar:
-        yield Report(log_file, console, bar)
+        try:
+            yield Report(log_file, console, bar, board)
+        finally:
+            if board is not None:
+                board.close()
+
+
+def summary_writer() -> Any:
+    """Return TensorBoard's class. Raises MissingDependencyError."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("tensorboard", "tensorboard", "--tensorboard") from error
+    return SummaryWriter
