@@ -100,3 +100,16 @@ def test_speed_is_measured_once_and_leaves_the_random_state_alone() -> None:
     assert [note.split()[0] for note in notes] == ["speed:"]
     layout = "channels_last" if chosen.channels_last else "contiguous"
     assert f"chosen: {chosen.precision} {layout}" in notes[0]
+
+
+def test_fewer_threads_are_tried_and_left_as_they_were() -> None:
+    options = TrainingOptions(NetworkConfig(size=16, width=3, latent=8), "boxes", batch=6, device="cpu")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        notes: list[str] = []
+        fastest(options, notes.append)
+        assert "threads=1" in notes[-1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

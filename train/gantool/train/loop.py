@@ -61,6 +61,8 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
     limit = math.inf if options.minutes is None else options.minutes * 60
     ticks = Ticks(state.images_seen, state.seconds)
     measured_at = -1  # images seen
+    if options.threads:
+        torch.set_num_threads(options.threads)
     if options.compile:
         compiled(state)
     with stop_signals() as stopping, Feed(run, state.images_seen) as feed:

@@ -50,6 +50,7 @@ class TrainingOptions:
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = True
     compile: bool = False
+    threads: int | None = None  # of a CPU; None is all
 
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(Optimizer):

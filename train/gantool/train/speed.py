@@ -1,7 +1,8 @@
 """Which way of computing a step is fastest on this machine, found by measuring; kept in the cache.
 
-The ways: images as channels last or not, float32 or bfloat16 (autocast), compiled or not. Which is best depends
-on the processor: bfloat16 makes a CPU that has it three times as fast, and one that has not several times slower.
+The ways: images as channels last or not, float32 or bfloat16 (autocast), compiled or not, on a CPU all threads or
+fewer. Which is best depends on the processor: bfloat16 makes a CPU that has it three times as fast, and one that
+has not several times slower.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import statistics
 import time
 import warnings
 from collections.abc import Callable
@@ -26,8 +28,8 @@ from gantool.train.options import TrainingOptions
 from gantool.train.state import TrainingState, compiled, new_state
 from gantool.train.step import step
 
-_VERSION = 1
-_STEPS = 3  # timed, after one to warm up
+_VERSION = 2
+_SECONDS, _STEPS = 0.5, 3  # that are timed at least, after two steps to warm up
 _HOPELESS = 2.0  # a way whose first step takes this many times the best is given up
 _COMPILE_MINUTES = 30  # compiling takes a minute or more: only for runs that last
 
@@ -70,6 +72,7 @@ def _set(options: TrainingOptions, way: str) -> TrainingOptions:
         precision="bf16" if "bf16" in words else "fp32",
         channels_last="channels_last" in words,
         compile="compiled" in words,
+        threads=next((int(word[8:]) for word in words if word.startswith("threads=")), None),
     )
 
 
@@ -81,30 +84,47 @@ def _measure(options: TrainingOptions) -> dict[str, float]:
     real = rng.integers(0, 256, shape, np.uint8)
     labels = rng.integers(0, network.classes, options.batch) if network.classes else None
     rates: dict[str, float] = {}
+    most = torch.get_num_threads()
+
+    def rate(way: str) -> float:
+        chosen = _set(options, way)
+        torch.set_num_threads(chosen.threads or most)
+        try:
+            state = new_state(chosen)
+            if chosen.compile:
+                compiled(state)
+            found = _rate(chosen, state, real, labels, max(rates.values(), default=0.0))
+        except Exception:  # a compiler or a processor can lack anything
+            found = 0.0
+        finally:
+            torch.set_num_threads(most)
+        return round(found, 1)
+
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for way in _ways(options):
-            chosen = _set(options, way)
-            try:
-                state = new_state(chosen)
-                if chosen.compile:
-                    compiled(state)
-                rates[way] = _rate(chosen, state, real, labels, max(rates.values(), default=0.0))
-            except Exception:  # a compiler or a processor can lack anything
-                rates[way] = 0.0
-    return {way: round(rate, 1) for way, rate in rates.items()}
+            rates[way] = rate(way)
+        best = max(rates, key=lambda way: rates[way])
+        threads = most // 2
+        while threads and new_state(options).device.type == "cpu":  # small steps can be faster with fewer
+            rates[f"{best} threads={threads}"] = rate(f"{best} threads={threads}")
+            threads //= 2
+    return rates
 
 
 def _rate(options: TrainingOptions, state: TrainingState, real: Any, labels: Any, best: float) -> float:
-    seconds = []
-    for index in range(_STEPS + 2):
+    seconds: list[float] = []
+    while len(seconds) < _STEPS + 2 or sum(seconds[2:]) < _SECONDS:
         started = time.perf_counter()
         step(options, state, real, labels).generator.item()  # waits for the device
         seconds.append(time.perf_counter() - started)
         hopeless = best and options.batch / seconds[-1] < best / _HOPELESS
-        if index and hopeless and not options.compile:  # the first step of all warms up libraries, too
+        if (
+            len(seconds) > 1 and hopeless and not options.compile
+        ):  # the first step of all warms up libraries, too
             return 0.0
-    return options.batch / min(seconds[1:])
+    # not the best step: where other work runs, threads that wait for each other are slow in most
+    return options.batch / statistics.median(seconds[2:])
 
 
 def _key(options: TrainingOptions) -> str:
