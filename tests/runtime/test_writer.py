@@ -119,6 +119,23 @@ def test_a_reader_of_raw_frames_that_ends(graph: Path, tmp_path: Path) -> None:
     assert "Traceback" not in message
 
 
+@pytest.mark.parametrize("kind", ["npy", "-"])
+def test_memory_does_not_grow_with_the_number_of_images(kind: str, graph: Path, tmp_path: Path) -> None:
+    script = (
+        "import resource, sys\nfrom gantool import cli\n"
+        "try: cli.main()\nexcept SystemExit as error: assert not error.code, error.code\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    peaks = []
+    for seeds in ("0-999", "0-149999"):
+        flags = ["generate", "-e", graph, "--format", kind, "--seeds", seeds]
+        result = subprocess.run(
+            [sys.executable, "-c", script, *flags], cwd=tmp_path, capture_output=True, check=True
+        )
+        peaks.append(int(result.stderr.split()[-1]))  # KiB
+    assert peaks[1] - peaks[0] < 3_000  # two numbers kept for each seed are 9,000
+
+
 def test_shards_together_are_the_whole(graph: Path, tmp_path: Path) -> None:
     run_gantool("generate", "-e", graph, "--seeds", "5-24", "-o", "whole", cwd=tmp_path, check=True)
     for index in (2, 3, 1):

@@ -121,6 +121,10 @@ def _todo(
         shards = missing_shards(target, seeds, spec, written) if resume else split(target, seeds)
         first, second = tee(shards)
         return chain.from_iterable(item.seeds for item in first), second
+    if target.format not in FORMATS:
+        return iter(seeds), iter(
+            ()
+        )  # what holds all images in order asks for no names, and a tee would keep all
     one, other = tee(missing_seeds(target, seeds, spec, written) if resume else iter(seeds))
     return one, other
 

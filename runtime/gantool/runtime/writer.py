@@ -14,7 +14,7 @@ from typing import Literal, cast
 import numpy as np
 
 from gantool.runtime.errors import GantoolError, UsageError
-from gantool.runtime.files import atomic
+from gantool.runtime.files import atomic, write_whole
 from gantool.runtime.formats import FORMATS, Encoding
 from gantool.runtime.pool import in_order, thread_count
 from gantool.runtime.spec import Images, Spec
@@ -111,11 +111,10 @@ def image_name(seed: int, encoding: Encoding) -> str:
     return f"seed{seed:04d}.{encoding.format}"
 
 
-def save_image(path: Path, image: Images, encoding: Encoding | None = None) -> None:
-    """Write one image, uint8 [H, W, C] with C 1 or 3; PNG unless `encoding` says otherwise."""
-    data = (encoding or Encoding()).encode(image)
+def save_image(path: Path, image: Images) -> None:
+    """Write one image, uint8 [H, W, C] with C 1 or 3, as PNG."""
     with atomic(path) as part:
-        part.write_bytes(data)
+        part.write_bytes(Encoding().encode(image))
 
 
 @contextmanager
@@ -123,9 +122,11 @@ def _files(target: Target, seeds: Iterator[int], written: Written) -> Iterator[W
     """Write `seed0004.png` for each image."""
     encoding = target.encoding
 
+    folder = str(target.folder)
+
     def save(images: Images, names: list[str]) -> int:
         for image, name in zip(images, names, strict=True):
-            save_image(target.folder / name, image, encoding)
+            write_whole(folder, name, encoding.encode(image))
         return len(images)
 
     def add(images: int) -> None:
