@@ -41,6 +41,12 @@ def main() -> None:
         if error.code == INTERRUPTED:
             typer.echo("gantool: interrupted", err=True)
         raise
+    except ModuleNotFoundError as error:  # of a part of a command that does without it elsewhere
+        name = (error.name or "").partition(".")[0]
+        if name not in _EXTRAS:
+            raise
+        missing = MissingDependencyError(name, _EXTRAS[name], f"gantool {sys.argv[1]}")
+        _fail(str(missing), missing.exit_code)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         hint = _HINTS.get(error.errno or 0, "check the path and run it again")
@@ -55,6 +61,10 @@ def _only(first: list[str]) -> None:
     app.registered_commands = asked or app.registered_commands
 
 
+_EXTRAS = {
+    **dict.fromkeys(("torch", "safetensors", "onnx", "onnx_ir", "onnxscript"), "export"),
+    "onnxruntime": "cpu",
+}
 _HINTS = {
     errno.ENOSPC: "free some space and run it again",
     errno.EDQUOT: "free some space and run it again",
@@ -371,8 +381,8 @@ def export(
         bool, typer.Option("--int8-ends", help="INT8 in the first and the last layer too.")
     ] = False,
     calibration: Annotated[
-        str, typer.Option(help="How --int8 cuts off large values: percentile or entropy.")
-    ] = "percentile",
+        str, typer.Option(help="Range of --int8: minmax, percentile or entropy.")
+    ] = "minmax",
     keep_fp32: Annotated[
         list[str] | None,
         typer.Option(help="Nodes that stay in FP32, as 'gemm*'; may be repeated.", metavar="PATTERN"),
@@ -384,8 +394,19 @@ def export(
     min_psnr: Annotated[
         float | None,
         typer.Option(
-            help="dB that the worst image must reach against FP32.", show_default="FP16 40, BF16 30, INT8 20"
+            help="dB that the worst image must reach against FP32.", show_default="FP16 40, BF16 30, INT8 30"
         ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Also measure how far FP32 and what is exported are from these images, as gantool evaluate does.",
+            metavar="SOURCE",
+        ),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(help="What --data compares by, as in gantool evaluate.", show_default="classifier"),
     ] = None,
     origin: Annotated[
         str | None,
@@ -463,7 +484,7 @@ def export(
     """Export a generator: checkpoint -> g.onnx, g.fp16.onnx, g.plan."""
     from gantool.export import launch
     from gantool.export.build_options import BuildOptions, parse_compute_capabilities, parse_size
-    from gantool.export.options import ExportOptions, Foreign, Precision
+    from gantool.export.options import ExportOptions, Foreign, Precision, ToData
 
     if fp16 and bf16:
         raise UsageError("--fp16 and --bf16 exclude each other: choose one")
@@ -477,9 +498,19 @@ def export(
         min_psnr,
     )
     foreign = Foreign(origin, weights, latent, classes, distribution)
+    to_data = None
+    if data is not None:
+        try:
+            from gantool.train.distance import distance_to
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(error.name or "torch", "train", "gantool export --data") from error
+        features = features or "classifier"
+        to_data = ToData(data, features, distance_to(data, features, lambda line: typer.echo(line, err=True)))
+    elif features is not None:
+        raise UsageError("--features goes with --data")
     launch.export(
         source,
-        ExportOptions(base, engine, opset, output, lowering, precision, foreign, triton, bundle),
+        ExportOptions(base, engine, opset, output, lowering, precision, foreign, triton, bundle, to_data),
         BuildOptions(
             min_batch,
             opt_batch,
@@ -517,7 +548,7 @@ def verify(
     min_psnr: Annotated[
         float | None,
         typer.Option(
-            help="dB that the worst image must reach.", show_default="FP32 50, FP16 40, BF16 30, INT8 20"
+            help="dB that the worst image must reach.", show_default="FP32 50, FP16 40, BF16 30, INT8 30"
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -11,7 +11,8 @@ from export.networks import full_graph, silent
 from gantool.export.build_options import BuildOptions
 from gantool.export.convert import low_graph, prove
 from gantool.export.engine import build
-from gantool.export.options import LOWERINGS, Precision
+from gantool.export.options import LOWERINGS, Low, Precision
+from gantool.export.recipe import recipe_of
 from gantool.runtime import GantoolError, Generator
 from gantool.runtime.onnx_file import read_metadata
 
@@ -64,3 +65,18 @@ def test_export(name: str, precision: str, lowering: str, tmp_path: Path) -> Non
         assert sum(shares.values()) == pytest.approx(1)
         wanted = {"fp32": "FLOAT", "fp16": "HALF", "bf16": "BF16", "int8": "INT8"}[precision]
         assert shares[wanted] > (0.2 if precision == "int8" else 0.999)
+
+
+@pytest.mark.parametrize("low", [None, "bf16"])
+def test_int8_beside_other_types(low: Low | None, tmp_path: Path) -> None:
+    graph, reference = full_graph("dcgan32", 22, "subpixel")
+    path = tmp_path / "g.onnx"
+    onnx.save(graph, path)
+    low_model, found = low_graph(path, Precision(low, int8=True), reference, silent)
+    assert found == "int8"
+    prove(low_model, path, found, None, reference, silent)
+    assert recipe_of(path).on_cpu == (low is None)
+    pytest.importorskip("tensorrt_rtx")
+    shares = build(path, "rtx", BuildOptions(1, 2, 4)).receipt.shares()
+    assert set(shares) == {"INT8", "BF16" if low else "FLOAT"}
+    assert shares["INT8"] > 0.5

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import run_gantool
 from gantool.export.build_options import BuildOptions
 from gantool.export.difference import PARITY_KEY
 from gantool.export.launch import export
@@ -58,3 +59,13 @@ def test_nothing_is_left_to_measure(exported: Path, tmp_path: Path) -> None:
     options = ExportOptions(tmp_path / "h", "rtx", to_data=TO_DATA)
     with pytest.raises(UsageError, match="add --fp16"):
         export(exported / "g.onnx", options, BuildOptions())
+
+
+def test_the_distance_of_gantool_evaluate(checkpoint: Path, tmp_path: Path) -> None:
+    flags = ("--fp16", "--engine", "none", "--data", "fashion-mnist")
+    result = run_gantool("export", checkpoint, *flags, cwd=tmp_path, check=True)
+    assert "Fréchet distance to fashion-mnist by classifier, 2,000 images: FP32 " in result.stderr
+    found = read_metadata(tmp_path / "g.fp16.onnx", PARITY_KEY)["frechet"]
+    assert abs(found["difference"]) < 0.05 * found["fp32"]
+    result = run_gantool("export", checkpoint, "--features", "classifier", cwd=tmp_path)
+    assert (result.returncode, "--features goes with --data" in result.stderr) == (2, True)

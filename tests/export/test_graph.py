@@ -94,7 +94,7 @@ def test_parity_is_the_worst_of_both_runs(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Runtime, "images", lambda *_: far)
     with pytest.raises(VerificationError, match="largest difference 8"):
         check(tmp_path / "g.onnx", reference, "fp32", None, "")
-    off = Reference(reference.feeds, far)
+    off = Reference(reference.feeds, far, reference.calibration)
     with pytest.raises(VerificationError, match="largest difference 8"):
         check(tmp_path / "g.onnx", off, "fp32", None, "")
 

@@ -274,6 +274,75 @@ def test_a_graph_from_elsewhere_needs_no_torch(tmp_path: Path) -> None:
     assert (tmp_path / "k.int8.onnx").exists()
 
 
+def changed(kind: str) -> onnx.ModelProto:
+    """Return a graph from elsewhere that does not behave as a generator."""
+    model = elsewhere("NCHW", False, 17)
+    nodes = model.graph.node
+    if kind == "sigmoid":
+        nodes[-1].op_type = "Sigmoid"
+        return model
+    if kind == "unknown operator":
+        nodes[-1].op_type = "Foo"
+        return model
+    if kind == "batch of one inside":
+        (column,) = (weight for weight in model.graph.initializer if weight.name == "column")
+        column.CopyFrom(from_array(np.array([1, 10, 1, 1]), "column"))
+        return model
+    nodes[-1].input[0] = "spoilt"
+    if kind == "noise":
+        nodes.insert(len(nodes) - 1, make_node("RandomNormalLike", ["d"], ["other"]))
+    else:  # the mean of the batch
+        nodes.insert(len(nodes) - 1, make_node("ReduceMean", ["d"], ["other"], axes=[0], keepdims=1))
+    nodes.insert(len(nodes) - 1, make_node("Sub", ["d", "other"], ["spoilt"]))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("sigmoid", "if they are in [0, 1], as a sigmoid gives them"),
+        ("noise", "gives other images for the same z"),
+        ("mean", "gives other images in another batch"),
+        ("unknown operator", "does not run odd.onnx|is damaged"),
+        ("batch of one inside", "with a dynamic batch if one is fixed inside"),
+    ],
+)
+def test_graphs_that_do_not_behave(kind: str, message: str, tmp_path: Path) -> None:
+    onnx.save(changed(kind), tmp_path / "odd.onnx")
+    result = run_gantool("export", "odd.onnx", "--engine", "none", "-o", "k", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert any(part in result.stderr for part in message.split("|")), result.stderr
+    assert not list(tmp_path.glob("k*"))
+
+
+def test_more_classes_than_a_graph_has(tmp_path: Path) -> None:
+    onnx.save(elsewhere("NHWC", False, 13, label="int64"), tmp_path / "keras.onnx")
+    result = run_gantool("export", "keras.onnx", "--classes", "50", "--engine", "none", cwd=tmp_path)
+    assert (result.returncode, "--classes must be as many as it knows" in result.stderr) == (1, True)
+
+
+def test_bf16_of_an_old_graph(tmp_path: Path) -> None:
+    onnx.save(elsewhere("NCHW", False, 13), tmp_path / "old.onnx")
+    flags = ["--bf16", "--lowering", "subpixel", "--engine", "rtx", "-o", "k"]
+    run_gantool("export", "old.onnx", *flags, cwd=tmp_path, check=True)
+    assert onnx.load(tmp_path / "k.bf16.onnx").opset_import[0].version == 22
+
+
+@pytest.mark.parametrize(
+    "flags", [("--classes", "7"), ("--distribution", "uniform"), ("--latent", "3"), ("--weights", "x.pth")]
+)
+def test_flags_for_other_sources_are_not_dropped(
+    flags: tuple[str, ...], checkpoint: Path, tmp_path: Path
+) -> None:
+    result = run_gantool("export", checkpoint, *flags, cwd=tmp_path)
+    assert (result.returncode, "add --from" in result.stderr) == (2, True)
+    if flags[0] in ("--latent", "--weights"):
+        onnx.save(elsewhere("NHWC", False, 13), tmp_path / "keras.onnx")
+        result = run_gantool("export", "keras.onnx", *flags, cwd=tmp_path)
+        assert (result.returncode, "leave out --weights and --latent" in result.stderr) == (2, True)
+
+
 def test_a_graph_that_is_no_generator(tmp_path: Path) -> None:
     node = make_node("Relu", ["x"], ["y"])
     values = [make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 4]) for name in "xy"]

@@ -178,7 +178,7 @@ def test_a_plan_of_tensorrt(exported: Path, tmp_path: Path, version: str, kind: 
         },
     }
     (tmp_path / "g.plan.json").write_text(json.dumps(sidecar))
-    triton.write(tmp_path / "models/g", exported / "g.fp16.onnx", plan, BuildOptions(), str)
+    triton.write(triton.contents(tmp_path / "models/g", exported / "g.fp16.onnx", plan, BuildOptions()), str)
     entry = tmp_path / "models/g"
     config = parse(entry)
     assert (config.platform, config.max_batch_size) == ("tensorrt_plan", 64)

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from gantool.export.difference import MIN_PSNR, compare
-from gantool.export.recipe import KEY, precision_of
+from gantool.export.recipe import KEY, recipe_of
 from gantool.runtime import Generator
 from gantool.runtime.errors import (
     EngineMismatchError,
@@ -61,7 +61,7 @@ class Bundle:
 
 def check_source(graph: Path) -> None:
     """Raise UsageError, before any work, for a graph that cannot make golden images."""
-    if (precision := precision_of(graph)) != "fp32":
+    if (precision := recipe_of(graph).precision) != "fp32":
         raise UsageError(
             f"--bundle takes its golden images from the FP32 graph, and {graph} is in {precision.upper()}: give "
             f"the FP32 graph and --recipe {graph}"
@@ -79,7 +79,7 @@ def write(target: Path, graph: Path, full: Path, min_psnr: float | None) -> None
     if recipe := read_metadata(graph, KEY):
         members[RECIPE] = _json(recipe)
     members |= {name: _png(image) for name, image in zip(GOLDEN, images, strict=True)}
-    precision = precision_of(graph)
+    precision = recipe_of(graph).precision
     manifest = {
         "format": FORMAT,
         "gantool": version("gantool"),
@@ -131,7 +131,7 @@ def prove(bundle: Bundle, engine: Path, note: Callable[[str], None]) -> None:
     Raises VerificationError if an image is too far from its golden one; says so where they cannot be run.
     """
     graph = identify(engine) == "onnx"
-    if graph and bundle.precision == "bf16":
+    if graph and not recipe_of(engine).on_cpu:
         note(
             "the golden seeds were not run: no engine was built, and ONNX Runtime has no convolution in BF16"
         )
@@ -140,8 +140,9 @@ def prove(bundle: Bundle, engine: Path, note: Callable[[str], None]) -> None:
         with Generator.load(engine, provider="cpu" if graph else "auto") as generator:
             images = generator.images(SEEDS)
     except (EngineMismatchError, MissingDependencyError) as error:
-        # the folder in which it is made means nothing to a reader
-        note(f"the golden seeds were not run: {str(error).replace(f'{engine.parent}/', '')}")
+        # the folder in which it is made, and advice about it, mean nothing to a reader
+        reason = str(error).partition("; ")[0].replace(f"{engine.parent}/", "")
+        note(f"the golden seeds were not run: {reason}")
         return
     where = f"{engine.name} against the golden images of {bundle.path.name}"
     if images.shape != bundle.golden.shape:

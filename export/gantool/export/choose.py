@@ -22,7 +22,7 @@ from gantool.runtime.backends.tensorrt import TensorRTBackend
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.plan import NAMES
 
-BATCH, ROUNDS = 16, 7
+ROUNDS = 7
 MARGIN = 1.05  # another form must be faster by this much: machines are noisy
 OF_DLA = ("dla", "dla-onehot")
 
@@ -38,7 +38,7 @@ class Runner:
     load: Callable[[onnx.ModelProto, ExitStack], Run]  # the stack frees it; GantoolError if it is not taken
 
 
-def host() -> Runner:
+def host(batch: int) -> Runner:
     """Measure with ONNX Runtime's CPU provider, in FP32: it computes FP16 in no other way."""
     import onnxruntime
 
@@ -47,11 +47,11 @@ def host() -> Runner:
         options.log_severity_level = 4
         data = graph.SerializeToString()
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        feeds = _feeds(graph, BATCH)
+        feeds = _feeds(graph, batch)
         return lambda: session.run(None, feeds)
 
     return Runner(
-        f"ONNX Runtime, batch {BATCH}", tuple(name for name in LOWERINGS if name not in OF_DLA), load
+        f"ONNX Runtime, batch {batch}", tuple(name for name in LOWERINGS if name not in OF_DLA), load
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,21 +12,24 @@ import onnx_ir as ir
 
 from gantool.export import mixed
 from gantool.export.adopt import adopt, floats_of
+from gantool.export.behaviour import CHECKED
 from gantool.export.choose import Runner, fastest
+from gantool.export.count import by_type, layers_of, shapes_of
 from gantool.export.difference import PARITY_KEY
 from gantool.export.emulate import Arrays
 from gantool.export.frechet import distances, text
 from gantool.export.graph import finish
 from gantool.export.options import BF16_OPSET, DEFAULT_OPSET, ExportOptions, Lowering, Precision, ToData
-from gantool.export.parity import SEEDS, Reference, check
+from gantool.export.parity import CALIBRATION_SEEDS, SEEDS, Reference, check
 from gantool.export.precision import is_low
 from gantool.export.recipe import Recipe, read_recipe
-from gantool.runtime import GantoolError, Generator
+from gantool.runtime import GantoolError, Generator, VerificationError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import read_metadata
 from gantool.runtime.seeds import labels, latents
 
 Note = Callable[[str], None]
+MAX_FP32 = 0.75  # of the multiply-adds, in a graph that was asked for in another type
 
 
 def graph_of_torch(
@@ -46,9 +49,9 @@ def graph_of_torch(
     inputs = loaded.inputs(SEEDS)
     with torch.no_grad():
         images = to_uint8(loaded.module(*inputs).numpy())
-    feeds = dict(zip(("z", "label"), (value.numpy() for value in inputs), strict=False))
-    reference = Reference(feeds, images)
-    opset = options.opset or (BF16_OPSET if options.precision.low == "bf16" else DEFAULT_OPSET)
+    metadata = loaded.metadata
+    reference = Reference(_feeds(metadata, SEEDS), images, _feeds(metadata, CALIBRATION_SEEDS))
+    opset = options.opset or _oldest_opset(options.precision)
     model = float_graph(loaded, opset)
     _write_full(model, loaded.metadata, target, options, reference, "PyTorch", note, runner)
     return reference
@@ -62,26 +65,40 @@ def graph_of_onnx(
     `runner` is what --lowering auto measures with.
     Raises GantoolError if it is no generator, and VerificationError if the written graph's images are others.
     """
-    model, metadata = adopt(source, options.foreign)
+    model, metadata = adopt(source, options.foreign, _oldest_opset(options.precision))
     latent = metadata["latent"]
-    feeds: Arrays = {"z": latents(SEEDS, latent["size"], latent["distribution"])}
-    if metadata["classes"]:
-        feeds["label"] = labels(SEEDS, metadata["classes"])
-    reference = Reference(feeds, to_uint8(floats_of(source, feeds)))
+    feeds = _feeds(metadata, SEEDS)
+    images = to_uint8(floats_of(source, feeds))
+    reference = Reference(feeds, images, _feeds(metadata, CALIBRATION_SEEDS))
     height, width, channels = metadata["image"]
-    note(f"{source}: {height}×{width}×{channels}, latent {latent['size']} {latent['distribution']}")
+    size = f"{height}×{width}×{channels}, latent {latent['size']} {latent['distribution']}"
+    note(f"{source}: {size}; {CHECKED}")
     _write_full(model, metadata, target, options, reference, source.name, note, runner)
     return reference
+
+
+def _oldest_opset(precision: Precision) -> int:
+    low = precision.low if precision.recipe is None else read_recipe(precision.recipe).low
+    return BF16_OPSET if low == "bf16" else DEFAULT_OPSET
 
 
 def reference_of_graph(source: Path) -> Reference:
     """Return the images that an FP32 graph of gantool makes of the seeds of parity."""
     with Generator.load(source, provider="cpu") as generator:
         spec = generator.spec
-        feeds: Arrays = {"z": latents(SEEDS, spec.latent, spec.distribution)}
-        if spec.classes != 0:
-            feeds["label"] = labels(SEEDS, spec.classes or 1)
-        return Reference(feeds, generator.images(SEEDS, label=None if spec.classes is not None else 0))
+        metadata = {
+            "latent": {"size": spec.latent, "distribution": spec.distribution},
+            "classes": 1 if spec.classes is None else spec.classes,
+        }
+        images = generator.images(SEEDS, label=None if spec.classes is not None else 0)
+        return Reference(_feeds(metadata, SEEDS), images, _feeds(metadata, CALIBRATION_SEEDS))
+
+
+def _feeds(metadata: dict[str, Any], seeds: Sequence[int]) -> Arrays:
+    """Return z [N, latent], and label [N] of a conditional generator, of `seeds`."""
+    latent, classes = metadata["latent"], metadata["classes"]
+    z = latents(seeds, latent["size"], latent["distribution"])
+    return {"z": z, "label": labels(seeds, classes)} if classes else {"z": z}
 
 
 def low_graph(
@@ -101,8 +118,8 @@ def low_graph(
     opset = next((entry.version for entry in full.opset_import if entry.domain in ("", "ai.onnx")), 0)
     if low == "bf16" and opset < BF16_OPSET:
         raise GantoolError(
-            f"{source} has opset {opset}, whose convolutions take no bfloat16: export it with --opset "
-            f"{BF16_OPSET}, or take --fp16"
+            f"{source.name} has opset {opset}, whose convolutions take no bfloat16: export it with --opset "
+            f"{BF16_OPSET} or newer, or take --fp16"
         )
     if given is not None:
         recipe = given
@@ -111,13 +128,26 @@ def low_graph(
         kept, quantized = mixed.matching(full, precision.keep_fp32), {}
         if precision.int8:
             quantized = mixed.calibrated(
-                full, reference.feeds, precision.calibration, precision.int8_ends, kept
+                full, reference.calibration, precision.calibration, precision.int8_ends, kept
             )
         start = Recipe(precision.low, kept, quantized)
         graph, recipe = mixed.search(full, start, reference, precision.min_psnr, note)
     for node, reason in recipe.keep_fp32.items():
         note(f"{node} stays in FP32: {reason}")
+    if recipe.low and not (given or precision.keep_fp32):
+        _check_share(graph, recipe.low)
     return graph, recipe.precision
+
+
+def _check_share(graph: onnx.ModelProto, low: str) -> None:
+    """Raise VerificationError if most of the multiply-adds stay in FP32, which no one asked for."""
+    inferred = onnx.shape_inference.infer_shapes(graph).graph
+    share = by_type(layers_of(inferred, shapes_of(inferred))).get("FLOAT", 0)
+    if share > MAX_FP32:
+        raise VerificationError(
+            f"{share:.1%} of the multiply-adds would stay in FP32, so this is hardly {low.upper()}: try --bf16 for "
+            "large numbers; if it is meant, name those nodes with --keep-fp32. Nothing was written"
+        )
 
 
 def prove(

@@ -11,7 +11,7 @@ from gantool.runtime.spec import Images
 
 # dB that the worst image must reach against the FP32 reference, by the precision of a graph or engine.
 PARITY_KEY = "gantool_parity"  # under which a graph's metadata hold what the gate measured of it
-MIN_PSNR = {"fp32": 50.0, "fp16": 40.0, "bf16": 30.0, "int8": 20.0}
+MIN_PSNR = {"fp32": 50.0, "fp16": 40.0, "bf16": 30.0, "int8": 30.0}
 
 
 @dataclass(frozen=True)

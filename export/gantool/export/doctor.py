@@ -10,7 +10,7 @@ from shlex import quote
 from typing import Any
 
 from gantool.export import bundle, machine
-from gantool.export.recipe import precision_of
+from gantool.export.recipe import recipe_of
 from gantool.export.selftest import FAILED, PASSED, Check, in_a_process, selftest
 from gantool.runtime import Generator
 from gantool.runtime.backends.library import graph_beside
@@ -19,7 +19,6 @@ from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageEr
 from gantool.runtime.files import atomic
 from gantool.runtime.onnx_file import read_metadata
 from gantool.runtime.plan import identify
-from gantool.runtime.sidecar import read_sidecar
 
 SUFFIXES = (".onnx", ".plan", ".safetensors")
 RUNS = "runs"
@@ -90,7 +89,7 @@ def _file(path: Path) -> dict[str, Any]:
 def _graph(path: Path, name: str) -> dict[str, Any]:
     if not read_metadata(path):
         return _row(path, False, "a graph from elsewhere", f"gantool export {name}")
-    if precision_of(path) == "bf16":
+    if not recipe_of(path).on_cpu:
         reason = "ONNX Runtime has no BF16 kernels on the CPU; it is for building an engine"
         return _row(path, False, reason, f"gantool export {name}")
     with Generator.load(path, provider="cpu"):
@@ -108,11 +107,7 @@ def _short(error: GantoolError) -> str:
 
 def _instead(path: Path) -> str:
     """Return the command for something that runs here, of what a plan was built from."""
-    try:
-        named = read_sidecar(path).get("graph")
-    except GantoolError:  # damaged
-        named = None
-    graph = path.with_name(named) if isinstance(named, str) and "/" not in named else graph_beside(path)
+    graph = graph_beside(path)
     if not graph.exists():
         return f"gantool export CHECKPOINT -o {quote(str(path.with_name(graph.name.split('.')[0])))}"
     if (flavour := machine.builds_and_runs(path.name.endswith(".rtx.plan"))) is not None:

@@ -79,7 +79,11 @@ def _export(source: Source, opset: int) -> ir.Model:
                 dynamo=True,
                 verbose=False,
             )
-        except Exception as error:  # torch wraps whatever its tracing meets
+        except Exception as error:  # torch wraps whatever its tracing meets, a signal too
+            if isinstance(error.__cause__, KeyboardInterrupt) or isinstance(
+                error.__context__, KeyboardInterrupt
+            ):
+                raise KeyboardInterrupt from error
             raise GantoolError(
                 f"torch {torch.__version__} cannot export this generator: {str(error).splitlines()[0][:300]}"
             ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -81,7 +82,13 @@ def _safetensors_header(path: Path) -> dict[str, Any] | None:
 def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     try:
         metadata = json.loads(header.pop("__metadata__", {}).get("gantool", "{}"))
-        sizes = {name: math.prod(entry["shape"]) for name, entry in header.items()}
+        sizes = {
+            name: math.prod(entry["shape"])
+            for name, entry in header.items()
+            if not name.endswith(
+                ("running_mean", "running_var", "num_batches_tracked")
+            )  # statistics, not learned
+        }
         types = Counter(entry["dtype"] for entry in header.values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise GantoolError(f"{path} is a damaged checkpoint ({error!r}): copy it again") from error
@@ -110,12 +117,14 @@ def _plan(path: Path) -> dict[str, Any]:
         if sidecar
         else f"no {path.name}.json: little is known",
         "batch": sidecar.get("batch", "unknown"),
-        "metadata": sidecar.get("metadata", {}),
-        "recipe": sidecar.get("recipe", {}),
-        "parity": sidecar.get("parity", {}),
-        "multiply-adds by type": {kind: f"{share:.1%}" for kind, share in receipt.get("shares", {}).items()},
+        **{
+            name: sidecar.get(name, {} if sidecar else "unknown") for name in ("metadata", "recipe", "parity")
+        },
+        "multiply-adds by type": "unknown"
+        if not receipt
+        else {kind: f"{share:.1%}" for kind, share in receipt.get("shares", {}).items()},
         "types from": receipt.get("source", "unknown"),
-        "multiply-adds": sum(layer["multiply_adds"] for layer in receipt.get("layers", [])),
+        "multiply-adds": sum(layer["multiply_adds"] for layer in receipt["layers"]) if receipt else "unknown",
         "tensors": [{"name": name, **entry} for name, entry in sidecar.get("tensors", {}).items()]
         if sidecar
         else _of_engine(path),
@@ -141,15 +150,18 @@ def _of_engine(path: Path) -> list[dict[str, Any]]:
 def _bundle(path: Path) -> dict[str, Any]:
     carried = bundle.read(path)  # each member has the SHA-256 that the manifest says
     count, *size = carried.golden.shape
+    known = {
+        "size": f"{path.stat().st_size:,} bytes, its members as their SHA-256 say",
+        "precision": carried.precision,
+        "golden images": f"{count} of {'×'.join(map(str, size))}, to be reached within {carried.min_psnr:g} dB",
+    }
     with TemporaryDirectory() as folder:
         graph = Path(folder) / bundle.GRAPH
         graph.write_bytes(carried.graph)
-        return {
-            "size": f"{path.stat().st_size:,} bytes, its members as their SHA-256 say",
-            "precision": carried.precision,
-            "golden images": f"{count} of {'×'.join(map(str, size))}, to be reached within {carried.min_psnr:g} dB",
-            **_graph(graph),
-        }
+        try:
+            return {**known, **_graph(graph)}
+        except MissingDependencyError as error:  # a device needs no onnx
+            return {**known, "metadata": read_metadata(graph), "graph": f"not looked into: {error}"}
 
 
 def _graph(path: Path) -> dict[str, Any]:
@@ -161,6 +173,8 @@ def _graph(path: Path) -> dict[str, Any]:
     }
     try:
         import onnx
+
+        from gantool.export.count import by_type, layers_of, shapes_of
     except ModuleNotFoundError as error:
         raise MissingDependencyError("onnx", "export", f"inspecting {path.name}") from error
     try:
@@ -170,29 +184,17 @@ def _graph(path: Path) -> dict[str, Any]:
         raise GantoolError(
             f"{path} is damaged ({' '.join(str(error).split())[:200]}): copy it again"
         ) from error
-    shapes = {
-        value.name: [dim.dim_value or dim.dim_param or "?" for dim in value.type.tensor_type.shape.dim]
-        for value in (*graph.input, *graph.output, *graph.value_info)
-    }
-    weights = {weight.name: weight for weight in graph.initializer}
-    quantized = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
-    layers, by_type = [], Counter[str]()
-    for node in graph.node:
-        weight = weights.get(quantized.get(node.input[1], node.input[1])) if len(node.input) > 1 else None
-        count = _multiply_adds(node, weight, shapes) if weight is not None else 0
-        kind = onnx.TensorProto.DataType.Name(weight.data_type) if weight is not None else ""
-        by_type[kind] += count
-        layers.append({"name": node.name, "kind": node.op_type, "type": kind, "multiply_adds": count})
-    total = sum(by_type.values()) or 1
-    types = Counter(onnx.TensorProto.DataType.Name(weight.data_type) for weight in weights.values())
+    shapes = shapes_of(graph)
+    layers = layers_of(graph, shapes)
+    types = Counter(onnx.TensorProto.DataType.Name(weight.data_type) for weight in graph.initializer)
     values = [*(("INPUT", value) for value in graph.input), *(("OUTPUT", value) for value in graph.output)]
     return {
         "opset": opset,
         **known,
-        "parameters": sum(math.prod(weight.dims) for weight in weights.values()),
+        "parameters": sum(math.prod(weight.dims) for weight in graph.initializer),
         "weights by type": dict(types),
-        "multiply-adds": sum(by_type.values()),
-        "multiply-adds by type": {kind: f"{count / total:.1%}" for kind, count in by_type.items() if count},
+        "multiply-adds": sum(layer.multiply_adds for layer in layers),
+        "multiply-adds by type": {kind: f"{share:.1%}" for kind, share in by_type(layers).items()},
         "operators": dict(Counter(node.op_type for node in graph.node)),
         "tensors": [
             {
@@ -203,16 +205,5 @@ def _graph(path: Path) -> dict[str, Any]:
             }
             for mode, value in values
         ],
-        "layers": layers,
+        "layers": [asdict(layer) for layer in layers],
     }
-
-
-def _multiply_adds(node: Any, weight: Any, shapes: dict[str, list[Any]]) -> int:
-    """Count those of one image: taps of a kernel times the pixels that it is laid on."""
-    taps: int = math.prod(weight.dims)
-    if node.op_type in ("Gemm", "MatMul"):
-        return taps
-    if node.op_type not in ("Conv", "ConvTranspose"):
-        return 0
-    pixels = shapes.get(node.output[0] if node.op_type == "Conv" else node.input[0], [])[2:]
-    return taps * math.prod(side for side in pixels if isinstance(side, int))

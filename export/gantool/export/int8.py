@@ -137,8 +137,19 @@ def _constant(graph: ir.Graph, name: str, array: NDArray[np.generic] | np.generi
 def limits(batches: Iterable[Arrays], names: Iterable[str], method: str) -> dict[str, float]:
     """Return the magnitude at which each value is cut off, from its histogram over calibration seeds.
 
-    percentile keeps 99.99 % of the magnitudes; entropy loses the least information (Kullback-Leibler).
+    minmax keeps the largest; percentile keeps 99.99 % of the magnitudes; entropy loses the least information
+    (Kullback-Leibler). Zeros are left out: a ReLU makes so many that they would be all that a histogram sees, and
+    they lose nothing.
     """
+    wanted = set(names)
+    values = [
+        {name: value[value != 0] for name, value in batch.items() if name in wanted} for batch in batches
+    ]
+    if method == "minmax":
+        return {
+            name: max(*(float(np.abs(batch[name]).max(initial=0)) for batch in values), 1e-12)
+            for name in wanted
+        }
     from onnxruntime.quantization.calibrate import HistogramCollector
 
     collector = HistogramCollector(
@@ -149,9 +160,8 @@ def limits(batches: Iterable[Arrays], names: Iterable[str], method: str) -> dict
         percentile=PERCENTILE,
         scenario="same",
     )
-    wanted = set(names)
     with redirect_stdout(StringIO()):  # it prints
-        for batch in batches:
-            collector.collect({name: [value] for name, value in batch.items() if name in wanted})
+        for batch in values:
+            collector.collect({name: [value] for name, value in batch.items()})
         found = collector.compute_collection_result()
     return {name: max(float(np.abs(result[:2]).max()), 1e-12) for name, result in found.items()}

@@ -14,7 +14,7 @@ from gantool.export.build_options import BuildOptions, Flavour, check_options
 from gantool.export.difference import PARITY_KEY
 from gantool.export.engine import SUFFIXES, build, choose_flavour, gpu_problem
 from gantool.export.options import ExportOptions, Foreign, Precision
-from gantool.export.recipe import KEY
+from gantool.export.recipe import KEY, recipe_of
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.onnx_file import check_weights_inside, read_metadata
 from gantool.runtime.plan import NAMES, identify, read_header
@@ -30,12 +30,21 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
     """
     flavour = choose_flavour(options.engine)
     check_options(flavour, build_options)
+    plain = BuildOptions()
+    sized = (build_options.min_batch, build_options.max_batch) != (plain.min_batch, plain.max_batch)
+    measured = options.lowering == "auto" or options.triton is not None
+    if flavour is None and (sized or build_options.opt_batch is not None) and not measured:
+        raise UsageError(
+            "--min-batch, --opt-batch and --max-batch are for an engine, and none is built: leave them out"
+        )
     if options.lowering == "auto" and flavour is not None and (problem := gpu_problem(flavour)):
         raise UsageError(
             f"--lowering auto times engines, and {problem}: add --engine none to measure with ONNX Runtime, which "
             "says nothing of an engine, or run it on the device"
         )
     suffix = "" if source is None else source.suffix.lower()
+    if source is not None and bundle.is_bundle(source):
+        suffix = ".tar"
     given_graph = source if suffix == ".onnx" else None
     if build_options.dla is not None and suffix not in (".onnx", ".tar") and not options.precision.asked:
         raise UsageError(f"--dla {build_options.dla}: DLA computes in FP16 and INT8: add --fp16 or --int8")
@@ -48,12 +57,11 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
     base = options.base or _default_base(given_graph, carried)
     if not base.name or base.name == ".." or base.is_dir():
         raise UsageError(f"-o {base}: give a name for the files, as in -o {base / 'g'}")
-    if options.bundle is not None and options.bundle.is_dir():
-        raise UsageError(f"--bundle {options.bundle} is a folder: give the name of a file, as in g.tar")
-    entry = None
+    entry = contents = None
     if options.triton is not None:
         entry = triton.parse_entry(options.triton, base.name)
         triton.check_options(flavour, build_options)
+    _check_targets(base, options.bundle, entry)
     base.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".gantool-", dir=base.parent) as folder:
         part = Path(folder) / base.name
@@ -67,15 +75,33 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
         if entry is not None:
             if flavour == "rtx":
                 _note(f"Triton does not run TensorRT-RTX: {entry} gets {graph.name}, for ONNX Runtime")
-            triton.write(entry, graph, plan if flavour == "tensorrt" else None, build_options, _note)
+            served = plan if flavour == "tensorrt" else None
+            contents = triton.contents(entry, graph, served, build_options)
+        made = sorted(Path(folder).iterdir())
         if options.bundle is not None:
             bundle.write(options.bundle, graph, full, options.precision.min_psnr)
-        made = sorted(Path(folder).iterdir())
         for path in made:
             path.replace(base.with_name(path.name))
+        if contents is not None:  # last, since it may go live at once
+            triton.write(contents, _note)
     names = [path.name for path in made]
     graph = base.with_name(graph.name) if graph.name in names else graph
     _summarize(base, names, graph, flavour, entry, options.bundle, build_options)
+
+
+def _check_targets(base: Path, bundled: Path | None, entry: Path | None) -> None:
+    """Raise UsageError, before any work, for places where the files could not go."""
+    suffixes = (".onnx", *SUFFIX_OF.values(), *SUFFIXES.values())
+    targets = [*(base.with_name(base.name + suffix) for suffix in suffixes), *([bundled] if bundled else [])]
+    for target in targets:
+        if target.is_dir():
+            raise UsageError(f"{target} is a folder, where a file is to go: move it, or choose another name")
+    if bundled is not None and entry is not None and bundled.absolute() == entry.absolute():
+        raise UsageError(f"--bundle and --triton are both {bundled}: give them different names")
+    for target in (base, *(path for path in (bundled, entry and entry / "1" / "model") if path)):
+        there = next(parent for parent in target.absolute().parents if parent.exists())
+        if not there.is_dir():
+            raise UsageError(f"{target} cannot be written: {there} is a file")
 
 
 def _default_base(given_graph: Path | None, carried: bundle.Bundle | None) -> Path:
@@ -96,6 +122,10 @@ def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | N
     check_weights_inside(graph)
     if options.opset is not None or options.foreign.origin is not None:
         raise UsageError(f"--opset and --from are for checkpoints: {graph} is a graph already")
+    if options.foreign.latent is not None or options.foreign.weights is not None:
+        raise UsageError(
+            f"{graph} has its weights and its latent size inside: leave out --weights and --latent"
+        )
     if _is_foreign(graph):
         return
     if options.output is not None or options.lowering is not None or options.foreign != Foreign():
@@ -167,7 +197,11 @@ def _graphs(
     runner = None
     if options.lowering == "auto":
         low = options.precision.low
-        runner = choose.host() if flavour is None else choose.device(flavour, build_options, low)
+        runner = (
+            choose.host(build_options.batches[1])
+            if flavour is None
+            else choose.device(flavour, build_options, low)
+        )
     if given_graph is None:
         reference = convert.graph_of_torch(source, full, options, _note, runner)
     elif foreign:
@@ -258,7 +292,7 @@ def _summarize(
         if build_options.strip_weights:
             print(f"  gantool refit {plan} {quote(str(graph))}  # where the GPU is: puts the weights in")
         print(f"  gantool generate --engine {plan}  # where the GPU is")
-    if graph.name.endswith(SUFFIX_OF["bf16"]):  # ONNX Runtime has no kernels for it on the CPU
+    if graph.exists() and not recipe_of(graph).on_cpu:
         graph = graph.with_name(_without_suffix(graph).name + ".onnx")
     if graph.exists():
         print(f"  gantool generate --engine {quote(str(graph))}  # here, with ONNX Runtime")

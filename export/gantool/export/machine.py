@@ -20,7 +20,18 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.plan import NAMES
 
 PACKAGES = (
-    *("gantool", "numpy", "pillow", "typer", "torch", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu"),
+    *(
+        "gantool",
+        "numpy",
+        "pillow",
+        "typer",
+        "torch",
+        "onnx",
+        "onnx-ir",
+        "onnxscript",
+        "onnxruntime",
+        "onnxruntime-gpu",
+    ),
     *("tensorrt", "tensorrt-rtx-cu13", "cuda-bindings"),
 )
 # By the start of L4T's version; NVIDIA's JetPack archive.

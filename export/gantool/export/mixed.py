@@ -84,10 +84,11 @@ def search(
             recipe = _keep(recipe, dict.fromkeys(_group(full, worst), reason))
     left = recipe.int8 if start.int8 else set(layers) - set(recipe.keep_fp32)
     if problem or not left:
+        large = any(reason.startswith("numbers up to") for reason in recipe.keep_fp32.values())
+        advice = "; weights this large are rarely meant: train longer or with a lower --lr" if large else ""
         raise VerificationError(
             f"{start.precision.upper()} does not pass the gate: {problem or 'every layer would have to stay out'}. "
-            "Nothing was written; give a lower --min-psnr if that is enough, or another precision; weights this "
-            "large are rarely meant: train longer or with a lower --lr"
+            f"Nothing was written; give a lower --min-psnr if that is enough, or another precision{advice}"
         )
     return graph, recipe
 
@@ -101,6 +102,8 @@ def matching(full: onnx.ModelProto, patterns: Sequence[str]) -> dict[str, str]:
         if not found:
             raise UsageError(f"--keep-fp32 {pattern!r} matches no node; the nodes are {', '.join(names)}")
         kept |= dict.fromkeys(found, f"--keep-fp32 {pattern}")
+    if kept and all(str(node.name) in kept for node in int8.layers(ir.from_proto(full))):
+        raise UsageError("--keep-fp32 names every layer with weights: nothing would be left in another type")
     return kept
 
 

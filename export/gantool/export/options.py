@@ -12,7 +12,7 @@ from gantool.runtime.seeds import DISTRIBUTIONS
 from gantool.runtime.spec import Images
 
 Low = Literal["fp16", "bf16"]
-Calibration = Literal["percentile", "entropy"]
+Calibration = Literal["minmax", "percentile", "entropy"]
 Lowering = Literal["none", "subpixel", "phases", "phases-stack", "dla", "dla-onehot"]
 LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)
 
@@ -54,7 +54,7 @@ class Precision:
     low: Low | None = None
     int8: bool = False
     int8_ends: bool = False  # the first and the last layer too
-    calibration: str = "percentile"
+    calibration: str = "minmax"
     keep_fp32: tuple[str, ...] = ()  # patterns of node names
     recipe: Path | None = None  # in place of all of these
     min_psnr: float | None = None  # dB; None: by precision

@@ -32,6 +32,11 @@ class Recipe:
         """fp32, fp16, bf16 or int8: the lowest that it has."""
         return "int8" if self.int8 else self.low or "fp32"
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether ONNX Runtime runs it on the CPU, where it has no kernels in BF16."""
+        return self.low != "bf16"
+
     def to_json(self) -> str:
         """Return the text that `read_recipe` reads."""
         return json.dumps({"format": FORMAT, **asdict(self)})
@@ -60,6 +65,7 @@ def _checked(path: Path, value: Any) -> Recipe:
             low in (None, *get_args(Low))
             and all(isinstance(reason, str) for reason in keep.values())
             and all(isinstance(limit, float) and 0 < limit < float("inf") for limit in int8.values())
+            and (low or int8)
         ):
             return Recipe(low, dict(keep), dict(int8))
     raise GantoolError(
@@ -68,6 +74,6 @@ def _checked(path: Path, value: Any) -> Recipe:
     )
 
 
-def precision_of(graph: Path) -> str:
-    """Return what a graph of gantool computes in: fp32, fp16, bf16 or int8."""
-    return read_recipe(graph).precision if read_metadata(graph, KEY) else "fp32"
+def recipe_of(graph: Path) -> Recipe:
+    """Return the recipe of a graph of gantool; that of one in FP32 says so."""
+    return read_recipe(graph) if read_metadata(graph, KEY) else Recipe()

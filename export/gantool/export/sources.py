@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from gantool.export.behaviour import CHECKED, SEEDS, problem
 from gantool.export.options import Foreign
 from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
 from gantool.runtime.errors import GantoolError, UsageError
@@ -29,7 +30,6 @@ from gantool.runtime.seeds import labels, latents
 
 Note = Callable[[str], None]
 RUNS = Path("runs")
-TOLERANCE = 1e-3  # of images in [-1, 1]: an eighth of a grey level
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Source:
 def load_source(path: Path | None, foreign: Foreign, note: Note) -> Source:
     """Load what `gantool export` was given: a checkpoint (None: of the newest run), or one from elsewhere."""
     if foreign.origin is None:
+        if foreign != Foreign():
+            raise UsageError(
+                "--weights, --latent, --classes and --distribution are for generators from elsewhere: add "
+                "--from, or leave them out"
+            )
         return _from_run(path, note)
     known = foreign.origin == "pytorch-dcgan"
     source = _from_pytorch_dcgan(path, foreign) if known else _from_function(path, foreign)
@@ -61,8 +66,7 @@ def load_source(path: Path | None, foreign: Foreign, note: Note) -> Source:
     height, width, channels = source.metadata["image"]
     note(
         f"{source.metadata['data']}: {height}×{width}×{channels}, latent {source.metadata['latent']['size']} "
-        f"{foreign.distribution}{f', {source.classes} classes' if source.classes else ''}; checked: output changes "
-        "with z, is finite and within [-1, 1], repeats itself, and does not depend on the batch"
+        f"{foreign.distribution}{f', {source.classes} classes' if source.classes else ''}; {CHECKED}"
     )
     return source
 
@@ -212,30 +216,15 @@ def _source(module: nn.Module, architecture: str, data: str, latent: int, foreig
 
 def _check(source: Source) -> None:
     """Raise GantoolError unless the module behaves as a generator in eval mode."""
-    seeds = range(8)
-    inputs = source.inputs(seeds)
+    inputs = source.inputs(SEEDS)
     with torch.no_grad():
         images = source.module(*inputs).float().numpy()  # [8, C, H, W]
         again = source.module(*inputs).float().numpy()
         alone = np.concatenate(
-            [source.module(*(value[index : index + 1] for value in inputs)).numpy() for index in seeds]
+            [source.module(*(value[index : index + 1] for value in inputs)).numpy() for index in SEEDS]
         )
         other = (
             source.module(inputs[0], (inputs[1] + 1) % source.classes).numpy() if source.classes > 1 else None
         )
-    low, high = float(images.min()), float(images.max())
-    problem = None
-    if not np.isfinite(images).all():
-        problem = "gives NaN or infinity"
-    elif low < -1 - TOLERANCE or high > 1 + TOLERANCE:
-        problem = f"gives values from {low:.3g} to {high:.3g}, expected [-1, 1]: end it with tanh"
-    elif np.abs(images - again).max() > TOLERANCE:
-        problem = "gives other images for the same z (noise or dropout in forward?)"
-    elif np.abs(images - alone).max() > TOLERANCE:
-        problem = "gives other images in another batch (BatchNorm without its running statistics?)"
-    elif np.abs(images[:1] - images).max() < TOLERANCE:
-        problem = "gives the same image for every z"
-    elif other is not None and np.abs(images - other).max() < TOLERANCE:
-        problem = "does not depend on the label"
-    if problem:
-        raise GantoolError(f"the generator of {source.metadata['data']} {problem}")
+    if found := problem(images, again, alone, other):
+        raise GantoolError(f"the generator of {source.metadata['data']} {found}")

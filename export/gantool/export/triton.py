@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from shlex import quote
 from typing import Any
 
 from gantool.export.build_options import BuildOptions, Flavour
-from gantool.export.recipe import precision_of
+from gantool.export.recipe import recipe_of
 from gantool.runtime import Generator
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
@@ -64,34 +63,48 @@ def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
         raise UsageError("--triton needs a plan with its weights: leave out --strip-weights")
 
 
-def write(
-    entry: Path, graph: Path, plan: Path | None, options: BuildOptions, note: Callable[[str], None]
-) -> None:
-    """Write the folder `entry` of a model for a TensorRT plan, or where there is none for the graph.
+@dataclass(frozen=True)
+class Contents:
+    """What is to be written."""
 
-    Each file appears whole; the model of an entry that is there is replaced. Raises GantoolError for a graph
-    that ONNX Runtime, which Triton then runs it with, does not take.
+    entry: Path
+    model: bytes
+    model_name: str  # model.plan or model.onnx
+    config: str
+    class_names: list[str]  # [] without classes
+
+
+def contents(entry: Path, graph: Path, plan: Path | None, options: BuildOptions) -> Contents:
+    """Return the files of a model for a TensorRT plan, or where there is none for the graph.
+
+    Raises GantoolError for a graph that ONNX Runtime, which Triton then runs it with, does not take.
     """
     largest = options.max_batch if plan is None else int(read_sidecar(plan)["batch"]["max"])
     tensors = _tensors_of_graph(graph) if plan is None else _tensors_of_plan(plan)
     metadata = read_metadata(graph)
     names = _class_names(metadata)
-    model = entry / "1" / ("model.onnx" if plan is None else "model.plan")
-    if model.parent.exists():
-        note(f"{model.parent} is there already: its model is replaced")
-    with atomic(model) as part:
-        shutil.copyfile(plan or graph, part)
-    if names:
-        with atomic(entry / LABELS) as part:
-            part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    recipe = {**metadata["latent"], "precision": precision_of(graph)}
+    recipe = {**metadata["latent"], "precision": recipe_of(graph).precision}
     text = _config(entry.name, plan is not None, tensors, options.batches[1], largest, recipe, bool(names))
-    with atomic(entry / CONFIG) as part:  # last: it makes a model of the folder
-        part.write_text(text, encoding="utf-8")
-    for left in {"model.onnx", "model.plan"} - {model.name}:
-        (model.parent / left).unlink(missing_ok=True)
-    if not names:
-        (entry / LABELS).unlink(missing_ok=True)
+    model = "model.onnx" if plan is None else "model.plan"
+    return Contents(entry, (plan or graph).read_bytes(), model, text, names)
+
+
+def write(made: Contents, note: Callable[[str], None]) -> None:
+    """Write a model; each file appears whole, and what an earlier one left is removed."""
+    folder = made.entry / "1"
+    if folder.exists():
+        note(f"{folder} is there already: its model is replaced")
+    with atomic(folder / made.model_name) as part:
+        part.write_bytes(made.model)
+    if made.class_names:
+        with atomic(made.entry / LABELS) as part:
+            part.write_text("".join(f"{name}\n" for name in made.class_names), encoding="utf-8")
+    with atomic(made.entry / CONFIG) as part:  # last: it makes a model of the folder
+        part.write_text(made.config, encoding="utf-8")
+    for left in {"model.onnx", "model.plan"} - {made.model_name}:
+        (folder / left).unlink(missing_ok=True)
+    if not made.class_names:
+        (made.entry / LABELS).unlink(missing_ok=True)
 
 
 def command(repository: Path, version_compatible: bool) -> str:
@@ -110,7 +123,7 @@ def _tensors_of_plan(plan: Path) -> list[Tensor]:
 
 
 def _tensors_of_graph(graph: Path) -> list[Tensor]:
-    if precision_of(graph) == "bf16":
+    if not recipe_of(graph).on_cpu:
         raise GantoolError(
             f"--triton: {graph.name} would be run with ONNX Runtime, which has no convolution in BF16: build a "
             "TensorRT engine, or export with --fp16"

@@ -13,10 +13,9 @@ import numpy as np
 
 from gantool.export import bundle
 from gantool.export.difference import MIN_PSNR, Parity, compare
-from gantool.export.recipe import KEY
+from gantool.export.recipe import recipe_of
 from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError, VerificationError
 from gantool.runtime.generator import Generator
-from gantool.runtime.onnx_file import read_metadata
 from gantool.runtime.plan import identify
 from gantool.runtime.seeds import parse_seeds
 from gantool.runtime.sidecar import read_sidecar
@@ -66,17 +65,24 @@ def _run(path: Path, seeds: list[int]) -> Row:
     precision = _precision(path)
     try:
         if path.suffix == ".safetensors":
-            return Row(path, precision, _of_checkpoint(path, seeds))
+            images = _of_checkpoint(path, seeds)
+            parts = [seeds[:7][start : start + 3] for start in range(0, len(seeds[:7]), 3)]
+            few = np.concatenate([_of_checkpoint(path, part) for part in parts])
+            return Row(path, precision, images, _largest_difference(few, images))
         with Generator.load(path) as generator:
             images = generator.images(seeds)
-            few = generator.images(seeds[:7], batch=3).astype(np.int16)
-        return Row(path, precision, images, int(np.abs(few - images[:7]).max()))
+            few = generator.images(seeds[:7], batch=3)
+        return Row(path, precision, images, _largest_difference(few, images))
     except EngineMismatchError as error:
         return Row(path, precision, reason=str(error))
     except GantoolError as error:
-        if precision == "bf16" and identify(path) == "onnx":
+        if path.suffix != ".safetensors" and identify(path) == "onnx" and not recipe_of(path).on_cpu:
             return Row(path, precision, reason="ONNX Runtime has no BF16 kernels on the CPU")
         raise error
+
+
+def _largest_difference(few: Images, images: Images) -> int:
+    return int(np.abs(few.astype(np.int16) - images[: len(few)]).max())
 
 
 def _of_bundle(path: Path, seeds: list[int]) -> Row:
@@ -103,7 +109,9 @@ def _precision(path: Path) -> str:
     """Return fp32, fp16, bf16 or int8, as the recipe has it."""
     if path.suffix == ".safetensors":
         return "fp32"
-    recipe = read_metadata(path, KEY) if identify(path) == "onnx" else read_sidecar(path).get("recipe", {})
+    if identify(path) == "onnx":
+        return recipe_of(path).precision
+    recipe = read_sidecar(path).get("recipe", {})
     return "int8" if recipe.get("int8") else recipe.get("low") or "fp32"
 
 
@@ -129,7 +137,7 @@ def _line(row: Row, parity: Parity | None) -> dict[str, Any]:
             "psnr": None,
             "max_difference": None,
             "batch": None,
-            "note": row.reason or "other sizes",
+            "note": f"cannot run here: {row.reason}" if row.reason else "runs, with images of another size",
         }
     psnr = None if math.isinf(parity.psnr) else round(parity.psnr, 1)
     numbers = {"psnr": psnr, "max_difference": parity.max_difference, "batch": row.batch_difference}
@@ -141,7 +149,7 @@ def _print(table: list[dict[str, Any]]) -> None:
     print(f"{'file':<{width}}  precision  worst PSNR  largest difference  batch changes")
     for line in table:
         if line["note"]:
-            print(f"{line['file']:<{width}}  {line['precision']:<9}  cannot run here: {line['note']}")
+            print(f"{line['file']:<{width}}  {line['precision']:<9}  {line['note']}")
             continue
         psnr = "equal" if line["psnr"] is None else f"{line['psnr']} dB"
         numbers = f"{psnr:>10}  {line['max_difference']:>18}  {line['batch']:>13}"

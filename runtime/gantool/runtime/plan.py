@@ -97,7 +97,12 @@ _COMPUTE_CAPABILITIES = (
 _LOOKS_LIKE = (
     (4, b"\0\0\0\0{", "a safetensors checkpoint", "export it first: gantool export {path}"),
     (2, b"\0\0{", "a plan with metadata put in front (Ultralytics)", "export a raw plan from its ONNX graph"),
-    (0, b"PK\x03\x04", "a zip archive or a PyTorch checkpoint", "give the engine exported from it"),
+    (
+        0,
+        b"PK\x03\x04",
+        "a zip archive or a PyTorch checkpoint",
+        "export its generator: gantool export --from",
+    ),
     (0, b"\x80", "a Python pickle, perhaps an older checkpoint", "give the engine exported from it"),
     (0, b"\x1f\x8b", "a gzip archive", "unpack it first"),
     (0, b"\x89PNG", "a PNG image", "give the engine that makes images"),

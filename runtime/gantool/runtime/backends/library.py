@@ -11,6 +11,7 @@ from typing import Any
 
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
 from gantool.runtime.plan import NAMES, Kind, PlanHeader, describe, version_text
+from gantool.runtime.sidecar import read_sidecar
 
 
 def extra(kind: Kind) -> str:
@@ -99,7 +100,13 @@ _BUILT_ELSEWHERE = (
 
 
 def graph_beside(path: Path) -> Path:
-    """Return the ONNX graph beside a plan, or where it would lie."""
+    """Return the ONNX graph that a plan was built from, by its sidecar or by its name, or where it would lie."""
+    try:
+        named = read_sidecar(path).get("graph")
+    except GantoolError:  # the plan or its sidecar is damaged, which is said elsewhere
+        named = None
+    if isinstance(named, str) and named == Path(named).name:
+        return path.with_name(named)
     stem = path.name.removesuffix(".plan").removesuffix(".rtx")
-    half, full = path.with_name(f"{stem}.fp16.onnx"), path.with_name(f"{stem}.onnx")
-    return full if full.exists() and not half.exists() else half
+    names = [path.with_name(f"{stem}{kind}.onnx") for kind in (".fp16", ".int8", ".bf16", "")]
+    return next((graph for graph in names if graph.exists()), names[0])

@@ -1,0 +1,64 @@
+"""What the layers of a graph compute in, and their multiply-adds: by onnx alone, before any engine is built."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+Shapes = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One node of a graph."""
+
+    name: str
+    kind: str  # its operator
+    type: str  # of its weights; "" without
+    multiply_adds: int  # for one image
+
+
+def shapes_of(graph: onnx.GraphProto) -> Shapes:
+    """Return the shape of each value of a graph after shape inference; "?" for a side that is not known."""
+    values = (*graph.input, *graph.output, *graph.value_info)
+    return {
+        value.name: [dim.dim_value or dim.dim_param or "?" for dim in value.type.tensor_type.shape.dim]
+        for value in values
+    }
+
+
+def layers_of(graph: onnx.GraphProto, shapes: Shapes) -> list[Layer]:
+    """Return the nodes of a graph, in order."""
+    weights = {weight.name: weight for weight in graph.initializer}
+    quantized = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    layers = []
+    for node in graph.node:
+        weight = weights.get(quantized.get(node.input[1], node.input[1])) if len(node.input) > 1 else None
+        count = _multiply_adds(node, weight, shapes) if weight is not None else 0
+        kind = onnx.TensorProto.DataType.Name(weight.data_type) if weight is not None else ""
+        layers.append(Layer(node.name, node.op_type, kind, count))
+    return layers
+
+
+def by_type(layers: list[Layer]) -> dict[str, float]:
+    """Return the share of the multiply-adds by type; they add up to 1."""
+    counts = Counter[str]()
+    for layer in layers:
+        counts[layer.type] += layer.multiply_adds
+    total = sum(counts.values()) or 1
+    return {kind: count / total for kind, count in counts.items() if count}
+
+
+def _multiply_adds(node: onnx.NodeProto, weight: onnx.TensorProto, shapes: Shapes) -> int:
+    """Count those of one image: taps of a kernel times the pixels that it is laid on."""
+    taps: int = math.prod(weight.dims)
+    if node.op_type in ("Gemm", "MatMul"):
+        return taps
+    if node.op_type not in ("Conv", "ConvTranspose"):
+        return 0
+    pixels = shapes.get(node.output[0] if node.op_type == "Conv" else node.input[0], [])[2:]
+    return taps * math.prod(side for side in pixels if isinstance(side, int))
