@@ -242,10 +242,11 @@ def plot(found: dict[str, dict[int, list[float]]], grown: list[tuple[int, float,
         left.bar(np.arange(len(BATCHES)) + index * width, heights, width, label=name)
     left.set_xticks(np.arange(len(BATCHES)) + 0.4 - width / 2, [f"batch {batch}" for batch in BATCHES])
     left.set_ylabel("images/s, plain ONNX Runtime loop = 1")
-    left.legend(fontsize=8)
+    left.set_ylim(0, left.get_ylim()[1] * 1.3)  # room for the legend
+    left.legend(fontsize=8, ncols=2, loc="upper left")
     counts, speeds, memory = zip(*grown, strict=True)
     right.semilogx(counts, memory, "o-", color="tab:red")
-    right.set_ylim(0)
+    right.set_ylim(0, max(memory) * 1.15)
     right.set_ylabel("most memory, MiB", color="tab:red")
     right.set_xlabel("images of one command, 32×32 pixels")
     second = right.twinx()
