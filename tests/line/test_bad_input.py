@@ -186,7 +186,7 @@ TRAIN = [
     Case("--resume latest --lr 1", 2, ("--lr", "00000-fashion-mnist-dcgan32"), id="resume-with-other-flags"),
     Case("--resume latest", 2, ("already has",), id="resume-of-a-finished-run"),
     Case("--resume empty", 1, ("training_state.pt",), id="resume-of-no-run"),
-    Case("--kimg x", 2, ("--kimg", "number"), id="not-a-number"),
+    Case("--kimg x", 2, ("--kimg", "'x' is not a valid"), id="not-a-number"),
     Case("--kmig 5", 2, ("--kimg",), id="misspelt-flag"),
 ]
 
