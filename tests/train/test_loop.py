@@ -75,7 +75,11 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, preset: str) -> No
         (tmp_path / name).mkdir()
     run_gantool(*flags, "--kimg", "0.48", cwd=tmp_path / "whole", check=True)
     run_gantool(*flags, "--kimg", "0.224", cwd=tmp_path / "broken", check=True)
+    (run,) = (tmp_path / "broken/runs").iterdir()
+    of_evaluate, of_a_run = '{"source": "g.onnx", "fd": 1}\n', '{"kimg": 0.4, "fd": 1}\n'
+    (run / "metric-classifier.jsonl").write_text(of_evaluate + of_a_run)
     run_gantool("train", "--resume", "latest", "--kimg", "0.48", cwd=tmp_path / "broken", check=True)
+    assert (run / "metric-classifier.jsonl").read_text() == of_evaluate  # the other is yet to come
     (stats,) = tmp_path.glob("broken/runs/*/stats.jsonl")
     ticks = [json.loads(line) for line in stats.read_text().splitlines()]
     assert [each["tick"] for each in ticks] == list(range(1, len(ticks) + 1))  # they go on counting

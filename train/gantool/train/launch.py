@@ -134,7 +134,8 @@ def _drop_stats_after(path: Path, images_seen: int) -> None:
 
 def _kimg(line: str) -> float:
     try:
-        return float(json.loads(line)["kimg"])
+        value = json.loads(line)
+        return 0.0 if "source" in value else float(value["kimg"])  # those of gantool evaluate stay
     except (ValueError, KeyError, TypeError):
         return math.inf  # half a line, of a run that was killed
 
