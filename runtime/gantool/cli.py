@@ -64,6 +64,7 @@ def _only(first: list[str]) -> None:
 _EXTRAS = {
     **dict.fromkeys(("torch", "safetensors", "onnx", "onnx_ir", "onnxscript"), "export"),
     "onnxruntime": "cpu",
+    "torchmetrics": "train",
 }
 _HINTS = {
     errno.ENOSPC: "free some space and run it again",

@@ -159,7 +159,7 @@ EXPORT = [
     Case("--opset 12", 2, ("choose 17 to 23",), id="opset"),
     Case("--lowering faster", 2, ("choose auto, none, subpixel, phases",), id="lowering"),
     Case("--engine rtx --sm 99", 2, ("builds for 75, 80",), id="sm"),
-    Case("-o file/g", 1, ("a file is in the way",), id="unwritable-base"),
+    Case("-o file/g", 2, ("file is a file",), id="unwritable-base"),
 ]
 TRAIN = [
     Case("--data missing", 1, ("missing", "fashion-mnist"), id="missing-data"),

@@ -51,6 +51,7 @@ def test_exports(tmp_path: Path, change: dict[str, Any]) -> None:
             assert np.abs(images - engine.images(range(4), label=1).astype(float)).max() > 8
 
 
+@pytest.mark.slow
 def test_a_conditional_run(tmp_path: Path, tiny_data: Path) -> None:  # noqa: ARG001
     """Labels of folders, through training, to an image of a class by its name."""
     from PIL import Image

@@ -46,7 +46,8 @@ def test_scores_of_the_same_cloud_and_of_a_collapsed_one() -> None:
 def test_a_run_is_evaluated(trained: Path, tmp_path: Path) -> None:
     (run,) = (trained / "runs").iterdir()
     flags = ("--samples", "64", "-o", tmp_path, "--json")
-    result = run_gantool("evaluate", run, *flags, cwd=trained, check=True)
+    own = {"GANTOOL_CACHE": str(tmp_path / "cache")}
+    result = run_gantool("evaluate", run, *flags, cwd=trained, env=own, check=True)
     value = json.loads(result.stdout)
     assert "training a small classifier" in result.stderr
     assert (value["kimg"], value["samples"], value["real"], value["features"]) == (
@@ -61,7 +62,7 @@ def test_a_run_is_evaluated(trained: Path, tmp_path: Path) -> None:
     with Image.open(tmp_path / "nearest.png") as sheet:
         assert sheet.size == (5 * 32, 12 * 32)
     # the network is kept, and gives the same again
-    again = run_gantool("evaluate", run / "generator.safetensors", *flags, cwd=trained, check=True)
+    again = run_gantool("evaluate", run / "generator.safetensors", *flags, cwd=trained, env=own, check=True)
     assert "training a small classifier" not in again.stderr
     assert json.loads(again.stdout)["fd"] == value["fd"]
 
@@ -76,6 +77,8 @@ def test_a_graph_scores_as_its_checkpoint(checkpoint: Path, exported: Path, tmp_
             "fashion-mnist",
             "--samples",
             "32",
+            "-o",
+            tmp_path,
             "--json",
             cwd=tmp_path,
             check=True,

@@ -67,7 +67,7 @@ def test_training_changes_the_images(trained: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "preset", ["dcgan32", "dcgan5-32"]
+    "preset", ["dcgan32", pytest.param("dcgan5-32", marks=pytest.mark.slow)]
 )  # the second draws random numbers for dropout, too
 def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, preset: str) -> None:
     flags = ("train", "--preset", preset, *SMALL, "--mirror")
@@ -90,7 +90,7 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, preset: str) -> No
     assert len(list((tmp_path / "broken/runs").iterdir())) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_run_saves_and_can_be_resumed(tmp_path: Path, number: signal.Signals) -> None:
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()

@@ -21,8 +21,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import KernelInceptionDistance
 
 Vectors = NDArray[np.float32]  # [N, F]
 
@@ -72,6 +70,10 @@ class _AsTheyAre(nn.Module):
 
 def frechet(real: Vectors, fake: Vectors) -> float:
     """Return the Fréchet distance between vectors, [N, F] and [M, F]."""
+    from torchmetrics.image.fid import (
+        FrechetInceptionDistance,  # a second to import: not in each gantool train
+    )
+
     metric = FrechetInceptionDistance(_AsTheyAre(real.shape[1]))
     metric.update(torch.from_numpy(real), real=True)
     metric.update(torch.from_numpy(fake), real=False)
@@ -79,6 +81,8 @@ def frechet(real: Vectors, fake: Vectors) -> float:
 
 
 def _kernel(real: Vectors, fake: Vectors) -> float:
+    from torchmetrics.image.kid import KernelInceptionDistance
+
     subset = min(1000, len(real), len(fake))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that it keeps all vectors, which are here already
