@@ -20,13 +20,12 @@ from gantool.export.emulate import Arrays
 from gantool.export.frechet import distances, text
 from gantool.export.graph import finish
 from gantool.export.options import BF16_OPSET, DEFAULT_OPSET, ExportOptions, Lowering, Precision, ToData
-from gantool.export.parity import CALIBRATION_SEEDS, SEEDS, Reference, check
+from gantool.export.parity import CALIBRATION_SEEDS, SEEDS, Reference, check, feeds_of
 from gantool.export.precision import is_low
 from gantool.export.recipe import Recipe, read_recipe
 from gantool.runtime import GantoolError, Generator, VerificationError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import read_metadata
-from gantool.runtime.seeds import labels, latents
 
 Note = Callable[[str], None]
 MAX_FP32 = 0.75  # of the multiply-adds, in a graph that was asked for in another type
@@ -86,19 +85,17 @@ def reference_of_graph(source: Path) -> Reference:
     """Return the images that an FP32 graph of gantool makes of the seeds of parity."""
     with Generator.load(source, provider="cpu") as generator:
         spec = generator.spec
-        metadata = {
-            "latent": {"size": spec.latent, "distribution": spec.distribution},
-            "classes": 1 if spec.classes is None else spec.classes,
-        }
         images = generator.images(SEEDS, label=None if spec.classes is not None else 0)
-        return Reference(_feeds(metadata, SEEDS), images, _feeds(metadata, CALIBRATION_SEEDS))
+        feeds, calibration = (
+            feeds_of(seeds, spec.latent, spec.distribution, spec.classes)
+            for seeds in (SEEDS, CALIBRATION_SEEDS)
+        )
+        return Reference(feeds, images, calibration)
 
 
 def _feeds(metadata: dict[str, Any], seeds: Sequence[int]) -> Arrays:
-    """Return z [N, latent], and label [N] of a conditional generator, of `seeds`."""
-    latent, classes = metadata["latent"], metadata["classes"]
-    z = latents(seeds, latent["size"], latent["distribution"])
-    return {"z": z, "label": labels(seeds, classes)} if classes else {"z": z}
+    latent = metadata["latent"]
+    return feeds_of(seeds, latent["size"], latent["distribution"], metadata["classes"])
 
 
 def low_graph(

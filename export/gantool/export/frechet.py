@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from gantool.export.emulate import emulated, run
+from gantool.export.emulate import Arrays, emulated, run
 from gantool.export.options import ToData
-from gantool.export.parity import fixed_batch
+from gantool.export.parity import as_uint8, feeds_of, fixed_batch
 from gantool.runtime import Generator
-from gantool.runtime.images import to_uint8
-from gantool.runtime.seeds import labels, latents
 from gantool.runtime.spec import Images
 
 SEEDS = range(2000)
@@ -27,9 +25,7 @@ def distances(full: Path, low: onnx.ModelProto | None, to_data: ToData) -> dict[
     """Return the distance of the FP32 graph `full`, and of `low` as a device runs it that keeps to its types."""
     with Generator.load(full, provider="cpu") as generator:
         spec = generator.spec
-        feeds: dict[str, Any] = {"z": latents(SEEDS, spec.latent, spec.distribution)}
-        if spec.classes != 0:
-            feeds["label"] = labels(SEEDS, spec.classes or 1)
+        feeds = feeds_of(SEEDS, spec.latent, spec.distribution, spec.classes)
         images = generator.images(SEEDS, label=None if spec.classes is not None else 0)
     fp32 = to_data.of(images)
     found = {"data": to_data.data, "features": to_data.features, "images": len(SEEDS), "fp32": round(fp32, 4)}
@@ -47,8 +43,7 @@ def text(found: dict[str, Any]) -> str:
     return f"{start}FP32 {found['fp32']:.2f}, this {found['own']:.2f}, difference {found['difference']:+.2f}"
 
 
-def _images(graph: onnx.ModelProto, feeds: dict[str, Any]) -> Images:
+def _images(graph: onnx.ModelProto, feeds: Arrays) -> Images:
     batch = fixed_batch(graph) or BATCH
     parts = [values["images"] for values in run(emulated(graph), feeds, ["images"], batch)]
-    images = np.concatenate(parts)  # [2000, H, W, C], or float [2000, C, H, W]
-    return images if images.dtype == np.uint8 else to_uint8(np.nan_to_num(images))
+    return as_uint8(np.concatenate(parts))

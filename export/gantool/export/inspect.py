@@ -178,8 +178,8 @@ def _graph(path: Path) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         raise MissingDependencyError("onnx", "export", f"inspecting {path.name}") from error
     try:
-        graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
-        opset = onnx.load(path, load_external_data=False).opset_import[0].version
+        model = onnx.shape_inference.infer_shapes(onnx.load(path))
+        graph, opset = model.graph, model.opset_import[0].version
     except Exception as error:  # protobuf's and onnx's own, which have no common base
         raise GantoolError(
             f"{path} is damaged ({' '.join(str(error).split())[:200]}): copy it again"

@@ -7,6 +7,7 @@ different seeds must stay different (dead latents), and no image may depend on t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from gantool.export.emulate import Arrays, emulated, run
 from gantool.export.recipe import recipe_of
 from gantool.runtime import Generator, VerificationError
 from gantool.runtime.images import to_uint8
+from gantool.runtime.seeds import labels, latents
 from gantool.runtime.spec import Images
 
 SEEDS = range(64)
@@ -36,6 +38,12 @@ class Reference:
     feeds: Arrays  # z float32 [64, latent]; label int64 [64] of a conditional generator
     images: Images  # [64, H, W, C]
     calibration: Arrays  # as feeds, of other seeds: what INT8 is fitted to is not what it is judged by
+
+
+def feeds_of(seeds: Sequence[int], latent: int, distribution: str, classes: int | None) -> Arrays:
+    """Return z [N, latent], and label [N] where `classes` is not 0; with None, not known, all are of class 0."""
+    z = latents(seeds, latent, distribution)
+    return {"z": z} if classes == 0 else {"z": z, "label": labels(seeds, classes or 1)}
 
 
 @dataclass(frozen=True)
@@ -86,12 +94,12 @@ def measure(graph: onnx.ModelProto, reference: Reference) -> Report:
     for values in run(strict, reference.feeds, made, batch):
         broken = (f"{made[value]} ({value})" for value in made if not np.isfinite(values[value]).all())
         bad = bad or next(broken, None)  # those after the first follow from it
-        images.append(_uint8(values["images"]))
+        images.append(as_uint8(values["images"]))
     whole = np.concatenate(images)
     alone = whole
     if batch == BATCH:
         few = {name: value[:8] for name, value in reference.feeds.items()}
-        alone = np.concatenate([_uint8(values["images"]) for values in run(strict, few, ["images"], 1)])
+        alone = np.concatenate([as_uint8(values["images"]) for values in run(strict, few, ["images"], 1)])
     return Report(
         compare(reference.images, whole),
         float(whole.std(0).mean() / max(reference.images.std(0).mean(), 1e-9)),
@@ -115,8 +123,11 @@ def check(path: Path, reference: Reference, precision: str, min_psnr: float | No
     return report
 
 
-def _uint8(images: Any) -> Images:
-    return images if images.dtype == np.uint8 else to_uint8(np.nan_to_num(images))  # NaN is reported as such
+def as_uint8(images: Any) -> Images:
+    """Return the output of a graph, uint8 [N, H, W, C] or float [N, C, H, W], as uint8."""
+    if images.dtype == np.uint8:
+        return np.asarray(images, np.uint8)
+    return to_uint8(np.nan_to_num(images))  # NaN is reported as such
 
 
 def fixed_batch(graph: onnx.ModelProto) -> int:

@@ -65,9 +65,7 @@ def _run(path: Path, seeds: list[int]) -> Row:
     precision = _precision(path)
     try:
         if path.suffix == ".safetensors":
-            images = _of_checkpoint(path, seeds)
-            parts = [seeds[:7][start : start + 3] for start in range(0, len(seeds[:7]), 3)]
-            few = np.concatenate([_of_checkpoint(path, part) for part in parts])
+            images, few = _of_checkpoint(path, seeds)
             return Row(path, precision, images, _largest_difference(few, images))
         # the CPU provider, since others may round to BF16 by themselves
         with Generator.load(path, "cpu" if identify(path) == "onnx" else "auto") as generator:
@@ -94,7 +92,8 @@ def _of_bundle(path: Path, seeds: list[int]) -> Row:
         return replace(_run(graph, seeds), path=path)
 
 
-def _of_checkpoint(path: Path, seeds: list[int]) -> Images:
+def _of_checkpoint(path: Path, seeds: list[int]) -> tuple[Images, Images]:
+    """Return the images of all seeds, and of the first seven in batches of three."""
     import torch
 
     from gantool.export.options import Foreign
@@ -102,8 +101,10 @@ def _of_checkpoint(path: Path, seeds: list[int]) -> Images:
     from gantool.runtime.images import to_uint8
 
     source = load_source(path, Foreign(), lambda _: None)
+    parts = [seeds[:7][start : start + 3] for start in range(0, len(seeds[:7]), 3)]
     with torch.no_grad():
-        return to_uint8(source.module(*source.inputs(seeds)).numpy())
+        images, *few = (to_uint8(source.module(*source.inputs(part)).numpy()) for part in (seeds, *parts))
+    return images, np.concatenate(few)
 
 
 def _precision(path: Path) -> str:

@@ -75,13 +75,16 @@ def prepare(
         known = listing.labels() if labels else None
         names = list(known.classes) if known else []
         numbers = dict(zip(listing.names, known.values.tolist(), strict=True)) if known else {}
-        wanted = size or _common_size(listing)
+        sides = _sides(listing)
+        wanted = size or _common_size([min(found) for found in sides if found])
         with atomic(out) as part:
             try:
                 grey = channels in (None, 1)
-                made = _write(listing, part, Prepared(wanted, 1 if grey else 3, names), numbers, channels)
+                made = _write(
+                    listing, part, Prepared(wanted, 1 if grey else 3, names), numbers, sides, channels
+                )
             except ColourError:
-                made = _write(listing, part, Prepared(wanted, 3, names), numbers, 3)
+                made = _write(listing, part, Prepared(wanted, 3, names), numbers, sides, 3)
             if made.count < MIN_IMAGES:
                 reasons = f"; {'; '.join(made.skipped[:3])}" if made.skipped else ""
                 raise GantoolError(
@@ -119,20 +122,30 @@ def _sizes() -> list[int]:
     return sorted({size for sizes in SIZES.values() for size in sizes})
 
 
-def _common_size(listing: Listing) -> int:
-    """Return the largest size of a preset that at least half of the images have; headers are read, not pixels."""
-    sides = []
+def _sides(listing: Listing) -> list[tuple[int, int] | None]:
+    """Return the width and height of each image, by its header; None where that cannot be read."""
+    sides: list[tuple[int, int] | None] = []
     for index in range(len(listing.names)):
         try:
-            sides.append(min(listing.read(index).size))
+            sides.append(listing.read(index).size)
         except Exception:  # noqa: PERF203 (a damaged file can bring any error; it is named when it is decoded)
-            continue
-    middle = statistics.median(sides) if sides else 0
+            sides.append(None)
+    return sides
+
+
+def _common_size(shorter: list[int]) -> int:
+    """Return the largest size of a preset that at least half of the images have."""
+    middle = statistics.median(shorter) if shorter else 0
     return max((size for size in _sizes() if size <= middle), default=_sizes()[0])
 
 
 def _write(
-    listing: Listing, path: Path, made: Prepared, numbers: dict[str, int], channels: int | None
+    listing: Listing,
+    path: Path,
+    made: Prepared,
+    numbers: dict[str, int],
+    sides: list[tuple[int, int] | None],
+    channels: int | None,
 ) -> Prepared:
     """Write the zip. Raises ColourError at an image of colour where `channels` is None: all are to be grey."""
     made.files = len(listing.names)
@@ -150,7 +163,8 @@ def _write(
                 continue
             if pixels.shape[2] != made.channels:
                 raise ColourError
-            made.sides[listing.read(index).size] += 1
+            if found := sides[index]:
+                made.sides[found] += 1
             digest = hashlib.sha256(pixels.tobytes()).digest()
             if digest in seen:
                 made.duplicates.append(printable(name))
