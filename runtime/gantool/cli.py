@@ -195,6 +195,18 @@ def train(
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", show_default="auto")
     ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes on each machine, one a GPU; they share the batch.",
+            show_default="those of torchrun or SLURM, else 1",
+            min=1,
+        ),
+    ] = None,
+    nodes: Annotated[int | None, typer.Option(help="Machines.", show_default="as --devices", min=1)] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, bf16 or fp16.", show_default="the fastest here")
+    ] = None,
     tick: Annotated[float | None, typer.Option(help="kimg between lines.", show_default="4")] = None,
     snap: Annotated[int | None, typer.Option(help="Ticks between checkpoints.", show_default="10")] = None,
     metric_every: Annotated[
@@ -245,6 +257,7 @@ def train(
         mirror=mirror or None,
         seed=seed,
         device=device,
+        precision=precision,
         tick=tick,
         snap=snap,
     )
@@ -260,13 +273,15 @@ def train(
                 outdir,
                 network,
                 flags,
+                devices=devices,
+                nodes=nodes,
                 conditional=conditional,
                 autotune=autotune,
                 dry_run=dry_run,
             )
         else:
             fixed = {**network, **flags, **_given(data=data, preset=preset, conditional=conditional or None)}
-            interrupted = launch.resume(resume, outdir, fixed, dry_run=dry_run)
+            interrupted = launch.resume(resume, outdir, fixed, devices=devices, nodes=nodes, dry_run=dry_run)
     except RuntimeError as error:  # torch's way to say that memory is short, of a CPU or a GPU
         if "memory" not in str(error):
             raise

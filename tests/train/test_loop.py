@@ -150,7 +150,7 @@ def test_a_state_of_a_newer_gantool_is_refused(tmp_path: Path) -> None:
     torch.save({**torch.load(state, weights_only=True), "format": 9}, state)
     result = run_gantool("train", "--resume", "latest", "--kimg", "1", cwd=tmp_path)
     assert (result.returncode, "Traceback" in result.stderr) == (1, False)
-    assert "format 9, this gantool reads up to 2" in result.stderr
+    assert "format 9, this gantool reads 3: install a newer one" in result.stderr
 
 
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:

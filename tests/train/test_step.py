@@ -17,11 +17,16 @@ from gantool.train.augment import adapt, augment
 from gantool.train.losses import LOSSES
 from gantool.train.options import TrainingOptions
 from gantool.train.penalties import one_centred, zero_centred
-from gantool.train.state import new_state
+from gantool.train.processes import alone
+from gantool.train.state import TrainingState, new_state
 from gantool.train.step import step
 
 NETWORK = NetworkConfig(size=16, width=2, latent=4)
 OPTIONS = TrainingOptions(NETWORK, "boxes", batch=8, device="cpu", lr=0.01)
+
+
+def alone_state(options: TrainingOptions) -> TrainingState:
+    return new_state(options, alone("cpu"))
 
 
 def real(classes: int = 0) -> tuple[Any, Any]:
@@ -41,13 +46,14 @@ def real(classes: int = 0) -> tuple[Any, Any]:
         {"augment": "ada", "instance_noise": 0.1, "mirror": True},
         {"accumulate": 4},
         {"precision": "bf16"},
+        {"precision": "fp16", "r1": 1.0},
         {"network": replace(NETWORK, classes=3)},
     ],
     ids=str,
 )
 def test_a_step_changes_both_networks_and_stays_finite(change: dict[str, Any]) -> None:
     options = replace(OPTIONS, **change)
-    state = new_state(options)
+    state = alone_state(options)
     state.augment_p = 0.5
     before = {
         name: weight.clone()
@@ -68,7 +74,7 @@ def test_a_step_changes_both_networks_and_stays_finite(change: dict[str, Any]) -
 
 def test_rates_are_apart_and_warm_up() -> None:
     options = replace(OPTIONS, lr_d=0.04, warmup_kimg=0.032)
-    state = new_state(options)
+    state = alone_state(options)
     rates = []
     for _ in range(5):
         step(options, state, *real())
@@ -81,7 +87,7 @@ def test_rates_are_apart_and_warm_up() -> None:
 def test_a_lazy_penalty_comes_every_other_step() -> None:
     """A huge penalty shows in the gradients of the steps that have it."""
     options = replace(OPTIONS, r1=1e6, lazy=2, optimizer="sgd", lr=1e-12)
-    state = new_state(options)
+    state = alone_state(options)
     sizes = []
     for _ in range(4):
         step(options, state, *real())

@@ -130,7 +130,7 @@ def _images(source: Path, samples: int) -> tuple[Path, Pixels, dict[str, Any]]:
         seen = checkpoint.metadata["images_seen"]
         return (
             source,
-            sample(checkpoint.generator, samples),
+            sample(checkpoint.generator, range(samples)),
             {"kimg": seen / 1000},
         )
     if source.is_dir() or source.suffix == ".zip":
@@ -139,18 +139,18 @@ def _images(source: Path, samples: int) -> tuple[Path, Pixels, dict[str, Any]]:
         return source, engine.images(range(samples)), {}
 
 
-def sample(generator: Generator, count: int) -> Pixels:
-    """Return the images of seeds 0 .. count - 1, uint8 [count, H, W, C], made on the device of the generator."""
+def sample(generator: Generator, seeds: range) -> Pixels:
+    """Return the images of the seeds, uint8 [N, H, W, C], made on the device of the generator."""
     device = next(generator.parameters()).device
     network = generator.config
     parts = []
     with torch.no_grad():
-        for start in range(0, count, 256):
-            seeds = range(start, min(start + 256, count))
-            z = torch.from_numpy(latents(seeds, network.latent, network.distribution)).to(
+        for start in range(0, len(seeds), 256):
+            some = seeds[start : start + 256]
+            z = torch.from_numpy(latents(some, network.latent, network.distribution)).to(
                 device
             )  # [n, latent]
-            label = torch.from_numpy(labels(seeds, network.classes)).to(device) if network.classes else None
+            label = torch.from_numpy(labels(some, network.classes)).to(device) if network.classes else None
             parts.append(to_uint8(generator(z, label).float().cpu().numpy()))
     return np.concatenate(parts)
 

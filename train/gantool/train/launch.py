@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from lightning_fabric import Fabric
+
 from gantool.models import CHECKPOINT_NAME, PRESETS
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
-from gantool.train.data import load_images
+from gantool.train.data import ImageData, load_images
 from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.loop import Run, train
 from gantool.train.options import TRAINING, TrainingOptions, read_options
-from gantool.train.progress import reporting, summary_writer
+from gantool.train.processes import check_share, one_by_one, one_voice, start_processes
+from gantool.train.progress import reporting, silence, summary_writer
 from gantool.train.run import OPTIONS_NAME, STATE_NAME, STATS_NAME, find_run, new_run
 from gantool.train.speed import fastest
 from gantool.train.state import PREVIOUS_NAME, TrainingState, load_state, new_state
@@ -30,13 +34,16 @@ def start(
     network: dict[str, Any],
     flags: dict[str, Any],
     *,
+    devices: int | None,
+    nodes: int | None,
     conditional: bool,
     autotune: bool,
     dry_run: bool,
 ) -> bool:
     """Train a new run. `network` and `flags` hold what was given of NetworkConfig and TrainingOptions.
 
-    `conditional`: tell the classes of the data apart. `autotune`: measure how a step is computed fastest.
+    `devices`, `nodes`: how many take part. `conditional`: tell the classes of the data apart. `autotune`: measure
+    how a step is computed fastest.
 
     Returns whether it was interrupted.
     """
@@ -49,30 +56,52 @@ def start(
     except ValueError as error:
         raise UsageError(str(error)) from error
     options = TrainingOptions(config, data, **{**TRAINING.get(preset, {}), **flags})
-    loaded = load_images(data, config.size, network.get("channels"), log=_note)
-    if conditional and not loaded.labels:
-        raise UsageError(
-            f"--conditional: {data} has no labels; put its images into a folder for each class, or give them "
-            "in dataset.json"
-        )
-    classes = len(loaded.labels.classes) if conditional and loaded.labels else 0
-    options = replace(options, network=replace(config, channels=loaded.images.shape[3], classes=classes))
     if dry_run:
+        options, _ = _with_data(options, network.get("channels"), conditional, _note)
         print(json.dumps(options.to_json(), indent=2))
         return False
     if options.tensorboard:
         summary_writer()
-    new_state(options)  # before all else: a device that is not there leaves nothing behind
-    if autotune:
-        options = fastest(options, _note)
-    state = new_state(options)
-    folder = new_run(outdir, f"{loaded.name}-{preset}")
-    state.images_in_data = len(loaded.images)
-    _write_options(folder, options)
-    return _train(Run(options, loaded, folder), state)
+    fabric = start_processes(options.device, devices, nodes)
+    with one_voice(fabric):
+        check_share(fabric, options.batch, options.accumulate)
+        with one_by_one(fabric):
+            options, loaded = _with_data(options, network.get("channels"), conditional, _notes(fabric))
+        if autotune:
+            if fabric.is_global_zero:
+                options = fastest(options, fabric, flags.get("precision"), _note)
+            options = fabric.broadcast(options)
+        state = new_state(options, fabric)
+        state.images_in_data = len(loaded.images)
+        folder = new_run(outdir, f"{loaded.name}-{preset}") if fabric.is_global_zero else outdir
+        folder = fabric.broadcast(folder)
+        return _train(Run(options, loaded, folder), state)
 
 
-def resume(name: str, outdir: Path, flags: dict[str, Any], *, dry_run: bool) -> bool:
+def _with_data(
+    options: TrainingOptions, channels: int | None, conditional: bool, note: Callable[[str], None]
+) -> tuple[TrainingOptions, ImageData]:
+    """Return the options with the channels and classes of the data, and the data."""
+    loaded = load_images(options.data, options.network.size, channels, log=note)
+    if conditional and not loaded.labels:
+        raise UsageError(
+            f"--conditional: {options.data} has no labels; put its images into a folder for each class, or give "
+            "them in dataset.json"
+        )
+    classes = len(loaded.labels.classes) if conditional and loaded.labels else 0
+    network = replace(options.network, channels=loaded.images.shape[3], classes=classes)
+    return replace(options, network=network), loaded
+
+
+def resume(
+    name: str,
+    outdir: Path,
+    flags: dict[str, Any],
+    *,
+    devices: int | None,
+    nodes: int | None,
+    dry_run: bool,
+) -> bool:
     """Go on with a run. `flags` may change what it stops at, its device and its progress, nothing else.
 
     Returns whether it was interrupted.
@@ -88,34 +117,39 @@ def resume(name: str, outdir: Path, flags: dict[str, Any], *, dry_run: bool) -> 
     if dry_run:
         print(json.dumps(options.to_json(), indent=2))
         return False
-    loaded = load_images(options.data, options.network.size, options.network.channels, log=_note)
-    state = _load_state(folder, options)
-    if state.images_seen >= options.kimg * 1000:
-        raise UsageError(
-            f"{folder} already has {state.images_seen / 1000:.1f} of {options.kimg:g} kimg: "
-            f"give --kimg {_further(state)} to go on"
-        )
-    if state.images_in_data != len(loaded.images):
-        raise GantoolError(
-            f"{options.data} now gives {len(loaded.images):,} images, {folder} was trained on "
-            f"{state.images_in_data:,}: restore them, or start a new run"
-        )
-    _write_options(folder, options)
-    for path in (folder / STATS_NAME, *folder.glob("metric-*.jsonl")):
-        _drop_stats_after(path, state.images_seen)
-    return _train(Run(options, loaded, folder), state)
+    fabric = start_processes(options.device, devices, nodes)
+    with one_voice(fabric):
+        check_share(fabric, options.batch, options.accumulate)
+        with one_by_one(fabric):
+            network = options.network
+            loaded = load_images(options.data, network.size, network.channels, log=_notes(fabric))
+        state = _load_state(folder, options, fabric)
+        if state.images_seen >= options.kimg * 1000:
+            raise UsageError(
+                f"{folder} already has {state.images_seen / 1000:.1f} of {options.kimg:g} kimg: "
+                f"give --kimg {_further(state)} to go on"
+            )
+        if state.images_in_data != len(loaded.images):
+            raise GantoolError(
+                f"{options.data} now gives {len(loaded.images):,} images, {folder} was trained on "
+                f"{state.images_in_data:,}: restore them, or start a new run"
+            )
+        if fabric.is_global_zero:
+            for path in (folder / STATS_NAME, *folder.glob("metric-*.jsonl")):
+                _drop_stats_after(path, state.images_seen)
+        return _train(Run(options, loaded, folder), state)
 
 
-def _load_state(folder: Path, options: TrainingOptions) -> TrainingState:
+def _load_state(folder: Path, options: TrainingOptions, fabric: Fabric) -> TrainingState:
     """Load the state of a run; where it is damaged, the one before."""
     try:
-        return load_state(folder / STATE_NAME, options)
+        return load_state(folder / STATE_NAME, options, fabric)
     except GantoolError as error:
         previous = folder / PREVIOUS_NAME
         if not previous.exists():
             raise
-        state = load_state(previous, options)
-        _note(f"{error}\ngoing on from {previous}, at {state.images_seen / 1000:.1f} kimg")
+        state = load_state(previous, options, fabric)
+        _notes(fabric)(f"{error}\ngoing on from {previous}, at {state.images_seen / 1000:.1f} kimg")
         return state
 
 
@@ -145,11 +179,14 @@ def _further(state: TrainingState) -> str:
 
 
 def _train(run: Run, state: TrainingState) -> bool:
-    options, network = run.options, run.options.network
-    with reporting(run.folder / "log.txt", options.tensorboard) as report:
+    options, network, main = run.options, run.options.network, state.fabric.is_global_zero
+    if main:
+        _write_options(run.folder, options)
+    processes = f" and {state.fabric.world_size} processes" if state.fabric.world_size > 1 else ""
+    with reporting(run.folder / "log.txt", options.tensorboard) if main else silence() as report:
         report.line(
             f"{run.folder}: {len(run.data.images):,} images of {run.data.name} at {network.size}×{network.size}×"
-            f"{network.channels}, {network.architecture} of width {network.width}, on {state.device}, "
+            f"{network.channels}, {network.architecture} of width {network.width}, on {state.device}{processes}, "
             f"from {state.images_seen / 1000:.1f} to {options.kimg:g} kimg"
             + (f" or {options.minutes:g} minutes" if options.minutes else "")
         )
@@ -167,3 +204,8 @@ def _train(run: Run, state: TrainingState) -> bool:
 
 def _note(text: str) -> None:
     print(text, file=sys.stderr)
+
+
+def _notes(fabric: Fabric) -> Callable[[str], None]:
+    """Return where lines go that all processes would write."""
+    return _note if fabric.is_global_zero else lambda _: None

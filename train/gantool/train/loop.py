@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import torch
@@ -26,9 +27,17 @@ from gantool.runtime.writer import grid, save_image
 from gantool.train.data import ImageData
 from gantool.train.evaluate import spread_images
 from gantool.train.options import TrainingOptions
+from gantool.train.processes import LostProcessError, agree, mean, mine, watched
 from gantool.train.progress import Report
 from gantool.train.run import STATE_NAME, STATS_NAME
-from gantool.train.state import TrainingState, compiled, save_state, settle_average, update_average
+from gantool.train.state import (
+    TrainingState,
+    compiled,
+    random_state,
+    save_state,
+    settle_average,
+    update_average,
+)
 from gantool.train.step import Classes, Losses, Pixels, step
 from gantool.train.watch import Alarms, Metric, diversity
 
@@ -49,11 +58,12 @@ class Run:
 def train(run: Run, state: TrainingState, report: Report) -> bool:
     """Train until the options say stop. Return whether it was interrupted.
 
-    Interrupted (SIGINT, SIGTERM) it ends after the step at hand and saves as at any other end. Raises
-    GantoolError if a loss is no longer finite; the last snapshot is left as it is.
+    Interrupted (SIGINT, SIGTERM; one process is enough) it ends after the step at hand and saves as at any other
+    end. Raises GantoolError if a loss is no longer finite; the last snapshot is left as it is. The first process
+    writes and reports. Where another one is lost, the generator is saved as it is, and LostProcessError raised.
     """
-    options = run.options
-    metric = Metric(run.folder, run.data, report.line) if options.metric_every else None
+    options, fabric = run.options, state.fabric
+    metric = Metric(run.folder, run.data, fabric, report.line) if options.metric_every else None
     alarms = Alarms(diversity(spread_images(run.data.images, FAKES)))
     seconds_before = state.seconds
     clock = Clock()
@@ -65,14 +75,17 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
         torch.set_num_threads(options.threads)
     if options.compile:
         compiled(state)
-    with stop_signals() as stopping, Feed(run, state.images_seen) as feed:
-        if not state.images_seen:
+    with _saved_if_lost(run, state), stop_signals() as signals, Feed(run, state) as feed:
+        stopping = False
+        if not state.images_seen and fabric.is_global_zero:
             save_fakes(run, state)
         while state.images_seen < total and state.seconds - seconds_before < limit and not stopping:
-            ticks.losses.append(step(options, state, *feed.next()))
+            with watched(fabric):
+                ticks.losses.append(step(options, state, *feed.next()))
+                stopping, seconds = agree(fabric, bool(signals), clock.seconds())
             state.images_seen += options.batch
             update_average(state, options)
-            state.seconds = seconds_before + clock.seconds()
+            state.seconds = seconds_before + seconds
             report.advance(
                 max(state.images_seen / total, (state.seconds - seconds_before) / limit),
                 f"kimg {state.images_seen / 1000:.1f}",
@@ -88,11 +101,28 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
                     snapshot(run, state, report, alarms)
         if ticks.losses:
             tick(run, state, report, ticks, feed.waited(), alarms)
-        snapshot(run, state, report, alarms)
         if metric and not stopping and measured_at < state.images_seen:
             _measure(run, state, report, metric)
-            save_state(run.folder / STATE_NAME, state)
-    return bool(stopping)
+        snapshot(run, state, report, alarms)
+        with watched(fabric):
+            fabric.barrier()  # none ends before all is written: whoever started them may end the others
+    return stopping
+
+
+@contextmanager
+def _saved_if_lost(run: Run, state: TrainingState) -> Iterator[None]:
+    """Where another process is lost, save the generator of the last whole step; all else may be of half a step."""
+    try:
+        yield
+    except LostProcessError as error:
+        if not state.fabric.is_global_zero:
+            raise
+        save_generator(run, state, settle_average(state, run.options))
+        resumable = (run.folder / STATE_NAME).exists()
+        raise LostProcessError(
+            f"{error}; the generator of kimg {state.images_seen / 1000:.1f} is in {run.folder / CHECKPOINT_NAME}; "
+            + (f"go on with gantool train --resume {quote(str(run.folder))}" if resumable else "start again")
+        ) from error
 
 
 def _crossed(before: float, now: float, every: float | None) -> bool:
@@ -101,7 +131,10 @@ def _crossed(before: float, now: float, every: float | None) -> bool:
 
 def _measure(run: Run, state: TrainingState, report: Report, metric: Metric) -> None:
     average = settle_average(state, run.options)
-    value = metric(average, state.images_seen, state.seconds, state.best)
+    with watched(state.fabric):
+        value = metric(average, state.images_seen, state.seconds, state.best)
+    if value is None:
+        return
     report.scalars(value, state.images_seen)
     mark = ", the best so far" if value["fd"] < state.best else ""
     state.best = min(state.best, value["fd"])
@@ -133,8 +166,9 @@ class Clock:
 class Feed:
     """The images of each step, fetched by a thread while the step before is computed."""
 
-    def __init__(self, run: Run, position: int) -> None:
-        self.run, self.position = run, position
+    def __init__(self, run: Run, state: TrainingState) -> None:
+        self.run, self.position = run, state.images_seen
+        self.share = mine(state.fabric)
         self.sampler = Sampler(len(run.data.images), run.options.seed)
         self.pool = ThreadPoolExecutor(1)
         self.wait = 0.0  # seconds
@@ -147,7 +181,7 @@ class Feed:
         self.pool.shutdown()
 
     def next(self) -> Batch:
-        """Return the next images, uint8 [B, H, W, C], and for conditional networks their labels, [B]."""
+        """Return this process's share of the next images, uint8 [B, H, W, C], and of their labels, [B]."""
         started = time.perf_counter()
         batch = self.future.result()
         self.wait += time.perf_counter() - started
@@ -161,7 +195,7 @@ class Feed:
         return waited
 
     def _fetch(self, position: int) -> Batch:
-        chosen = self.sampler.indices(position, self.run.options.batch)
+        chosen = self.sampler.indices(position, self.run.options.batch)[self.share]
         labels = self.run.data.labels if self.run.options.network.classes else None
         return self.run.data.images[chosen], None if labels is None else labels.values[chosen]
 
@@ -208,10 +242,10 @@ class Ticks:
 
 def tick(run: Run, state: TrainingState, report: Report, last: Ticks, waited: float, alarms: Alarms) -> Ticks:
     """Report the mean losses since the last tick, and begin the next. Raises GantoolError on NaN."""
-    d_loss, g_loss, sign, right = (
-        torch.stack([getattr(each, name) for each in last.losses]).mean().item()
-        for name in ("discriminator", "generator", "sign", "right")
-    )
+    names = ("discriminator", "generator", "sign", "right")
+    means = torch.stack([torch.stack([getattr(each, name) for each in last.losses]).mean() for name in names])
+    with watched(state.fabric):
+        d_loss, g_loss, sign, right = mean(state.fabric, means).tolist()
     if not math.isfinite(d_loss + g_loss):
         raise _diverged(run, state)
     seconds = state.seconds - last.seconds
@@ -228,8 +262,9 @@ def tick(run: Run, state: TrainingState, report: Report, last: Ticks, waited: fl
         "augment_p": round(state.augment_p, 4),
         "data_wait": round(waited / max(seconds, 1e-9), 4),  # share of the time
     }
-    with (run.folder / STATS_NAME).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")
+    if state.fabric.is_global_zero:
+        with (run.folder / STATS_NAME).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
     report.scalars(values, state.images_seen)
     report.tick(
         f"tick {state.tick:<5d} kimg {values['kimg']:<8.1f} time {_duration(state.seconds):<12s} "
@@ -244,12 +279,21 @@ def tick(run: Run, state: TrainingState, report: Report, last: Ticks, waited: fl
 
 def snapshot(run: Run, state: TrainingState, report: Report, alarms: Alarms) -> None:
     """Write a sheet of fakes, the checkpoint and the resume state."""
+    with watched(state.fabric):
+        random = random_state(state)
+    if not state.fabric.is_global_zero:
+        return
     average, fakes = save_fakes(run, state)
-    names = run.data.labels.classes if run.data.labels and run.options.network.classes else ()
-    save_checkpoint(run.folder / CHECKPOINT_NAME, average, state.images_seen, run.data.name, names)
+    save_generator(run, state, average)
     if alarm := alarms.after_snapshot(state.images_seen / 1000, fakes):
         report.line(alarm)
-    save_state(run.folder / STATE_NAME, state)
+    save_state(run.folder / STATE_NAME, state, random)
+
+
+def save_generator(run: Run, state: TrainingState, average: Generator) -> None:
+    """Write the checkpoint."""
+    names = run.data.labels.classes if run.data.labels and run.options.network.classes else ()
+    save_checkpoint(run.folder / CHECKPOINT_NAME, average, state.images_seen, run.data.name, names)
 
 
 def save_fakes(run: Run, state: TrainingState) -> tuple[Generator, Images]:

@@ -74,7 +74,9 @@ def frechet(real: Vectors, fake: Vectors) -> float:
         FrechetInceptionDistance,  # a second to import: not in each gantool train
     )
 
-    metric = FrechetInceptionDistance(_AsTheyAre(real.shape[1]))
+    metric = FrechetInceptionDistance(
+        _AsTheyAre(real.shape[1]), sync_on_compute=False
+    )  # one process measures
     metric.update(torch.from_numpy(real), real=True)
     metric.update(torch.from_numpy(fake), real=False)
     return max(metric.compute().item(), 0.0)  # the rounding of a root can leave -1e-9
@@ -86,7 +88,9 @@ def _kernel(real: Vectors, fake: Vectors) -> float:
     subset = min(1000, len(real), len(fake))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that it keeps all vectors, which are here already
-        metric = KernelInceptionDistance(_AsTheyAre(real.shape[1]), subsets=20, subset_size=subset)
+        metric = KernelInceptionDistance(
+            _AsTheyAre(real.shape[1]), subsets=20, subset_size=subset, sync_on_compute=False
+        )
     metric.update(torch.from_numpy(real), real=True)
     metric.update(torch.from_numpy(fake), real=False)
     with torch.random.fork_rng(devices=[]):  # subsets are drawn at random

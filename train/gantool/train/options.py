@@ -14,6 +14,7 @@ from gantool.train.augment import AUGMENTATIONS, Augmentation
 from gantool.train.losses import LOSSES
 
 Optimizer = Literal["adam", "sgd"]
+Precision = Literal["fp32", "bf16", "fp16"]
 MAX_BATCH = 65536
 
 
@@ -46,15 +47,16 @@ class TrainingOptions:
     snap: int = 10  # ticks between checkpoints
     metric_every: float | None = None  # kimg between measurements of the Fréchet distance
     tensorboard: bool = False
-    # how a step is computed; the autotuner chooses
-    precision: Literal["fp32", "bf16"] = "fp32"
+    # how a step is computed; the autotuner chooses what is not given
+    precision: Precision = "fp32"  # of the networks; weights, losses and penalties are in fp32
     channels_last: bool = True
     compile: bool = False
     threads: int | None = None  # of a CPU; None is all
 
     def __post_init__(self) -> None:
-        if self.optimizer not in get_args(Optimizer):
-            raise UsageError(f"--optimizer {self.optimizer}: choose {' or '.join(get_args(Optimizer))}")
+        for name, allowed in (("optimizer", get_args(Optimizer)), ("precision", get_args(Precision))):
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"--{name} {getattr(self, name)}: choose {', '.join(allowed)}")
         if not 2 <= self.batch <= MAX_BATCH:  # BatchNorm needs two
             raise UsageError(f"--batch {self.batch}: give a whole number from 2 to {MAX_BATCH}")
         if self.loss not in LOSSES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,6 +86,16 @@ def reporting(log_path: Path, tensorboard: bool = False) -> Iterator[Report]:
         finally:
             if board is not None:
                 board.close()
+
+
+@contextmanager
+def silence() -> Iterator[Report]:
+    """Give a report that goes nowhere: that of all processes but the first."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        console = Console(file=nowhere)
+        bar = Progress(console=console, disable=True)
+        bar.add_task("")
+        yield Report(nowhere, console, bar)
 
 
 def summary_writer() -> Any:

@@ -21,10 +21,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.files import atomic
 from gantool.train.options import TrainingOptions
+from gantool.train.processes import alone
 from gantool.train.state import TrainingState, compiled, new_state
 from gantool.train.step import step
 
@@ -34,14 +36,21 @@ _HOPELESS = 2.0  # a way whose first step takes this many times the best is give
 _COMPILE_MINUTES = 30  # compiling takes a minute or more: only for runs that last
 
 
-def fastest(options: TrainingOptions, log: Callable[[str], None]) -> TrainingOptions:
-    """Return the options with the fastest way of computing a step; the random state is left alone."""
+def fastest(
+    options: TrainingOptions, fabric: Fabric, precision: str | None, log: Callable[[str], None]
+) -> TrainingOptions:
+    """Return the options with the fastest way of computing a step; the random state is left alone.
+
+    Only in `precision`, where one is given. Of several processes one measures its own share of the batch, alone.
+    """
     path = cache_dir() / "speed.json"
     known = _read(path)
-    key = _key(options)
+    share = replace(options, batch=options.batch // fabric.world_size)
+    ways = _ways(share, fabric.device, precision)
+    key = _key(share, ways)
     if key not in known:
         log("measuring which way of computing is fastest here (once; --no-autotune leaves it out) ...")
-        known[key] = _measure(options)
+        known[key] = _measure(share, alone(str(fabric.device)), ways)
         with atomic(path) as part:
             part.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     rates: dict[str, float] = known[key]
@@ -54,12 +63,12 @@ def fastest(options: TrainingOptions, log: Callable[[str], None]) -> TrainingOpt
     return _set(options, best)
 
 
-def _ways(options: TrainingOptions) -> list[str]:
+def _ways(options: TrainingOptions, device: torch.device, precision: str | None) -> list[str]:
     """Return the ways in words, the likely best first: "fp32 channels_last", "bf16 contiguous compiled" ..."""
-    ways = [
-        f"{precision} {layout}"
-        for precision, layout in product(("fp32", "bf16"), ("channels_last", "contiguous"))
-    ]
+    # bfloat16 needs no scaling of losses; GPUs before Ampere only emulate it
+    new = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+    precisions = (precision,) if precision else ("fp32", "bf16" if new else "fp16")
+    ways = [" ".join(way) for way in product(precisions, ("channels_last", "contiguous"))]
     if options.minutes is not None and options.minutes >= _COMPILE_MINUTES and not options.penalized:
         ways += [f"{way} compiled" for way in ways[::2]]
     return ways
@@ -69,14 +78,14 @@ def _set(options: TrainingOptions, way: str) -> TrainingOptions:
     words = way.split()
     return replace(
         options,
-        precision="bf16" if "bf16" in words else "fp32",
+        precision=words[0],  # type: ignore[arg-type]
         channels_last="channels_last" in words,
         compile="compiled" in words,
         threads=next((int(word[8:]) for word in words if word.startswith("threads=")), None),
     )
 
 
-def _measure(options: TrainingOptions) -> dict[str, float]:
+def _measure(options: TrainingOptions, fabric: Fabric, ways: list[str]) -> dict[str, float]:
     """Return the images a second of each way, 0 for one that was given up or failed."""
     network = options.network
     rng = np.random.default_rng(0)
@@ -90,7 +99,7 @@ def _measure(options: TrainingOptions) -> dict[str, float]:
         chosen = _set(options, way)
         torch.set_num_threads(chosen.threads or most)
         try:
-            state = new_state(chosen)
+            state = new_state(chosen, fabric)
             if chosen.compile:
                 compiled(state)
             found = _rate(chosen, state, real, labels, max(rates.values(), default=0.0))
@@ -102,11 +111,11 @@ def _measure(options: TrainingOptions) -> dict[str, float]:
 
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for way in _ways(options):
+        for way in ways:
             rates[way] = rate(way)
         best = max(rates, key=lambda way: rates[way])
         threads = most // 2
-        while threads and new_state(options).device.type == "cpu":  # small steps can be faster with fewer
+        while threads and fabric.device.type == "cpu":  # small steps can be faster with fewer
             rates[f"{best} threads={threads}"] = rate(f"{best} threads={threads}")
             threads //= 2
     return rates
@@ -127,7 +136,7 @@ def _rate(options: TrainingOptions, state: TrainingState, real: Any, labels: Any
     return options.batch / statistics.median(seconds[2:])
 
 
-def _key(options: TrainingOptions) -> str:
+def _key(options: TrainingOptions, ways: list[str]) -> str:
     """Name the machine, the library and the work."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
     work = asdict(options)
@@ -135,9 +144,8 @@ def _key(options: TrainingOptions) -> str:
         work[name]
         for name in ("network", "batch", "accumulate", "loss", "r1", "r2", "gp", "augment", "device")
     ]
-    long = options.minutes is not None and options.minutes >= _COMPILE_MINUTES
     text = json.dumps(
-        [_VERSION, device, os.cpu_count(), torch.get_num_threads(), torch.__version__, long, parts]
+        [_VERSION, device, os.cpu_count(), torch.get_num_threads(), torch.__version__, ways, parts]
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

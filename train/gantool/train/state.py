@@ -7,20 +7,22 @@ import io
 import math
 import os
 import pickle
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import Precision
 from torch import Tensor, nn
 
 from gantool.models import Discriminator, Generator
-from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
 from gantool.runtime.seeds import latents
 from gantool.train.options import TrainingOptions
+from gantool.train.processes import gather, mine, precision, share_statistics
 
 
 @dataclass
@@ -32,7 +34,9 @@ class TrainingState:
     average: Generator  # exponential moving average of the generator's weights
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
-    device: torch.device
+    fabric: Fabric  # the device, and the processes of the run
+    precision: Precision  # how a step computes
+    latent_stream: torch.Generator  # z of all processes: each draws all of it, and takes its own
     images_in_data: int = 0
     images_seen: int = 0
     steps: int = 0
@@ -41,38 +45,37 @@ class TrainingState:
     tick: int = 0  # lines of progress so far
     seconds: float = 0.0  # spent training, over all resumes
 
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.fabric.device
 
-def new_state(options: TrainingOptions) -> TrainingState:
-    """Seed the random state and make untrained networks on the chosen device."""
-    device = _device(options.device)
+
+def new_state(options: TrainingOptions, fabric: Fabric) -> TrainingState:
+    """Seed the random state and make untrained networks on the device, the same in each process."""
+    device = fabric.device
     torch.manual_seed(options.seed)
     generator, discriminator = Generator(options.network), Discriminator(options.network)
+    average = copy.deepcopy(generator)
+    if fabric.world_size > 1:
+        share_statistics(generator)
+        share_statistics(discriminator)
+        torch.manual_seed((options.seed + fabric.global_rank) % 2**63)  # augmentation and noise differ
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
-    for network in (generator, discriminator):
+    for network in (generator, discriminator, average):
         network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     return TrainingState(
         generator=generator,
         discriminator=discriminator,
-        average=copy.deepcopy(generator).requires_grad_(False),
+        average=average.requires_grad_(False),
         generator_optimizer=_optimizer(options, generator, options.lr),
         discriminator_optimizer=_optimizer(
             options, discriminator, options.lr if options.lr_d is None else options.lr_d
         ),
-        device=device,
+        fabric=fabric,
+        precision=precision(options.precision, device),
+        latent_stream=torch.Generator(device).manual_seed((options.seed + 2**32) % 2**63),
     )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|mps|(cuda|xpu)(:\d+)?", name):
-        raise UsageError(f"--device {name}: choose auto, cpu, cuda, cuda:1, xpu or mps")
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].split(". ")[0][:200]
-        raise GantoolError(f"--device {name} cannot be used here: {reason}; try --device auto") from error
-    return torch.device(name)
 
 
 def _optimizer(options: TrainingOptions, network: nn.Module, rate: float) -> torch.optim.Optimizer:
@@ -87,12 +90,15 @@ def compiled(state: TrainingState) -> None:
     state.discriminator.compile()
 
 
-def draw_latents(options: TrainingOptions, count: int, device: torch.device) -> Tensor:
-    """Draw z for a training step, float32 [count, latent]."""
-    shape = (count, options.network.latent)
+def draw_latents(options: TrainingOptions, state: TrainingState, count: int) -> Tensor:
+    """Draw z for a training step, float32 [count, latent]: the share of this process in one draw for all."""
+    shape = (count * state.fabric.world_size, options.network.latent)
+    z = torch.empty(shape, device=state.device)
     if options.network.distribution == "uniform":
-        return torch.rand(shape, device=device) * 2 - 1
-    return torch.randn(shape, device=device)
+        z.uniform_(-1, 1, generator=state.latent_stream)
+    else:
+        z.normal_(generator=state.latent_stream)
+    return z[mine(state.fabric)]
 
 
 def update_average(state: TrainingState, options: TrainingOptions) -> None:
@@ -131,8 +137,19 @@ def settle_average(state: TrainingState, options: TrainingOptions) -> Generator:
     return average.eval()
 
 
-def save_state(path: Path, state: TrainingState) -> None:
-    """Write everything that resuming needs, whole or not at all; the state before it is kept, too."""
+def random_state(state: TrainingState) -> dict[str, Any]:
+    """Gather the random state of every process; all of them call this at the same step."""
+    found = {"random": gather(state.fabric, torch.get_rng_state())}
+    if state.device.type == "cuda":
+        found["random_cuda"] = gather(state.fabric, torch.cuda.get_rng_state(state.device))
+    return found
+
+
+def save_state(path: Path, state: TrainingState, random: dict[str, Any]) -> None:
+    """Write everything that resuming needs, whole or not at all; the state before it is kept, too.
+
+    `random` is what `random_state` gathered.
+    """
     content = {
         "format": FORMAT,
         **{name: getattr(state, name).state_dict() for name in _MODULES},
@@ -143,8 +160,9 @@ def save_state(path: Path, state: TrainingState) -> None:
         "best": state.best,
         "tick": state.tick,
         "seconds": state.seconds,
-        "random": torch.get_rng_state(),
-        "random_cuda": torch.cuda.get_rng_state_all() if state.device.type == "cuda" else [],
+        "precision": state.precision.state_dict(),
+        "latent_stream": state.latent_stream.get_state(),
+        **random,
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)  # torch makes a RuntimeError of a full disk
@@ -162,7 +180,7 @@ def _keep(path: Path) -> None:
             shutil.copyfile(path, part)
 
 
-FORMAT = 2
+FORMAT = 3
 PREVIOUS_NAME = "training_state.previous.pt"
 _MODULES = ("generator", "discriminator", "average", "generator_optimizer", "discriminator_optimizer")
 
@@ -171,23 +189,30 @@ _MODULES = ("generator", "discriminator", "average", "generator_optimizer", "dis
 _MALFORMED = (ValueError, TypeError, AttributeError)
 
 
-def load_state(path: Path, options: TrainingOptions) -> TrainingState:
-    """Read what `save_state` wrote. Raises GantoolError for a damaged file or one of other networks."""
-    state = new_state(options)
+def load_state(path: Path, options: TrainingOptions, fabric: Fabric) -> TrainingState:
+    """Read what `save_state` wrote. Raises GantoolError for a damaged file or one of other networks.
+
+    With another number of processes than before the run goes on, with other augmentations.
+    """
+    state = new_state(options, fabric)
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if (found := content.get("format", 1)) > FORMAT:
-            raise ValueError(f"it has format {found}, this gantool reads up to {FORMAT}: install a newer one")
+        if (found := content.get("format", 1)) != FORMAT:
+            other = "a newer one" if found > FORMAT else "the gantool that wrote it"
+            raise ValueError(f"it has format {found}, this gantool reads {FORMAT}: install {other}")
         for name in _MODULES:
             getattr(state, name).load_state_dict(content[name])
         state.images_in_data = int(content["images_in_data"])
         state.images_seen, state.tick = int(content["images_seen"]), int(content["tick"])
         state.seconds = float(content["seconds"])
-        state.steps = int(content.get("steps", state.images_seen // options.batch))
-        state.augment_p, state.best = float(content.get("augment_p", 0)), float(content.get("best", math.inf))
-        torch.set_rng_state(content["random"])
-        if state.device.type == "cuda" and content["random_cuda"]:
-            torch.cuda.set_rng_state_all(content["random_cuda"])
+        state.steps = int(content["steps"])
+        state.augment_p, state.best = float(content["augment_p"]), float(content["best"])
+        state.precision.load_state_dict(content["precision"])
+        state.latent_stream.set_state(content["latent_stream"])
+        if len(content["random"]) == fabric.world_size:
+            torch.set_rng_state(content["random"][fabric.global_rank])
+        if len(content.get("random_cuda", ())) == fabric.world_size and state.device.type == "cuda":
+            torch.cuda.set_rng_state(content["random_cuda"][fabric.global_rank], state.device)
     except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError, *_MALFORMED) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise GantoolError(f"{path} cannot be resumed from: {reason}; start a new run") from error

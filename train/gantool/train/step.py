@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from gantool.train.augment import adapt, augment
 from gantool.train.losses import LOSSES
 from gantool.train.options import TrainingOptions
 from gantool.train.penalties import one_centred, zero_centred
+from gantool.train.processes import average_gradients, mean
 from gantool.train.state import TrainingState, draw_latents
 
 Pixels = NDArray[np.uint8]  # [N, H, W, C]
@@ -34,18 +35,18 @@ class Losses:
 def step(options: TrainingOptions, state: TrainingState, real: Pixels, labels: Classes | None) -> Losses:
     """Update the discriminator, then the generator, on real images, uint8 [B, H, W, C], and labels, [B].
 
-    With --accumulate, gradients are gathered over parts of the batch.
+    With --accumulate, gradients are gathered over parts of the batch; several processes have a part of it each.
     """
     _warm_up(options, state)
     count = options.accumulate
     parts = _split(real, labels, count)
     losses, g_losses = [], []
-    with _full_gradient(state.discriminator_optimizer):
+    with _full_gradient(state, state.discriminator, state.discriminator_optimizer):
         for images, classes in parts:
             part = _Part(options, state, images, classes)
             losses.append(part.discriminator(count))
     state.discriminator.requires_grad_(False)  # spares the gradients of its weights
-    with _full_gradient(state.generator_optimizer):
+    with _full_gradient(state, state.generator, state.generator_optimizer):
         for images, classes in parts:
             if count > 1:  # the images of all parts would not fit into memory at once: new ones
                 part = _Part(options, state, images, classes)
@@ -54,22 +55,24 @@ def step(options: TrainingOptions, state: TrainingState, real: Pixels, labels: C
     state.steps += 1
     d_loss, sign, right = (torch.stack(each).mean() for each in zip(*losses, strict=True))
     if options.augment == "ada":
-        state.augment_p = adapt(state.augment_p, sign.item(), len(real))
+        sign = mean(state.fabric, sign)
+        state.augment_p = adapt(state.augment_p, sign.item(), options.batch)
     return Losses(d_loss, torch.stack(g_losses).mean(), sign, right)
 
 
 class _full_gradient(AbstractContextManager[None]):  # noqa: N801 (a verb, as open)
-    """Gather gradients from zero, then let the optimizer make its step."""
+    """Gather gradients from zero, over all processes, then let the optimizer make its step."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self.optimizer = optimizer
+    def __init__(self, state: TrainingState, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.state, self.network, self.optimizer = state, network, optimizer
 
     def __enter__(self) -> None:
         self.optimizer.zero_grad()
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is None:
-            self.optimizer.step()
+            average_gradients(self.state.fabric, self.network)
+            self.state.precision.optimizer_step(self.optimizer)
 
 
 class _Part:
@@ -88,8 +91,8 @@ class _Part:
             flipped = torch.rand(len(real), 1, 1, 1, device=state.device) < 0.5
             real = torch.where(flipped, real.flip(3), real)
         self.real = real
-        z = draw_latents(options, len(real), state.device)
-        with self._autocast():
+        z = draw_latents(options, state, len(real))
+        with state.precision.forward_context():
             self.fake = state.generator(z, self.labels).float()  # [B, C, H, W]
 
     def discriminator(self, parts: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,7 +100,7 @@ class _Part:
         real, fake = self._seen(self.real), self._seen(self.fake.detach())
         real_logits, fake_logits = self._logits(real), self._logits(fake)
         loss = self.loss.discriminator(real_logits, fake_logits)
-        _backward((loss + self._penalties(real, fake)) / parts)
+        self._backward((loss + self._penalties(real, fake)) / parts)
         right = ((real_logits > 0).float().mean() + (fake_logits < 0).float().mean()) / 2
         return loss.detach(), real_logits.detach().sign().mean(), right
 
@@ -108,11 +111,11 @@ class _Part:
             with torch.no_grad():
                 real_logits = self._logits(self._seen(self.real))
         loss = self.loss.generator(self._logits(self._seen(self.fake)), real_logits)
-        _backward(loss / parts)
+        self._backward(loss / parts)
         return loss.detach()
 
     def _logits(self, images: Tensor) -> Tensor:
-        with self._autocast():
+        with self.state.precision.forward_context():
             logits: Tensor = self.state.discriminator(images, self.labels)
         return logits.float()
 
@@ -137,14 +140,8 @@ class _Part:
             total = total + one_centred(logits, real, fake, gp * every)
         return total
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.state.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"
-        )
-
-
-def _backward(loss: Tensor) -> None:
-    loss.backward()  # type: ignore[no-untyped-call]
+    def _backward(self, loss: Tensor) -> None:
+        self.state.precision.backward(loss, None)
 
 
 def _split(pixels: Pixels, labels: Classes | None, count: int) -> list[tuple[Pixels, Classes | None]]:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from gantool.models import Generator, save_checkpoint
 from gantool.train.data import ImageData
 from gantool.train.evaluate import append_metric, measure, sample, spread_images
 from gantool.train.features import Extractor, find_extractor
+from gantool.train.processes import gather
 
 BEST_NAME = "best.safetensors"
 SAMPLES = 5000
@@ -68,18 +71,29 @@ class Alarms:
 
 
 class Metric:
-    """Measures the distance of the averaged generator to the data, and keeps the best checkpoint."""
+    """Measures the distance of the averaged generator to the data, and keeps the best checkpoint.
 
-    def __init__(self, folder: Path, data: ImageData, log: Callable[[str], None]) -> None:
-        self.folder, self.data = folder, data
-        self.extractor: Extractor = find_extractor("classifier", data, log)
-        self.real = self.extractor.vectors(spread_images(data.images))  # [N, F]
+    Each process makes its share of the images; the first one measures them.
+    """
 
-    def __call__(self, average: Generator, images_seen: int, seconds: float, best: float) -> dict[str, Any]:
-        """Measure, write a line and, where it is the best so far, `best.safetensors`; return the line."""
+    def __init__(self, folder: Path, data: ImageData, fabric: Fabric, log: Callable[[str], None]) -> None:
+        self.folder, self.data, self.fabric = folder, data, fabric
+        if fabric.is_global_zero:
+            self.extractor: Extractor = find_extractor("classifier", data, log)
+            self.real = self.extractor.vectors(spread_images(data.images))  # [N, F]
+
+    def __call__(
+        self, average: Generator, images_seen: int, seconds: float, best: float
+    ) -> dict[str, Any] | None:
+        """Measure, write a line and, where it is the best so far, `best.safetensors`; return the line.
+
+        Returns None in all processes but the first.
+        """
         started = time.monotonic()
         network = average.config
-        images = sample(average, SAMPLES)
+        images = self._images(average)
+        if not self.fabric.is_global_zero:
+            return None
         value: dict[str, Any] = {
             "kimg": images_seen / 1000,
             "seconds": round(seconds, 2),
@@ -92,3 +106,11 @@ class Metric:
             save_checkpoint(self.folder / BEST_NAME, average, images_seen, self.data.name, names)
         value["took"] = time.monotonic() - started
         return value
+
+    def _images(self, average: Generator) -> Pixels:
+        """Return the images of seeds 0 to SAMPLES - 1, uint8 [SAMPLES, H, W, C]."""
+        rank, count = self.fabric.global_rank, self.fabric.world_size
+        share = -(-SAMPLES // count)  # of one process; a few too many where it does not divide
+        own = sample(average, range(rank, share * count, count))  # [share, H, W, C]
+        parts = gather(self.fabric, torch.from_numpy(own))
+        return torch.stack(parts, 1).flatten(0, 1)[:SAMPLES].numpy()

@@ -1,0 +1,141 @@
+"""Several processes that share a run, started by gantool and by torchrun; they talk by gloo on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from conftest import Run, run_gantool
+from gantool.models import load_checkpoint
+
+SMALL = ("--preset", "dcgan16", "--width", "4", "--batch", "32", "--no-autotune", "--tick", "0.064")
+TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "gantool.cli")
+
+
+def torchrun(*arguments: str, cwd: Path) -> Run:
+    return subprocess.run(
+        [sys.executable, *TORCHRUN, *arguments],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def losses(folder: Path) -> np.ndarray:
+    (path,) = folder.glob("runs/*/stats.jsonl")
+    lines = map(json.loads, path.read_text().splitlines())
+    return np.array([[line["loss_d"], line["loss_g"]] for line in lines])
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    return tmp_path / "one", tmp_path / "two"
+
+
+def test_two_processes_train_as_one_does(folders: tuple[Path, Path]) -> None:
+    """The discriminator's batch normalization, its penalty through it, and the distance over all processes."""
+    one, two = folders
+    flags = ("train", *SMALL, "--kimg", "0.32", "--r1", "1", "--lr", "0.002", "--metric-every", "0.32")
+    run_gantool(*flags, cwd=one, check=True)
+    shared = run_gantool(*flags, "--devices", "2", cwd=two, check=True)
+    assert "and 2 processes" in shared.stderr
+    assert shared.stderr.count("tick 5") == 1  # one of them speaks
+    assert "warn" not in shared.stderr.lower()
+    np.testing.assert_allclose(losses(two), losses(one), rtol=2e-3)
+    assert np.ptp(losses(one)[:, 0]) > 0.02  # they are not the same from the start
+    distances = [
+        json.loads(next(folder.glob("runs/*/metric-classifier.jsonl")).read_text())["fd"]
+        for folder in folders
+    ]
+    assert distances[1] == pytest.approx(distances[0], rel=0.02)
+    assert len(list(two.glob("runs/*"))) == 1
+
+
+@pytest.mark.slow
+def test_a_resumed_run_of_two_processes_equals_an_unbroken_one(folders: tuple[Path, Path]) -> None:
+    whole, broken = folders
+    flags = ("train", *SMALL, "--mirror", "--augment", "ada")
+    result = torchrun(*flags, "--kimg", "0.48", cwd=whole)
+    assert result.returncode == 0, result.stderr
+    assert torchrun(*flags, "--kimg", "0.224", cwd=broken).returncode == 0
+    assert torchrun("train", "--resume", "latest", "--kimg", "0.48", cwd=broken).returncode == 0
+    a, b = (load_file(next(folder.glob("runs/*/generator.safetensors"))) for folder in folders)
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+    # and one process can go on where two were
+    run_gantool("train", "--resume", "latest", "--kimg", "0.6", cwd=broken, check=True)
+
+
+def test_a_killed_process_ends_the_run_with_a_checkpoint(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gantool.cli", "train", *SMALL, "--devices", "2", "--kimg", "100000"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    while "tick 2" not in process.stderr.readline():
+        assert process.poll() is None
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "process 0 of 2: another process of the run is gone; the generator of kimg" in rest
+    assert "Traceback" not in rest
+    (checkpoint,) = tmp_path.glob("runs/*/generator.safetensors")
+    assert load_checkpoint(checkpoint).metadata["images_seen"] >= 128
+
+
+def test_ctrl_c_of_one_process_stops_all_and_saves(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gantool.cli", "train", *SMALL, "--devices", "2", "--kimg", "100000"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    while "tick 2" not in process.stderr.readline():
+        assert process.poll() is None
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert rest.count("interrupted at") == 1
+    (state,) = tmp_path.glob("runs/*/training_state.pt")
+    assert len(torch.load(state, weights_only=True)["random"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--batch", "15"), "--batch 15 for 2 processes: give a multiple of 2, at least 4"),
+        (("--data", "nowhere"), "nowhere"),
+    ],
+    ids=["batch", "data"],
+)
+def test_what_all_processes_meet_is_said_once(tmp_path: Path, flags: tuple[str, ...], said: str) -> None:
+    result = run_gantool("train", *SMALL, *flags, "--devices", "2", cwd=tmp_path)
+    assert result.returncode in (1, 2)
+    assert result.stderr.count(said) == 1
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_one_device_by_number_is_not_two(tmp_path: Path) -> None:
+    result = run_gantool("train", "--device", "cuda:1", "--devices", "2", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "--device cuda:1 is one device, --devices 2 asks for more: give --device cuda" in result.stderr
