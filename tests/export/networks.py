@@ -20,7 +20,7 @@ from gantool.models import PRESETS, Generator, NetworkConfig, save_checkpoint
 
 NETWORKS = {
     "dcgan16": replace(PRESETS["dcgan16"], width=8, distribution="uniform"),
-    "dcgan28": replace(PRESETS["dcgan28"], width=16),
+    "dcgan28": replace(PRESETS["dcgan28"], width=16, distribution="truncated"),
     "dcgan32": replace(PRESETS["dcgan32"], width=16, latent=50),
     "dcgan64": replace(PRESETS["dcgan64"], width=8, channels=3),
     "dcgan128": replace(PRESETS["dcgan128"], width=4),

@@ -67,7 +67,7 @@ def test_dcgan5_is_the_keras_one() -> None:
         ({"architecture": "dcgan5", "size": 64}, "dcgan5 cannot make 64 pixels a side: choose 32"),
         ({"architecture": "stylegan"}, "architecture 'stylegan' is unknown: choose dcgan, dcgan5"),
         ({"channels": 4}, "channels 4 is unknown: choose 1, 3"),
-        ({"distribution": "cauchy"}, "choose normal, uniform"),
+        ({"distribution": "cauchy"}, "choose normal, uniform, truncated"),
         ({"downsampling": "none"}, "choose strides, pooling"),
         ({"latent": 0}, "latent 0"),
         ({"width": 1.5}, "width 1.5"),

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from gantool.models import NetworkConfig
 from gantool.runtime.errors import UsageError
+from gantool.runtime.seeds import latents
 from gantool.train.augment import adapt, augment
 from gantool.train.losses import LOSSES
 from gantool.train.options import TrainingOptions
 from gantool.train.penalties import one_centred, zero_centred
-from gantool.train.state import new_state
+from gantool.train.state import draw_latents, new_state
 from gantool.train.step import step
 
 NETWORK = NetworkConfig(size=16, width=2, latent=4)
@@ -42,6 +43,7 @@ def real(classes: int = 0) -> tuple[Any, Any]:
         {"accumulate": 4},
         {"precision": "bf16"},
         {"network": replace(NETWORK, classes=3)},
+        {"network": replace(NETWORK, distribution="truncated")},
     ],
     ids=str,
 )
@@ -64,6 +66,18 @@ def test_a_step_changes_both_networks_and_stays_finite(change: dict[str, Any]) -
             if weight.dim() > 1:  # the gradients of a bias can cancel out
                 assert not torch.equal(weight, before[name]), name
             assert weight.requires_grad
+
+
+def test_training_draws_the_distribution_of_the_network() -> None:
+    """Mean, spread and ends, as z of seeds has them."""
+    for distribution, end in (("normal", np.inf), ("uniform", 1), ("truncated", 2)):
+        network = replace(NETWORK, latent=200, distribution=distribution)
+        torch.manual_seed(0)
+        z = draw_latents(replace(OPTIONS, network=network), 1000, torch.device("cpu")).numpy()
+        wanted = latents(range(1000), 200, distribution)
+        assert z.mean() == pytest.approx(0, abs=0.01)
+        assert z.std() == pytest.approx(wanted.std(), abs=0.01)
+        assert np.abs(z).max() <= end
 
 
 def test_rates_are_apart_and_warm_up() -> None:

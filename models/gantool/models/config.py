@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 Architecture = Literal["dcgan", "dcgan5", "resnet", "r3gan"]
-Distribution = Literal["normal", "uniform"]
+Distribution = Literal["normal", "uniform", "truncated"]
 Downsampling = Literal["strides", "pooling"]
 Upsampling = Literal["transposed", "resize"]
 Norm = Literal["batch", "spectral", "none"]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gantool.models import Discriminator, Generator
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
-from gantool.runtime.seeds import latents
+from gantool.runtime.seeds import LARGEST, latents
 from gantool.train.options import TrainingOptions
 
 
@@ -92,6 +92,8 @@ def draw_latents(options: TrainingOptions, count: int, device: torch.device) -> 
     shape = (count, options.network.latent)
     if options.network.distribution == "uniform":
         return torch.rand(shape, device=device) * 2 - 1
+    if options.network.distribution == "truncated":
+        return nn.init.trunc_normal_(torch.empty(shape, device=device), a=-LARGEST, b=LARGEST)
     return torch.randn(shape, device=device)
 
 
