@@ -187,6 +187,12 @@ def train(
         str | None,
         typer.Option("--d-norm", help="batch, spectral or none.", show_default="of the preset"),
     ] = None,
+    attention: Annotated[
+        int | None,
+        typer.Option(
+            help="Pixels a side at which both networks have self-attention.", show_default="0, none"
+        ),
+    ] = None,
     conditional: Annotated[
         bool, typer.Option("--conditional", "--cond", help="Tell the classes of the data apart.")
     ] = False,
@@ -222,6 +228,7 @@ def train(
         downsampling=downsampling,
         upsampling=upsampling,
         discriminator_norm=discriminator_norm,
+        attention=attention,
     )
     flags = _given(
         kimg=kimg,

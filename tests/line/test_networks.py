@@ -13,6 +13,7 @@ import torch
 
 from conftest import run_gantool
 from gantool.models import Generator, NetworkConfig, save_checkpoint
+from gantool.models.attention import SelfAttention
 from gantool.runtime import Generator as Engine
 from gantool.runtime.images import to_uint8
 
@@ -28,6 +29,9 @@ def save_lived_in(path: Path, change: dict[str, Any]) -> Generator:
         for weight in generator.parameters():
             if weight.dim() == 4:
                 weight.normal_(0, 1.5 * (weight[0].numel() ** -0.5))
+        for layer in generator.modules():
+            if isinstance(layer, SelfAttention):
+                layer.gamma.fill_(1)
         for _ in range(20):
             generator(torch.randn(64, config.latent), torch.arange(64) % 3 if config.classes else None)
     save_checkpoint(path, generator.eval(), 0, "noise", ("a", "b", "c")[: config.classes])
@@ -41,6 +45,8 @@ def save_lived_in(path: Path, change: dict[str, Any]) -> Generator:
         {"architecture": "r3gan", "channels": 3},
         {"upsampling": "resize"},
         {"classes": 3},
+        {"architecture": "resnet", "attention": 8},
+        {"architecture": "r3gan", "attention": 4},
     ],
     ids=str,
 )

@@ -44,6 +44,10 @@ def real(classes: int = 0) -> tuple[Any, Any]:
         {"precision": "bf16"},
         {"network": replace(NETWORK, classes=3)},
         {"network": replace(NETWORK, distribution="truncated")},
+        {"network": replace(NETWORK, attention=8), "r1": 1.0, "r2": 1.0, "precision": "bf16"},
+        {"network": replace(NETWORK, attention=4, discriminator_norm="spectral"), "gp": 10.0},
+        {"network": replace(NETWORK, architecture="resnet", attention=8), "loss": "hinge", "r1": 1.0},
+        {"network": replace(NETWORK, architecture="r3gan", attention=8), "loss": "relativistic"},
     ],
     ids=str,
 )
