@@ -171,7 +171,7 @@ def train(
     ] = None,
     latent: Annotated[int | None, typer.Option(help="Size of z.", show_default="100")] = None,
     distribution: Annotated[
-        str | None, typer.Option(help="Of z: normal or uniform.", show_default="normal")
+        str | None, typer.Option(help="Of z: normal, uniform or truncated.", show_default="normal")
     ] = None,
     width: Annotated[
         int | None, typer.Option(help="Channels of the last hidden layer.", show_default="of the preset")
@@ -186,6 +186,12 @@ def train(
     discriminator_norm: Annotated[
         str | None,
         typer.Option("--d-norm", help="batch, spectral or none.", show_default="of the preset"),
+    ] = None,
+    attention: Annotated[
+        int | None,
+        typer.Option(
+            help="Pixels a side at which both networks have self-attention.", show_default="0, none"
+        ),
     ] = None,
     conditional: Annotated[
         bool, typer.Option("--conditional", "--cond", help="Tell the classes of the data apart.")
@@ -234,6 +240,7 @@ def train(
         downsampling=downsampling,
         upsampling=upsampling,
         discriminator_norm=discriminator_norm,
+        attention=attention,
     )
     flags = _given(
         kimg=kimg,
@@ -438,7 +445,7 @@ def export(
     latent: Annotated[int | None, typer.Option(help="Size of z, for --from.")] = None,
     classes: Annotated[int, typer.Option(help="Classes of a conditional generator from elsewhere.")] = 0,
     distribution: Annotated[
-        str, typer.Option(help="Of z, of a generator from elsewhere: normal or uniform.")
+        str, typer.Option(help="Of z, of a generator from elsewhere: normal, uniform or truncated.")
     ] = "normal",
     engine: Annotated[str, typer.Option(help="auto, tensorrt, rtx or none.")] = "auto",
     min_batch: Annotated[int, typer.Option(help="Smallest batch of the engine.")] = 1,

@@ -17,14 +17,16 @@ from gantool.export.options import ExportOptions, Foreign
 from gantool.export.parity import Reference
 from gantool.export.recipe import Recipe
 from gantool.models import PRESETS, Generator, NetworkConfig, save_checkpoint
+from gantool.models.attention import SelfAttention
 
 NETWORKS = {
     "dcgan16": replace(PRESETS["dcgan16"], width=8, distribution="uniform"),
-    "dcgan28": replace(PRESETS["dcgan28"], width=16),
+    "dcgan28": replace(PRESETS["dcgan28"], width=16, distribution="truncated"),
     "dcgan32": replace(PRESETS["dcgan32"], width=16, latent=50),
     "dcgan64": replace(PRESETS["dcgan64"], width=8, channels=3),
     "dcgan128": replace(PRESETS["dcgan128"], width=4),
     "dcgan256": replace(PRESETS["dcgan256"], width=2),
+    "attention": replace(PRESETS["dcgan32"], width=16, attention=8),
     "dcgan5-32": replace(PRESETS["dcgan5-32"], width=8),
 }
 CLASSES = 5
@@ -51,6 +53,15 @@ def enliven(module: nn.Module) -> None:
         elif isinstance(layer, (nn.ConvTranspose2d, nn.Linear)):
             taps = 4 * layer.in_channels if isinstance(layer, nn.ConvTranspose2d) else layer.in_features
             nn.init.normal_(layer.weight, 0, taps**-0.5)
+        elif isinstance(layer, SelfAttention):
+            nn.init.ones_(layer.gamma)
+            for part in (
+                layer.query,
+                layer.key,
+                layer.value,
+                layer.out,
+            ):  # pixels that look at some, not at all
+                nn.init.normal_(part.weight, 0, part.in_channels**-0.5)
 
 
 class Conditional(nn.Module):

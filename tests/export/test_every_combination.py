@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
 from export.networks import full_graph, silent
 from gantool.export.build_options import BuildOptions
 from gantool.export.convert import low_graph, prove
+from gantool.export.count import layers_of, shapes_of
 from gantool.export.engine import build
 from gantool.export.options import LOWERINGS, Low, Precision
 from gantool.export.recipe import recipe_of
@@ -71,6 +73,22 @@ def test_export(name: str, precision: str, lowering: str, tmp_path: Path) -> Non
         assert sum(shares.values()) == pytest.approx(1)
         wanted = {"fp32": "FLOAT", "fp16": "HALF", "bf16": "BF16", "int8": "INT8"}[precision]
         assert shares[wanted] > (0.2 if precision == "int8" else 0.999)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_attention(precision: str, tmp_path: Path) -> None:
+    """Matrix products of data by data, a softmax and a pooling, in every type."""
+    test_export("attention", precision, "subpixel", tmp_path)
+    graph = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "g.onnx")).graph
+    layers = layers_of(graph, shapes_of(graph))
+    low = {"fp32": "FLOAT", "fp16": "FLOAT16", "bf16": "BFLOAT16", "int8": "FLOAT16"}[precision]
+    products = [(layer.type, layer.multiply_adds) for layer in layers if layer.kind == "MatMul"]
+    assert products == [(low, 64 * 16 * 4), (low, 64 * 16 * 16)]  # pixels, keys, channels
+    if precision != "bf16":
+        with Generator.load(tmp_path / "g.onnx") as generator:
+            together = generator.images(range(7))
+            for batch in (1, 3):
+                assert np.array_equal(generator.images(range(7), batch=batch), together)
 
 
 @pytest.mark.parametrize("low", [None, "bf16"])

@@ -26,7 +26,7 @@ from gantool.export.options import LOWERINGS, Lowering
 from gantool.runtime.seeds import latents
 
 REWRITING = tuple(name for name in LOWERINGS if name != "none")
-SOME = ("dcgan28", "dcgan32", "dcgan64", "dcgan5-32")
+SOME = ("dcgan28", "dcgan32", "dcgan64", "dcgan5-32", "attention")
 
 
 def run(graph: onnx.ModelProto, x: NDArray[Any]) -> NDArray[Any]:

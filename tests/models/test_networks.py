@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gantool.models import PRESETS, SIZES, Discriminator, Generator, NetworkConfig, config_from_json
+from gantool.models.attention import SelfAttention
 
 
 @pytest.mark.parametrize("downsampling", ["strides", "pooling"])
@@ -67,8 +69,13 @@ def test_dcgan5_is_the_keras_one() -> None:
         ({"architecture": "dcgan5", "size": 64}, "dcgan5 cannot make 64 pixels a side: choose 32"),
         ({"architecture": "stylegan"}, "architecture 'stylegan' is unknown: choose dcgan, dcgan5"),
         ({"channels": 4}, "channels 4 is unknown: choose 1, 3"),
-        ({"distribution": "cauchy"}, "choose normal, uniform"),
+        ({"distribution": "cauchy"}, "choose normal, uniform, truncated"),
         ({"downsampling": "none"}, "choose strides, pooling"),
+        ({"attention": 32}, "dcgan of 32 pixels has no place for attention 32: choose 0, 4, 8, 16"),
+        ({"attention": 12}, "attention 12: choose 0, 4, 8, 16"),
+        ({"attention": 16.0}, "attention 16.0: choose"),
+        ({"architecture": "dcgan5", "attention": 8}, "attention 8: choose 0 .none., or another architecture"),
+        ({"size": 28, "attention": 14}, "28 pixels has no place for attention 14: choose 0 .none."),
         ({"latent": 0}, "latent 0"),
         ({"width": 1.5}, "width 1.5"),
     ],
@@ -94,7 +101,7 @@ def test_config_from_json_refuses_other_fields() -> None:
 
 def test_a_config_from_before_there_were_classes() -> None:
     value = PRESETS["dcgan64"].to_json()
-    for name in ("classes", "upsampling", "discriminator_norm"):
+    for name in ("classes", "upsampling", "discriminator_norm", "attention"):
         del value[name]
     assert config_from_json(value) == PRESETS["dcgan64"]
 
@@ -108,6 +115,41 @@ def test_classes_matter_to_both_networks(architecture: Any) -> None:
     zero, one = torch.tensor([0, 0]), torch.tensor([1, 1])
     assert not torch.equal(generator(z, zero), generator(z, one))
     assert not torch.equal(discriminator(images, zero), discriminator(images, one))
+
+
+def test_attention_is_its_formula() -> None:
+    """Against loops over pixels; at first it is the identity."""
+    torch.manual_seed(0)
+    block = SelfAttention(16).double()
+    x = torch.randn(2, 16, 4, 6, dtype=torch.float64)
+    assert torch.equal(block(x), x)
+    nn.init.constant_(block.gamma, 0.5)
+    queries, keys, values = (part(x) for part in (block.query, block.key, block.value))
+    keys, values = (part.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5)) for part in (keys, values))
+    expected = x.clone()
+    for image, row, column in np.ndindex(2, 4, 6):
+        fits = torch.einsum("c,chw->hw", queries[image, :, row, column], keys[image])
+        weights = fits.exp() / fits.exp().sum()
+        read = torch.einsum("hw,chw->c", weights, values[image])
+        expected[image, :, row, column] += 0.5 * block.out.weight[:, :, 0, 0] @ read
+    torch.testing.assert_close(block(x), expected)
+    x = torch.randn(1, 16, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(block, (x,))
+
+
+@pytest.mark.parametrize("resolution", [4, 8, 16])
+@pytest.mark.parametrize("architecture", ["dcgan", "resnet", "r3gan"])
+def test_attention_stands_where_it_was_asked_for(architecture: Any, resolution: int) -> None:
+    config = NetworkConfig(architecture, 32, latent=5, width=2, attention=resolution)
+    seen: list[torch.Size] = []
+    for network, argument in (
+        (Generator(config), torch.randn(2, 5)),
+        (Discriminator(config), torch.rand(2, 1, 32, 32)),
+    ):
+        (block,) = (layer for layer in network.modules() if isinstance(layer, SelfAttention))
+        block.register_forward_hook(lambda _, given, made: seen.extend([given[0].shape, made.shape]))
+        network(argument)
+    assert [tuple(shape[2:]) for shape in seen] == [(resolution, resolution)] * 4
 
 
 def test_spectral_norm_bounds_the_discriminator() -> None:

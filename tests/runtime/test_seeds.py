@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gantool.runtime.errors import UsageError
-from gantool.runtime.seeds import MAX_SEED, Seeds, latents, parse_seeds, parse_shard, shard
+from gantool.runtime.seeds import DISTRIBUTIONS, MAX_SEED, Seeds, latents, parse_seeds, parse_shard, shard
 
 seeds = st.integers(0, MAX_SEED)
 ranges = st.tuples(seeds, st.integers(0, 50)).map(lambda pair: (pair[0], min(pair[0] + pair[1], MAX_SEED)))
@@ -40,7 +40,7 @@ def test_parse_seeds_refuses(text: str) -> None:
         parse_seeds(text)
 
 
-@given(st.lists(seeds, max_size=8), st.integers(1, 40), st.sampled_from(["normal", "uniform"]))
+@given(st.lists(seeds, max_size=8), st.integers(1, 40), st.sampled_from(DISTRIBUTIONS))
 def test_z_of_a_seed_is_the_same_in_any_batch(asked: list[int], size: int, distribution: str) -> None:
     together = latents(asked, size, distribution)
     assert together.shape == (len(asked), size)
@@ -58,8 +58,34 @@ def test_z_is_the_stream_that_stylegan_uses() -> None:
     np.testing.assert_allclose(latents([0], 3, "uniform")[0], [0.09762701, 0.43037873, 0.20552675], rtol=1e-6)
 
 
+@given(seeds, st.integers(1, 300))
+def test_a_truncated_z_is_drawn_again_until_it_is_inside(seed: int, size: int) -> None:
+    """Against the definition, written plainly."""
+    stream = np.random.RandomState(seed)
+    z = stream.randn(size)
+    while (beyond := np.abs(z) > 2).any():
+        z[beyond] = stream.randn(beyond.sum())
+    found = latents([seed], size, "truncated")[0]
+    np.testing.assert_array_equal(found, z.astype(np.float32))
+    assert np.abs(found).max() <= 2
+    whole = latents([seed], size)[0]
+    inside = np.abs(whole) <= 2
+    np.testing.assert_array_equal(found[inside], whole[inside])
+
+
+def test_truncated_z_has_the_spread_of_its_distribution() -> None:
+    z = latents(range(2000), 100, "truncated")
+    assert (z.mean(), z.std()) == (pytest.approx(0, abs=0.01), pytest.approx(0.8796, abs=0.005))
+    # the third and the twentieth were 2.24 and -2.55 at first; written down once
+    np.testing.assert_allclose(
+        latents([0], 25, "truncated")[0, [0, 3, 20]], [1.7640524, -1.4543657, 0.04575852], rtol=1e-6
+    )
+
+
 def test_truncation_scales_towards_the_mean() -> None:
-    np.testing.assert_allclose(latents([7], 9, truncation=0.5), latents([7], 9) / 2, rtol=1e-6)
+    for distribution in DISTRIBUTIONS:
+        z = latents([7], 9, distribution)
+        np.testing.assert_allclose(latents([7], 9, distribution, truncation=0.5), z / 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", [-1, MAX_SEED + 1])

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from gantool.models import NetworkConfig
 from gantool.runtime.errors import UsageError
+from gantool.runtime.seeds import latents
 from gantool.train.augment import adapt, augment
 from gantool.train.losses import LOSSES
 from gantool.train.options import TrainingOptions
 from gantool.train.penalties import one_centred, zero_centred
 from gantool.train.processes import alone
-from gantool.train.state import TrainingState, new_state
+from gantool.train.state import TrainingState, draw_latents, new_state
 from gantool.train.step import step
 
 NETWORK = NetworkConfig(size=16, width=2, latent=4)
@@ -48,6 +49,11 @@ def real(classes: int = 0) -> tuple[Any, Any]:
         {"precision": "bf16"},
         {"precision": "fp16", "r1": 1.0},
         {"network": replace(NETWORK, classes=3)},
+        {"network": replace(NETWORK, distribution="truncated")},
+        {"network": replace(NETWORK, attention=8), "r1": 1.0, "r2": 1.0, "precision": "bf16"},
+        {"network": replace(NETWORK, attention=4, discriminator_norm="spectral"), "gp": 10.0},
+        {"network": replace(NETWORK, architecture="resnet", attention=8), "loss": "hinge", "r1": 1.0},
+        {"network": replace(NETWORK, architecture="r3gan", attention=8), "loss": "relativistic"},
     ],
     ids=str,
 )
@@ -70,6 +76,18 @@ def test_a_step_changes_both_networks_and_stays_finite(change: dict[str, Any]) -
             if weight.dim() > 1:  # the gradients of a bias can cancel out
                 assert not torch.equal(weight, before[name]), name
             assert weight.requires_grad
+
+
+def test_training_draws_the_distribution_of_the_network() -> None:
+    """Mean, spread and ends, as z of seeds has them."""
+    for distribution, end in (("normal", np.inf), ("uniform", 1), ("truncated", 2)):
+        network = replace(NETWORK, latent=200, distribution=distribution)
+        options = replace(OPTIONS, network=network)
+        z = draw_latents(options, alone_state(options), 1000).numpy()
+        wanted = latents(range(1000), 200, distribution)
+        assert z.mean() == pytest.approx(0, abs=0.01)
+        assert z.std() == pytest.approx(wanted.std(), abs=0.01)
+        assert np.abs(z).max() <= end
 
 
 def test_rates_are_apart_and_warm_up() -> None:

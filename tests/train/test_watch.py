@@ -15,6 +15,7 @@ from conftest import run_gantool
 from gantool.models import NetworkConfig, load_checkpoint
 from gantool.train.options import TrainingOptions
 from gantool.train.plot import Curve, chart
+from gantool.train.processes import alone
 from gantool.train.speed import fastest
 from gantool.train.watch import Alarms, diversity
 
@@ -92,11 +93,11 @@ def test_speed_is_measured_once_and_leaves_the_random_state_alone() -> None:
     options = TrainingOptions(NetworkConfig(size=16, width=3, latent=9), "boxes", batch=6, device="cpu")
     notes: list[str] = []
     before = torch.get_rng_state()
-    chosen = fastest(options, notes.append)
+    chosen = fastest(options, alone("cpu"), None, notes.append)
     assert torch.equal(before, torch.get_rng_state())
     assert [note.split()[0] for note in notes] == ["measuring", "speed:"]
     notes.clear()
-    assert fastest(options, notes.append) == chosen
+    assert fastest(options, alone("cpu"), None, notes.append) == chosen
     assert [note.split()[0] for note in notes] == ["speed:"]
     layout = "channels_last" if chosen.channels_last else "contiguous"
     assert f"chosen: {chosen.precision} {layout}" in notes[0]
@@ -108,7 +109,7 @@ def test_fewer_threads_are_tried_and_left_as_they_were() -> None:
     try:
         torch.set_num_threads(2)
         notes: list[str] = []
-        fastest(options, notes.append)
+        fastest(options, alone("cpu"), None, notes.append)
         assert "threads=1" in notes[-1]
         assert torch.get_num_threads() == 2
     finally:

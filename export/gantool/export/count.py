@@ -18,7 +18,7 @@ class Layer:
 
     name: str
     kind: str  # its operator
-    type: str  # of its weights; "" without
+    type: str  # of its weights, or of the data that a MatMul without weights multiplies; else ""
     multiply_adds: int  # for one image
 
 
@@ -35,13 +35,23 @@ def layers_of(graph: onnx.GraphProto, shapes: Shapes) -> list[Layer]:
     """Return the nodes of a graph, in order."""
     weights = {weight.name: weight for weight in graph.initializer}
     quantized = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
     layers = []
     for node in graph.node:
         weight = weights.get(quantized.get(node.input[1], node.input[1])) if len(node.input) > 1 else None
-        count = _multiply_adds(node, weight, shapes) if weight is not None else 0
-        kind = onnx.TensorProto.DataType.Name(weight.data_type) if weight is not None else ""
+        count, kind = 0, ""
+        if weight is not None:
+            count, kind = _multiply_adds(node, weight, shapes), _name(weight.data_type)
+        elif node.op_type == "MatMul":  # of data by data, as in attention
+            sides = [*shapes.get(node.output[0], [])[1:], *shapes.get(node.input[0], [])[-1:]]
+            count = math.prod(side for side in sides if isinstance(side, int))
+            kind = _name(types.get(node.input[0], onnx.TensorProto.UNDEFINED))
         layers.append(Layer(node.name, node.op_type, kind, count))
     return layers
+
+
+def _name(kind: int) -> str:
+    return str(onnx.TensorProto.DataType.Name(kind))
 
 
 def by_type(layers: list[Layer]) -> dict[str, float]:

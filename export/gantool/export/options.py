@@ -33,7 +33,7 @@ class Foreign:
 
     def __post_init__(self) -> None:
         if self.distribution not in DISTRIBUTIONS:
-            raise UsageError(f"--distribution {self.distribution}: choose {' or '.join(DISTRIBUTIONS)}")
+            raise UsageError(f"--distribution {self.distribution}: choose {', '.join(DISTRIBUTIONS)}")
         if self.classes < 0 or (self.latent is not None and self.latent < 1):
             raise UsageError("--classes and --latent are counts: give whole numbers from 1")
 

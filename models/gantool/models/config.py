@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 Architecture = Literal["dcgan", "dcgan5", "resnet", "r3gan"]
-Distribution = Literal["normal", "uniform"]
+Distribution = Literal["normal", "uniform", "truncated"]
 Downsampling = Literal["strides", "pooling"]
 Upsampling = Literal["transposed", "resize"]
 Norm = Literal["batch", "spectral", "none"]
@@ -35,6 +35,7 @@ class NetworkConfig:
     classes: int = 0  # 0: not told apart
     upsampling: Upsampling = "transposed"  # in the generator of dcgan
     discriminator_norm: Norm = "batch"  # r3gan has no BatchNorm, nor has dcgan5
+    attention: int = 0  # pixels a side at which both networks have self-attention; 0: none
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -56,13 +57,26 @@ class NetworkConfig:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise ValueError(f"{name} {value!r} is not a whole number from {least} to {most}")
+        places = (0, *self._attention_places())
+        if type(self.attention) is not int or self.attention not in places:
+            raise ValueError(
+                f"{self.architecture} of {self.size} pixels has no place for attention {self.attention!r}: "
+                f"choose {_listed(places)}{'' if len(places) > 1 else ' (none), or another architecture or size'}"
+            )
+
+    def _attention_places(self) -> tuple[int, ...]:
+        """Return the resolutions, powers of two below the image's, that both networks pass through."""
+        if self.architecture == "dcgan5" or self.size.bit_count() > 1:  # 28 pixels come from 7 and 14
+            return ()
+        return tuple(2**power for power in range(2, self.size.bit_length() - 1))
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
         return asdict(self)
 
 
-_NEWER = {"classes", "upsampling", "discriminator_norm"}  # may be missing: a default stands for them
+# may be missing: a default stands for them
+_NEWER = {"classes", "upsampling", "discriminator_norm", "attention"}
 
 
 def config_from_json(value: dict[str, Any]) -> NetworkConfig:

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from torch import nn
 
+from gantool.models.attention import attention_at
 from gantool.models.config import NetworkConfig
 
 MAX_WIDTHS = 16  # no layer has more than 16 times `width` channels, so 256 pixels stay affordable
@@ -36,12 +37,14 @@ def generator_dcgan(config: NetworkConfig, inputs: int) -> nn.Sequential:
         nn.Unflatten(1, (channels[0], first, first)),  # [N, C, h, w]
         nn.BatchNorm2d(channels[0]),
         nn.ReLU(inplace=True),
+        *attention_at(config, first, channels[0]),
     ]
-    for wide, narrow in pairwise(channels):
+    for doublings, (wide, narrow) in enumerate(pairwise(channels), 1):
         layers += [
             *_double(config, wide, narrow, bias=False),  # [N, C/2, 2h, 2w]
             nn.BatchNorm2d(narrow),
             nn.ReLU(inplace=True),
+            *attention_at(config, first * 2**doublings, narrow),
         ]
     return nn.Sequential(*layers, *_double(config, channels[-1], config.channels, bias=True), nn.Tanh())
 
@@ -50,12 +53,17 @@ def discriminator_dcgan(config: NetworkConfig) -> nn.Sequential:
     first, channels = stages(config)
     channels = channels[::-1]
     batch_norm = config.discriminator_norm == "batch"
-    layers = [*_halve(config, config.channels, channels[0], 4, bias=True), nn.LeakyReLU(0.2, inplace=True)]
-    for narrow, wide in pairwise(channels):
+    layers = [
+        *_halve(config, config.channels, channels[0], 4, bias=True),
+        nn.LeakyReLU(0.2, inplace=True),
+        *attention_at(config, config.size // 2, channels[0]),
+    ]
+    for halvings, (narrow, wide) in enumerate(pairwise(channels), 2):
         layers += [
             *_halve(config, narrow, wide, 4, bias=not batch_norm),  # [N, 2C, h/2, w/2]
             *([nn.BatchNorm2d(wide)] if batch_norm else []),
             nn.LeakyReLU(0.2, inplace=True),
+            *attention_at(config, config.size // 2**halvings, wide),
         ]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * first**2, 1))
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from gantool.models.attention import attention_at
 from gantool.models.config import NetworkConfig
 from gantool.models.dcgan import stages
 
@@ -25,8 +26,8 @@ def generator_r3gan(config: NetworkConfig, inputs: int) -> nn.Sequential:
         nn.Linear(inputs, channels[0] * first**2),
         nn.Unflatten(1, (channels[0], first, first)),  # [N, C, h, w]
     ]
-    for wide, narrow in pairwise([channels[0], *channels]):
-        layers += [_Block(wide) for _ in range(BLOCKS)]
+    for doublings, (wide, narrow) in enumerate(pairwise([channels[0], *channels])):
+        layers += [_Block(wide) for _ in range(BLOCKS)] + attention_at(config, first * 2**doublings, wide)
         layers += [nn.Conv2d(wide, narrow, 1, bias=False), nn.Upsample(scale_factor=2)]  # [N, C, 2h, 2w]
     layers += [_Block(channels[-1]), nn.Conv2d(channels[-1], config.channels, 3, padding=1), nn.Tanh()]
     return _scaled(nn.Sequential(*layers))
@@ -37,10 +38,13 @@ def discriminator_r3gan(config: NetworkConfig) -> nn.Sequential:
     first, channels = stages(config)
     channels = channels[::-1]
     layers: list[nn.Module] = [nn.Conv2d(config.channels, channels[0], 3, padding=1)]
-    for narrow, wide in pairwise([*channels, channels[-1]]):
-        layers += [_Block(narrow) for _ in range(BLOCKS)]
+    for halvings, (narrow, wide) in enumerate(pairwise([*channels, channels[-1]])):
+        layers += [_Block(narrow) for _ in range(BLOCKS)] + attention_at(
+            config, config.size // 2**halvings, narrow
+        )
         layers += [nn.AvgPool2d(2), nn.Conv2d(narrow, wide, 1, bias=False)]  # [N, C, h/2, w/2]
-    layers += [_Block(channels[-1]), nn.Flatten(), nn.Linear(channels[-1] * first**2, 1)]
+    layers += [_Block(channels[-1]), *attention_at(config, first, channels[-1])]
+    layers += [nn.Flatten(), nn.Linear(channels[-1] * first**2, 1)]
     return _scaled(nn.Sequential(*layers))
 
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from gantool.models.attention import attention_at
 from gantool.models.config import NetworkConfig
 from gantool.models.dcgan import stages
 
@@ -18,25 +19,28 @@ from gantool.models.dcgan import stages
 def generator_resnet(config: NetworkConfig, inputs: int) -> nn.Sequential:
     """Return z', [N, inputs] -> images, [N, C, size, size]."""
     first, channels = stages(config)
-    blocks = [_Up(wide, narrow) for wide, narrow in pairwise([channels[0], *channels])]  # each [N, C, 2h, 2w]
-    return nn.Sequential(
+    layers: list[nn.Module] = [
         nn.Linear(inputs, channels[0] * first**2),
         nn.Unflatten(1, (channels[0], first, first)),  # [N, C, h, w]
-        *blocks,
-        nn.Conv2d(channels[-1], config.channels, 3, padding=1),
-        nn.Tanh(),
-    )
+        *attention_at(config, first, channels[0]),
+    ]
+    for doublings, (wide, narrow) in enumerate(pairwise([channels[0], *channels]), 1):
+        layers += [_Up(wide, narrow), *attention_at(config, first * 2**doublings, narrow)]  # [N, C, 2h, 2w]
+    return nn.Sequential(*layers, nn.Conv2d(channels[-1], config.channels, 3, padding=1), nn.Tanh())
 
 
 def discriminator_resnet(config: NetworkConfig) -> nn.Sequential:
     """Return images -> logits, [N, 1]."""
     first, channels = stages(config)
     channels = [config.channels, *channels[::-1]]
-    blocks = [
-        _Down(config, narrow, wide, index == 0) for index, (narrow, wide) in enumerate(pairwise(channels))
-    ]
+    layers: list[nn.Module] = []
+    for halvings, (narrow, wide) in enumerate(pairwise(channels), 1):
+        layers += [
+            _Down(config, narrow, wide, image=halvings == 1),  # [N, C, h/2, w/2]
+            *attention_at(config, config.size // 2**halvings, wide),
+        ]
     last = nn.Linear(channels[-1] * first**2, 1)
-    return nn.Sequential(*blocks, nn.LeakyReLU(0.2), nn.Flatten(), last)
+    return nn.Sequential(*layers, nn.LeakyReLU(0.2), nn.Flatten(), last)
 
 
 class _Up(nn.Module):

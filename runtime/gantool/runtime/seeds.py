@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from gantool.runtime.errors import UsageError
 
 MAX_SEED = 2**32 - 1
-DISTRIBUTIONS = ("normal", "uniform")
+DISTRIBUTIONS = ("normal", "uniform", "truncated")
+LARGEST = 2.0  # magnitude of a number of a truncated z
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,11 @@ def latents(
 
     normal:  RandomState(seed).randn(size)
     uniform: 2 * RandomState(seed).rand(size) - 1, in [-1, 1)
+    truncated: normal; while numbers are beyond 2 or -2, these are drawn again, in their order, by randn(count) of
+        the same stream: the latents of BigGAN (Brock, Donahue and Simonyan 2019, arXiv:1809.11096)
 
     `truncation` scales z towards the mean of the distribution, 0: below 1 images are more typical and less
-    varied, as with StyleGAN's --trunc.
+    varied, as with StyleGAN's --trunc. It comes last, whatever the distribution.
     """
     if distribution not in DISTRIBUTIONS:
         raise UsageError(
@@ -115,4 +118,12 @@ def _row(stream: np.random.RandomState, seed: int, size: int, distribution: str)
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"seed {seed} is outside 0..{MAX_SEED}")
     stream.seed(seed)  # as a new RandomState(seed): what it kept back of the last normal is dropped, too
-    return stream.randn(size) if distribution == "normal" else 2 * stream.rand(size) - 1
+    if distribution == "uniform":
+        return 2 * stream.rand(size) - 1
+    z = stream.randn(size)
+    if distribution == "truncated":
+        beyond = np.flatnonzero(np.abs(z) > LARGEST)
+        while len(beyond):
+            z[beyond] = stream.randn(len(beyond))
+            beyond = beyond[np.abs(z[beyond]) > LARGEST]
+    return z

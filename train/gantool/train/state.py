@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from gantool.models import Discriminator, Generator
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
-from gantool.runtime.seeds import latents
+from gantool.runtime.seeds import LARGEST, latents
 from gantool.train.options import TrainingOptions
 from gantool.train.processes import gather, mine, precision, share_statistics
 
@@ -96,6 +96,8 @@ def draw_latents(options: TrainingOptions, state: TrainingState, count: int) -> 
     z = torch.empty(shape, device=state.device)
     if options.network.distribution == "uniform":
         z.uniform_(-1, 1, generator=state.latent_stream)
+    elif options.network.distribution == "truncated":
+        nn.init.trunc_normal_(z, a=-LARGEST, b=LARGEST, generator=state.latent_stream)
     else:
         z.normal_(generator=state.latent_stream)
     return z[mine(state.fabric)]
