@@ -1,10 +1,10 @@
 """A strict stand-in for the module `tensorrt` or `tensorrt_rtx`, on the stand-in driver of standin/libcuda.c.
 
 It checks how it is asked to work: shapes within the profile, every address set and alive, a device pointer where
-one is due, a graph only after a run of its shape, engine objects gone before the CUDA context is, and that context
-in the thread of every call. A plan that is a header alone turns z into `images_of(z)`; one with an ONNX graph
-behind its header runs it with ONNX Runtime. `test_tensorrt_contract.py` holds its public names and
-parameters against the real modules.
+one is due, a graph only after a run of its shape, and launched only while its context keeps that shape, engine
+objects gone before the CUDA context is, and that context in the thread of every call. A plan that is a header alone
+turns z into `images_of(z)`; one with an ONNX graph behind its header runs it with ONNX Runtime.
+`test_tensorrt_contract.py` holds its public names and parameters against the real modules.
 """
 
 from __future__ import annotations
@@ -288,6 +288,7 @@ class Context(Tracked):
         self._addresses: dict[str, int] = {}
         self._stream: int | None = None
         self._runs = 0  # of these shapes
+        self._change = [0]  # how often they were set
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         world = self._world
@@ -299,6 +300,7 @@ class Context(Tracked):
             return False
         assert shape[1:] == world.tensors[name][2][1:]
         self._shapes[name], self._runs = shape, 0
+        self._change[0] += 1
         return True
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
@@ -334,10 +336,14 @@ class Context(Tracked):
         for name, dims in shapes.items():
             self._alive(name, addresses[name], int(np.prod(dims)) * self._type(name).itemsize)
         types = {name: self._type(name) for name in shapes}
+        change, changed = self._change, self._change[0]
         session = self._engine._session  # and not `self`: what is queued must not keep engine objects alive
 
         def run(_: int) -> None:
             try:
+                assert not capturing or change[0] == changed, (
+                    "a graph was launched after its context's shapes changed"
+                )
                 inputs = {}
                 for name, dims in shapes.items():
                     count = int(np.prod(dims)) * types[name].itemsize

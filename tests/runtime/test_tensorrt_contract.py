@@ -30,7 +30,7 @@ ROOTS = {
     ("self", "_runtime"): trt.Runtime,
     ("engine",): trt.ICudaEngine,
     ("self", "_engine"): trt.ICudaEngine,
-    ("lane", "context"): trt.IExecutionContext,
+    ("sized", "context"): trt.IExecutionContext,
     ("config",): trt.IRuntimeConfig,
     ("cache",): trt.IRuntimeCache,
     ("self", "_cache"): trt.IRuntimeCache,

@@ -556,9 +556,57 @@ def test_a_graph_is_launched_from_the_second_batch_of_a_size_on(tmp_path: Path) 
     assert world.count("cuGraphInstantiate") == 2  # one in each lane
     assert world.count("cuGraphLaunch") == 8
     assert world.calls["execute_async_v3"] == 4  # a plain run and a capture in each
-    list(backend.infer_each(iter(batches([3, 3]))))
-    assert world.count("cuGraphExecDestroy") == 2  # they were of the old size
+    assert world.calls["create_execution_context"] == 2
     assert backend.compute_seconds is not None
+    backend.close()
+    world.check_all_freed()
+
+
+def test_the_graphs_of_the_last_three_sizes_are_kept(tmp_path: Path) -> None:
+    """A full batch and a remainder, in turn, replay; each size has a context, which keeps its shape."""
+    world = World()
+    backend = load(write_plan(tmp_path, "tensorrt"), world, "tensorrt")
+
+    def run(*sizes: int) -> tuple[int, int]:
+        for n in sizes:
+            for _ in range(2):  # both lanes
+                np.testing.assert_array_equal(
+                    backend.infer(some_z(n)), images_of(some_z(n), (4, 5, 3), "UINT8")
+                )
+        return world.count("cuGraphInstantiate"), world.count("cuGraphExecDestroy")
+
+    assert run(4, 4, 3, 3) == (4, 0)
+    engine_runs, shapes = world.calls["execute_async_v3"], world.calls["set_input_shape"]
+    assert run(4, 3, 4, 4, 3) == (4, 0)
+    assert world.count("cuGraphLaunch") == 4 + 10
+    assert (world.calls["execute_async_v3"], world.calls["set_input_shape"]) == (engine_runs, shapes)
+    assert run(2, 2, 4, 3) == (6, 0)
+    assert run(1, 1) == (8, 2)  # 2 ran longest ago
+    assert run(4, 3) == (8, 2)
+    assert world.calls["create_execution_context"] == 6
+    backend.close()
+    world.check_all_freed()
+
+
+@pytest.mark.parametrize("failing", [3, 4, 5])
+def test_without_memory_for_another_size_it_goes_on(failing: int, tmp_path: Path) -> None:
+    world = World(fail={"create_execution_context": failing})
+    backend = load(write_plan(tmp_path, "tensorrt"), world, "tensorrt")
+    sizes = [4, 4, 4, 4, 3, 3, 4, 4, 2, 2, 4, 1, 3]
+    for n, images in zip(sizes, backend.infer_each(iter(batches(sizes))), strict=True):
+        np.testing.assert_array_equal(images, images_of(some_z(n), (4, 5, 3), "UINT8"))
+    assert world.calls["create_execution_context"] <= 6
+    backend.close()
+    world.check_all_freed()
+
+
+@pytest.mark.parametrize(("kind", "version"), [("rtx", None), ("tensorrt", "8.6.2")])
+def test_one_context_a_lane_where_more_are_of_no_use(kind: str, version: str | None, tmp_path: Path) -> None:
+    """TensorRT-RTX keeps its own graphs, and contexts of TensorRT 8 cannot share the profile."""
+    world = World()
+    backend = load(write_plan(tmp_path, kind), world, kind, version)
+    list(backend.infer_each(iter(batches([4, 4, 3, 3, 2, 2, 4, 4]))))
+    assert world.calls["create_execution_context"] == (2 if kind == "rtx" else 1)
     backend.close()
     world.check_all_freed()
 

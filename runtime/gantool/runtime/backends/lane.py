@@ -12,11 +12,21 @@ from gantool.runtime.backends.cuda import Device
 from gantool.runtime.spec import Spec
 
 
+@dataclass(eq=False)
+class Sized:
+    """An execution context, and the graph of its batch size: giving it another size makes the graph invalid."""
+
+    context: Any = None
+    batch: int = 0  # of the shapes that the context has
+    runs: int = 0  # with these shapes
+    graph: Any = None  # of these shapes
+
+
 class Lane:
-    """Memory for the largest batch, a stream, an execution context, and the graph of the batch size it had last."""
+    """Memory for the largest batch, a stream, and an execution context for each of the last few batch sizes."""
 
     def __init__(self, device: Device, spec: Spec, label_type: DTypeLike | None) -> None:
-        """Take all memory at once; the context is given later, as `context`."""
+        """Take all memory for inputs and images at once; contexts are added later, to `sized`."""
         self._device = device
         self.stream = device.stream()
         self.begun, self.ended = device.event(), device.event()
@@ -30,10 +40,7 @@ class Lane:
         self.images = device.pinned((batch, *size), spec.dtype)
         buffers = {**self.inputs, "images": self.images}
         self.addresses = {name: device.beside(buffer) for name, buffer in buffers.items()}
-        self.context: Any = None
-        self.batch = 0  # of the shapes that the context has
-        self.runs = 0  # with these shapes
-        self.graph: Any = None  # of these shapes
+        self.sized: list[Sized] = []  # the one that ran last is the last
         self.ticket: Ticket | None = None  # of the batch that is under way
 
     def upload(self, inputs: dict[str, NDArray[Any]]) -> None:
@@ -47,11 +54,11 @@ class Lane:
         """Queue the copy of n images."""
         self._device.download(self.addresses["images"], self.images[:n], self.stream)
 
-    def drop_graph(self) -> None:
-        """Free the graph, which must not be under way."""
-        if self.graph is not None:
-            self._device.drop(self.graph)
-            self.graph = None
+    def drop_graph(self, sized: Sized) -> None:
+        """Free a graph, which must not be under way."""
+        if sized.graph is not None:
+            self._device.drop(sized.graph)
+            sized.graph = None
 
 
 @dataclass(eq=False)

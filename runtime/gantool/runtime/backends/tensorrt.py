@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gantool.runtime.backends.cuda import Device, driver_problem, import_driver
-from gantool.runtime.backends.lane import Lane, Ticket
+from gantool.runtime.backends.lane import Lane, Sized, Ticket
 from gantool.runtime.backends.library import extra, import_library, no_gpu, recorder, refused, version_problem
 from gantool.runtime.backends.rtx import RuntimeCache
 from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError
@@ -24,16 +24,19 @@ from gantool.runtime.sidecar import read_sidecar
 from gantool.runtime.spec import Images, Labels, Latents, Spec
 
 _LABEL_TYPES = {"INT64": np.int64, "INT32": np.int32}  # TensorRT 8 makes INT32 of the graph's INT64
+# Batch sizes with a context and a graph of their own: each context takes memory for the largest batch.
+_SIZES = 3
 Tensor = tuple[str, str, tuple[int, ...]]  # INPUT or OUTPUT, the name of its type, its shape with -1 for any
 
 
 class TensorRTBackend:
     """A generator's plan on GPU 0, with two sets of buffers for the largest batch of profile 0.
 
-    While one batch runs the next is started, in a stream and a context of its own; one set has to do where there is
-    no memory for a second, and with TensorRT 8. From the second batch of a size
-    on, a CUDA graph is launched in place of the engine's kernels one by one; where it cannot be captured, all goes
-    on without. For one thread at a time.
+    While one batch runs the next is started, in a stream and a context of its own; one set has to do where there
+    is no memory for a second, and with TensorRT 8. From the second batch of a size on, a CUDA graph is launched in
+    place of the engine's kernels one by one; where it cannot be captured, all goes on without. The graphs of the
+    last few sizes are kept, each with an execution context of its own, since another shape makes a context's graph
+    invalid (NVIDIA, Developer Guide, "CUDA Graphs"). For one thread at a time.
     """
 
     def __init__(self, path: Path, library: Any = None, driver: Any = None) -> None:
@@ -50,6 +53,7 @@ class TensorRTBackend:
         self._lanes: list[Lane] = []
         self._turn = 0
         self._graphs = True  # while capturing works
+        self._sizes = _SIZES  # while there is memory
         self.compute_seconds: float | None = None  # of the last batch, without copies, by the GPU's clock
         # What is wrong with the file comes first, then the machine, and last the library: it is large, of no
         # use without a driver, and TensorRT's Runtime crashes without one.
@@ -91,12 +95,14 @@ class TensorRTBackend:
             return
         self._device.settle()  # the execution contexts have memory of their own that may be in use
         for lane in self._lanes:
-            lane.drop_graph()
+            for sized in lane.sized:
+                lane.drop_graph(sized)
         if self._rtx is not None and self._lanes:
             self._rtx.save()
         # in this order, and while the CUDA context lives
         for lane in self._lanes:
-            lane.context = None
+            for sized in lane.sized:
+                sized.context = None
         self._lanes = []
         self._rtx = None
         self._engine = None
@@ -147,19 +153,27 @@ class TensorRTBackend:
         label_type = _LABEL_TYPES[tensors["label"][1]] if "label" in tensors else None
         self._lanes.append(self._lane(spec, label_type))
         # before 10, contexts cannot share an optimization profile
-        if self._header.kind == "rtx" or not str(trt.__version__).startswith("8."):
+        if self._header.kind == "tensorrt" and str(trt.__version__).startswith("8."):
+            self._sizes = 1
+        else:
             with suppress(GantoolError):  # without memory for a second one it goes on, a little slower
                 self._lanes.append(self._lane(spec, label_type))
 
     def _lane(self, spec: Spec, label_type: DTypeLike | None) -> Lane:
         assert self._device is not None
         lane = Lane(self._device, spec, label_type)
-        if self._rtx is None:
-            lane.context = self._engine.create_execution_context()
-        else:
-            lane.context = self._engine.create_execution_context(self._rtx.config)
-        self._expect(lane.context is not None, "make an execution context")
+        self._add_context(lane)
         return lane
+
+    def _add_context(self, lane: Lane) -> None:
+        """Give a lane one more execution context, without a shape so far."""
+        sized = Sized()
+        if self._rtx is None:
+            sized.context = self._engine.create_execution_context()
+        else:
+            sized.context = self._engine.create_execution_context(self._rtx.config)
+        self._expect(sized.context is not None, "make an execution context")
+        lane.sized.append(sized)
 
     def _start(self, z: Latents, label: Labels | None) -> Ticket:
         """Queue a batch in the lane whose turn it is."""
@@ -172,19 +186,18 @@ class TensorRTBackend:
                 self._complete(lane.ticket)
             self._errors.clear()
             self._device.activate()  # the last call may have come from another thread
-            if lane.batch != len(z):
-                self._shape(lane, inputs)
-            elif lane.runs == 1 and self._graphs:  # what a new shape defers to its first run is done
-                self._capture(lane)
+            sized = self._of_size(lane, inputs)
+            if sized.runs == 1 and self._graphs:  # what a new shape defers to its first run is done
+                self._capture(lane, sized)
             lane.upload(inputs)
             self._device.record(lane.begun, lane.stream)
-            if lane.graph is not None:
-                self._device.launch(lane.graph, lane.stream)
+            if sized.graph is not None:
+                self._device.launch(sized.graph, lane.stream)
             else:
-                self._expect(lane.context.execute_async_v3(lane.stream), f"run a batch of {len(z)}")
+                self._expect(sized.context.execute_async_v3(lane.stream), f"run a batch of {len(z)}")
             self._device.record(lane.ended, lane.stream)
             lane.download(len(z))
-        lane.runs += 1
+        sized.runs += 1
         self._turn += 1
         lane.ticket = Ticket(lane, len(z))
         return lane.ticket
@@ -209,23 +222,40 @@ class TensorRTBackend:
         ticket.images = lane.images[: ticket.n].copy()
         lane.ticket = None
 
-    def _shape(self, lane: Lane, inputs: dict[str, NDArray[Any]]) -> None:
-        """Give a lane another batch size; its graph was of the old one."""
-        lane.drop_graph()
-        lane.batch = 0
-        for name, value in inputs.items():
-            self._expect(lane.context.set_input_shape(name, value.shape), f"take a batch of {len(value)}")
-        for name, address in lane.addresses.items():
-            self._expect(lane.context.set_tensor_address(name, address), f"take the address of {name}")
-        lane.batch, lane.runs = len(inputs["z"]), 0
+    def _of_size(self, lane: Lane, inputs: dict[str, NDArray[Any]]) -> Sized:
+        """Return the context of the batch size of `inputs`: a new one, or else the one that ran longest ago."""
+        batch = len(inputs["z"])
+        sized = next((one for one in lane.sized if one.batch == batch), None)
+        if sized is None:
+            if self._graphs and lane.sized[0].batch and len(lane.sized) < self._sizes:
+                try:
+                    self._add_context(lane)
+                except GantoolError:  # no memory for one more: go on with those that there are
+                    self._sizes = len(lane.sized)
+                    self._errors.clear()
+            sized = lane.sized[-1] if not lane.sized[-1].batch else lane.sized[0]
+            self._shape(lane, sized, inputs)
+        lane.sized.remove(sized)
+        lane.sized.append(sized)
+        return sized
 
-    def _capture(self, lane: Lane) -> None:
-        """Make the graph of a lane's batch size, or give graphs up."""
+    def _shape(self, lane: Lane, sized: Sized, inputs: dict[str, NDArray[Any]]) -> None:
+        """Give a context another batch size; its graph was of the old one."""
+        lane.drop_graph(sized)
+        sized.batch = 0
+        for name, value in inputs.items():
+            self._expect(sized.context.set_input_shape(name, value.shape), f"take a batch of {len(value)}")
+        for name, address in lane.addresses.items():
+            self._expect(sized.context.set_tensor_address(name, address), f"take the address of {name}")
+        sized.batch, sized.runs = len(inputs["z"]), 0
+
+    def _capture(self, lane: Lane, sized: Sized) -> None:
+        """Make the graph of a context's batch size, or give graphs up."""
         assert self._device is not None
-        lane.graph = self._device.capture(
-            lambda: bool(lane.context.execute_async_v3(lane.stream)), lane.stream
+        sized.graph = self._device.capture(
+            lambda: bool(sized.context.execute_async_v3(lane.stream)), lane.stream
         )
-        if lane.graph is None:
+        if sized.graph is None:
             self._graphs = False
             self._errors.clear()
 
