@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gantool.models.attention import attention_at
 from gantool.models.config import NetworkConfig
-from gantool.models.dcgan import stages
+from gantool.models.dcgan import Flatten, stages
 
 GROUP = 16  # channels of a group
 BLOCKS = 2  # at each resolution
@@ -44,7 +44,7 @@ def discriminator_r3gan(config: NetworkConfig) -> nn.Sequential:
         )
         layers += [nn.AvgPool2d(2), nn.Conv2d(narrow, wide, 1, bias=False)]  # [N, C, h/2, w/2]
     layers += [_Block(channels[-1]), *attention_at(config, first, channels[-1])]
-    layers += [nn.Flatten(), nn.Linear(channels[-1] * first**2, 1)]
+    layers += [Flatten(), nn.Linear(channels[-1] * first**2, 1)]
     return _scaled(nn.Sequential(*layers))
 
 

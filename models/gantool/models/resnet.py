@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gantool.models.attention import attention_at
 from gantool.models.config import NetworkConfig
-from gantool.models.dcgan import stages
+from gantool.models.dcgan import Flatten, stages
 
 
 def generator_resnet(config: NetworkConfig, inputs: int) -> nn.Sequential:
@@ -40,7 +40,7 @@ def discriminator_resnet(config: NetworkConfig) -> nn.Sequential:
             *attention_at(config, config.size // 2**halvings, wide),
         ]
     last = nn.Linear(channels[-1] * first**2, 1)
-    return nn.Sequential(*layers, nn.LeakyReLU(0.2), nn.Flatten(), last)
+    return nn.Sequential(*layers, nn.LeakyReLU(0.2), Flatten(), last)
 
 
 class _Up(nn.Module):

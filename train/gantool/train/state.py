@@ -111,8 +111,7 @@ def update_average(state: TrainingState, options: TrainingOptions) -> None:
     half_life = min(options.ema_kimg * 1000, state.images_seen / 20)
     weight = 1 - 0.5 ** (options.batch / max(half_life, 1e-8))
     with torch.no_grad():
-        for average, current in zip(state.average.parameters(), state.generator.parameters(), strict=True):
-            average.lerp_(current, weight)
+        torch._foreach_lerp_(list(state.average.parameters()), list(state.generator.parameters()), weight)
 
 
 def settle_average(state: TrainingState, options: TrainingOptions) -> Generator:

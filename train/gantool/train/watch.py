@@ -22,7 +22,7 @@ from gantool.train.processes import gather
 BEST_NAME = "best.safetensors"
 SAMPLES = 5000
 ALIKE = 0.5  # of the data's diversity
-CERTAIN = 0.98  # share of images that the discriminator tells rightly
+CERTAIN, UNSURE = 0.995, 0.97  # shares of images that the discriminator tells rightly: rings over, is well under
 EARLY_KIMG = 20.0  # before this a discriminator is often ahead
 
 Pixels = NDArray[np.uint8]  # [N, H, W, C]
@@ -46,7 +46,7 @@ class Alarms:
         """Look at the share of images that the discriminator told rightly."""
         return self._ring(
             "discriminator",
-            kimg >= EARLY_KIMG and right > CERTAIN,
+            kimg >= EARLY_KIMG and right > (UNSURE if "discriminator" in self.ringing else CERTAIN),
             f"the discriminator tells {right:.0%} of all images rightly, so the generator learns little: "
             "try --augment diff (or ada), --r1 1 or a lower --lr-d",
         )
