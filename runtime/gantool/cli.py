@@ -337,10 +337,10 @@ def evaluate(
 def plot(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="The .html.", show_default="plot.html in the run")
+        Path | None, typer.Option("-o", "--out", help="A .html or .png.", show_default="plot.html in the run")
     ] = None,
 ) -> None:
-    """Draw the curves of a run and its samples over time: one HTML file."""
+    """Draw the curves of a run and its samples over time: one HTML file, or one PNG."""
     from gantool.train.plot import plot
 
     typer.echo(plot(run, out))

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import run_gantool
@@ -43,9 +44,22 @@ def test_the_distance_is_measured_and_the_best_checkpoint_kept(tmp_path: Path) -
     stats = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     assert all(0 <= each["data_wait"] <= 1 for each in stats)
     page = Path(run_gantool("plot", run, cwd=tmp_path, check=True).stdout.strip()).read_text()
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 6
     assert page.count("data:image/png;base64,") >= 2
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")  # nothing is fetched
+    run_gantool("plot", run, "-o", "curves.png", cwd=tmp_path, check=True)
+    with Image.open(tmp_path / "curves.png") as image:
+        assert (image.format, image.width) == ("PNG", 1960)
+        assert image.height > 1000  # two rows of charts, and the samples
+        image.load()
+    result = run_gantool("plot", run, "-o", "curves.pdf", cwd=tmp_path)
+    assert (result.returncode, "ends in .html or .png" in result.stderr) == (2, True)
+    (tmp_path / "matplotlib.py").write_text(
+        "raise ModuleNotFoundError(name='matplotlib')"
+    )  # as if not installed
+    result = run_gantool("plot", run, "-o", "no.png", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    assert (result.returncode, "pip install 'gantool[plot]'" in result.stderr) == (5, True)
+    assert not (tmp_path / "no.png").exists()
     result = run_gantool("plot", tmp_path, cwd=tmp_path)
     assert (result.returncode, "holds no stats.jsonl" in result.stderr) == (1, True)
 

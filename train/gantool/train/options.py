@@ -92,7 +92,7 @@ class TrainingOptions:
 
 # What a preset changes besides the network.
 TRAINING: dict[str, dict[str, Any]] = {
-    # many small steps: on a CPU quality comes sooner than with large batches, and the average takes out their noise;
+    # many small steps: on a CPU quality comes sooner than with large batches, and the average takes out the noise;
     # without R1 the discriminator soon tells all images apart, and the distance stays four times as large
     "dcgan32": {"batch": 16, "lr": 0.0008, "r1": 0.5, "lazy": 8, "ema_kimg": 10.0},
     "r3gan32": {"loss": "relativistic"},

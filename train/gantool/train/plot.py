@@ -1,4 +1,4 @@
-"""`gantool plot`: the curves of a run and its samples over time, as one HTML file without anything from outside."""
+"""`gantool plot`: the curves of a run and its samples over time, as one HTML file or one PNG, with no download."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gantool.runtime.errors import GantoolError
+from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.train.run import STATS_NAME
 
@@ -31,8 +31,37 @@ class Curve:
     points: Points
 
 
+@dataclass(frozen=True)
+class Chart:
+    """Curves over kimg, thousands of real images shown."""
+
+    title: str
+    unit: str  # of the values
+    curves: list[Curve]
+    log: bool = False  # values on a logarithmic scale
+
+
 def plot(run: Path, out: Path | None) -> Path:
-    """Write the page of a run folder; return its path, `plot.html` in the run unless `out`."""
+    """Draw a run folder; return the file's path, `plot.html` in the run unless `out`, which may be a .png.
+
+    Raises GantoolError for a folder that is no run, and MissingDependencyError for a PNG without Matplotlib.
+    """
+    target = out or run / "plot.html"
+    if target.suffix.lower() not in (".html", ".htm", ".png"):
+        raise UsageError(f"--out {target}: give a name that ends in .html or .png, as in curves.png")
+    charts, sheets = _charts(run), _sheets(run)
+    with atomic(target) as part:
+        if target.suffix.lower() == ".png":
+            from gantool.train.picture import draw
+
+            draw(part, run.name, charts, sheets)
+        else:
+            part.write_text(_page(run.name, charts, sheets), encoding="utf-8")
+    return target
+
+
+def _charts(run: Path) -> list[Chart]:
+    """Return what there is to draw; a chart may have curves without points."""
     if not (run / STATS_NAME).is_file():
         raise GantoolError(f"{run} holds no {STATS_NAME}: give the folder of a run, as runs/00000-...")
     stats = _lines(run / STATS_NAME)
@@ -40,32 +69,38 @@ def plot(run: Path, out: Path | None) -> Path:
         raise GantoolError(f"{run / STATS_NAME} has no line yet: wait for the first tick")
     shares = {"right": "told rightly", "augment_p": "augmentation", "data_wait": "waiting for data"}
     charts = [
-        _chart("losses", stats, {"loss_d": "discriminator", "loss_g": "generator"}),
-        _chart("shares", stats, shares),
-        _chart("seconds per kimg", stats, {"sec_per_kimg": "seconds"}),
+        _chart("losses", "loss", stats, {"loss_d": "discriminator", "loss_g": "generator"}),
+        _chart("shares", "share, 0 to 1", stats, shares),
+        _chart("mean sign of the logits of real images", "-1 to 1", stats, {"real_sign": "sign"}),
+        _chart("seconds per kimg", "s/kimg", stats, {"sec_per_kimg": "seconds"}),
     ]
     for path in sorted(run.glob("metric-*.jsonl")):
         measured = [line for line in _lines(path) if "seconds" in line]  # not those of gantool evaluate
         by = path.stem.removeprefix("metric-")
-        charts.append(_chart(f"Fréchet distance, {by}", measured, {"fd": "distance"}, log=True))
-        names = ("precision", "recall", "diversity", "copies")
-        charts.append(_chart(by, measured, {name: name for name in names}))
+        names = {name: name for name in ("precision", "recall", "diversity", "copies")}
+        charts.append(_chart(f"Fréchet distance, {by}", "distance", measured, {"fd": "distance"}, log=True))
+        charts.append(_chart(by, "share, or ratio to the data", measured, names))
+    return charts
+
+
+def _sheets(run: Path) -> list[Path]:
+    """Return sheets of samples, evenly over the run, the first and the last among them."""
     sheets = sorted(run.glob("fakes*.png"))
-    chosen = (
-        [sheets[round(index * (len(sheets) - 1) / (SHEETS - 1))] for index in range(SHEETS)] if sheets else []
-    )
-    figures = "".join(_figure(path) for path in dict.fromkeys(chosen))
-    title = html.escape(run.name)
-    page = (
+    if not sheets:
+        return []
+    places = (round(index * (len(sheets) - 1) / (SHEETS - 1)) for index in range(SHEETS))
+    return [sheets[place] for place in dict.fromkeys(places)]
+
+
+def _page(name: str, charts: list[Chart], sheets: list[Path]) -> str:
+    title = html.escape(name)
+    drawn = "".join(chart(f"{each.title} by kimg", each.curves, log=each.log) for each in charts)
+    return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         "<style>body{font:15px system-ui;margin:24px}figure{display:inline-block;margin:8px}"
         "img{width:256px;image-rendering:pixelated}</style>"
-        f"<h1>{title}</h1>{''.join(charts)}<h2>Samples</h2>{figures}</html>\n"
+        f"<h1>{title}</h1>{drawn}<h2>Samples</h2>{''.join(map(_figure, sheets))}</html>\n"
     )
-    target = out or run / "plot.html"
-    with atomic(target) as part:
-        part.write_text(page, encoding="utf-8")
-    return target
 
 
 def chart(title: str, curves: list[Curve], *, log: bool = False) -> str:
@@ -113,19 +148,27 @@ def _y(share: float) -> float:
     return HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP)
 
 
-def _chart(title: str, lines: list[dict[str, Any]], names: dict[str, str], *, log: bool = False) -> str:
-    """Return the chart of some keys of the lines, over kimg."""
+def _chart(
+    title: str, unit: str, lines: list[dict[str, Any]], names: dict[str, str], *, log: bool = False
+) -> Chart:
+    """Return the chart of some keys of the lines."""
     curves = [
         Curve(name, [(float(line["kimg"]), float(line[key])) for line in lines if key in line])
         for key, name in names.items()
     ]
-    return chart(f"{title} by kimg", curves, log=log)
+    return Chart(title, unit, curves, log)
+
+
+def caption(sheet: Path) -> str:
+    """Return when a sheet of samples was made, from its name."""
+    return f"{int(sheet.stem.removeprefix('fakes') or 0)} kimg"
 
 
 def _figure(path: Path) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
-    caption = f"{int(path.stem.removeprefix('fakes') or 0)} kimg"
-    return f'<figure><img src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+    return (
+        f'<figure><img src="data:image/png;base64,{data}"><figcaption>{caption(path)}</figcaption></figure>'
+    )
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

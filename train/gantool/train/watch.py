@@ -22,7 +22,10 @@ from gantool.train.processes import gather
 BEST_NAME = "best.safetensors"
 SAMPLES = 5000
 ALIKE = 0.5  # of the data's diversity
-CERTAIN, UNSURE = 0.995, 0.97  # shares of images that the discriminator tells rightly: rings over, is well under
+CERTAIN, UNSURE = (
+    0.995,
+    0.97,
+)  # shares of images that the discriminator tells rightly: rings over, is well under
 EARLY_KIMG = 20.0  # before this a discriminator is often ahead
 
 Pixels = NDArray[np.uint8]  # [N, H, W, C]
