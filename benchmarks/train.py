@@ -157,15 +157,13 @@ def report(baseline: Points, default: Points, rates: tuple[tuple[str, float], ..
         "",
         "![both curves](train.svg)",
         "",
-        "| seconds | plain script | | seconds | gantool train |",
-        "| --- | --- | --- | --- | --- |",
+        "| seconds | plain script | gantool train |",
+        "| --- | --- | --- |",
     ]
-    for index in range(max(len(baseline), len(default))):
-        left, right = (
-            f"{points[index][0]:.0f} | {points[index][1]:.1f}" if index < len(points) else " | "
-            for points in (baseline, default)
-        )
-        lines.append(f"| {left} | | {right} |")
+    for seconds, distance in [(30.0, None), *baseline]:
+        ours = [value for when, value in default if when <= seconds]
+        left, right = (f"{value:.1f}" if value else "" for value in (distance, ours[-1] if ours else None))
+        lines.append(f"| {seconds:.0f} | {left} | {right} |")
     return "\n".join(lines) + "\n"
 
 
