@@ -306,7 +306,7 @@ def main() -> None:
         *table_of_rates(found, quality),
         "",
         "PSNR is that of the worst of 64 images against PyTorch. OpenVINO is its own package in a plain loop, in "
-        "BF16 where the CPU has it; gantool runs it by its plugin for ONNX Runtime, which takes Intel's devices only"
+        "BF16 where the CPU has it; gantool runs it by its plugin for ONNX Runtime, for Intel's devices only"
         + ("." if "gantool, OpenVINO" in found else ": this machine has none, so that row is missing."),
         "",
         "## With PNG files",
