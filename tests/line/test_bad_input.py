@@ -179,7 +179,7 @@ TRAIN = [
     Case("--lr nan", 2, ("--lr nan",), id="lr-nan"),
     Case("--ema-kimg nan", 2, ("--ema-kimg nan",), id="ema-nan"),
     Case("--batch 100000000000", 2, ("--batch 100000000000",), id="batch-of-a-life"),
-    Case("--optimizer lion", 2, ("adam or sgd",), id="optimizer"),
+    Case("--optimizer lion", 2, ("choose adam, sgd",), id="optimizer"),
     Case("--device quantum", 2, ("--device quantum: choose auto, cpu",), id="device"),
     Case("--data=", 2, ("an argument is empty",), id="empty-argument"),
     Case("--outdir file", 1, ("a file is in the way",), id="outdir-is-a-file"),
