@@ -37,14 +37,19 @@ class Generator:
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], provider: str = "auto", threads: int | None = None
+        cls,
+        path: str | os.PathLike[str],
+        provider: str = "auto",
+        threads: int | None = None,
+        yielding: bool = False,
     ) -> Generator:
         """Load an ONNX graph, a TensorRT plan or a TensorRT-RTX plan; its first bytes say which it is.
 
         `provider` is for ONNX Runtime: auto, cpu, cuda, tensorrt or openvino; so are `threads`, of the CPU.
+        `yielding`, they sleep while they wait: slower by themselves, faster beside threads that encode images.
         Raises GantoolError or one of its kin, which `gantool.runtime.errors` draws.
         """
-        return cls(load_backend(Path(path), provider, threads))
+        return cls(load_backend(Path(path), provider, threads, yielding))
 
     @property
     def spec(self) -> Spec:
@@ -133,12 +138,14 @@ class Generator:
         self.close()
 
 
-def load_backend(path: Path, provider: str = "auto", threads: int | None = None) -> Backend:
+def load_backend(
+    path: Path, provider: str = "auto", threads: int | None = None, yielding: bool = False
+) -> Backend:
     """Return what runs `path`, as `Generator.load` does; only its own module is imported."""
     if identify(path) == "onnx":
         from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend
 
-        return OnnxRuntimeBackend(path, provider, threads)
+        return OnnxRuntimeBackend(path, provider, threads, yielding)
     if provider != "auto":
         raise UsageError(f"--provider {provider} is for ONNX graphs: {path} is a plan, which runs on the GPU")
     if threads is not None:

@@ -52,7 +52,7 @@ def generate(
     if resume and target.format not in (*FORMATS, "tar"):
         raise UsageError(f"--resume is for images and tar, not for --format {target.format}")
     how = {"batch": choice.batch, "truncation": choice.truncation, "label": choice.label}
-    with Generator.load(engine, provider, threads) as generator:
+    with Generator.load(engine, provider, threads, yielding=not raw) as generator:
         spec = generator.spec
         if provider == "auto" and "OpenVINO" in generator.name:  # in BF16 on some CPUs
             typer.echo(f"with {generator.name}; --provider cpu is exact", err=True)

@@ -28,7 +28,8 @@ def draw(target: Path, title: str, charts: list[Chart], sheets: list[Path]) -> N
     heights = [rows * CHART, *([STRIP] if sheets else [])]
     figure = Figure((WIDTH, sum(heights) + 0.4), dpi=DPI, layout="constrained")
     figure.suptitle(title, fontweight="bold")
-    upper, *lower = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights)).tolist()
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
+    upper, *lower = parts.ravel().tolist()
     places = upper.subplots(rows, COLUMNS, squeeze=False).ravel()
     for place, each in zip(places, charts, strict=False):
         for index, curve in enumerate(each.curves):

@@ -26,10 +26,12 @@ _ON_GPU = ("cuda", "tensorrt")
 class OnnxRuntimeBackend:
     """A generator's graph in an ONNX Runtime session."""
 
-    def __init__(self, path: Path, provider: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, provider: str = "auto", threads: int | None = None, yielding: bool = False
+    ) -> None:
         """Load `path`. `provider` is a name of PROVIDERS, or auto: CUDA if this ONNX Runtime was built with it,
         else OpenVINO if it is installed and the CPU is Intel's, else cpu. `threads` are those of the CPU
-        provider, one a core where it is None.
+        provider, one a core where it is None; `yielding`, they leave the cores to others while they wait.
 
         Raises GantoolError for a graph that is broken or no generator, and EngineMismatchError if the provider
         does not start here: ONNX Runtime by itself would go on with the CPU.
@@ -38,7 +40,7 @@ class OnnxRuntimeBackend:
             raise UsageError(f"--engine-threads {threads}: give a whole number from 1")
         self._path = path
         check_weights_inside(path)
-        self._session, provider = _open(path, provider, threads)
+        self._session, provider = _open(path, provider, threads, yielding)
         self._bound = provider in _ON_GPU
         self.name = f"ONNX Runtime, {PROVIDERS[provider].removesuffix('ExecutionProvider')}"
         self.spec = _spec(path, self._session)
@@ -80,7 +82,7 @@ def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
     return binding.copy_outputs_to_cpu()[0]
 
 
-def _open(path: Path, provider: str, threads: int | None) -> tuple[Any, str]:
+def _open(path: Path, provider: str, threads: int | None, yielding: bool) -> tuple[Any, str]:
     """Return a session, and the name in PROVIDERS of what it runs on."""
     try:
         import onnxruntime
@@ -91,8 +93,8 @@ def _open(path: Path, provider: str, threads: int | None) -> tuple[Any, str]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what fails is raised, and said once, below
     options.intra_op_num_threads = threads or 0
-    # Threads that spin while they wait take the cores from those that encode.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads that spin while they wait are quicker to go on, and take the cores from those that encode.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0" if yielding else "1")
     if provider == "auto":
         provider = _auto(onnxruntime)
     name = PROVIDERS[provider]
