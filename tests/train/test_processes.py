@@ -131,6 +131,7 @@ def test_what_all_processes_meet_is_said_once(tmp_path: Path, flags: tuple[str, 
     result = run_gantool("train", *SMALL, *flags, "--devices", "2", cwd=tmp_path)
     assert result.returncode in (1, 2)
     assert result.stderr.count(said) == 1
+    assert "is gone" not in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "runs").exists()
 
@@ -139,3 +140,10 @@ def test_one_device_by_number_is_not_two(tmp_path: Path) -> None:
     result = run_gantool("train", "--device", "cuda:1", "--devices", "2", cwd=tmp_path)
     assert result.returncode == 2
     assert "--device cuda:1 is one device, --devices 2 asks for more: give --device cuda" in result.stderr
+
+
+def test_torchrun_and_the_flags_must_agree(tmp_path: Path) -> None:
+    result = torchrun("train", *SMALL, "--devices", "1", cwd=tmp_path)
+    assert result.returncode != 0
+    assert "torchrun started 2 processes a machine, on 1: leave --devices and --nodes out" in result.stderr
+    assert not (tmp_path / "runs").exists()

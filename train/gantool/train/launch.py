@@ -11,6 +11,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 
 from gantool.models import CHECKPOINT_NAME, PRESETS
@@ -20,7 +21,7 @@ from gantool.train.data import ImageData, load_images
 from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.loop import Run, train
 from gantool.train.options import TRAINING, TrainingOptions, read_options
-from gantool.train.processes import check_share, one_by_one, one_voice, start_processes
+from gantool.train.processes import check_share, gather, one_by_one, one_voice, start_processes, watched
 from gantool.train.progress import reporting, silence, summary_writer
 from gantool.train.run import OPTIONS_NAME, STATE_NAME, STATS_NAME, find_run, new_run
 from gantool.train.speed import fastest
@@ -63,18 +64,20 @@ def start(
     if options.tensorboard:
         summary_writer()
     fabric = start_processes(options.device, devices, nodes)
-    with one_voice(fabric):
+    with one_by_one(fabric):
         check_share(fabric, options.batch, options.accumulate)
-        with one_by_one(fabric):
-            options, loaded = _with_data(options, network.get("channels"), conditional, _notes(fabric))
+        options, loaded = _with_data(options, network.get("channels"), conditional, _notes(fabric))
+    with one_voice(fabric):
         if autotune:
             if fabric.is_global_zero:
                 options = fastest(options, fabric, flags.get("precision"), _note)
-            options = fabric.broadcast(options)
+            with watched(fabric):
+                options = fabric.broadcast(options)
         state = new_state(options, fabric)
         state.images_in_data = len(loaded.images)
         folder = new_run(outdir, f"{loaded.name}-{preset}") if fabric.is_global_zero else outdir
-        folder = fabric.broadcast(folder)
+        with watched(fabric):
+            folder = fabric.broadcast(folder)
         return _train(Run(options, loaded, folder), state)
 
 
@@ -118,12 +121,18 @@ def resume(
         print(json.dumps(options.to_json(), indent=2))
         return False
     fabric = start_processes(options.device, devices, nodes)
-    with one_voice(fabric):
+    with one_by_one(fabric):
         check_share(fabric, options.batch, options.accumulate)
-        with one_by_one(fabric):
-            network = options.network
-            loaded = load_images(options.data, network.size, network.channels, log=_notes(fabric))
+        network = options.network
+        loaded = load_images(options.data, network.size, network.channels, log=_notes(fabric))
         state = _load_state(folder, options, fabric)
+    with one_voice(fabric):
+        with watched(fabric):
+            seen = {int(each) for each in gather(fabric, torch.tensor(state.images_seen))}
+        if len(seen) > 1:
+            raise GantoolError(
+                f"the processes found different states in {folder}: let all see the same folder"
+            )
         if state.images_seen >= options.kimg * 1000:
             raise UsageError(
                 f"{folder} already has {state.images_seen / 1000:.1f} of {options.kimg:g} kimg: "

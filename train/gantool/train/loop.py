@@ -117,7 +117,10 @@ def _saved_if_lost(run: Run, state: TrainingState) -> Iterator[None]:
     except LostProcessError as error:
         if not state.fabric.is_global_zero:
             raise
-        save_generator(run, state, settle_average(state, run.options))
+        average = settle_average(state, run.options)
+        if not all(weight.isfinite().all() for weight in average.state_dict().values()):
+            raise _diverged(run, state) from error
+        save_generator(run, state, average)
         resumable = (run.folder / STATE_NAME).exists()
         raise LostProcessError(
             f"{error}; the generator of kimg {state.images_seen / 1000:.1f} is in {run.folder / CHECKPOINT_NAME}; "

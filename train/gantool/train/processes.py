@@ -9,23 +9,27 @@ passes of a network before one backward, nor the second derivatives of the penal
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import TimeoutExpired
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision, Precision
 from lightning_fabric.strategies.single_device import SingleDeviceStrategy
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from gantool.runtime.errors import GantoolError, UsageError
 
 DEVICES = "auto, cpu, cuda, cuda:1 or mps"
+PATIENCE = 20.0  # seconds for the other processes to end after this one
 
 
 def start_processes(device: str, devices: int | None, nodes: int | None) -> Fabric:
@@ -36,8 +40,14 @@ def start_processes(device: str, devices: int | None, nodes: int | None) -> Fabr
     that gantool does not know, GantoolError for one that is not there.
     """
     count = devices or _started("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE")
-    machines = nodes or (_started("WORLD_SIZE") // count if "TORCHELASTIC_RUN_ID" in os.environ else 0)
-    machines = machines or _started("SLURM_NNODES")
+    machines = nodes or _started("SLURM_NNODES")
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        there = _started("LOCAL_WORLD_SIZE"), _started("WORLD_SIZE") // _started("LOCAL_WORLD_SIZE")
+        if (count, nodes or there[1]) != there:
+            raise UsageError(
+                f"torchrun started {there[0]} processes a machine, on {there[1]}: leave --devices and --nodes out"
+            )
+        machines = there[1]
     if count * machines == 1:
         return alone(device)
     kind, _, index = _known(device).partition(":")
@@ -49,10 +59,8 @@ def start_processes(device: str, devices: int | None, nodes: int | None) -> Fabr
         try:
             fabric = Fabric(accelerator=kind, devices=count, num_nodes=machines, strategy="ddp")
             fabric.launch()
-        except (
-            RuntimeError,
-            ValueError,
-        ) as error:  # Lightning's MisconfigurationException is a ValueError, or not
+            _adopt(fabric)
+        except (RuntimeError, ValueError, IndexError, MisconfigurationException) as error:
             raise GantoolError(
                 f"--devices {count} --nodes {machines} on {kind}: {_first_line(error)}"
             ) from error
@@ -64,11 +72,33 @@ def alone(device: str) -> Fabric:
     name = _known(device)
     try:
         torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
+        return Fabric(accelerator=name.partition(":")[0], strategy=SingleDeviceStrategy(torch.device(name)))
+    except (RuntimeError, AssertionError, MisconfigurationException) as error:
         raise GantoolError(
             f"--device {name} cannot be used here: {_first_line(error)}; try --device auto"
         ) from error
-    return Fabric(accelerator=name.partition(":")[0], strategy=SingleDeviceStrategy(torch.device(name)))
+
+
+def _adopt(fabric: Fabric) -> None:
+    """Take the processes that Lightning started over from it.
+
+    It would kill this one, in the middle of saving, when one of them ends with an error. They are waited for at the
+    end, and killed if they go on.
+    """
+    started = getattr(fabric.strategy.launcher, "procs", None)
+    if not started:
+        return
+    processes = list(started)
+    started.clear()  # the list that Lightning watches
+
+    def end() -> None:
+        for process in processes:
+            try:
+                process.wait(PATIENCE)
+            except TimeoutExpired:  # noqa: PERF203 (each has its own end)
+                process.kill()
+
+    atexit.register(end)
 
 
 def precision(name: str, device: torch.device) -> Precision:
@@ -98,7 +128,8 @@ def average_gradients(fabric: Fabric, network: nn.Module) -> None:
     if fabric.world_size == 1 or not gradients:
         return
     flat = torch.cat([each.flatten() for each in gradients])  # one message for all
-    fabric.all_reduce(flat)
+    torch.distributed.all_reduce(flat)
+    flat /= fabric.world_size
     parts = torch.split(flat, [each.numel() for each in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
@@ -106,16 +137,25 @@ def average_gradients(fabric: Fabric, network: nn.Module) -> None:
 
 def mean(fabric: Fabric, value: Tensor) -> Tensor:
     """Return the mean of a value over the processes."""
-    return value if fabric.world_size == 1 else fabric.all_reduce(value.clone())  # type: ignore[return-value]
+    if fabric.world_size == 1:
+        return value
+    total = value.clone()
+    torch.distributed.all_reduce(total)
+    return total / fabric.world_size
 
 
 def agree(fabric: Fabric, stopping: bool, seconds: float) -> tuple[bool, float]:
-    """Return whether any process was told to stop, and the most seconds: so that all stop at the same step."""
+    """Return whether any process was told to stop, and the seconds of the first: so all stop at the same step."""
     if fabric.world_size == 1:
         return stopping, seconds
-    values = torch.tensor([float(stopping), seconds], dtype=torch.float64)
-    told, most = fabric.all_reduce(values.to(fabric.device), reduce_op="max").tolist()  # type: ignore[union-attr]
-    return bool(told), most
+    own = [
+        float(stopping),
+        seconds if fabric.is_global_zero else 0.0,
+    ]  # the others wait while the first measures
+    values = torch.tensor(own, device=fabric.device)
+    torch.distributed.all_reduce(values, torch.distributed.ReduceOp.MAX)
+    told, of_first = values.tolist()
+    return bool(told), of_first
 
 
 def gather(fabric: Fabric, value: Tensor) -> list[Tensor]:
@@ -129,9 +169,23 @@ def gather(fabric: Fabric, value: Tensor) -> list[Tensor]:
 
 @contextmanager
 def one_by_one(fabric: Fabric) -> Iterator[None]:
-    """Let the first process of each machine go through the block before the others."""
-    with watched(fabric), fabric.rank_zero_first(local=True):
-        yield
+    """Let the first process of each machine go through the block before the others.
+
+    Where it fails in any, all end; the first that failed tells why.
+    """
+    failed: GantoolError | None = None
+    with watched(fabric):
+        with fabric.rank_zero_first(local=True):
+            try:
+                yield
+            except GantoolError as error:  # not through the barrier, at which the others wait
+                failed = error
+        codes = [int(code) for code in gather(fabric, torch.tensor(failed.exit_code if failed else 0))]
+    first = next((rank for rank, code in enumerate(codes) if code), None)
+    if failed and first == fabric.global_rank:
+        raise failed
+    if first is not None:
+        raise SystemExit(codes[first])
 
 
 @contextmanager
@@ -158,7 +212,7 @@ def watched(fabric: Fabric) -> Iterator[None]:
         yield
     except RuntimeError as error:
         lost = isinstance(error, torch.distributed.DistError) or re.search(
-            "gloo|nccl|store", str(error), re.I
+            "gloo|nccl|tcpstore", str(error), re.I
         )
         if fabric.world_size == 1 or not lost:
             raise
@@ -208,16 +262,18 @@ class _SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         shape = [1, -1, *[1] * (values.dim() - 2)]
         exact = values.float()
         processes = torch.distributed.get_world_size()
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        shift = self.running_mean.clone()  # near the mean, so that the squares below do not cancel out
+        exact = exact - shift.view(shape)
         moments = torch.cat([exact.mean(dims), exact.square().mean(dims)])  # [2C]
         total: Tensor = _Sum.apply(moments)  # type: ignore[no-untyped-call]
         center, square = (total / processes).chunk(2)
         variance = (square - center.square()).clamp(min=0)
         with torch.no_grad():
             count = values.numel() // values.shape[1] * processes
-            assert self.running_mean is not None
-            assert self.running_var is not None
-            assert self.num_batches_tracked is not None
-            self.running_mean.lerp_(center, self.momentum or 0.0)
+            self.running_mean.lerp_(center + shift, self.momentum or 0.0)
             self.running_var.lerp_(variance * count / max(count - 1, 1), self.momentum or 0.0)
             self.num_batches_tracked += 1
         scale = self.weight * torch.rsqrt(variance + self.eps)

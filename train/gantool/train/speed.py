@@ -46,7 +46,7 @@ def fastest(
     path = cache_dir() / "speed.json"
     known = _read(path)
     share = replace(options, batch=options.batch // fabric.world_size)
-    ways = _ways(share, fabric.device, precision)
+    ways = _ways(share, fabric, precision)
     key = _key(share, ways)
     if key not in known:
         log("measuring which way of computing is fastest here (once; --no-autotune leaves it out) ...")
@@ -63,13 +63,14 @@ def fastest(
     return _set(options, best)
 
 
-def _ways(options: TrainingOptions, device: torch.device, precision: str | None) -> list[str]:
+def _ways(options: TrainingOptions, fabric: Fabric, precision: str | None) -> list[str]:
     """Return the ways in words, the likely best first: "fp32 channels_last", "bf16 contiguous compiled" ..."""
     # bfloat16 needs no scaling of losses; GPUs before Ampere only emulate it
-    new = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+    new = fabric.device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     precisions = (precision,) if precision else ("fp32", "bf16" if new else "fp16")
     ways = [" ".join(way) for way in product(precisions, ("channels_last", "contiguous"))]
-    if options.minutes is not None and options.minutes >= _COMPILE_MINUTES and not options.penalized:
+    long = options.minutes is not None and options.minutes >= _COMPILE_MINUTES
+    if long and not options.penalized and fabric.world_size == 1:  # one process measures, without the others
         ways += [f"{way} compiled" for way in ways[::2]]
     return ways
 
@@ -109,7 +110,8 @@ def _measure(options: TrainingOptions, fabric: Fabric, ways: list[str]) -> dict[
             torch.set_num_threads(most)
         return round(found, 1)
 
-    with torch.random.fork_rng(), warnings.catch_warnings():
+    devices = [fabric.device] if fabric.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for way in ways:
             rates[way] = rate(way)

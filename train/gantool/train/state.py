@@ -209,12 +209,25 @@ def load_state(path: Path, options: TrainingOptions, fabric: Fabric) -> Training
         state.steps = int(content["steps"])
         state.augment_p, state.best = float(content["augment_p"]), float(content["best"])
         state.precision.load_state_dict(content["precision"])
-        state.latent_stream.set_state(content["latent_stream"])
-        if len(content["random"]) == fabric.world_size:
-            torch.set_rng_state(content["random"][fabric.global_rank])
-        if len(content.get("random_cuda", ())) == fabric.world_size and state.device.type == "cuda":
-            torch.cuda.set_rng_state(content["random_cuda"][fabric.global_rank], state.device)
+        _load_random(state, options, content)
     except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError, *_MALFORMED) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise GantoolError(f"{path} cannot be resumed from: {reason}; start a new run") from error
     return state
+
+
+def _load_random(state: TrainingState, options: TrainingOptions, content: dict[str, Any]) -> None:
+    """Go on with the random state of every process; where device or number are others, with a new one."""
+    again = (options.seed + state.images_seen) % 2**62  # not the numbers of the start
+    stream, current = content["latent_stream"], state.latent_stream
+    if stream.numel() == current.get_state().numel():
+        current.set_state(stream)
+    else:  # of a device of another kind
+        current.manual_seed(again + 2**32)
+    rank, count = state.fabric.global_rank, state.fabric.world_size
+    if len(content["random"]) == count:
+        torch.set_rng_state(content["random"][rank])
+    else:
+        torch.manual_seed(again + rank)
+    if len(content.get("random_cuda", ())) == count and state.device.type == "cuda":
+        torch.cuda.set_rng_state(content["random_cuda"][rank], state.device)
