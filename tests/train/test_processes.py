@@ -18,7 +18,7 @@ from conftest import Run, run_gantool
 from gantool.models import load_checkpoint
 
 SMALL = ("--preset", "dcgan16", "--width", "4", "--batch", "32", "--no-autotune", "--tick", "0.064")
-TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "gantool.cli")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "gantool.cli")
 
 
 def torchrun(*arguments: str, cwd: Path) -> Run:
