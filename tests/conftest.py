@@ -36,6 +36,17 @@ def run_gantool(
     return result
 
 
+def training(*flags: str, cwd: Path, until: str) -> subprocess.Popen[str]:
+    """Start `gantool train FLAGS` in `cwd`, and return it when it has printed `until`; stderr goes on in a pipe."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gantool.cli", "train", *flags], cwd=cwd, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    while until not in process.stderr.readline():
+        assert process.poll() is None
+    return process
+
+
 @pytest.fixture(scope="session", autouse=True)
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Put 200 small images where `gantool train` looks for Fashion-MNIST, and the cache into a new folder."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
-from conftest import run_gantool
+from conftest import run_gantool, training
 from gantool.models import load_checkpoint
 from gantool.train.loop import Sampler
 from gantool.train.losses import LOSSES
@@ -94,15 +92,7 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, preset: str) -> No
 def test_an_interrupted_run_saves_and_can_be_resumed(tmp_path: Path, number: signal.Signals) -> None:
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gantool.cli", "train", *SMALL, "--kimg", "1000"],
-        cwd=tmp_path / "broken",
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    while "tick 2" not in process.stderr.readline():
-        assert process.poll() is None
+    process = training(*SMALL, "--kimg", "1000", cwd=tmp_path / "broken", until="tick 2")
     process.send_signal(number)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -121,15 +111,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()
     flags = (*SMALL, "--snap", "1", "--augment", "ada", "--r1", "1", "--lazy", "2")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gantool.cli", "train", *flags, "--kimg", "1000"],
-        cwd=tmp_path / "broken",
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    while "tick 4" not in process.stderr.readline():
-        assert process.poll() is None
+    process = training(*flags, "--kimg", "1000", cwd=tmp_path / "broken", until="tick 4")
     process.kill()
     process.communicate(timeout=60)
     (run,) = (tmp_path / "broken/runs").iterdir()

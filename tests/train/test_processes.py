@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from conftest import Run, run_gantool
+from conftest import Run, run_gantool, training
 from gantool.models import load_checkpoint
 
 SMALL = ("--preset", "dcgan16", "--width", "4", "--batch", "32", "--no-autotune", "--tick", "0.064")
@@ -37,6 +37,13 @@ def losses(folder: Path) -> np.ndarray:
     (path,) = folder.glob("runs/*/stats.jsonl")
     lines = map(json.loads, path.read_text().splitlines())
     return np.array([[line["loss_d"], line["loss_g"]] for line in lines])
+
+
+def two_processes(folder: Path) -> tuple[subprocess.Popen[str], int]:
+    """Return a run that has begun, and the number of the process that it started."""
+    process = training(*SMALL, "--devices", "2", "--kimg", "100000", cwd=folder, until="tick 2")
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return process, int(child)
 
 
 @pytest.fixture
@@ -81,17 +88,8 @@ def test_a_resumed_run_of_two_processes_equals_an_unbroken_one(folders: tuple[Pa
 
 
 def test_a_killed_process_ends_the_run_with_a_checkpoint(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gantool.cli", "train", *SMALL, "--devices", "2", "--kimg", "100000"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    while "tick 2" not in process.stderr.readline():
-        assert process.poll() is None
-    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(child), signal.SIGKILL)
+    process, child = two_processes(tmp_path)
+    os.kill(child, signal.SIGKILL)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "process 0 of 2: another process of the run is gone; the generator of kimg" in rest
@@ -101,17 +99,8 @@ def test_a_killed_process_ends_the_run_with_a_checkpoint(tmp_path: Path) -> None
 
 
 def test_ctrl_c_of_one_process_stops_all_and_saves(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gantool.cli", "train", *SMALL, "--devices", "2", "--kimg", "100000"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    while "tick 2" not in process.stderr.readline():
-        assert process.poll() is None
-    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(child), signal.SIGINT)
+    process, child = two_processes(tmp_path)
+    os.kill(child, signal.SIGINT)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
     assert rest.count("interrupted at") == 1

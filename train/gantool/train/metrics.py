@@ -74,9 +74,8 @@ def frechet(real: Vectors, fake: Vectors) -> float:
         FrechetInceptionDistance,  # a second to import: not in each gantool train
     )
 
-    metric = FrechetInceptionDistance(
-        _AsTheyAre(real.shape[1]), sync_on_compute=False
-    )  # one process measures
+    # of several processes one measures, so torchmetrics must not wait for the others
+    metric = FrechetInceptionDistance(_AsTheyAre(real.shape[1]), sync_on_compute=False)
     metric.update(torch.from_numpy(real), real=True)
     metric.update(torch.from_numpy(fake), real=False)
     return max(metric.compute().item(), 0.0)  # the rounding of a root can leave -1e-9

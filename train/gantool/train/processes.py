@@ -28,7 +28,6 @@ from torch import Tensor, nn
 
 from gantool.runtime.errors import GantoolError, UsageError
 
-DEVICES = "auto, cpu, cuda, cuda:1 or mps"
 PATIENCE = 20.0  # seconds for the other processes to end after this one
 
 
@@ -127,9 +126,7 @@ def average_gradients(fabric: Fabric, network: nn.Module) -> None:
     gradients = [each.grad for each in network.parameters() if each.grad is not None]
     if fabric.world_size == 1 or not gradients:
         return
-    flat = torch.cat([each.flatten() for each in gradients])  # one message for all
-    torch.distributed.all_reduce(flat)
-    flat /= fabric.world_size
+    flat = mean(fabric, torch.cat([each.flatten() for each in gradients]))  # one message for all
     parts = torch.split(flat, [each.numel() for each in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
@@ -137,21 +134,15 @@ def average_gradients(fabric: Fabric, network: nn.Module) -> None:
 
 def mean(fabric: Fabric, value: Tensor) -> Tensor:
     """Return the mean of a value over the processes."""
-    if fabric.world_size == 1:
-        return value
-    total = value.clone()
-    torch.distributed.all_reduce(total)
-    return total / fabric.world_size
+    return value if fabric.world_size == 1 else _total(value) / fabric.world_size
 
 
 def agree(fabric: Fabric, stopping: bool, seconds: float) -> tuple[bool, float]:
     """Return whether any process was told to stop, and the seconds of the first: so all stop at the same step."""
     if fabric.world_size == 1:
         return stopping, seconds
-    own = [
-        float(stopping),
-        seconds if fabric.is_global_zero else 0.0,
-    ]  # the others wait while the first measures
+    # not the most seconds: the others wait, and count, while the first measures
+    own = [float(stopping), seconds if fabric.is_global_zero else 0.0]
     values = torch.tensor(own, device=fabric.device)
     torch.distributed.all_reduce(values, torch.distributed.ReduceOp.MAX)
     told, of_first = values.tolist()
@@ -230,14 +221,18 @@ def share_statistics(network: nn.Module) -> None:
             share_statistics(layer)
 
 
+def _total(value: Tensor) -> Tensor:
+    total = value.clone()
+    torch.distributed.all_reduce(total)
+    return total
+
+
 class _Sum(torch.autograd.Function):
     """The sum of a tensor over all processes. Its gradient is the same sum, so it has all derivatives."""
 
     @staticmethod
     def forward(_: Any, value: Tensor) -> Tensor:
-        total = value.clone()
-        torch.distributed.all_reduce(total)
-        return total
+        return _total(value)
 
     @staticmethod
     def backward(_: Any, gradient: Tensor) -> Tensor:
@@ -288,15 +283,15 @@ def _known(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
-        raise UsageError(f"--device {device}: choose {DEVICES}")
+        raise UsageError(f"--device {device}: choose auto, cpu, cuda, cuda:1 or mps")
     return device
 
 
 def _started(*names: str) -> int:
     """Return the first number that the environment has under one of the names, else 1."""
     for name in names:
-        if re.match(r"[1-9]\d*", text := os.environ.get(name, "")):
-            return int(re.match(r"\d+", text)[0])  # type: ignore[index]
+        if found := re.match(r"[1-9]\d*", os.environ.get(name, "")):  # SLURM writes 4(x2), too
+            return int(found[0])
     return 1
 
 
