@@ -48,7 +48,6 @@ golden: $(INSTALLED)
 	$(BIN)/python export/golden.py
 
 bench: $(INSTALLED)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt openvino
 	$(BIN)/python benchmarks/runtime.py
 
 bench-export: $(INSTALLED)

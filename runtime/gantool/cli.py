@@ -664,10 +664,10 @@ def generate(
         int | None, typer.Option(help="Threads that encode images.", show_default="one a core")
     ] = None,
     provider: Annotated[
-        str, typer.Option(help="For ONNX Runtime: auto, cpu, cuda, tensorrt or openvino.")
+        str, typer.Option(help="For graphs: auto, cpu, cuda, tensorrt or openvino.")
     ] = "auto",
     engine_threads: Annotated[
-        int | None, typer.Option(help="Threads of ONNX Runtime on the CPU.", show_default="one a core")
+        int | None, typer.Option(help="Threads that run a graph on the CPU.", show_default="one a core")
     ] = None,
 ) -> None:
     """Generate images from an engine: seeds -> images/seed0000.png ..."""
@@ -694,7 +694,7 @@ def bench(
     ] = "auto",
     seconds: Annotated[float, typer.Option(help="Time for each measurement, after as long to warm up.")] = 2,
     engine_threads: Annotated[
-        int | None, typer.Option(help="Threads of ONNX Runtime on the CPU.", show_default="one a core")
+        int | None, typer.Option(help="Threads that run a graph on the CPU.", show_default="one a core")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

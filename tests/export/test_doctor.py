@@ -53,7 +53,7 @@ def _short(command: str) -> list[str]:
 
 
 def test_doctor_needs_none_of_the_extras(work: Path) -> None:
-    absent = "torch onnx onnx_ir onnxruntime tensorrt tensorrt_rtx cuda safetensors"
+    absent = "torch onnx onnx_ir onnxruntime openvino tensorrt tensorrt_rtx cuda safetensors"
     code = (
         f"import sys\nsys.modules.update(dict.fromkeys({absent!r}.split()))\n"
         "from pathlib import Path\nfrom gantool.export.doctor import doctor\n"
@@ -77,8 +77,9 @@ def test_selftest_passes_and_writes_a_report(tmp_path: Path) -> None:
     outcomes = {(one["way"], one["generator"]): one["outcome"] for one in report["selftest"]}
     for name in selftest.GENERATORS:
         assert outcomes["onnxruntime-cpu", name] == "passed"
+        assert outcomes["openvino", name] == "passed"
         assert outcomes["rtx", name] in ("passed", "built only")
-    assert "onnxruntime-cpu     int8         passed" in result.stdout
+    assert "onnxruntime-cpu       int8         passed" in result.stdout
 
 
 def test_selftest_tells_wrong_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ import tracemalloc
 from collections.abc import Iterable, Iterator
 from itertools import count, islice, starmap
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,17 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gantool.runtime import (
-    EngineMismatchError,
     GantoolError,
     Generator,
     MissingDependencyError,
     Spec,
     UsageError,
 )
-from gantool.runtime.backends.onnxruntime import openvino_devices, run_bound
+from gantool.runtime.backends import providers
+from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend, run_bound
 from gantool.runtime.seeds import latents
 from gantool.runtime.spec import Images, Labels, Latents
 from runtime.tiny import LATENT, tiny_graph
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> OnnxRuntimeBackend:
+    path = tmp_path_factory.mktemp("tiny") / "g.onnx"
+    path.write_bytes(tiny_graph())
+    return OnnxRuntimeBackend(path, "cpu")
 
 
 class PixelBackend:
@@ -110,47 +116,97 @@ def test_a_provider_that_is_not_there_is_an_error_not_a_fallback(exported: Path)
     assert caught.value.exit_code == 4
 
 
-def openvino() -> Any:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxruntime_ep_openvino")
-    return onnxruntime, openvino_devices(onnxruntime)
-
-
-def test_openvino_where_the_cpu_is_not_intels(exported: Path) -> None:
-    if openvino()[1]:
-        pytest.skip("the CPU is Intel's")
-    with pytest.raises(EngineMismatchError, match="OpenVINO finds no Intel CPU.*--provider cpu"):
-        Generator.load(exported / "g.onnx", provider="openvino")
-    with Generator.load(exported / "g.onnx") as generator:
-        assert generator.name == "ONNX Runtime, CPU"
-
-
 def test_openvino_makes_the_same_images(exported: Path) -> None:
-    if not openvino()[1]:
-        pytest.skip("OpenVINO runs on Intel's devices only")
-    with (
-        Generator.load(exported / "g.onnx") as fast,
-        Generator.load(exported / "g.onnx", provider="cpu") as plain,
-    ):
-        assert fast.name == "ONNX Runtime, OpenVINO"
-        difference = fast.images(range(9)).astype(int) - plain.images(range(9))
-    assert np.sqrt((difference**2).mean()) < 2.55  # 40 dB
+    pytest.importorskip("openvino")
+    for graph in ("g.onnx", "g.fp16.onnx"):
+        with (
+            Generator.load(exported / graph, provider="openvino") as fast,
+            Generator.load(exported / graph, provider="cpu") as plain,
+        ):
+            assert fast.name.startswith("OpenVINO, CPU")
+            assert fast.spec == plain.spec
+            expected = plain.images(range(9))
+            for batch in (None, 1, 4):
+                difference = fast.images(range(9), batch).astype(int) - expected
+                assert np.sqrt((difference**2).mean()) < 2.55  # 40 dB
+        with pytest.raises(GantoolError, match="is closed"):
+            fast.images([0])
 
 
-def test_openvino_that_leaves_its_work_to_the_cpu_is_an_error(
-    exported: Path, monkeypatch: pytest.MonkeyPatch
+def test_auto_takes_openvino_on_a_cpu_of_intel(exported: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    if "CUDAExecutionProvider" in pytest.importorskip("onnxruntime").get_available_providers():
+        pytest.skip("CUDA comes first")
+    intel = "Intel" in openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
+    with Generator.load(exported / "g.onnx") as generator:
+        assert generator.name.startswith("OpenVINO" if intel else "ONNX Runtime, CPU")
+
+
+@pytest.mark.parametrize("there", [("openvino",), ("onnxruntime",), ()])
+def test_auto_takes_what_is_installed(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...]
 ) -> None:
-    onnxruntime, _ = openvino()
-    devices = [item for item in onnxruntime.get_ep_devices() if item.ep_name == "CPUExecutionProvider"]
-    monkeypatch.setattr("gantool.runtime.backends.onnxruntime.openvino_devices", lambda _: devices)
-    with pytest.raises(EngineMismatchError, match="OpenVINOExecutionProvider does not start here"):
-        Generator.load(exported / "g.onnx", provider="openvino")
+    for name in ("openvino", "onnxruntime"):
+        pytest.importorskip(name)
+    monkeypatch.setattr(providers, "find_spec", lambda name: name in there or None)
+    if not there:
+        with pytest.raises(MissingDependencyError, match=r"gantool\[cpu\]"):
+            Generator.load(exported / "g.onnx")
+        return
+    with Generator.load(exported / "g.onnx") as generator:
+        assert generator.name.startswith("OpenVINO" if there == ("openvino",) else "ONNX Runtime")
 
 
 def test_openvino_that_is_not_installed(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gantool.runtime.backends.onnxruntime.find_spec", lambda _: None)
+    monkeypatch.setattr("gantool.runtime.backends.openvino.find_spec", lambda _: None)
     with pytest.raises(MissingDependencyError, match=r"gantool\[openvino\]"):
         Generator.load(exported / "g.onnx", provider="openvino")
+
+
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
+def test_a_graph_that_a_library_does_not_load(tmp_path: Path, provider: str) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("openvino")
+    model = onnx.load_from_string(tiny_graph())
+    model.graph.node[0].op_type = "NoSuchOperator"
+    onnx.save(model, tmp_path / "g.onnx")
+    with pytest.raises(GantoolError, match=r"cannot load .*g\.onnx: .*NoSuchOperator") as caught:
+        Generator.load(tmp_path / "g.onnx", provider=provider)
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 7), max_size=8),
+    threads=st.integers(1, 4),
+)
+@settings(deadline=None, max_examples=30)
+def test_one_part_of_a_batch_for_each_core(tiny: OnnxRuntimeBackend, sizes: list[int], threads: int) -> None:
+    tiny._threads = threads
+    batches = [(latents(range(n), LATENT), None) for n in sizes]
+    made = list(tiny.infer_each(iter(batches)))
+    assert len(made) == len(batches)
+    for images, batch in zip(made, batches, strict=True):
+        np.testing.assert_array_equal(images, tiny.infer(*batch))
+
+
+def test_batches_are_asked_for_as_they_are_needed(tiny: OnnxRuntimeBackend) -> None:
+    tiny._threads = 2
+    asked: list[int] = []
+
+    def batches() -> Iterator[tuple[Latents, None]]:
+        for number in count():
+            asked.append(number)
+            yield latents(range(4), LATENT), None
+
+    for number, _ in enumerate(islice(tiny.infer_each(batches()), 10)):
+        assert len(asked) <= number + 3
+
+
+def test_a_failure_in_one_part_is_told(tiny: OnnxRuntimeBackend) -> None:
+    tiny._threads = 2
+    wrong = np.zeros((4, LATENT + 1), np.float32)
+    with pytest.raises(GantoolError, match="failed on a batch of"):
+        list(tiny.infer_each((z, None) for z in (latents(range(4), LATENT), wrong, wrong)))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,45 +22,59 @@ from gantool.export.options import LOWERINGS, Low, Lowering
 from gantool.export.recipe import Recipe
 from gantool.runtime.backends.tensorrt import TensorRTBackend
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.generator import load_backend
 from gantool.runtime.plan import NAMES
+from gantool.runtime.spec import Backend, Labels, Latents
 
 ROUNDS = 7
 MARGIN = 1.05  # another form must be faster by this much: machines are noisy
 OF_DLA = ("dla", "dla-onehot")
 
-Run = Callable[[], object]  # makes one batch of images
+Run = Callable[[], object]  # makes a few batches of images
 
 
 @dataclass(frozen=True)
 class Runner:
     """What the graphs are measured with."""
 
-    where: str  # for the note
     lowerings: tuple[Lowering, ...]
-    load: Callable[[onnx.ModelProto, ExitStack], Run]  # the stack frees it; GantoolError if it is not taken
+    # Returns the ways to run a graph, by their names for the note; the stack frees them. Raises GantoolError.
+    load: Callable[[onnx.ModelProto, ExitStack], dict[str, Run]]
 
 
 def host(batch: int) -> Runner:
-    """Measure with ONNX Runtime's CPU provider, in FP32: it computes FP16 in no other way."""
-    import onnxruntime
+    """Measure the FP32 graph with what this CPU has to run it, as `gantool generate` does."""
+    providers = [name for name, module in _OF_CPU.items() if find_spec(module)]
 
-    def load(graph: onnx.ModelProto, _: ExitStack) -> Run:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        data = graph.SerializeToString()
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    def load(graph: onnx.ModelProto, stack: ExitStack) -> dict[str, Run]:
         feeds = _feeds(graph, batch)
-        return lambda: session.run(None, feeds)
+        batches = [(feeds["z"], feeds.get("label"))] * 4
+        runs: dict[str, Run] = {}
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "g.onnx"
+            onnx.save(graph, path)
+            for name in providers:
+                backend = load_backend(path, name)
+                stack.callback(backend.close)
+                _run_all(backend, batches)  # opens what needs the file, and warms up
+                runs[f"--provider {name}, batch {batch}"] = partial(_run_all, backend, batches)
+        return runs
 
-    return Runner(
-        f"ONNX Runtime, batch {batch}", tuple(name for name in LOWERINGS if name not in OF_DLA), load
-    )
+    return Runner(tuple(name for name in LOWERINGS if name not in OF_DLA), load)
+
+
+def _run_all(backend: Backend, batches: Iterable[tuple[Latents, Labels | None]]) -> None:
+    for _ in backend.infer_each(batches):
+        pass
+
+
+_OF_CPU = {"cpu": "onnxruntime", "openvino": "openvino"}  # provider, and the package that it needs
 
 
 def device(flavour: Flavour, options: BuildOptions, low: Low | None) -> Runner:
     """Measure engines that are built here, in the type asked for beside INT8, whose share comes later."""
 
-    def load(graph: onnx.ModelProto, stack: ExitStack) -> Run:
+    def load(graph: onnx.ModelProto, stack: ExitStack) -> dict[str, Run]:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "g.onnx"
             onnx.save(apply(graph, Recipe(low)) if low else graph, path)
@@ -67,11 +83,12 @@ def device(flavour: Flavour, options: BuildOptions, low: Low | None) -> Runner:
             backend = TensorRTBackend(plan)
         stack.callback(backend.close)
         feeds = _feeds(graph, batch)  # of a graph with a fixed batch that one
-        return lambda: backend.infer(feeds["z"], feeds.get("label"))
+        return {where: lambda: backend.infer(feeds["z"], feeds.get("label"))}
 
     batch = options.batches[1]
     lowerings = tuple(name for name in LOWERINGS if name not in OF_DLA or options.dla is not None)
-    return Runner(f"{NAMES[flavour]}, batch {batch}, copies included", lowerings, load)
+    where = f"{NAMES[flavour]}, batch {batch}, copies included"
+    return Runner(lowerings, load)
 
 
 def fastest(
@@ -82,26 +99,31 @@ def fastest(
     Rounds take turns, so that a change of the machine's pace meets all; each keeps its shortest time. Raises
     GantoolError if none runs.
     """
-    best: dict[Lowering, float] = {}
+    best: dict[tuple[str, Lowering], float] = {}
     with ExitStack() as stack:
-        runs: dict[Lowering, Run] = {}
+        runs: dict[tuple[str, Lowering], Run] = {}
         for name in runner.lowerings:
             try:
-                runs[name] = runner.load(make(name), stack)
+                runs |= {(where, name): run for where, run in runner.load(make(name), stack).items()}
             except GantoolError as error:  # noqa: PERF203 (a handful of rounds, each of seconds)
                 note(f"--lowering {name} is left out: {error}")
         for _ in range(ROUNDS):
-            for name, run in runs.items():
+            for key, run in runs.items():
                 started = time.perf_counter()
                 run()
-                best[name] = min(best.get(name, float("inf")), time.perf_counter() - started)
+                best[key] = min(best.get(key, float("inf")), time.perf_counter() - started)
     if not best:
         raise GantoolError(f"--lowering auto: none of {', '.join(runner.lowerings)} runs here; name one")
-    base: Lowering = next(iter(best))  # none, wherever that runs
-    chosen = min(best, key=lambda name: best[name] * (1 if name == base else MARGIN))
-    speeds = ", ".join(f"{name} {best[base] / seconds:.2f}" for name, seconds in best.items())
-    note(f"--lowering {chosen}: speed against {base} with {runner.where}: {speeds}")
-    return chosen
+    base = next(iter(best))  # none, wherever that runs
+    fastest = min(best, key=lambda key: best[key] * (1 if key == base else MARGIN))
+    of_where: dict[str, list[str]] = {}
+    for (where, name), seconds in best.items():
+        of_where.setdefault(where, []).append(f"{name} {best[base] / seconds:.2f}")
+    speeds = "; with ".join(f"{where}: {', '.join(all_)}" for where, all_ in of_where.items())
+    note(f"--lowering {fastest[1]}: speed against {base[1]} with {speeds}")
+    if fastest[0] != base[0]:
+        note(f"it is fastest with {fastest[0]}")
+    return fastest[1]
 
 
 def _feeds(graph: onnx.ModelProto, batch: int) -> dict[str, Any]:

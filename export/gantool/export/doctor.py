@@ -11,10 +11,10 @@ from typing import Any
 
 from gantool.export import bundle, machine
 from gantool.export.recipe import recipe_of
-from gantool.export.selftest import FAILED, PASSED, Check, in_a_process, selftest
+from gantool.export.selftest import FAILED, PASSED, Check, in_a_process, selftest, way
 from gantool.runtime import Generator
 from gantool.runtime.backends.library import graph_beside
-from gantool.runtime.backends.onnxruntime import PROVIDERS
+from gantool.runtime.backends.providers import PROVIDERS
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError, VerificationError
 from gantool.runtime.files import atomic
 from gantool.runtime.onnx_file import read_metadata
@@ -42,7 +42,7 @@ def doctor(folder: Path, test: bool, as_json: bool, report: Path) -> None:
             checks.append(one)
             if not as_json:
                 print(
-                    f"  {one.way:<18}  {one.generator:<11}  {one.outcome:<10}  {one.detail}".rstrip(),
+                    f"  {one.way:<20}  {one.generator:<11}  {one.outcome:<10}  {one.detail}".rstrip(),
                     flush=True,
                 )
         found["selftest"] = [asdict(one) for one in checks]
@@ -56,8 +56,8 @@ def doctor(folder: Path, test: bool, as_json: bool, report: Path) -> None:
 
 
 def _providers() -> dict[str, str]:
-    """Say of each provider of ONNX Runtime whether it truly starts: that it is listed means little."""
-    found = {name: next(in_a_process(f"onnxruntime-{name}", ["fp32"])) for name in PROVIDERS}
+    """Say of each provider whether it truly starts: that it is listed means little."""
+    found = {name: next(in_a_process(way(name), ["fp32"])) for name in PROVIDERS}
     return {name: "starts" if one.outcome == PASSED else one.detail for name, one in found.items()}
 
 

@@ -31,6 +31,7 @@ PACKAGES = (
         "onnxscript",
         "onnxruntime",
         "onnxruntime-gpu",
+        "openvino",
     ),
     *("tensorrt", "tensorrt-rtx-cu13", "cuda-bindings"),
 )

@@ -22,7 +22,7 @@ from gantool.export.build_options import BuildOptions, Flavour
 from gantool.export.difference import compare
 from gantool.export.engine import MODULES, SUFFIXES, build, choose_flavour
 from gantool.runtime import Generator
-from gantool.runtime.backends.onnxruntime import PROVIDERS
+from gantool.runtime.backends.providers import OF_ONNX_RUNTIME, PROVIDERS
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
 from gantool.runtime.plan import NAMES
 
@@ -35,7 +35,7 @@ PASSED, BUILT, SKIPPED, FAILED = "passed", "built only", "skipped", "failed"
 class Check:
     """One generator through one library."""
 
-    way: str  # onnxruntime-cpu, tensorrt, rtx ...
+    way: str  # onnxruntime-cpu, openvino, tensorrt, rtx ...
     generator: str
     outcome: str  # PASSED, BUILT: no GPU to run it on, SKIPPED: not on this machine, FAILED
     detail: str
@@ -43,13 +43,18 @@ class Check:
 
 def selftest() -> Iterator[Check]:
     """Yield a check for each generator and each way to run it that is installed."""
-    ways: dict[str, str] = {f"onnxruntime-{provider}": "onnxruntime" for provider in PROVIDERS}
+    ways = {way(name): "onnxruntime" if name in OF_ONNX_RUNTIME else name for name in PROVIDERS}
     ways |= {str(flavour): module for flavour, module in MODULES.items()}
-    for way, module in ways.items():
+    for name, module in ways.items():
         if find_spec(module) is None:
-            yield Check(way, "all", SKIPPED, f"{module} is not installed")
+            yield Check(name, "all", SKIPPED, f"{module} is not installed")
         else:
-            yield from in_a_process(way, GENERATORS)
+            yield from in_a_process(name, GENERATORS)
+
+
+def way(provider: str) -> str:
+    """Return what a check of a provider is called."""
+    return f"onnxruntime-{provider}" if provider in OF_ONNX_RUNTIME else provider
 
 
 def in_a_process(way: str, generators: Sequence[str]) -> Iterator[Check]:

@@ -41,15 +41,13 @@ class Generator:
         path: str | os.PathLike[str],
         provider: str = "auto",
         threads: int | None = None,
-        yielding: bool = False,
     ) -> Generator:
         """Load an ONNX graph, a TensorRT plan or a TensorRT-RTX plan; its first bytes say which it is.
 
-        `provider` is for ONNX Runtime: auto, cpu, cuda, tensorrt or openvino; so are `threads`, of the CPU.
-        `yielding`, they sleep while they wait: slower by themselves, faster beside threads that encode images.
+        `provider` is for graphs: auto, cpu, cuda, tensorrt or openvino; so are `threads`, of the CPU.
         Raises GantoolError or one of its kin, which `gantool.runtime.errors` draws.
         """
-        return cls(load_backend(Path(path), provider, threads, yielding))
+        return cls(load_backend(Path(path), provider, threads))
 
     @property
     def spec(self) -> Spec:
@@ -138,14 +136,20 @@ class Generator:
         self.close()
 
 
-def load_backend(
-    path: Path, provider: str = "auto", threads: int | None = None, yielding: bool = False
-) -> Backend:
+def load_backend(path: Path, provider: str = "auto", threads: int | None = None) -> Backend:
     """Return what runs `path`, as `Generator.load` does; only its own module is imported."""
+    if threads is not None and threads < 1:
+        raise UsageError(f"--engine-threads {threads}: give a whole number from 1")
     if identify(path) == "onnx":
+        from gantool.runtime.backends import providers
+
+        if (chosen := providers.choose(provider)) == "openvino":
+            from gantool.runtime.backends.openvino import OpenVinoBackend
+
+            return OpenVinoBackend(path, threads)
         from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend
 
-        return OnnxRuntimeBackend(path, provider, threads, yielding)
+        return OnnxRuntimeBackend(path, chosen, threads)
     if provider != "auto":
         raise UsageError(f"--provider {provider} is for ONNX graphs: {path} is a plan, which runs on the GPU")
     if threads is not None:

@@ -52,9 +52,9 @@ def generate(
     if resume and target.format not in (*FORMATS, "tar"):
         raise UsageError(f"--resume is for images and tar, not for --format {target.format}")
     how = {"batch": choice.batch, "truncation": choice.truncation, "label": choice.label}
-    with Generator.load(engine, provider, threads, yielding=not raw) as generator:
+    with Generator.load(engine, provider, threads) as generator:
         spec = generator.spec
-        if provider == "auto" and "OpenVINO" in generator.name:  # in BF16 on some CPUs
+        if provider == "auto" and "OpenVINO" in generator.name:  # perhaps in BF16
             typer.echo(f"with {generator.name}; --provider cpu is exact", err=True)
         generator.generate([], **how)  # type: ignore[arg-type]  # refuses what it cannot do before any work
         if not raw:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,45 +21,54 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.generator import load_backend
 from gantool.runtime.power import sampled
 from gantool.runtime.seeds import latents
-from gantool.runtime.spec import Backend, Labels
+from gantool.runtime.spec import Backend, Labels, Latents
 
 _FEWEST = 10  # runs, however long they take
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of each run of one batch size, in order, and watts while they ran."""
+    """What one batch size takes."""
 
-    runs: list[float]
-    compute: list[float]  # without copies, by the GPU's own clock; empty where there is none
-    watts: list[float]
+    rate: float  # images/s, one batch after the other as `gantool generate` asks for them
+    watts: list[float]  # meanwhile
+    runs: list[float]  # seconds of each run by itself, in order
+    compute: list[float]  # the same without copies, by the GPU's own clock; empty where there is none
 
 
 def measure(backend: Backend, batch: int, seconds: float) -> Timing:
-    """Run batches for `seconds`, after as long to warm up."""
+    """Run batches for `seconds`, one by one for as long, after as long to warm up."""
     z = latents(range(batch), backend.spec.latent, backend.spec.distribution)
     label: Labels | None = None if backend.spec.classes == 0 else np.zeros(batch, np.int64)
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        backend.infer(z, label)
+
+    def batches() -> Iterator[tuple[Latents, Labels | None]]:
+        end = time.perf_counter() + seconds
+        fewest = _FEWEST
+        while fewest > 0 or time.perf_counter() < end:
+            fewest -= 1
+            yield z, label
+
+    for _ in backend.infer_each(batches()):
+        pass
+    started = time.perf_counter()
+    with sampled() as watts:
+        images = sum(map(len, backend.infer_each(batches())))
+        rate = images / (time.perf_counter() - started)
     runs: list[float] = []
     compute: list[float] = []
-    with sampled() as watts:
-        end = time.perf_counter() + seconds
-        while len(runs) < _FEWEST or time.perf_counter() < end:
-            started = time.perf_counter()
-            backend.infer(z, label)
-            runs.append(time.perf_counter() - started)
-            if (alone := getattr(backend, "compute_seconds", None)) is not None:
-                compute.append(alone)
-    return Timing(runs, compute, watts)
+    for one in batches():
+        started = time.perf_counter()
+        backend.infer(*one)
+        runs.append(time.perf_counter() - started)
+        if (alone := getattr(backend, "compute_seconds", None)) is not None:
+            compute.append(alone)
+    return Timing(rate, watts, runs, compute)
 
 
 def summary(timing: Timing, batch: int) -> dict[str, Any]:
     """Return rate, latencies in milliseconds, power, and what makes them doubtful."""
     runs = np.array(timing.runs)
     p50, p90, p99 = np.percentile(runs, (50, 90, 99))
-    rate = batch * len(runs) / runs.sum()
     quarter = max(len(runs) // 4, 1)
     slower = float(np.median(runs[-quarter:]) / np.median(runs[:quarter]))
     doubts = []
@@ -69,7 +79,7 @@ def summary(timing: Timing, batch: int) -> dict[str, Any]:
     power = float(np.mean(timing.watts)) if timing.watts else None
     return {
         "batch": batch,
-        "images_per_second": rate,
+        "images_per_second": timing.rate,
         "ms": {"p50": p50 * 1e3, "p90": p90 * 1e3, "p99": p99 * 1e3},
         "compute_ms": (
             dict(zip(("p50", "p90", "p99"), np.percentile(timing.compute, (50, 90, 99)) * 1e3, strict=True))
@@ -78,7 +88,7 @@ def summary(timing: Timing, batch: int) -> dict[str, Any]:
         ),
         "runs": len(runs),
         "watts": power,
-        "mj_per_image": None if power is None else power / rate * 1e3,
+        "mj_per_image": None if power is None else power / timing.rate * 1e3,
         "doubts": doubts,
     }
 

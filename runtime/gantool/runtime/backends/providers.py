@@ -1,0 +1,41 @@
+"""What runs an ONNX graph on this machine, by the name that --provider takes."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from gantool.runtime.errors import MissingDependencyError, UsageError
+
+# ONNX Runtime's, and OpenVINO by its own library.
+OF_ONNX_RUNTIME = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+PROVIDERS = (*OF_ONNX_RUNTIME, "openvino")
+
+
+def choose(provider: str) -> str:
+    """Return `provider`, or for auto: cuda if ONNX Runtime was built with it, else openvino if that is installed
+    and the CPU is Intel's, else cpu. Raises UsageError for a name that is none of these."""
+    if provider in PROVIDERS:
+        return provider
+    if provider != "auto":
+        raise UsageError(f"--provider {provider} is unknown: choose auto, {', '.join(PROVIDERS)}")
+    openvino = find_spec("openvino") is not None
+    if find_spec("onnxruntime"):
+        import onnxruntime
+
+        if OF_ONNX_RUNTIME["cuda"] in onnxruntime.get_available_providers():
+            return "cuda"
+    elif not openvino:
+        raise MissingDependencyError("onnxruntime", "cpu", "running an ONNX graph")
+    else:
+        return "openvino"
+    return "openvino" if openvino and _cpu_of_intel() else "cpu"
+
+
+def _cpu_of_intel() -> bool:
+    from openvino import Core
+
+    return "Intel" in str(Core().get_property("CPU", "FULL_DEVICE_NAME"))
