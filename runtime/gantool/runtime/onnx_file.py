@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -30,27 +32,33 @@ def read_metadata(graph: Path, key: str = "gantool") -> dict[str, Any]:
 
     Raises GantoolError if the file is no whole protobuf.
     """
-    try:
-        for entry in _messages(memoryview(graph.read_bytes()), _METADATA_PROPS):
-            pair = {number: value for number, value in _fields(entry) if isinstance(value, memoryview)}
-            if bytes(pair.get(_KEY, b"")) == key.encode():
-                return dict(json.loads(bytes(pair[_VALUE])))
-    except _DAMAGE as error:
-        raise _damaged(graph, error) from error
+    with _opened(graph) as model:
+        for entry in _messages(model, _METADATA_PROPS):
+            pair = {number: bytes(value) for number, value in _fields(entry) if isinstance(value, memoryview)}
+            if pair.get(_KEY) == key.encode():
+                return dict(json.loads(pair[_VALUE]))
     return {}
 
 
 def check_weights_inside(graph: Path) -> None:
     """Raise GantoolError if a weight lies in another file: that file's name is not to be trusted."""
-    try:
-        for entry in _messages(memoryview(graph.read_bytes()), _GRAPH):
-            if _has_external(entry, _DEPTH):
-                raise GantoolError(
-                    f"{graph} keeps weights in another file (external data); a graph of gantool has its weights "
-                    "inside: export it again, or merge them with onnx.save_model(..., save_as_external_data=False)"
-                )
-    except _DAMAGE as error:
-        raise _damaged(graph, error) from error
+    with _opened(graph) as model:
+        outside = any(_has_external(entry, _DEPTH) for entry in _messages(model, _GRAPH))
+    if outside:
+        raise GantoolError(
+            f"{graph} keeps weights in another file (external data); a graph of gantool has its weights "
+            "inside: export it again, or merge them with onnx.save_model(..., save_as_external_data=False)"
+        )
+
+
+@contextmanager
+def _opened(graph: Path) -> Iterator[memoryview]:
+    """Yield the bytes of a file, of which only those that are looked at are read."""
+    with graph.open("rb") as file:
+        try:
+            yield memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))
+        except _DAMAGE as error:
+            raise GantoolError(f"{graph} is damaged ({error!r}): copy or export it again") from error
 
 
 def _has_external(graph: memoryview, depth: int) -> bool:
@@ -109,7 +117,3 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
     raise ValueError(f"a number without end at byte {position}")
-
-
-def _damaged(graph: Path, error: Exception) -> GantoolError:
-    return GantoolError(f"{graph} is damaged ({error!r}): copy or export it again")

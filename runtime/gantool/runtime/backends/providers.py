@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from importlib.util import find_spec
+from pathlib import Path
 
 from gantool.runtime.errors import MissingDependencyError, UsageError
 
@@ -36,6 +38,8 @@ def choose(provider: str) -> str:
 
 
 def _cpu_of_intel() -> bool:
-    from openvino import Core
-
-    return "Intel" in str(Core().get_property("CPU", "FULL_DEVICE_NAME"))
+    try:
+        vendor = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # Windows tells it there
+        vendor = platform.processor()
+    return "GenuineIntel" in vendor
