@@ -188,13 +188,85 @@ def test_resume_of_shards(graph: Path, tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
 
 
-@pytest.mark.parametrize("kind", ["png", "tar"])
-def test_resume_refuses_a_folder_of_other_images(kind: str, graph: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("images", [0, 0.3, 1, 13.99, 14, 20, 25])
+def test_resume_of_an_array(images: float, graph: Path, tmp_path: Path) -> None:
+    flags = ("generate", "-e", graph, "--seeds", "7,0-18", "--format", "npy")
+    run_gantool(*flags, cwd=tmp_path, check=True)
+    whole, part = tmp_path / "images/images.npy", tmp_path / "images/images.npy.part"
+    content = whole.read_bytes()
+    header = len(content) - 20 * 48
+    part.write_bytes((content + bytes(500))[: header + int(images * 48)])
+    for whole_too in (True, False):  # then the beginning has no use
+        if not whole_too:
+            part.write_bytes((content + bytes(500))[: header + int(images * 48)])
+            whole.unlink()
+        result = run_gantool(*flags, "--resume", "--grid", "2x2", cwd=tmp_path, check=True)
+        found = 20 if whole_too else min(int(images), 20)
+        assert f"20 images of 4×4×3 in images, {found} of them were there" in result.stdout
+        assert whole.read_bytes() == content
+        assert not part.exists()
+    whole.write_bytes(content[:-1])  # cut
+    result = run_gantool(*flags, "--resume", cwd=tmp_path, check=True)
+    assert ", 0 of them were there" in result.stdout
+    assert whole.read_bytes() == content
+
+
+def test_resume_refuses_another_array(graph: Path, tmp_path: Path) -> None:
+    flags = ("generate", "-e", graph, "--format", "npy", "--seeds")
+    run_gantool(*flags, "0-9", cwd=tmp_path, check=True)
+    (tmp_path / "images/images.npy").rename(tmp_path / "images/images.npy.part")
+    before = (tmp_path / "images/images.npy.part").read_bytes()
+    result = run_gantool(*flags, "0-10", "--resume", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "images.npy.part is no array of 11 images of 4×4×3" in result.stderr
+    result = run_gantool(*flags, "0-8,19", "--resume", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "image 9 of images/images.npy.part is not the image" in result.stderr
+    assert (tmp_path / "images/images.npy.part").read_bytes() == before
+
+
+def test_an_interrupted_array_goes_on(graph: Path, tmp_path: Path) -> None:
+    flags = ("generate", "-e", graph, "--seeds", "0-299999", "--format", "npy")
+    part = tmp_path / "images/images.npy.part"
+    for number in (signal.SIGINT, signal.SIGKILL):
+        before = part.stat().st_size if part.exists() else 0
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gantool.cli", *flags, "--resume"],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not part.exists() or part.stat().st_size <= max(before, 1000):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode in (130, -signal.SIGKILL)
+        if process.returncode == 130:
+            assert "of 300,000 images are in images; --resume makes the rest" in stderr
+    run_gantool(*flags, "--resume", cwd=tmp_path, check=True)
+    images = np.load(tmp_path / "images/images.npy", mmap_mode="r")
+    with Generator.load(graph, provider="cpu") as generator:
+        for seed in (0, 1, 150_000, 299_999):
+            np.testing.assert_array_equal(images[seed], generator.images([seed])[0])
+    assert len(images) == 300_000
+    assert not part.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("png", "seed0000.png in images"),
+        ("tar", "seed0000.png in images"),
+        ("npy", "image 0 of images/images.npy"),
+    ],
+)
+def test_resume_refuses_a_folder_of_other_images(kind: str, says: str, graph: Path, tmp_path: Path) -> None:
     flags = ("generate", "-e", graph, "--seeds", "0-9", "--format", kind)
     run_gantool(*flags, cwd=tmp_path, check=True)
     result = run_gantool(*flags, "--trunc", "0.3", "--resume", cwd=tmp_path)
     assert result.returncode == 2
-    assert "seed0000.png in images is not the image that this command makes" in result.stderr
+    assert f"{says} is not the image that this command makes" in result.stderr
 
 
 def test_interrupted_shards_are_whole_and_go_on(graph: Path, tmp_path: Path) -> None:

@@ -49,8 +49,8 @@ def generate(
         raise UsageError("raw frames go to a program, not to a terminal: | ffplay -f rawvideo ...")
     if raw and columns:
         raise UsageError("--grid is a file beside others: make it in a run of its own, not with raw frames")
-    if resume and target.format not in (*FORMATS, "tar"):
-        raise UsageError(f"--resume is for images and tar, not for --format {target.format}")
+    if resume and raw:
+        raise UsageError("--resume is for files, not for raw frames")
     how = {"batch": choice.batch, "truncation": choice.truncation, "label": choice.label}
     with Generator.load(engine, provider, threads) as generator:
         spec = generator.spec
@@ -77,10 +77,9 @@ def generate(
                     if stopping:
                         raise KeyboardInterrupt
         except KeyboardInterrupt:
-            kept = f"{written.images:,} of {len(seeds):,} images are" if written.images else "nothing is"
-            again = (
-                "; --resume makes the rest" if written.images and target.format in (*FORMATS, "tar") else ""
-            )
+            count = written.images + written.found
+            kept = f"{count:,} of {len(seeds):,} images are" if count else "nothing is"
+            again = "; --resume makes the rest" if count and not raw else ""
             typer.echo(f"{kept} in {_place(target)}{again}", err=True)
             raise
         found = f", {written.found:,} of them were there" if resume else ""
@@ -116,15 +115,13 @@ def _todo(
     Both come from one walk: the engine is ahead of the writer by a few batches, or by a shard, and no more.
     """
     if resume:
-        from gantool.runtime.resume import missing_seeds, missing_shards
+        from gantool.runtime.resume import missing_rows, missing_seeds, missing_shards
     if target.format == "tar":
         shards = missing_shards(target, seeds, spec, written) if resume else split(target, seeds)
         first, second = tee(shards)
         return chain.from_iterable(item.seeds for item in first), second
-    if target.format not in FORMATS:
-        return iter(seeds), iter(
-            ()
-        )  # what holds all images in order asks for no names, and a tee would keep all
+    if target.format not in FORMATS:  # one file of all asks for no names, and a tee would keep all
+        return missing_rows(target, seeds, spec, written) if resume else iter(seeds), iter(())
     one, other = tee(missing_seeds(target, seeds, spec, written) if resume else iter(seeds))
     return one, other
 

@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,18 @@ from numpy.typing import NDArray
 from gantool.runtime.errors import UsageError
 from gantool.runtime.formats import FORMATS
 from gantool.runtime.generator import Generator
+from gantool.runtime.seeds import Seeds
 from gantool.runtime.spec import Images, Spec
-from gantool.runtime.writer import Shard, Target, Written, image_name, split
+from gantool.runtime.writer import (
+    Shard,
+    Target,
+    Written,
+    array_header,
+    array_path,
+    image_name,
+    part_of,
+    split,
+)
 
 # Grey levels, on average over an image: more than another provider or precision makes of the same seed.
 _SAME = 3.0
@@ -43,20 +54,66 @@ def missing_shards(target: Target, seeds: Iterable[int], spec: Spec, written: Wr
             written.found += len(shard.seeds)
 
 
-def check_same(target: Target, seeds: Iterable[int], generator: Generator, **how: Any) -> None:
-    """Make the first image that is there once more. Raises UsageError if it is not the same one.
+def missing_rows(target: Target, seeds: Seeds, spec: Spec, written: Written) -> Iterator[int]:
+    """Yield the seeds whose images are not in the array; count the others as found."""
+    path, written.found = _begun(target, len(seeds), spec)
+    if path == array_path(target):
+        part_of(path).unlink(missing_ok=True)  # of another, later try
+    return islice(seeds, written.found, None)
+
+
+def _begun(target: Target, total: int, spec: Spec) -> tuple[Path, int]:
+    """Return where images of an array are, and how many: all in `images.npy`, or the first ones in its part.
+
+    Raises UsageError for an array of another number of images, or of another size.
+    """
+    header, size = array_header(total, spec), spec.height * spec.width * spec.channels
+    whole = array_path(target)
+    for path in (whole, part_of(whole)):
+        if not path.exists():
+            continue
+        with path.open("rb") as file:
+            begin = file.read(len(header))
+        if not header.startswith(begin):
+            raise UsageError(
+                f"--resume: {path} is no array of {total:,} images of {spec.height}×{spec.width}×{spec.channels}: "
+                "choose another --out, or leave --resume out"
+            )
+        images = path.stat().st_size - len(header)  # bytes
+        if path != whole:
+            return path, min(max(images, 0) // size, total)
+        if images == total * size:
+            return path, total
+    return part_of(whole), 0
+
+
+def check_same(target: Target, seeds: Seeds, generator: Generator, **how: Any) -> None:
+    """Make the first image that is there once more, of an array also the last. Raises UsageError for another one.
 
     `how` is what `Generator.images` takes besides the seeds.
     """
-    seed, there = _first(target, seeds, generator.spec)
-    if there is None:
+    if target.format == "npy":
+        spec = generator.spec
+        path, count = _begun(target, len(seeds), spec)
+        shape = (count, spec.height, spec.width, spec.channels)
+        for index in {0, count - 1} if count else ():
+            seed = next(islice(seeds, index, None))
+            images = np.memmap(path, np.uint8, "r", len(array_header(len(seeds), spec)), shape)
+            _compare(images[index], generator.images([seed], **how)[0], f"image {index} of {path}")
         return
-    (image,) = generator.images([seed], **how)  # [H, W, C]
-    again = target.encoding.decode(io.BytesIO(target.encoding.encode(image)), *image.shape)
+    seed, image = _first(target, seeds, generator.spec)
+    if image is not None:
+        encoded = io.BytesIO(target.encoding.encode(generator.images([seed], **how)[0]))
+        again = target.encoding.decode(encoded, *image.shape)
+        _compare(image, again, f"{image_name(seed, target.encoding)} in {target.folder}")
+
+
+def _compare(there: Images, again: Images | None, name: str) -> None:
+    """Compare two images, [H, W, C]."""
     if again is None or np.abs(there.astype(np.int16) - again).mean() > _SAME:
         raise UsageError(
-            f"--resume: {image_name(seed, target.encoding)} in {target.folder} is not the image that this command "
-            "makes of that seed (another engine, --trunc or --class?): choose another --out, or leave --resume out"
+            f"--resume: {name} is not the image that this command makes of that seed (another engine, --trunc or "
+            "--class?): choose another --out, or leave --resume out"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -150,17 +151,48 @@ def _pieces(images: Images, threads: int) -> Iterator[Images]:
 
 @contextmanager
 def _npy(target: Target, total: int, spec: Spec, written: Written) -> Iterator[Write]:
-    """Write `images.npy`, one uint8 array [N, H, W, C], which need not fit into memory."""
-    shape = (total, spec.height, spec.width, spec.channels)
-    with atomic(target.folder / f"images{target.part}.npy") as part, part.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
+    """Write `images.npy`, one uint8 array [N, H, W, C], which need not fit into memory.
 
-        def write(images: Images) -> None:
-            file.write(np.ascontiguousarray(images).data)
+    Until it is whole it is `images.npy.part`, which goes on behind what `written` has found there.
+    """
+    path = array_path(target)
+    part = part_of(path)
+    if written.found and not part.exists():  # in `images.npy`: nothing is missing
+        yield lambda _: None
+        return
+    try:
+        with part.open("r+b" if written.found else "wb") as file:
+            file.write(array_header(total, spec))
+            file.seek(written.found * spec.height * spec.width * spec.channels, os.SEEK_CUR)
+            file.truncate()
 
-        yield write
-        written.images = total
+            def write(images: Images) -> None:
+                file.write(np.ascontiguousarray(images).data)
+                written.images += len(images)
+
+            yield write
+        part.replace(path)
+    except BaseException:
+        if not written.found + written.images:
+            part.unlink(missing_ok=True)
+        raise
+
+
+def array_path(target: Target) -> Path:
+    """Return where `--format npy` writes."""
+    return target.folder / f"images{target.part}.npy"
+
+
+def part_of(path: Path) -> Path:
+    """Return where an array lies until it is whole."""
+    return path.with_name(f"{path.name}.part")
+
+
+def array_header(total: int, spec: Spec) -> bytes:
+    """Return the bytes before the first image of an array of so many."""
+    header, shape = io.BytesIO(), (total, spec.height, spec.width, spec.channels)
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return header.getvalue()
 
 
 @contextmanager
