@@ -127,6 +127,9 @@ def _open(path: Path, provider: str, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what fails is raised, and said once, below
     options.intra_op_num_threads = threads
+    if provider == "cpu":
+        # It has no INT8 form of the layers of an INT8 graph, and would make their weights float in every run.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         session = onnxruntime.InferenceSession(path, options, providers=[name])
     except Exception as error:
