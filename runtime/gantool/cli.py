@@ -500,7 +500,7 @@ def export(
     lowering: Annotated[
         str | None,
         typer.Option(
-            help="Exact rewrite of transposed convolutions: none, subpixel, phases, phases-stack, dla, "
+            help="Exact rewrite of transposed convolutions: none, subpixel, phases, phases-stack, cpu, dla, "
             "dla-onehot, or auto, which measures.",
             show_default="none",
         ),

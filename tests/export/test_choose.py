@@ -60,7 +60,8 @@ def test_the_fastest_engine_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert choose.fastest(device.make, runner, notes.append) == "phases"
     assert notes[0] == "--lowering phases-stack is left out: the library does not take it"
-    assert notes[1].endswith("copies included: none 1.00, subpixel 2.00, phases 2.08")
+    assert notes[1].startswith("--lowering cpu is left out")
+    assert notes[2].endswith("copies included: none 1.00, subpixel 2.00, phases 2.08")
     assert device.shapes == {((8, 100), None)}
     assert device.open == []  # all freed
 

@@ -33,7 +33,7 @@ WEIGHTS = {
 
 
 # the others differ from these three in how they interleave
-SLOW = ("phases", "phases-stack", "dla-onehot")
+SLOW = ("phases", "phases-stack", "cpu", "dla-onehot")
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ def test_values_stay_the_same(
         found = run(proto, x)
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * max(1, np.abs(expected).max()))
-        stays = bare and size != (1, 1) and name in ("dla", "dla-onehot")
+        stays = name == "cpu" or (bare and name in ("dla", "dla-onehot"))
+        stays &= not (bare and size == (1, 1))
         if name == "dla":
             exact = all(extra <= pad for extra, pad in zip(extras, pads, strict=True))
         else:
@@ -147,15 +148,18 @@ def with_tail(graph: onnx.ModelProto) -> onnx.ModelProto:
 @pytest.mark.parametrize("name", SOME)
 def test_networks(name: str, lowering: Lowering) -> None:
     graph, z = network(name), latents(range(8), NETWORKS[name].latent)
-    transposed = tuple(node.name for node in graph.graph.node if node.op_type == "ConvTranspose")
+    channels = {weight.name: weight.dims[1] for weight in graph.graph.initializer if len(weight.dims) == 4}
+    transposed = [node for node in graph.graph.node if node.op_type == "ConvTranspose"]
     floats, done = lowered(graph, lowering)
-    assert done == Lowered(rewritten=transposed)
+    wanted = tuple(node.name for node in transposed if lowering != "cpu" or channels[node.input[1]] >= 8)
+    assert done == Lowered(rewritten=wanted)
+    assert len(wanted) == len(transposed) or lowering == "cpu"
     expected = run(graph, z)
     assert expected.std() > 0.1  # images, not a grey area
     np.testing.assert_allclose(run(floats, z), expected, rtol=0, atol=1e-5)
 
     full, done = lowered(with_tail(graph), lowering)
-    assert done.rewritten == transposed
+    assert done.rewritten == wanted
     assert [node.op_type for node in full.graph.node][-3:] == ["Clip", "Transpose", "Cast"]
     reference = run(with_tail(graph), z)
     assert compare(reference, run(full, z)).max_difference <= 1
@@ -189,11 +193,12 @@ def test_the_usual_first_layer_is_a_matrix_product(lowering: Lowering, tmp_path:
     graph = make_graph(nodes, "g", [z_in], [images], initializers)
     model = make_model(graph, ir_version=8, opset_imports=[make_opsetid("", 17)])
     proto, done = lowered(model, lowering)
-    assert done == Lowered(rewritten=("x1", "x3"))
+    assert done == Lowered(rewritten=("x1",) if lowering == "cpu" else ("x1", "x3"))
     operators = [node.op_type for node in proto.graph.node]
     assert operators[1:5] == ["Flatten", "Gemm", "Reshape", "Relu"]
     assert [node.name for node in proto.graph.node][1:4] == ["x1/flatten", "x1/gemm", "x1/reshape"]
-    assert not {"w1", "w2"} & {weight.name for weight in proto.graph.initializer}
+    kept = {weight.name for weight in proto.graph.initializer}
+    assert kept & {"w1", "w2"} == ({"w2"} if lowering == "cpu" else set())
     z = latents(range(5), 20)
     np.testing.assert_allclose(run(proto, z), run(model, z), rtol=0, atol=1e-5)
     pytest.importorskip("tensorrt_rtx")
@@ -236,7 +241,7 @@ def test_the_others_are_rewritten_and_a_second_time_nothing_is() -> None:
         refused = [node for node in graph.graph.node if node.op_type == "ConvTranspose"][1]
         refused.attribute.append(onnx.helper.make_attribute("output_shape", [16, 16]))
         once, done = lowered(graph, lowering)
-        assert len(done.rewritten) == 2
+        assert len(done.rewritten) == (1 if lowering == "cpu" else 2)
         assert done.refused == ((refused.name, "output_shape (16, 16) is not ()"),)
         z = latents(range(4), NETWORKS["dcgan32"].latent)
         np.testing.assert_allclose(run(once, z), run(graph, z), rtol=0, atol=1e-5)

@@ -31,6 +31,8 @@ subpixel      One Conv to s·s·O channels with the kernels of all phases, then 
 phases        One Conv for each of the s·s phases, Concat on channels, DepthToSpace.
 phases-stack  The same convolutions, interleaved by Reshape: the phases c stacked on a new last axis, [N, O, M, M,
               s] to [N, O, M, W]; these of each r joined on the last axis, [N, O, M, s·W] to [N, O, H, W].
+cpu           phases-stack, but layers of fewer than 8 output channels stay: ONNX Runtime's convolutions compute 8
+              or 16 at a time, and the last layer of a generator has 1 or 3.
 dla           With p = e = 0 the same weights make H + 2·p - e values, and y starts at the p-th: ConvTranspose
               without padding, then Slice. Exact where e <= p.
 dla-onehot    The Conv of subpixel, then as DepthToSpace a ConvTranspose of kernel s, stride s, no padding, whose
@@ -51,6 +53,8 @@ from onnx_ir.convenience import get_const_tensor, replace_nodes_and_values
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
 from gantool.export.options import Lowering
+
+_BLOCK = 8  # channels that a CPU's convolution computes at a time, at least
 
 Array = NDArray[Any]
 Phase = tuple[int, int]  # r of rows, c of columns
@@ -202,6 +206,8 @@ def _rewrite(old: _Deconvolution, lowering: Lowering) -> ir.Value | None:
             return _matrix_product(old)
         if lowering in ("dla", "dla-onehot"):
             return None
+    if lowering == "cpu" and old.weight.shape[1] < _BLOCK:
+        return None
     if lowering == "dla":
         return _sliced(old)
     if rows.stride != columns.stride:
@@ -210,7 +216,7 @@ def _rewrite(old: _Deconvolution, lowering: Lowering) -> ir.Value | None:
         raise _RefusedError(f"output {rows.output}×{columns.output} is no multiple of stride {rows.stride}")
     if rows.stride == 1:
         return _convolution(old, "conv", old.phases)
-    if lowering == "phases-stack":
+    if lowering in ("cpu", "phases-stack"):
         return _stacked(old)
     if lowering == "phases":
         phases = old.op("concat", "Concat", [_one_phase(old, *phase) for phase in old.phases], axis=1)

@@ -13,7 +13,7 @@ from gantool.runtime.spec import Images
 
 Low = Literal["fp16", "bf16"]
 Calibration = Literal["minmax", "percentile", "entropy"]
-Lowering = Literal["none", "subpixel", "phases", "phases-stack", "dla", "dla-onehot"]
+Lowering = Literal["none", "subpixel", "phases", "phases-stack", "cpu", "dla", "dla-onehot"]
 LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)
 
 OPSETS = range(17, 24)
