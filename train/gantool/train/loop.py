@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gantool.models import CHECKPOINT_NAME, Generator, save_checkpoint
+from gantool.models import CHECKPOINT_NAME, Generator
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.seeds import labels as seed_labels
@@ -34,6 +34,7 @@ from gantool.train.state import (
     TrainingState,
     compiled,
     random_state,
+    save_generator,
     save_state,
     settle_average,
     update_average,
@@ -120,7 +121,7 @@ def _saved_if_lost(run: Run, state: TrainingState) -> Iterator[None]:
         average = settle_average(state, run.options)
         if not all(weight.isfinite().all() for weight in average.state_dict().values()):
             raise _diverged(run, state) from error
-        save_generator(run, state, average)
+        save_generator(run.folder / CHECKPOINT_NAME, average, state.images_seen, run.data)
         resumable = (run.folder / STATE_NAME).exists()
         raise LostProcessError(
             f"{error}; the generator of kimg {state.images_seen / 1000:.1f} is in {run.folder / CHECKPOINT_NAME}; "
@@ -287,16 +288,10 @@ def snapshot(run: Run, state: TrainingState, report: Report, alarms: Alarms) -> 
     if not state.fabric.is_global_zero:
         return
     average, fakes = save_fakes(run, state)
-    save_generator(run, state, average)
+    save_generator(run.folder / CHECKPOINT_NAME, average, state.images_seen, run.data)
     if alarm := alarms.after_snapshot(state.images_seen / 1000, fakes):
         report.line(alarm)
     save_state(run.folder / STATE_NAME, state, random)
-
-
-def save_generator(run: Run, state: TrainingState, average: Generator) -> None:
-    """Write the checkpoint."""
-    names = run.data.labels.classes if run.data.labels and run.options.network.classes else ()
-    save_checkpoint(run.folder / CHECKPOINT_NAME, average, state.images_seen, run.data.name, names)
 
 
 def save_fakes(run: Run, state: TrainingState) -> tuple[Generator, Images]:

@@ -47,7 +47,7 @@ def fastest(
     known = _read(path)
     share = replace(options, batch=options.batch // fabric.world_size)
     ways = _ways(share, fabric, precision)
-    key = _key(share, ways)
+    key = _key(share, fabric.device, ways)
     if key not in known:
         log("measuring which way of computing is fastest here (once; --no-autotune leaves it out) ...")
         known[key] = _measure(share, alone(str(fabric.device)), ways)
@@ -138,16 +138,16 @@ def _rate(options: TrainingOptions, state: TrainingState, real: Any, labels: Any
     return options.batch / statistics.median(seconds[2:])
 
 
-def _key(options: TrainingOptions, ways: list[str]) -> str:
+def _key(options: TrainingOptions, device: torch.device, ways: list[str]) -> str:
     """Name the machine, the library and the work."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     work = asdict(options)
     parts = [
         work[name]
         for name in ("network", "batch", "accumulate", "loss", "r1", "r2", "gp", "augment", "device")
     ]
     text = json.dumps(
-        [_VERSION, device, os.cpu_count(), torch.get_num_threads(), torch.__version__, ways, parts]
+        [_VERSION, name, os.cpu_count(), torch.get_num_threads(), torch.__version__, ways, parts]
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

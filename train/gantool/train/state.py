@@ -17,10 +17,11 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import Precision
 from torch import Tensor, nn
 
-from gantool.models import Discriminator, Generator
+from gantool.models import Discriminator, Generator, save_checkpoint
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
 from gantool.runtime.seeds import LARGEST, latents
+from gantool.train.data import ImageData
 from gantool.train.options import TrainingOptions
 from gantool.train.processes import gather, mine, precision, share_statistics
 
@@ -136,6 +137,12 @@ def settle_average(state: TrainingState, options: TrainingOptions) -> Generator:
     for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum
     return average.eval()
+
+
+def save_generator(path: Path, average: Generator, images_seen: int, data: ImageData) -> None:
+    """Write a checkpoint; a conditional one knows the names of its classes."""
+    names = data.labels.classes if data.labels and average.config.classes else ()
+    save_checkpoint(path, average, images_seen, data.name, names)
 
 
 def random_state(state: TrainingState) -> dict[str, Any]:

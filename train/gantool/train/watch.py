@@ -13,11 +13,12 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from gantool.models import Generator, save_checkpoint
+from gantool.models import Generator
 from gantool.train.data import ImageData
 from gantool.train.evaluate import append_metric, measure, sample, spread_images
 from gantool.train.features import Extractor, find_extractor
 from gantool.train.processes import gather
+from gantool.train.state import save_generator
 
 BEST_NAME = "best.safetensors"
 SAMPLES = 5000
@@ -93,7 +94,6 @@ class Metric:
         Returns None in all processes but the first.
         """
         started = time.monotonic()
-        network = average.config
         images = self._images(average)
         if not self.fabric.is_global_zero:
             return None
@@ -105,8 +105,7 @@ class Metric:
         }
         append_metric(self.folder, self.extractor.name, value)
         if value["fd"] < best:
-            names = self.data.labels.classes if self.data.labels and network.classes else ()
-            save_checkpoint(self.folder / BEST_NAME, average, images_seen, self.data.name, names)
+            save_generator(self.folder / BEST_NAME, average, images_seen, self.data)
         value["took"] = time.monotonic() - started
         return value
 
