@@ -219,7 +219,7 @@ def test_threads_do_not_change_the_images(exported: Path, threads: int) -> None:
 
 
 def test_threads_are_for_graphs(exported: Path) -> None:
-    for file, threads in (("g.onnx", 0), ("g.rtx.plan", 2)):
+    for file, threads in (("g.onnx", 0), ("g.onnx", 100_000), ("g.rtx.plan", 2)):
         with pytest.raises(UsageError, match="--engine-threads"):
             Generator.load(exported / file, threads=threads)
 

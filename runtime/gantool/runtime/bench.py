@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.generator import MAX_THREADS
 from gantool.runtime.plan import identify
 from gantool.runtime.pool import cores
 
@@ -36,8 +37,8 @@ def bench(
     sizes = parse_batches(batches)
     if not 0 < seconds <= 3600:
         raise UsageError(f"--seconds {seconds:g}: give a number over 0, at most 3600")
-    if threads is not None and threads < 1:
-        raise UsageError(f"--engine-threads {threads}: give a whole number from 1")
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"--engine-threads {threads}: give a whole number from 1 to {MAX_THREADS}")
     kinds = {file: identify(file) for file in files}  # before minutes of work
     busy = _load_before()
     rows: list[Row] = []

@@ -18,6 +18,7 @@ from gantool.runtime.seeds import DISTRIBUTIONS, labels, latents
 from gantool.runtime.spec import Backend, Images, Labels, Latents, Spec
 
 DEFAULT_BATCH = 64
+MAX_THREADS = 1024
 
 
 class Generator:
@@ -138,8 +139,8 @@ class Generator:
 
 def load_backend(path: Path, provider: str = "auto", threads: int | None = None) -> Backend:
     """Return what runs `path`, as `Generator.load` does; only its own module is imported."""
-    if threads is not None and threads < 1:
-        raise UsageError(f"--engine-threads {threads}: give a whole number from 1")
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"--engine-threads {threads}: give a whole number from 1 to {MAX_THREADS}")
     if identify(path) == "onnx":
         from gantool.runtime.backends import providers
 
