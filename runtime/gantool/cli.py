@@ -697,7 +697,7 @@ def bench(
     provider: Annotated[
         str, typer.Option(help="For graphs: as generate's, or several with commas between.")
     ] = "auto",
-    seconds: Annotated[float, typer.Option(help="Time for each measurement, after as long to warm up.")] = 2,
+    seconds: Annotated[float, typer.Option(help="Time for the rate, and for the latency.")] = 2,
     engine_threads: Annotated[
         int | None, typer.Option(help="Threads that run a graph on the CPU.", show_default="one a core")
     ] = None,

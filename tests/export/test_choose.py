@@ -66,6 +66,32 @@ def test_the_fastest_engine_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device.open == []  # all freed
 
 
+def test_the_usual_way_decides_and_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(choose, "time", SimpleNamespace(perf_counter=lambda: now))
+    seconds = {"none": (1.0, 2.0), "subpixel": (0.9, 0.3), "phases": (0.8, 0.31)}
+    making: list[Lowering] = []
+
+    def make(lowering: Lowering) -> Any:
+        making.append(lowering)
+
+    def load(*_: Any) -> dict[str, choose.Run]:
+        def run(each: float) -> None:
+            nonlocal now
+            now += each
+
+        usual, other = seconds[making[-1]]
+        return {"A": lambda: run(usual), "B": lambda: run(other)}
+
+    notes: list[str] = []
+    runner = choose.Runner(("none", "subpixel", "phases"), load)
+    assert choose.fastest(make, runner, notes.append) == "phases"
+    assert notes == [
+        "--lowering phases: speed against none with A: none 1.00, subpixel 1.11, phases 1.25",
+        "with B: none 0.50, subpixel 3.33, phases 3.23; to use it, name --lowering subpixel",
+    ]
+
+
 def test_the_forms_of_dla_are_measured_for_dla(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch)
     runner = choose.device("tensorrt", BuildOptions(max_batch=8, dla=0), "fp16")

@@ -55,6 +55,14 @@ def test_the_table_ends_with_a_command_that_works(graph: Path, tmp_path: Path) -
     run_gantool(*shlex.split(lines[3])[1:], cwd=tmp_path, check=True)
 
 
+def test_the_command_says_all_that_was_asked_for(graph: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    for provider in ("cpu", "openvino"):
+        flags = ("--provider", provider, "--engine-threads", "2", "--batch", "2", "--seconds", "0.05")
+        result = run_gantool("bench", graph, *flags, cwd=tmp_path, check=True)
+        assert result.stdout.splitlines()[-1].endswith(f"--provider {provider} --engine-threads 2")
+
+
 def test_an_engine_that_cannot_run_is_left_out_and_gives_the_exit_code(
     exported: Path, tmp_path: Path
 ) -> None:

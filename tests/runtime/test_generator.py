@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import ModuleSpec
+from importlib.resources import as_file, files
 from itertools import count, islice, starmap
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gantool.export import bundle
 from gantool.runtime import (
     GantoolError,
     Generator,
@@ -165,7 +172,6 @@ def test_openvino_that_is_not_installed(exported: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("provider", ["cpu", "openvino"])
 def test_a_graph_that_a_library_does_not_load(tmp_path: Path, provider: str) -> None:
-    onnx = pytest.importorskip("onnx")
     pytest.importorskip("openvino")
     model = onnx.load_from_string(tiny_graph())
     model.graph.node[0].op_type = "NoSuchOperator"
@@ -189,6 +195,80 @@ def test_one_part_of_a_batch_for_each_core(tiny: OnnxRuntimeBackend, sizes: list
         np.testing.assert_array_equal(images, tiny.infer(*batch))
 
 
+def test_parts_of_a_conditional_generator(tmp_path: Path) -> None:
+    path = tmp_path / "g.onnx"
+    with as_file(files("gantool.export") / "golden/conditional.tar") as tar:
+        path.write_bytes(bundle.read(tar).graph)
+    backend = OnnxRuntimeBackend(path, "cpu", threads=3)
+    classes = backend.spec.classes
+    assert classes
+    z = latents(range(8), backend.spec.latent)
+    label = np.arange(8, dtype=np.int64) % classes
+    for images in backend.infer_each((z, label) for _ in range(3)):
+        np.testing.assert_array_equal(images, backend.infer(z, label))
+
+
+def test_a_graph_of_a_fixed_batch_is_not_cut(tmp_path: Path) -> None:
+    model = onnx.load_from_string(tiny_graph())
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = 4
+    onnx.save(model, tmp_path / "g.onnx")
+    with Generator.load(tmp_path / "g.onnx", provider="cpu", threads=3) as generator:
+        images = generator.images(range(30))
+    backend = OnnxRuntimeBackend(tmp_path / "g.onnx", "cpu")
+    np.testing.assert_array_equal(images[:4], backend.infer(latents(range(4), LATENT)))
+
+
+def test_a_loaded_graph_stays_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: Path
+) -> None:
+    (tmp_path / "g.onnx").write_bytes(tiny_graph())
+    monkeypatch.chdir(tmp_path)
+    with Generator.load("g.onnx", provider="cpu", threads=2) as generator:
+        expected = generator.images(range(4), batch=4)
+        (tmp_path / "new.onnx").write_bytes((exported / "g.onnx").read_bytes())
+        (tmp_path / "new.onnx").replace("g.onnx")
+        monkeypatch.chdir(exported)
+        np.testing.assert_array_equal(generator.images(range(4), batch=1), expected)
+
+
+def test_openvino_names_tensors_as_the_contract_does(tmp_path: Path) -> None:
+    """Where an operator does nothing a tensor has two names."""
+    pytest.importorskip("openvino")
+    model = onnx.load_from_string(tiny_graph())
+    model.graph.node[-1].output[0] = "before"
+    model.graph.node[0].input[0] = "after"
+    model.graph.node.insert(0, onnx.helper.make_node("Identity", ["z"], ["after"]))
+    model.graph.node.append(onnx.helper.make_node("Identity", ["before"], ["images"]))
+    onnx.save(model, tmp_path / "g.onnx")
+    with (
+        Generator.load(tmp_path / "g.onnx", provider="openvino") as fast,
+        Generator.load(tmp_path / "g.onnx", provider="cpu") as plain,
+    ):
+        difference = fast.images(range(5)).astype(int) - plain.images(range(5))
+        assert np.abs(difference).max() <= 2
+
+
+def test_openvino_in_several_threads(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    (tmp_path / "g.onnx").write_bytes(tiny_graph())
+    with (
+        Generator.load(tmp_path / "g.onnx", provider="openvino") as generator,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        expected = generator.images(range(4))
+        for images in pool.map(lambda _: generator.images(range(4)), range(200)):
+            np.testing.assert_array_equal(images, expected)
+
+
+def test_openvino_that_does_not_load(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setitem(sys.modules, "openvino", ModuleType("openvino"))  # without Core
+    sys.modules["openvino"].__spec__ = ModuleSpec("openvino", None)
+    with pytest.raises(GantoolError, match=r"does not load.*--force-reinstall 'gantool\[openvino\]'"):
+        Generator.load(exported / "g.onnx", provider="openvino")
+
+
 def test_batches_are_asked_for_as_they_are_needed(tiny: OnnxRuntimeBackend) -> None:
     tiny._threads = 2
     asked: list[int] = []
@@ -205,7 +285,7 @@ def test_batches_are_asked_for_as_they_are_needed(tiny: OnnxRuntimeBackend) -> N
 def test_a_failure_in_one_part_is_told(tiny: OnnxRuntimeBackend) -> None:
     tiny._threads = 2
     wrong = np.zeros((4, LATENT + 1), np.float32)
-    with pytest.raises(GantoolError, match="failed on a batch of"):
+    with pytest.raises(GantoolError, match="failed on . images from"):
         list(tiny.infer_each((z, None) for z in (latents(range(4), LATENT), wrong, wrong)))
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gantool.runtime.errors import GantoolError
-from gantool.runtime.onnx_file import check_weights_inside, read_metadata
+from gantool.runtime.onnx_file import open_graph, read_metadata
 
 same_folder = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -49,9 +49,9 @@ def test_weights_outside_are_found(place: str, tmp_path: Path) -> None:
             graph.node.append(onnx.helper.make_node("If", ["c"], ["y"], then_branch=branch))
         (tmp_path / "g.onnx").write_bytes(onnx.ModelProto(ir_version=8, graph=graph).SerializeToString())
         if weight is inside:
-            check_weights_inside(tmp_path / "g.onnx")
+            open_graph(tmp_path / "g.onnx")
     with pytest.raises(GantoolError, match="keeps weights in another file"):
-        check_weights_inside(tmp_path / "g.onnx")
+        open_graph(tmp_path / "g.onnx")
 
 
 @given(content=st.binary(max_size=200))
@@ -62,4 +62,4 @@ def test_any_bytes_give_a_dict_or_a_clear_error(content: bytes, tmp_path: Path) 
     with suppress(GantoolError):
         assert isinstance(read_metadata(path), dict)
     with suppress(GantoolError):
-        check_weights_inside(path)
+        open_graph(path)

@@ -196,15 +196,14 @@ def test_resume_of_an_array(images: float, graph: Path, tmp_path: Path) -> None:
     content = whole.read_bytes()
     header = len(content) - 20 * 48
     part.write_bytes((content + bytes(500))[: header + int(images * 48)])
-    for whole_too in (True, False):  # then the beginning has no use
-        if not whole_too:
-            part.write_bytes((content + bytes(500))[: header + int(images * 48)])
-            whole.unlink()
-        result = run_gantool(*flags, "--resume", "--grid", "2x2", cwd=tmp_path, check=True)
-        found = 20 if whole_too else min(int(images), 20)
-        assert f"20 images of 4×4×3 in images, {found} of them were there" in result.stdout
-        assert whole.read_bytes() == content
-        assert not part.exists()
+    whole.unlink()
+    result = run_gantool(*flags, "--resume", "--grid", "2x2", cwd=tmp_path, check=True)
+    assert f"20 images of 4×4×3 in images, {int(images) % 25} of them were there" in result.stdout
+    assert whole.read_bytes() == content
+    assert not part.exists()
+    result = run_gantool(*flags, "--resume", cwd=tmp_path, check=True)
+    assert ", 20 of them were there" in result.stdout
+    assert whole.read_bytes() == content
     whole.write_bytes(content[:-1])  # cut
     result = run_gantool(*flags, "--resume", cwd=tmp_path, check=True)
     assert ", 0 of them were there" in result.stdout
@@ -219,10 +218,46 @@ def test_resume_refuses_another_array(graph: Path, tmp_path: Path) -> None:
     result = run_gantool(*flags, "0-10", "--resume", cwd=tmp_path)
     assert result.returncode == 2
     assert "images.npy.part is no array of 11 images of 4×4×3" in result.stderr
-    result = run_gantool(*flags, "0-8,19", "--resume", cwd=tmp_path)
-    assert result.returncode == 2
-    assert "image 9 of images/images.npy.part is not the image" in result.stderr
+    for seeds, wrong in (("0-8,19", 9), ("0-4,14,6-9", 5)):
+        result = run_gantool(*flags, seeds, "--resume", cwd=tmp_path)
+        assert result.returncode == 2
+        assert f"image {wrong} of images/images.npy.part is not the image" in result.stderr
     assert (tmp_path / "images/images.npy.part").read_bytes() == before
+
+
+def test_an_array_goes_on_beside_an_older_one(graph: Path, tmp_path: Path) -> None:
+    flags = ("generate", "-e", graph, "--format", "npy", "--seeds")
+    run_gantool(*flags, "0-99", cwd=tmp_path, check=True)
+    whole, part = tmp_path / "images/images.npy", tmp_path / "images/images.npy.part"
+    content = whole.read_bytes()
+    part.write_bytes(content[:-480])
+    run_gantool(*flags, "0-9", "-o", "other", cwd=tmp_path, check=True)
+    older = (tmp_path / "other/images.npy").read_bytes()
+    whole.write_bytes(older)
+    result = run_gantool(*flags, "0-9", "--resume", cwd=tmp_path, check=True)
+    assert ", 10 of them were there" in result.stdout
+    assert part.read_bytes() == content[:-480]  # of another command
+    result = run_gantool(*flags, "0-99", "--resume", cwd=tmp_path, check=True)
+    assert ", 90 of them were there" in result.stdout
+    assert whole.read_bytes() == content
+
+
+def test_two_runs_do_not_write_one_array(graph: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    flags = ("generate", "-e", graph, "--seeds", "0-999999", "--format", "npy")
+    part = tmp_path / "images/images.npy.part"
+    with subprocess.Popen([sys.executable, "-m", "gantool.cli", *flags], cwd=tmp_path) as first:
+        while not part.exists() or part.stat().st_size < 1000:
+            assert first.poll() is None
+            time.sleep(0.01)
+        before = part.stat().st_size
+        for more in ([], ["--resume"]):
+            result = run_gantool(*flags, *more, cwd=tmp_path)
+            assert result.returncode == 1
+            assert "another run writes images/images.npy.part" in result.stderr
+        assert first.poll() is None
+        assert part.stat().st_size >= before
+        first.kill()
 
 
 def test_an_interrupted_array_goes_on(graph: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from gantool.export.engine import SUFFIXES, build
 from gantool.export.mixed import apply
 from gantool.export.options import LOWERINGS, Low, Lowering
 from gantool.export.recipe import Recipe
+from gantool.runtime.backends import providers
 from gantool.runtime.backends.tensorrt import TensorRTBackend
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.generator import load_backend
@@ -38,13 +39,16 @@ class Runner:
     """What the graphs are measured with."""
 
     lowerings: tuple[Lowering, ...]
-    # Returns the ways to run a graph, by their names for the note; the stack frees them. Raises GantoolError.
+    # Returns the ways to run a graph by their names for the note, the usual one first; the stack frees them. Raises
+    # GantoolError if that does not take the graph.
     load: Callable[[onnx.ModelProto, ExitStack], dict[str, Run]]
 
 
 def host(batch: int) -> Runner:
-    """Measure the FP32 graph with what this CPU has to run it, as `gantool generate` does."""
-    providers = [name for name, module in _OF_CPU.items() if find_spec(module)]
+    """Measure the FP32 graph with what this CPU has to run it, first what `gantool generate` takes by itself."""
+    usual = "openvino" if providers.choose("auto") == "openvino" else "cpu"
+    packages = {"cpu": "onnxruntime", "openvino": "openvino"}
+    names = [name for name in sorted(packages, key=lambda name: name != usual) if find_spec(packages[name])]
 
     def load(graph: onnx.ModelProto, stack: ExitStack) -> dict[str, Run]:
         feeds = _feeds(graph, batch)
@@ -53,10 +57,15 @@ def host(batch: int) -> Runner:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "g.onnx"
             onnx.save(graph, path)
-            for name in providers:
-                backend = load_backend(path, name)
-                stack.callback(backend.close)
-                _run_all(backend, batches)  # opens what needs the file, and warms up
+            for name in names:
+                try:
+                    backend = load_backend(path, name)
+                    stack.callback(backend.close)
+                    _run_all(backend, batches)  # warms up
+                except GantoolError:
+                    if name == usual:
+                        raise
+                    continue
                 runs[f"--provider {name}, batch {batch}"] = partial(_run_all, backend, batches)
         return runs
 
@@ -66,9 +75,6 @@ def host(batch: int) -> Runner:
 def _run_all(backend: Backend, batches: Iterable[tuple[Latents, Labels | None]]) -> None:
     for _ in backend.infer_each(batches):
         pass
-
-
-_OF_CPU = {"cpu": "onnxruntime", "openvino": "openvino"}  # provider, and the package that it needs
 
 
 def device(flavour: Flavour, options: BuildOptions, low: Low | None) -> Runner:
@@ -94,7 +100,7 @@ def device(flavour: Flavour, options: BuildOptions, low: Low | None) -> Runner:
 def fastest(
     make: Callable[[Lowering], onnx.ModelProto], runner: Runner, note: Callable[[str], None]
 ) -> Lowering:
-    """Return the fastest lowering; `make` makes the graph of one. What fails is left out, with a note.
+    """Return the lowering that is fastest the usual way; `make` makes the graph of one. What fails is left out.
 
     Rounds take turns, so that a change of the machine's pace meets all; each keeps its shortest time. Raises
     GantoolError if none runs.
@@ -114,16 +120,22 @@ def fastest(
                 best[key] = min(best.get(key, float("inf")), time.perf_counter() - started)
     if not best:
         raise GantoolError(f"--lowering auto: none of {', '.join(runner.lowerings)} runs here; name one")
-    base = next(iter(best))  # none, wherever that runs
-    fastest = min(best, key=lambda key: best[key] * (1 if key == base else MARGIN))
-    of_where: dict[str, list[str]] = {}
-    for (where, name), seconds in best.items():
-        of_where.setdefault(where, []).append(f"{name} {best[base] / seconds:.2f}")
-    speeds = "; with ".join(f"{where}: {', '.join(all_)}" for where, all_ in of_where.items())
-    note(f"--lowering {fastest[1]}: speed against {base[1]} with {speeds}")
-    if fastest[0] != base[0]:
-        note(f"it is fastest with {fastest[0]}")
-    return fastest[1]
+    usual, base = next(iter(best))  # none, wherever that runs
+    wheres = dict.fromkeys(where for where, _ in best)
+    speeds = {
+        where: {name: best[usual, base] / seconds for (here, name), seconds in best.items() if here == where}
+        for where in wheres
+    }
+    chosen = max(speeds[usual], key=lambda name: speeds[usual][name] * (MARGIN if name == base else 1))
+    for where, of_where in speeds.items():
+        shown = ", ".join(f"{name} {speed:.2f}" for name, speed in of_where.items())
+        if where == usual:
+            note(f"--lowering {chosen}: speed against {base} with {where}: {shown}")
+            continue
+        best_here = max(of_where, key=lambda name: of_where[name])
+        faster = of_where[best_here] > MARGIN * speeds[usual][chosen]
+        note(f"with {where}: {shown}" + (f"; to use it, name --lowering {best_here}" if faster else ""))
+    return chosen
 
 
 def _feeds(graph: onnx.ModelProto, batch: int) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def _graph(path: Path, name: str) -> dict[str, Any]:
     if not recipe_of(path).on_cpu:
         reason = "ONNX Runtime has no BF16 kernels on the CPU; it is for building an engine"
         return _row(path, False, reason, f"gantool export {name}")
-    with Generator.load(path, provider="cpu"):
+    with Generator.load(path):
         return _row(path, True, "", f"gantool generate --engine {name}")
 
 

@@ -15,7 +15,7 @@ from gantool.export.difference import PARITY_KEY
 from gantool.export.recipe import KEY
 from gantool.runtime import Generator
 from gantool.runtime.errors import GantoolError, MissingDependencyError
-from gantool.runtime.onnx_file import check_weights_inside, read_metadata
+from gantool.runtime.onnx_file import open_graph, read_metadata
 from gantool.runtime.plan import NAMES, describe, identify, read_header, version_text
 from gantool.runtime.sidecar import read_sidecar
 
@@ -165,7 +165,7 @@ def _bundle(path: Path) -> dict[str, Any]:
 
 
 def _graph(path: Path) -> dict[str, Any]:
-    check_weights_inside(path)
+    open_graph(path)
     known = {
         "metadata": read_metadata(path),
         "recipe": read_metadata(path, KEY),

@@ -16,7 +16,7 @@ from gantool.export.engine import SUFFIXES, build, choose_flavour, gpu_problem
 from gantool.export.options import ExportOptions, Foreign, Precision
 from gantool.export.recipe import KEY, recipe_of
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
-from gantool.runtime.onnx_file import check_weights_inside, read_metadata
+from gantool.runtime.onnx_file import open_graph, read_metadata
 from gantool.runtime.plan import NAMES, identify, read_header
 from gantool.runtime.sidecar import sha256, sidecar_path
 
@@ -39,7 +39,7 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
         )
     if options.lowering == "auto" and flavour is not None and (problem := gpu_problem(flavour)):
         raise UsageError(
-            f"--lowering auto times engines, and {problem}: add --engine none to measure with ONNX Runtime, which "
+            f"--lowering auto times engines, and {problem}: add --engine none to measure on this CPU, which "
             "says nothing of an engine, or run it on the device"
         )
     suffix = "" if source is None else source.suffix.lower()
@@ -119,7 +119,7 @@ def _without_suffix(graph: Path) -> Path:
 def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | None) -> None:
     if identify(graph) != "onnx":
         raise GantoolError(f"{graph} is a plan under the name of a graph: nothing is left to export")
-    check_weights_inside(graph)
+    open_graph(graph)
     if options.opset is not None or options.foreign.origin is not None:
         raise UsageError(f"--opset and --from are for checkpoints: {graph} is a graph already")
     if options.foreign.latent is not None or options.foreign.weights is not None:
@@ -169,7 +169,7 @@ def _carried_graph(carried: bundle.Bundle, part: Path) -> Path:
     graph.write_bytes(carried.graph)
     if identify(graph) != "onnx" or _is_foreign(graph):
         raise GantoolError(f"{carried.path} holds no graph of gantool: make the bundle again")
-    check_weights_inside(graph)
+    open_graph(graph)
     return graph
 
 

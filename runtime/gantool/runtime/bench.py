@@ -130,7 +130,9 @@ def _print_row(rows: list[Row]) -> None:
 def _command(row: Row, threads: int | None) -> str:
     """Return the command that generates with what this row measured."""
     provider = "" if row["provider"] == "auto" else f" --provider {row['provider']}"
-    limited = f" --engine-threads {threads}" if threads and row["runs_on"].startswith("ONNX") else ""
+    limited = (
+        f" --engine-threads {threads}" if threads and row["runs_on"].startswith(("ONNX", "OpenVINO")) else ""
+    )
     return f"gantool generate --engine {quote(row['file'])} --batch {row['batch']}{provider}{limited}"
 
 

@@ -54,8 +54,8 @@ def generate(
     how = {"batch": choice.batch, "truncation": choice.truncation, "label": choice.label}
     with Generator.load(engine, provider, threads) as generator:
         spec = generator.spec
-        if provider == "auto" and "OpenVINO" in generator.name:  # perhaps in BF16
-            typer.echo(f"with {generator.name}; --provider cpu is exact", err=True)
+        if provider == "auto" and "OpenVINO" in generator.name:
+            typer.echo(f"with {generator.name}", err=True)
         generator.generate([], **how)  # type: ignore[arg-type]  # refuses what it cannot do before any work
         if not raw:
             target.folder.mkdir(parents=True, exist_ok=True)
@@ -76,11 +76,12 @@ def generate(
                         sheet.append(images[:more].copy())  # a view would keep the whole batch
                     if stopping:
                         raise KeyboardInterrupt
-        except KeyboardInterrupt:
+        except BaseException as error:
             count = written.images + written.found
             kept = f"{count:,} of {len(seeds):,} images are" if count else "nothing is"
             again = "; --resume makes the rest" if count and not raw else ""
-            typer.echo(f"{kept} in {_place(target)}{again}", err=True)
+            if again or isinstance(error, KeyboardInterrupt):
+                typer.echo(f"{kept} in {_place(target)}{again}", err=True)
             raise
         found = f", {written.found:,} of them were there" if resume else ""
         typer.echo(f"{len(seeds):,} images of {_size(spec)} in {_place(target)}{found}", err=raw)

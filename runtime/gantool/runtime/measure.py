@@ -23,7 +23,7 @@ from gantool.runtime.power import sampled
 from gantool.runtime.seeds import latents
 from gantool.runtime.spec import Backend, Labels, Latents
 
-_FEWEST = 10  # runs, however long they take
+_FEWEST = 10  # single runs, however long they take; of others two
 
 
 @dataclass(frozen=True)
@@ -37,26 +37,25 @@ class Timing:
 
 
 def measure(backend: Backend, batch: int, seconds: float) -> Timing:
-    """Run batches for `seconds`, one by one for as long, after as long to warm up."""
+    """Run batches for `seconds` and one by one for as long, after as long to warm up."""
     z = latents(range(batch), backend.spec.latent, backend.spec.distribution)
     label: Labels | None = None if backend.spec.classes == 0 else np.zeros(batch, np.int64)
 
-    def batches() -> Iterator[tuple[Latents, Labels | None]]:
+    def batches(fewest: int) -> Iterator[tuple[Latents, Labels | None]]:
         end = time.perf_counter() + seconds
-        fewest = _FEWEST
         while fewest > 0 or time.perf_counter() < end:
             fewest -= 1
             yield z, label
 
-    for _ in backend.infer_each(batches()):
+    for _ in backend.infer_each(batches(2)):
         pass
     started = time.perf_counter()
     with sampled() as watts:
-        images = sum(map(len, backend.infer_each(batches())))
+        images = sum(map(len, backend.infer_each(batches(2))))
         rate = images / (time.perf_counter() - started)
     runs: list[float] = []
     compute: list[float] = []
-    for one in batches():
+    for one in batches(_FEWEST):
         started = time.perf_counter()
         backend.infer(*one)
         runs.append(time.perf_counter() - started)

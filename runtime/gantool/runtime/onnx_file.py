@@ -27,38 +27,42 @@ _DEPTH = 8  # of graphs in graphs; a generator has none
 _DAMAGE = (ValueError, IndexError, KeyError, TypeError, RecursionError)
 
 
-def read_metadata(graph: Path, key: str = "gantool") -> dict[str, Any]:
-    """Return the JSON under `key` in the graph's metadata, or {} where there is none.
+def open_graph(graph: Path) -> mmap:
+    """Return the file as it is now, also where another takes its name; read is only what is looked at.
+
+    Raises GantoolError if it is no whole protobuf, or if a weight lies in another file: that file's name is not to
+    be trusted.
+    """
+    with graph.open("rb") as file, _damage_of(graph):
+        data = mmap(file.fileno(), 0, access=ACCESS_READ)
+        outside = any(_has_external(entry, _DEPTH) for entry in _messages(memoryview(data), _GRAPH))
+    if outside:
+        raise GantoolError(
+            f"{graph} keeps weights in another file (external data); a graph of gantool has its weights "
+            "inside: export it again, or merge them with onnx.save_model(..., save_as_external_data=False)"
+        )
+    return data
+
+
+def read_metadata(graph: Path, key: str = "gantool", data: mmap | None = None) -> dict[str, Any]:
+    """Return the JSON under `key` in the graph's metadata, or {} where there is none; `data` is the file, if read.
 
     Raises GantoolError if the file is no whole protobuf.
     """
-    with _opened(graph) as model:
-        for entry in _messages(model, _METADATA_PROPS):
+    with _damage_of(graph):
+        for entry in _messages(memoryview(graph.read_bytes() if data is None else data), _METADATA_PROPS):
             pair = {number: bytes(value) for number, value in _fields(entry) if isinstance(value, memoryview)}
             if pair.get(_KEY) == key.encode():
                 return dict(json.loads(pair[_VALUE]))
     return {}
 
 
-def check_weights_inside(graph: Path) -> None:
-    """Raise GantoolError if a weight lies in another file: that file's name is not to be trusted."""
-    with _opened(graph) as model:
-        outside = any(_has_external(entry, _DEPTH) for entry in _messages(model, _GRAPH))
-    if outside:
-        raise GantoolError(
-            f"{graph} keeps weights in another file (external data); a graph of gantool has its weights "
-            "inside: export it again, or merge them with onnx.save_model(..., save_as_external_data=False)"
-        )
-
-
 @contextmanager
-def _opened(graph: Path) -> Iterator[memoryview]:
-    """Yield the bytes of a file, of which only those that are looked at are read."""
-    with graph.open("rb") as file:
-        try:
-            yield memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))
-        except _DAMAGE as error:
-            raise GantoolError(f"{graph} is damaged ({error!r}): copy or export it again") from error
+def _damage_of(graph: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGE as error:
+        raise GantoolError(f"{graph} is damaged ({error!r}): copy or export it again") from error
 
 
 def _has_external(graph: memoryview, depth: int) -> bool:

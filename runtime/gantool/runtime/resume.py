@@ -31,6 +31,7 @@ from gantool.runtime.writer import (
 
 # Grey levels, on average over an image: more than another provider or precision makes of the same seed.
 _SAME = 3.0
+_PARTS = 8  # of an array; the first image of each is looked at
 
 
 def missing_seeds(target: Target, seeds: Iterable[int], spec: Spec, written: Written) -> Iterator[int]:
@@ -57,38 +58,41 @@ def missing_shards(target: Target, seeds: Iterable[int], spec: Spec, written: Wr
 def missing_rows(target: Target, seeds: Seeds, spec: Spec, written: Written) -> Iterator[int]:
     """Yield the seeds whose images are not in the array; count the others as found."""
     path, written.found = _begun(target, len(seeds), spec)
-    if path == array_path(target):
-        part_of(path).unlink(missing_ok=True)  # of another, later try
+    if path != array_path(target) and written.found == len(seeds) > 0:  # it ended just before it was renamed
+        path.replace(array_path(target))
     return islice(seeds, written.found, None)
 
 
 def _begun(target: Target, total: int, spec: Spec) -> tuple[Path, int]:
-    """Return where images of an array are, and how many: all in `images.npy`, or the first ones in its part.
+    """Return where images of an array are, and how many: the first ones in its part, or all in `images.npy`.
 
-    Raises UsageError for an array of another number of images, or of another size.
+    Raises UsageError where arrays of another number of images, or of another size, are all that there is.
     """
     header, size = array_header(total, spec), spec.height * spec.width * spec.channels
     whole = array_path(target)
-    for path in (whole, part_of(whole)):
+    others = []
+    for path in (part_of(whole), whole):
         if not path.exists():
             continue
         with path.open("rb") as file:
             begin = file.read(len(header))
-        if not header.startswith(begin):
-            raise UsageError(
-                f"--resume: {path} is no array of {total:,} images of {spec.height}×{spec.width}×{spec.channels}: "
-                "choose another --out, or leave --resume out"
-            )
         images = path.stat().st_size - len(header)  # bytes
-        if path != whole:
-            return path, min(max(images, 0) // size, total)
-        if images == total * size:
+        if not header.startswith(begin):
+            others.append(path)
+        elif path != whole and size <= images <= total * size:
+            return path, images // size
+        elif path == whole and images == total * size:
             return path, total
+    if others:
+        raise UsageError(
+            f"--resume: {others[0]} is no array of {total:,} images of {spec.height}×{spec.width}×{spec.channels}: "
+            "choose another --out, or leave --resume out"
+        )
     return part_of(whole), 0
 
 
 def check_same(target: Target, seeds: Seeds, generator: Generator, **how: Any) -> None:
-    """Make the first image that is there once more, of an array also the last. Raises UsageError for another one.
+    """Make the first image that is there once more, of an array a few. Raises UsageError for another one.
 
     `how` is what `Generator.images` takes besides the seeds.
     """
@@ -96,8 +100,10 @@ def check_same(target: Target, seeds: Seeds, generator: Generator, **how: Any) -
         spec = generator.spec
         path, count = _begun(target, len(seeds), spec)
         shape = (count, spec.height, spec.width, spec.channels)
-        for index in {0, count - 1} if count else ():
-            seed = next(islice(seeds, index, None))
+        for index in (
+            sorted({count * part // _PARTS for part in range(_PARTS)} | {count - 1}) if count else ()
+        ):
+            seed = seeds[index]
             images = np.memmap(path, np.uint8, "r", len(array_header(len(seeds), spec)), shape)
             _compare(images[index], generator.images([seed], **how)[0], f"image {index} of {path}")
         return

@@ -33,6 +33,13 @@ class Seeds:
     def __len__(self) -> int:
         return sum(map(len, self.ranges))
 
+    def __getitem__(self, index: int) -> int:
+        for each in self.ranges:
+            if index < len(each):
+                return each[index]
+            index -= len(each)
+        raise IndexError(index)
+
 
 def parse_seeds(text: str) -> Seeds:
     """Read `0,1,4-6` (ends included) into seeds 0, 1, 4, 5, 6.

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
-from typing import Literal, cast
+from typing import BinaryIO, Literal, cast
 
 import numpy as np
 
@@ -153,29 +153,45 @@ def _pieces(images: Images, threads: int) -> Iterator[Images]:
 def _npy(target: Target, total: int, spec: Spec, written: Written) -> Iterator[Write]:
     """Write `images.npy`, one uint8 array [N, H, W, C], which need not fit into memory.
 
-    Until it is whole it is `images.npy.part`, which goes on behind what `written` has found there.
+    Until it is whole it is `images.npy.part`, which goes on behind what `written` has found there. Raises
+    GantoolError if another run writes it.
     """
-    path = array_path(target)
-    part = part_of(path)
-    if written.found and not part.exists():  # in `images.npy`: nothing is missing
+    if total and written.found == total:
         yield lambda _: None
         return
-    try:
-        with part.open("r+b" if written.found else "wb") as file:
-            file.write(array_header(total, spec))
-            file.seek(written.found * spec.height * spec.width * spec.channels, os.SEEK_CUR)
-            file.truncate()
+    path = array_path(target)
+    part = part_of(path)
+    part.touch()
+    with part.open("r+b") as file:
+        _lock(file, part)
+        file.write(array_header(total, spec))
+        file.seek(written.found * spec.height * spec.width * spec.channels, os.SEEK_CUR)
+        file.truncate()
 
-            def write(images: Images) -> None:
-                file.write(np.ascontiguousarray(images).data)
-                written.images += len(images)
+        def write(images: Images) -> None:
+            file.write(np.ascontiguousarray(images).data)
+            written.images += len(images)
 
+        try:
             yield write
-        part.replace(path)
-    except BaseException:
-        if not written.found + written.images:
-            part.unlink(missing_ok=True)
-        raise
+        except BaseException:
+            if not written.found + written.images:
+                with suppress(OSError):  # Windows removes no open file
+                    part.unlink()
+            raise
+    part.replace(path)
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Keep others from writing a file until it is closed. Windows has another way, which is not used."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise GantoolError(f"another run writes {path}: wait for it, or choose another --out") from error
 
 
 def array_path(target: Target) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ Tensors = dict[
 ]  # by name: float, int64, uint8 ..., and the shape; None or a name: any
 
 
-def spec_of_graph(path: Path, inputs: Tensors, outputs: Tensors) -> Spec:
-    """Return what the graph at `path` takes and gives. Raises GantoolError if it is no generator."""
+def spec_of_graph(path: Path, data: mmap, inputs: Tensors, outputs: Tensors) -> Spec:
+    """Return what a graph takes and gives; `data` is the file `path`. Raises GantoolError if it is none of ours."""
     label = inputs.get("label")
     match inputs, outputs:
         case {"z": ("float", [batch, int(latent)])}, {
@@ -28,7 +29,7 @@ def spec_of_graph(path: Path, inputs: Tensors, outputs: Tensors) -> Spec:
             height, width, channels = (a, b, c) if kind == "uint8" else (b, c, a)
             if channels in (1, 3):
                 fixed = batch if isinstance(batch, int) else None
-                distribution, classes = _metadata(path)
+                distribution, classes = _metadata(path, data)
                 return Spec(
                     latent=latent,
                     height=height,
@@ -51,10 +52,10 @@ def _shown(tensors: Tensors) -> str:
     return ", ".join(f"{name} {kind} {shape}" for name, (kind, shape) in tensors.items()) or "none"
 
 
-def _metadata(path: Path) -> tuple[str, int | None]:
+def _metadata(path: Path, data: mmap) -> tuple[str, int | None]:
     """Return the distribution of z and the number of classes; normal and None without metadata."""
     try:
-        metadata = read_metadata(path)
+        metadata = read_metadata(path, data=data)
         if not metadata:
             return "normal", None
         return str(metadata["latent"]["distribution"]), int(metadata.get("classes", 0)) or None

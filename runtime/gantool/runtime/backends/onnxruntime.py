@@ -15,7 +15,7 @@ from gantool.runtime.backends.contract import spec_of_graph
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
 from gantool.runtime.images import to_uint8
-from gantool.runtime.onnx_file import check_weights_inside
+from gantool.runtime.onnx_file import open_graph
 from gantool.runtime.pool import cores
 from gantool.runtime.spec import Images, Labels, Latents
 
@@ -33,8 +33,8 @@ class OnnxRuntimeBackend:
         does not start here: ONNX Runtime by itself would go on with the CPU.
         """
         self._path = path
-        check_weights_inside(path)
-        self._session = _open(path, provider, threads or 0)
+        self._graph = open_graph(path)
+        self._session = self._open(path, provider, threads or 0)
         self._on_gpu = provider != "cpu"
         self._threads = 1 if self._on_gpu else threads or cores()
         self._of_one_thread: Any = None
@@ -43,7 +43,7 @@ class OnnxRuntimeBackend:
             {node.name: (node.type[7:-1], node.shape) for node in nodes}  # tensor(float)
             for nodes in (self._session.get_inputs(), self._session.get_outputs())
         )
-        self.spec = spec_of_graph(path, inputs, outputs)
+        self.spec = spec_of_graph(path, self._graph, inputs, outputs)
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
         """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C], on all cores."""
@@ -52,17 +52,19 @@ class OnnxRuntimeBackend:
     def infer_each(self, batches: Iterable[Batch]) -> Iterator[Images]:
         """Yield what `infer` returns for each batch, in order.
 
-        On a CPU each core works on a part of its own, where there is more than one batch: a fifth quicker than
-        all cores on one layer after the other. No more images are in work at a time than a batch has, or cores.
+        On a CPU each core works on a part of its own, where there is more than one batch: a sixth quicker than
+        all cores on one layer after the other. No more images are in work at a time than a batch has, or cores;
+        batches are asked for ahead until every core has a part to go on with.
         """
         rest = iter(batches)
         first = list(islice(rest, 2))
-        if len(first) < 2 or self._threads == 1:
+        whole = self.spec.max_batch is not None and self.spec.max_batch > 1  # a fixed batch, without parts
+        if len(first) < 2 or self._threads == 1 or whole:
             for batch in chain(first, rest):
                 yield self.infer(*batch)
             return
         if self._of_one_thread is None:
-            self._of_one_thread = _open(self._path, "cpu", 1)
+            self._of_one_thread = self._open(self._graph[:], "cpu", 1)
         pending: deque[list[Future[Images]]] = deque()
         with ThreadPoolExecutor(self._threads) as pool:
             for batch in chain(first, rest):
@@ -78,9 +80,41 @@ class OnnxRuntimeBackend:
         """Free the sessions."""
         self._session = self._of_one_thread = None
 
+    def _open(self, graph: Path | bytes, provider: str, threads: int) -> Any:
+        """Return a session with so many threads; 0 is one a core."""
+        try:
+            import onnxruntime
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError("onnxruntime", "cpu", f"running {self._path.name}") from error
+        name = OF_ONNX_RUNTIME[provider]
+        if name not in onnxruntime.get_available_providers():
+            raise EngineMismatchError(
+                f"the installed ONNX Runtime has no {name}: pip uninstall onnxruntime, then "
+                "pip install 'gantool[gpu]'"
+            )
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what fails is raised, and said once, below
+        options.intra_op_num_threads = threads
+        if provider == "cpu":
+            # It has no INT8 form of the layers of an INT8 graph, and would make their weights float in every run.
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        try:
+            session = onnxruntime.InferenceSession(graph, options, providers=[name])
+        except Exception as error:
+            raise GantoolError(
+                f"ONNX Runtime cannot load {self._path}: {_reason(error)}; export it again, or copy it again if it "
+                "came over a network"
+            ) from error
+        if session.get_providers()[0] != name:
+            raise EngineMismatchError(
+                f"{name} does not start here, though ONNX Runtime has it (is there a driver, and the CUDA and "
+                "cuDNN that it wants?): run it on the CPU with --provider cpu"
+            )
+        return session
+
     def _parts(self, z: Latents, label: Labels | None) -> Iterator[Batch]:
-        """Cut a batch into one part for each thread; one whose graph has a fixed batch stays whole."""
-        parts = 1 if self.spec.max_batch else min(self._threads, len(z))
+        """Cut a batch into one part for each thread."""
+        parts = min(self._threads, len(z))
         labels = [None] * parts if label is None else np.array_split(label, parts)
         return zip(np.array_split(z, parts), labels, strict=True)
 
@@ -92,7 +126,7 @@ class OnnxRuntimeBackend:
             images = run_bound(session, feeds, "cuda") if self._on_gpu else session.run(["images"], feeds)[0]
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             raise GantoolError(
-                f"ONNX Runtime failed on a batch of {len(z)} from {self._path}: {_reason(error)}; "
+                f"ONNX Runtime failed on {len(z)} images from {self._path}: {_reason(error)}; "
                 "try a smaller --batch"
             ) from error
         return images if self.spec.dtype == "uint8" else to_uint8(images)
@@ -111,38 +145,6 @@ def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
 def _joined(parts: list[Future[Images]]) -> Images:
     images = [part.result() for part in parts]
     return images[0] if len(images) == 1 else np.concatenate(images)
-
-
-def _open(path: Path, provider: str, threads: int) -> Any:
-    """Return a session with so many threads; 0 is one a core."""
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("onnxruntime", "cpu", f"running {path.name}") from error
-    name = OF_ONNX_RUNTIME[provider]
-    if name not in onnxruntime.get_available_providers():
-        raise EngineMismatchError(
-            f"the installed ONNX Runtime has no {name}: pip uninstall onnxruntime, then pip install 'gantool[gpu]'"
-        )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what fails is raised, and said once, below
-    options.intra_op_num_threads = threads
-    if provider == "cpu":
-        # It has no INT8 form of the layers of an INT8 graph, and would make their weights float in every run.
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=[name])
-    except Exception as error:
-        raise GantoolError(
-            f"ONNX Runtime cannot load {path}: {_reason(error)}; export it again, or copy it again if it came "
-            "over a network"
-        ) from error
-    if session.get_providers()[0] != name:
-        raise EngineMismatchError(
-            f"{name} does not start here, though ONNX Runtime has it (is there a driver, and the CUDA and cuDNN "
-            "that it wants?): run it on the CPU with --provider cpu"
-        )
-    return session
 
 
 def _reason(error: Exception) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from itertools import starmap
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from gantool.runtime.backends.contract import Tensors, spec_of_graph
 from gantool.runtime.errors import GantoolError, MissingDependencyError
 from gantool.runtime.images import to_uint8
-from gantool.runtime.onnx_file import check_weights_inside
+from gantool.runtime.onnx_file import open_graph
 from gantool.runtime.spec import Images, Labels, Latents
 
 _TYPES = {"f32": "float", "i64": "int64", "u8": "uint8"}  # as ONNX Runtime calls them
@@ -27,20 +28,26 @@ class OpenVinoBackend:
         """
         if find_spec("openvino") is None:
             raise MissingDependencyError("openvino", "openvino", f"running {path.name} with OpenVINO")
-        from openvino import Core
-
+        try:
+            from openvino import Core
+        except ImportError as error:  # the package is there, a library that it loads is not
+            raise GantoolError(
+                f"openvino is installed but does not load ({error}): pip install --force-reinstall "
+                "'gantool[openvino]', or run it with --provider cpu"
+            ) from error
         self._path = path
-        check_weights_inside(path)
+        graph = open_graph(path)
         settings = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
         try:
             core = Core()  # as bytes: by a path it would go by the file's name
-            model = core.compile_model(core.read_model(path.read_bytes()), "CPU", settings)
+            model = core.compile_model(core.read_model(graph[:]), "CPU", settings)
         except RuntimeError as error:
             raise GantoolError(
                 f"OpenVINO cannot load {path}: {_reason(error)}; run it with --provider cpu, or export it again"
             ) from error
-        self.spec = spec_of_graph(path, _tensors(model.inputs), _tensors(model.outputs))
+        self.spec = spec_of_graph(path, graph, _tensors(model.inputs), _tensors(model.outputs))
         self._request = model.create_infer_request()
+        self._alone = Lock()  # a request runs one batch at a time
         precision = model.get_property("INFERENCE_PRECISION_HINT").to_string().upper()
         self.name = "OpenVINO, CPU" + (f" in {precision}" if precision in ("BF16", "F16") else "")
 
@@ -49,10 +56,11 @@ class OpenVinoBackend:
         if self._request is None:
             raise GantoolError(f"{self._path} is closed: load it again")
         try:
-            result = self._request.infer({"z": z} if label is None else {"z": z, "label": label})
+            with self._alone:
+                result = self._request.infer({"z": z} if label is None else {"z": z, "label": label})
         except RuntimeError as error:
             raise GantoolError(
-                f"OpenVINO failed on a batch of {len(z)} from {self._path}: {_reason(error)}; "
+                f"OpenVINO failed on {len(z)} images from {self._path}: {_reason(error)}; "
                 "try a smaller --batch"
             ) from error
         images = result["images"]
@@ -71,9 +79,14 @@ def _tensors(ports: list[Any]) -> Tensors:
     types = (port.element_type.to_string() for port in ports)
     shapes = (list(map(_size, port.partial_shape)) for port in ports)
     return {
-        port.any_name: (_TYPES.get(name, name), shape)
+        _name(port): (_TYPES.get(name, name), shape)
         for port, name, shape in zip(ports, types, shapes, strict=True)
     }
+
+
+def _name(port: Any) -> str:
+    """Return the name in the contract, of those that a tensor has where operators were folded away."""
+    return next((name for name in ("z", "label", "images") if name in port.names), port.any_name)
 
 
 def _size(dimension: Any) -> int | None:
