@@ -167,6 +167,17 @@ def test_an_image_that_depends_on_its_batch_does_not_pass() -> None:
     assert re.search("alike|depends on its batch", problem)
 
 
+def test_the_last_layer_stays_out_of_int8_though_it_was_lowered_to_several(tmp_path: Path) -> None:
+    full, reference = full_graph("dcgan64", lowering="phases-stack")
+    onnx.save(full, tmp_path / "g.onnx")
+    graph, _ = low_graph(tmp_path / "g.onnx", Precision(int8=True, min_psnr=10), reference, silent)
+    last = [node.name for node in full.graph.node if node.op_type == "Conv"][-4:]
+    inputs = {node.name: node.input for node in graph.graph.node if node.op_type == "Conv"}
+    back = {node.output[0] for node in graph.graph.node if node.op_type == "DequantizeLinear"}
+    assert [name for name in inputs if not {*inputs[name][:2]} & back] == last
+    assert len({name.split("/")[0] for name in last}) == 1
+
+
 @pytest.mark.parametrize("method", ["minmax", "percentile", "entropy"])
 @pytest.mark.parametrize("ends", [False, True])
 def test_int8_pairs_stand_where_tensorrt_fuses(method: str, ends: bool, tmp_path: Path) -> None:

@@ -28,11 +28,12 @@ Stride 1 has one phase, the flipped kernel with padding k - 1 - p: one Conv in a
 subpixel      One Conv to s·s·O channels with the kernels of all phases, then DepthToSpace (mode DCR: channel
               (s·r + c)·O + o is phase r, c of output channel o). Zero taps give all phases one window of d with
               the same padding at both ends: 3×3 with padding 1 for k4 s2 p1 and for k5 s2 p2 e1.
-phases        One Conv for each of the s·s phases, Concat on channels, DepthToSpace.
+phases        One Conv for each of the s·s phases, Concat on channels, DepthToSpace. A layer whose phases have 16
+              channels or fewer together, as the last of a generator, becomes subpixel: a convolution computes as
+              many at a time.
 phases-stack  The same convolutions, interleaved by Reshape: the phases c stacked on a new last axis, [N, O, M, M,
               s] to [N, O, M, W]; these of each r joined on the last axis, [N, O, M, s·W] to [N, O, H, W].
-cpu           phases-stack, but layers of fewer than 8 output channels stay: ONNX Runtime's convolutions compute 8
-              or 16 at a time, and the last layer of a generator has 1 or 3.
+cpu           phases-stack, but such a layer stays a ConvTranspose, which ONNX Runtime computes as a matrix product.
 dla           With p = e = 0 the same weights make H + 2·p - e values, and y starts at the p-th: ConvTranspose
               without padding, then Slice. Exact where e <= p.
 dla-onehot    The Conv of subpixel, then as DepthToSpace a ConvTranspose of kernel s, stride s, no padding, whose
@@ -54,7 +55,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
 from gantool.export.options import Lowering
 
-_BLOCK = 8  # channels that a CPU's convolution computes at a time, at least
+_BLOCK = 16  # channels that a convolution computes at a time, on CPUs with AVX-512
 
 Array = NDArray[Any]
 Phase = tuple[int, int]  # r of rows, c of columns
@@ -206,8 +207,6 @@ def _rewrite(old: _Deconvolution, lowering: Lowering) -> ir.Value | None:
             return _matrix_product(old)
         if lowering in ("dla", "dla-onehot"):
             return None
-    if lowering == "cpu" and old.weight.shape[1] < _BLOCK:
-        return None
     if lowering == "dla":
         return _sliced(old)
     if rows.stride != columns.stride:
@@ -216,9 +215,12 @@ def _rewrite(old: _Deconvolution, lowering: Lowering) -> ir.Value | None:
         raise _RefusedError(f"output {rows.output}×{columns.output} is no multiple of stride {rows.stride}")
     if rows.stride == 1:
         return _convolution(old, "conv", old.phases)
+    few = len(old.phases) * old.weight.shape[1] <= _BLOCK
+    if lowering == "cpu" and few:
+        return None
     if lowering in ("cpu", "phases-stack"):
         return _stacked(old)
-    if lowering == "phases":
+    if lowering == "phases" and not few:
         phases = old.op("concat", "Concat", [_one_phase(old, *phase) for phase in old.phases], axis=1)
     else:
         phases = _convolution(old, "conv", old.phases)  # [N, s·s·O, M, M]

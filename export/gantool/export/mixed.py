@@ -115,7 +115,10 @@ def calibrated(
     `ends` takes the first and the last layer too, which change images most. Layers of `keep` stay out.
     """
     layers = int8.layers(ir.from_proto(full))
-    layers = [node for node in (layers if ends else layers[1:-1]) if node.name not in keep]
+    outer = (
+        [] if ends else [layers[0].inputs[0], layers[-1].inputs[0]]
+    )  # a lowered layer is several that read one
+    layers = [node for node in layers if node.name not in keep and node.inputs[0] not in outer]
     if not layers:
         raise UsageError("--int8 finds no layer between the first and the last: add --int8-ends")
     reads = {str(node.name): str(node.inputs[0].name) for node in layers if node.inputs[0] is not None}
