@@ -26,6 +26,7 @@ from gantool.runtime import (
 )
 from gantool.runtime.backends import providers
 from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend, run_bound
+from gantool.runtime.backends.openvino import OpenVinoBackend
 from gantool.runtime.seeds import latents
 from gantool.runtime.spec import Images, Labels, Latents
 from runtime.tiny import LATENT, tiny_graph
@@ -136,8 +137,10 @@ def test_openvino_makes_the_same_images(exported: Path) -> None:
             for batch in (None, 1, 4):
                 difference = fast.images(range(9), batch).astype(int) - expected
                 assert np.sqrt((difference**2).mean()) < 2.55  # 40 dB
-        with pytest.raises(GantoolError, match="is closed"):
-            fast.images([0])
+        for closed in (fast, plain):
+            for seeds in (range(1), range(200)):
+                with pytest.raises(GantoolError, match="is closed"):
+                    closed.images(seeds)
 
 
 def test_auto_takes_openvino_on_a_cpu_of_intel(exported: Path) -> None:
@@ -206,6 +209,10 @@ def test_parts_of_a_conditional_generator(tmp_path: Path) -> None:
     label = np.arange(8, dtype=np.int64) % classes
     for images in backend.infer_each((z, label) for _ in range(3)):
         np.testing.assert_array_equal(images, backend.infer(z, label))
+    pytest.importorskip("openvino")
+    other = OpenVinoBackend(path)
+    for images in other.infer_each((z, label) for _ in range(3)):
+        assert np.abs(images.astype(int) - backend.infer(z, label)).max() <= 9
 
 
 def test_a_graph_of_a_fixed_batch_is_not_cut(tmp_path: Path) -> None:

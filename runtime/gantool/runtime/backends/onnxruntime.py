@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, islice
+from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gantool.runtime.backends.contract import spec_of_graph
+from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import open_graph
 from gantool.runtime.pool import cores
 from gantool.runtime.spec import Images, Labels, Latents
-
-Batch = tuple[Latents, Labels | None]
 
 
 class OnnxRuntimeBackend:
@@ -50,31 +46,14 @@ class OnnxRuntimeBackend:
         return self._run(self._session, z, label)
 
     def infer_each(self, batches: Iterable[Batch]) -> Iterator[Images]:
-        """Yield what `infer` returns for each batch, in order.
-
-        On a CPU each core works on a part of its own, where there is more than one batch: a sixth quicker than
-        all cores on one layer after the other. No more images are in work at a time than a batch has, or cores;
-        batches are asked for ahead until every core has a part to go on with.
-        """
-        rest = iter(batches)
-        first = list(islice(rest, 2))
-        whole = self.spec.max_batch is not None and self.spec.max_batch > 1  # a fixed batch, without parts
-        if len(first) < 2 or self._threads == 1 or whole:
-            for batch in chain(first, rest):
-                yield self.infer(*batch)
+        """Yield what `infer` returns for each batch, in order; on a CPU each core works on a part of its own."""
+        batches, parts = worth_parts(batches, self.spec)
+        if not parts or self._threads == 1 or self._session is None:
+            yield from starmap(self.infer, batches)
             return
         if self._of_one_thread is None:
             self._of_one_thread = self._open(self._graph[:], "cpu", 1)
-        pending: deque[list[Future[Images]]] = deque()
-        with ThreadPoolExecutor(self._threads) as pool:
-            for batch in chain(first, rest):
-                pending.append(
-                    [pool.submit(self._run, self._of_one_thread, *part) for part in self._parts(*batch)]
-                )
-                while sum(map(len, pending)) > self._threads:  # the others keep the cores at work
-                    yield _joined(pending.popleft())
-            while pending:
-                yield _joined(pending.popleft())
+        yield from in_parts(batches, self._threads, partial(self._run, self._of_one_thread))
 
     def close(self) -> None:
         """Free the sessions."""
@@ -112,12 +91,6 @@ class OnnxRuntimeBackend:
             )
         return session
 
-    def _parts(self, z: Latents, label: Labels | None) -> Iterator[Batch]:
-        """Cut a batch into one part for each thread."""
-        parts = min(self._threads, len(z))
-        labels = [None] * parts if label is None else np.array_split(label, parts)
-        return zip(np.array_split(z, parts), labels, strict=True)
-
     def _run(self, session: Any, z: Latents, label: Labels | None) -> Images:
         if session is None:
             raise GantoolError(f"{self._path} is closed: load it again")
@@ -140,11 +113,6 @@ def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
     binding.bind_output("images", device)
     session.run_with_iobinding(binding)
     return binding.copy_outputs_to_cpu()[0]
-
-
-def _joined(parts: list[Future[Images]]) -> Images:
-    images = [part.result() for part in parts]
-    return images[0] if len(images) == 1 else np.concatenate(images)
 
 
 def _reason(error: Exception) -> str:

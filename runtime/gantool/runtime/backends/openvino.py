@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from itertools import starmap
 from pathlib import Path
-from threading import Lock
+from queue import SimpleQueue
 from typing import Any
 
 from gantool.runtime.backends.contract import Tensors, spec_of_graph
+from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.errors import GantoolError, MissingDependencyError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import open_graph
@@ -37,42 +39,74 @@ class OpenVinoBackend:
             ) from error
         self._path = path
         graph = open_graph(path)
-        settings = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
+        self._settings = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
+        self._core = Core()
         try:
-            core = Core()  # as bytes: by a path it would go by the file's name
-            model = core.compile_model(core.read_model(graph[:]), "CPU", settings)
+            self._model = self._core.read_model(graph[:])  # by a path it would go by the file's name
         except RuntimeError as error:
-            raise GantoolError(
-                f"OpenVINO cannot load {path}: {_reason(error)}; run it with --provider cpu, or export it again"
+            raise self._error(
+                "load a graph", error, "run it with --provider cpu, or export it again"
             ) from error
-        self.spec = spec_of_graph(path, graph, _tensors(model.inputs), _tensors(model.outputs))
-        self._request = model.create_infer_request()
-        self._alone = Lock()  # a request runs one batch at a time
-        precision = model.get_property("INFERENCE_PRECISION_HINT").to_string().upper()
+        compiled = self._compile("LATENCY")
+        self.spec = spec_of_graph(path, graph, _tensors(compiled.inputs), _tensors(compiled.outputs))
+        self._alone: SimpleQueue[Any] | None = _requests(compiled, 1)
+        self._streams: SimpleQueue[Any] | None = None
+        precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string().upper()
         self.name = "OpenVINO, CPU" + (f" in {precision}" if precision in ("BF16", "F16") else "")
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
-        """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C]."""
-        if self._request is None:
-            raise GantoolError(f"{self._path} is closed: load it again")
-        try:
-            with self._alone:
-                result = self._request.infer({"z": z} if label is None else {"z": z, "label": label})
-        except RuntimeError as error:
-            raise GantoolError(
-                f"OpenVINO failed on {len(z)} images from {self._path}: {_reason(error)}; "
-                "try a smaller --batch"
-            ) from error
-        images = result["images"]
-        return images if self.spec.dtype == "uint8" else to_uint8(images)
+        """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C], on all cores."""
+        return self._run(self._alone, z, label)
 
-    def infer_each(self, batches: Iterable[tuple[Latents, Labels | None]]) -> Iterator[Images]:
-        """Yield the images of each batch, one after the other: each has all cores."""
-        return starmap(self.infer, batches)
+    def infer_each(self, batches: Iterable[Batch]) -> Iterator[Images]:
+        """Yield what `infer` returns for each batch, in order; each stream works on a part of its own."""
+        batches, parts = worth_parts(batches, self.spec)
+        if not parts or self._alone is None:
+            yield from starmap(self.infer, batches)
+            return
+        if self._streams is None:
+            compiled = self._compile("THROUGHPUT")
+            self._count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+            self._streams = _requests(compiled, self._count)
+        yield from in_parts(batches, self._count, partial(self._run, self._streams))
 
     def close(self) -> None:
-        """Free the compiled graph."""
-        self._request = None
+        """Free the compiled graphs."""
+        self._alone = self._streams = self._model = None
+
+    def _compile(self, hint: str) -> Any:
+        try:
+            return self._core.compile_model(self._model, "CPU", {**self._settings, "PERFORMANCE_HINT": hint})
+        except RuntimeError as error:
+            raise self._error(
+                "load a graph", error, "run it with --provider cpu, or export it again"
+            ) from error
+
+    def _run(self, requests: SimpleQueue[Any] | None, z: Latents, label: Labels | None) -> Images:
+        """Run a batch in a request that is free; one runs one batch at a time."""
+        if requests is None:
+            raise GantoolError(f"{self._path} is closed: load it again")
+        request = requests.get()
+        try:
+            images = request.infer({"z": z} if label is None else {"z": z, "label": label})["images"]
+        except RuntimeError as error:
+            raise self._error(f"make {len(z)} images", error, "try a smaller --batch") from error
+        finally:
+            requests.put(request)
+        return images if self.spec.dtype == "uint8" else to_uint8(images)
+
+    def _error(self, what: str, error: Exception, advice: str) -> GantoolError:
+        """Quote OpenVINO's message on one line, without its own source files and links."""
+        lines = (line.strip() for line in str(error).splitlines())
+        reason = " ".join(line for line in lines if line and " src/" not in line and "://" not in line)
+        return GantoolError(f"OpenVINO cannot {what} from {self._path}: {reason}; {advice}")
+
+
+def _requests(compiled: Any, count: int) -> SimpleQueue[Any]:
+    requests: SimpleQueue[Any] = SimpleQueue()
+    for _ in range(count):
+        requests.put(compiled.create_infer_request())
+    return requests
 
 
 def _tensors(ports: list[Any]) -> Tensors:
@@ -91,9 +125,3 @@ def _name(port: Any) -> str:
 
 def _size(dimension: Any) -> int | None:
     return dimension.get_length() if dimension.is_static else None
-
-
-def _reason(error: Exception) -> str:
-    """Return OpenVINO's message on one line, without its own source files and links."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return " ".join(line for line in lines if line and " src/" not in line and "://" not in line)
