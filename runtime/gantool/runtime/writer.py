@@ -183,15 +183,15 @@ def _npy(target: Target, total: int, spec: Spec, written: Written) -> Iterator[W
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
-    """Keep others from writing a file until it is closed. Windows has another way, which is not used."""
+    """Keep others from writing a file until it is closed, where the system can: Windows and some networks do not."""
     try:
         import fcntl
-    except ModuleNotFoundError:
-        return
-    try:
+
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         raise GantoolError(f"another run writes {path}: wait for it, or choose another --out") from error
+    except (ModuleNotFoundError, OSError):
+        return
 
 
 def array_path(target: Target) -> Path:
