@@ -183,7 +183,7 @@ def _npy(target: Target, total: int, spec: Spec, written: Written) -> Iterator[W
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
-    """Keep others from writing a file until it is closed, where the system can: Windows and some networks do not."""
+    """Keep others from writing a file until it is closed, if the system can: Windows and some networks cannot."""
     try:
         import fcntl
 
