@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +138,26 @@ def test_torchrun_and_the_flags_must_agree(tmp_path: Path) -> None:
     assert result.returncode != 0
     assert "torchrun started 2 processes a machine, on 1: leave --devices and --nodes out" in result.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_several_machines_need_an_address(tmp_path: Path) -> None:
+    result = run_gantool("train", *SMALL, "--nodes", "2", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "--nodes 2: start it with torchrun or SLURM, or give MASTER_ADDR" in result.stderr
+
+
+def test_waiting_for_another_machine_can_be_ended(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
+    command = [sys.executable, "-m", "gantool.cli", "train", *SMALL, "--nodes", "2"]
+    with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **address}) as process:
+        for _ in range(600):
+            with socket.socket() as other:
+                if not other.connect_ex(("127.0.0.1", port)):
+                    break
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == -signal.SIGTERM

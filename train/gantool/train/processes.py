@@ -13,6 +13,7 @@ import atexit
 import logging
 import os
 import re
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +55,12 @@ def start_processes(device: str, devices: int | None, nodes: int | None) -> Fabr
         raise UsageError(
             f"--device {device} is one device, --devices {count} asks for more: give --device {kind}"
         )
-    with _quiet():
+    if machines > 1 and not {"MASTER_ADDR", "SLURM_JOB_ID"} & os.environ.keys():
+        raise UsageError(
+            f"--nodes {machines}: start it with torchrun or SLURM, or give MASTER_ADDR, MASTER_PORT and NODE_RANK "
+            "in the environment of each machine"
+        )
+    with _quiet(), _stopped_at_once():
         try:
             fabric = Fabric(accelerator=kind, devices=count, num_nodes=machines, strategy="ddp")
             fabric.launch()
@@ -64,6 +70,18 @@ def start_processes(device: str, devices: int | None, nodes: int | None) -> Fabr
                 f"--devices {count} --nodes {machines} on {kind}: {_first_line(error)}"
             ) from error
     return fabric
+
+
+@contextmanager
+def _stopped_at_once() -> Iterator[None]:
+    """Have signals end this process: it waits for the others outside of Python, which would never hear of them."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def alone(device: str) -> Fabric:
