@@ -140,6 +140,12 @@ def test_torchrun_and_the_flags_must_agree(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_more_processes_than_images_are_never_started(tmp_path: Path) -> None:
+    result = run_gantool("train", *SMALL, "--devices", "100000", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "for 100000 processes: give a multiple of 100000, at least 200000" in result.stderr
+
+
 def test_several_machines_need_an_address(tmp_path: Path) -> None:
     result = run_gantool("train", *SMALL, "--nodes", "2", cwd=tmp_path)
     assert result.returncode == 2

@@ -63,9 +63,9 @@ def start(
         return False
     if options.tensorboard:
         summary_writer()
-    fabric = start_processes(options.device, devices, nodes)
+    fabric = start_processes(options.device, devices, nodes, options.batch, options.accumulate)
     with one_by_one(fabric):
-        check_share(fabric, options.batch, options.accumulate)
+        check_share(fabric.world_size, options.batch, options.accumulate)
         options, loaded = _with_data(options, network.get("channels"), conditional, _notes(fabric))
     with one_voice(fabric):
         if autotune:
@@ -120,9 +120,9 @@ def resume(
     if dry_run:
         print(json.dumps(options.to_json(), indent=2))
         return False
-    fabric = start_processes(options.device, devices, nodes)
+    fabric = start_processes(options.device, devices, nodes, options.batch, options.accumulate)
     with one_by_one(fabric):
-        check_share(fabric, options.batch, options.accumulate)
+        check_share(fabric.world_size, options.batch, options.accumulate)
         network = options.network
         loaded = load_images(options.data, network.size, network.channels, log=_notes(fabric))
         state = _load_state(folder, options, fabric)

@@ -32,12 +32,15 @@ from gantool.runtime.errors import GantoolError, UsageError
 PATIENCE = 20.0  # seconds for the other processes to end after this one
 
 
-def start_processes(device: str, devices: int | None, nodes: int | None) -> Fabric:
+def start_processes(
+    device: str, devices: int | None, nodes: int | None, batch: int, accumulate: int
+) -> Fabric:
     """Start the processes of a run, or join those that torchrun or SLURM started.
 
     `devices` on each of `nodes` machines; None is as many as were started, or one. Started here, they are started
     as this one was, with the same arguments, so all that follows happens in each. Raises UsageError for a device
-    that gantool does not know, GantoolError for one that is not there.
+    that gantool does not know and for more processes than can share a batch, GantoolError for a device that is not
+    there.
     """
     count = devices or _started("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE")
     machines = nodes or _started("SLURM_NNODES")
@@ -50,6 +53,8 @@ def start_processes(device: str, devices: int | None, nodes: int | None) -> Fabr
         machines = there[1]
     if count * machines == 1:
         return alone(device)
+    if devices or nodes:  # before they are started; those that are there say it in one voice, later
+        check_share(count * machines, batch, accumulate)
     kind, _, index = _known(device).partition(":")
     if index:
         raise UsageError(
@@ -125,9 +130,8 @@ def precision(name: str, device: torch.device) -> Precision:
     return MixedPrecision("bf16-mixed" if name == "bf16" else "16-mixed", device.type)
 
 
-def check_share(fabric: Fabric, batch: int, accumulate: int) -> None:
-    """Raise UsageError for a batch that the processes cannot share evenly."""
-    count = fabric.world_size
+def check_share(count: int, batch: int, accumulate: int) -> None:
+    """Raise UsageError for a batch that so many processes cannot share evenly."""
     if batch % count or batch // count < 2 * accumulate:  # BatchNorm needs two
         raise UsageError(
             f"--batch {batch} for {count} processes: give a multiple of {count}, at least {2 * count * accumulate}"
