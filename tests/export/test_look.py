@@ -123,3 +123,8 @@ def test_auto_measures_and_takes_one_that_fits(work: Path, checkpoint: Path) -> 
     result = run_gantool("export", checkpoint, *flags, "--engine", "rtx", cwd=work)
     assert result.returncode == 2
     assert "says nothing of an engine" in result.stderr
+
+
+def test_a_name_with_its_suffix_is_the_same_name(work: Path, checkpoint: Path) -> None:
+    run_gantool("export", checkpoint, "-o", "named.onnx", "--engine", "none", cwd=work, check=True)
+    assert [path.name for path in work.glob("named*")] == ["named.onnx"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,13 @@ def test_what_cannot_be_evaluated(
     result = run_gantool("evaluate", *(known.get(each, each) for each in arguments), cwd=tmp_path)
     assert (result.returncode, "Traceback" in result.stderr) == (code, False)
     assert message in result.stderr
+
+
+def test_inception_that_is_not_installed(tmp_path: Path) -> None:
+    if find_spec("torch_fidelity"):
+        pytest.skip("it is installed")
+    for index in range(4):
+        Image.new("L", (32, 32), 60 * index).save(tmp_path / f"{index}.png")
+    result = run_gantool("evaluate", tmp_path, "--data", tmp_path, "--features", "inception", cwd=tmp_path)
+    assert result.returncode == 5
+    assert "pip install 'gantool[inception]'" in result.stderr

@@ -55,6 +55,8 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
         _check_bundle_flags(source, options, build_options)
         carried = bundle.read(source)
     base = options.base or _default_base(given_graph, carried)
+    if base.suffix == ".onnx":  # as most tools name what they write
+        base = base.with_suffix("")
     if not base.name or base.name == ".." or base.is_dir():
         raise UsageError(f"-o {base}: give a name for the files, as in -o {base / 'g'}")
     entry = contents = None

@@ -231,9 +231,8 @@ def _inception() -> Extractor:
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ModuleNotFoundError as error:
-        raise GantoolError(
-            f"--features inception needs the package torch-fidelity ({error.name} is missing): "
-            "pip install torch-fidelity, or leave --features out"
+        raise MissingDependencyError(
+            error.name or "torch-fidelity", "inception", "--features inception"
         ) from error
     try:
         network = FeatureExtractorInceptionV3("inception", ["2048"]).eval()
