@@ -178,8 +178,8 @@ def test_what_cannot_be_evaluated(
 def test_inception_that_is_not_installed(tmp_path: Path) -> None:
     if find_spec("torch_fidelity"):
         pytest.skip("it is installed")
-    for index in range(4):
-        Image.new("L", (32, 32), 60 * index).save(tmp_path / f"{index}.png")
+    for index in range(16):
+        Image.new("L", (32, 32), 15 * index).save(tmp_path / f"{index}.png")
     result = run_gantool("evaluate", tmp_path, "--data", tmp_path, "--features", "inception", cwd=tmp_path)
     assert result.returncode == 5
     assert "pip install 'gantool[inception]'" in result.stderr
