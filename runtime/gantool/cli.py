@@ -31,9 +31,8 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line; exit with the code of the error tree."""
     signal.signal(signal.SIGTERM, _stop)
-    atexit.register(
-        gc.freeze
-    )  # Python looks through all objects once more when it ends: a tenth of a short run
+    # Python looks through all objects once more when it ends: a tenth of a short run.
+    atexit.register(gc.freeze)
     try:
         # a shell variable that is not set; as a path it would mean this folder
         if any(not word or (word.startswith("--") and word.endswith("=")) for word in sys.argv[1:]):

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 LATENT, HEIGHT, WIDTH, CHANNELS = 6, 4, 4, 3
 
 
-def tiny_graph(output: str = "uint8") -> bytes:
+def tiny_graph(output: str = "uint8", batch: str | int = "N") -> bytes:
     """Return z [N, 6] -> ConvTranspose -> tanh -> images, uint8 [N, 4, 4, 3] or float [N, 3, 4, 4]."""
     weights = np.random.RandomState(0).randn(LATENT, CHANNELS, HEIGHT, WIDTH).astype(np.float32)
     constants = {
@@ -33,15 +33,15 @@ def tiny_graph(output: str = "uint8") -> bytes:
         helper.make_node("Cast", ["last"], ["images"], to=TensorProto.UINT8),
     ]
     if output == "uint8":
-        images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", HEIGHT, WIDTH, CHANNELS])
+        images = helper.make_tensor_value_info("images", TensorProto.UINT8, [batch, HEIGHT, WIDTH, CHANNELS])
     else:
         nodes = nodes[:3]
-        images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", CHANNELS, HEIGHT, WIDTH])
+        images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, CHANNELS, HEIGHT, WIDTH])
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["N", LATENT])],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, [batch, LATENT])],
         [images],
         [
             numpy_helper.from_array(np.asarray(value), name)

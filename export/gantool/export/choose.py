@@ -121,11 +121,9 @@ def fastest(
     if not best:
         raise GantoolError(f"--lowering auto: none of {', '.join(runner.lowerings)} runs here; name one")
     usual, base = next(iter(best))  # none, wherever that runs
-    wheres = dict.fromkeys(where for where, _ in best)
-    speeds = {
-        where: {name: best[usual, base] / seconds for (here, name), seconds in best.items() if here == where}
-        for where in wheres
-    }
+    speeds: dict[str, dict[Lowering, float]] = {}
+    for (where, name), seconds in best.items():
+        speeds.setdefault(where, {})[name] = best[usual, base] / seconds
     chosen = max(speeds[usual], key=lambda name: speeds[usual][name] * (MARGIN if name == base else 1))
     for where, of_where in speeds.items():
         shown = ", ".join(f"{name} {speed:.2f}" for name, speed in of_where.items())

@@ -165,11 +165,11 @@ def _bundle(path: Path) -> dict[str, Any]:
 
 
 def _graph(path: Path) -> dict[str, Any]:
-    open_graph(path)
+    data = open_graph(path)
     known = {
-        "metadata": read_metadata(path),
-        "recipe": read_metadata(path, KEY),
-        "parity": read_metadata(path, PARITY_KEY),
+        "metadata": read_metadata(path, data=data),
+        "recipe": read_metadata(path, KEY, data),
+        "parity": read_metadata(path, PARITY_KEY, data),
     }
     try:
         import onnx

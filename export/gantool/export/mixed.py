@@ -115,9 +115,8 @@ def calibrated(
     `ends` takes the first and the last layer too, which change images most. Layers of `keep` stay out.
     """
     layers = int8.layers(ir.from_proto(full))
-    outer = (
-        [] if ends else [layers[0].inputs[0], layers[-1].inputs[0]]
-    )  # a lowered layer is several that read one
+    # By what they read: a layer that was lowered is several, which read the same.
+    outer = [] if ends else [layers[0].inputs[0], layers[-1].inputs[0]]
     layers = [node for node in layers if node.name not in keep and node.inputs[0] not in outer]
     if not layers:
         raise UsageError("--int8 finds no layer between the first and the last: add --int8-ends")

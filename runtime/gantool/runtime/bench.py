@@ -15,7 +15,7 @@ from typing import Any
 import typer
 
 from gantool.runtime.errors import GantoolError, UsageError
-from gantool.runtime.generator import MAX_THREADS
+from gantool.runtime.generator import check_engine_threads
 from gantool.runtime.plan import identify
 from gantool.runtime.pool import cores
 
@@ -37,8 +37,7 @@ def bench(
     sizes = parse_batches(batches)
     if not 0 < seconds <= 3600:
         raise UsageError(f"--seconds {seconds:g}: give a number over 0, at most 3600")
-    if threads is not None and not 1 <= threads <= MAX_THREADS:
-        raise UsageError(f"--engine-threads {threads}: give a whole number from 1 to {MAX_THREADS}")
+    check_engine_threads(threads)
     kinds = {file: identify(file) for file in files}  # before minutes of work
     busy = _load_before()
     rows: list[Row] = []

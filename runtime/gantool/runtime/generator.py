@@ -137,10 +137,15 @@ class Generator:
         self.close()
 
 
-def load_backend(path: Path, provider: str = "auto", threads: int | None = None) -> Backend:
-    """Return what runs `path`, as `Generator.load` does; only its own module is imported."""
+def check_engine_threads(threads: int | None) -> None:
+    """Raise UsageError for a number of threads that no engine is given."""
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"--engine-threads {threads}: give a whole number from 1 to {MAX_THREADS}")
+
+
+def load_backend(path: Path, provider: str = "auto", threads: int | None = None) -> Backend:
+    """Return what runs `path`, as `Generator.load` does; only its own module is imported."""
+    check_engine_threads(threads)
     if identify(path) == "onnx":
         from gantool.runtime.backends import providers
 

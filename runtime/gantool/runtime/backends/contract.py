@@ -10,9 +10,8 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.onnx_file import read_metadata
 from gantool.runtime.spec import Spec
 
-Tensors = dict[
-    str, tuple[str, list[Any]]
-]  # by name: float, int64, uint8 ..., and the shape; None or a name: any
+# By name: float, int64, uint8 ..., and the shape, in which None or a name is any size.
+Tensors = dict[str, tuple[str, list[Any]]]
 
 
 def spec_of_graph(path: Path, data: mmap, inputs: Tensors, outputs: Tensors) -> Spec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from itertools import starmap
@@ -18,6 +19,7 @@ from gantool.runtime.onnx_file import open_graph
 from gantool.runtime.spec import Images, Labels, Latents
 
 _TYPES = {"f32": "float", "i64": "int64", "u8": "uint8"}  # as ONNX Runtime calls them
+_OTHERWISE = "run it with --provider cpu, or export it again"
 
 
 class OpenVinoBackend:
@@ -41,12 +43,8 @@ class OpenVinoBackend:
         graph = open_graph(path)
         self._settings = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
         self._core = Core()
-        try:
+        with self._told("load a graph", _OTHERWISE):
             self._model = self._core.read_model(graph[:])  # by a path it would go by the file's name
-        except RuntimeError as error:
-            raise self._error(
-                "load a graph", error, "run it with --provider cpu, or export it again"
-            ) from error
         compiled = self._compile("LATENCY")
         self.spec = spec_of_graph(path, graph, _tensors(compiled.inputs), _tensors(compiled.outputs))
         self._alone: SimpleQueue[Any] | None = _requests(compiled, 1)
@@ -75,12 +73,8 @@ class OpenVinoBackend:
         self._alone = self._streams = self._model = None
 
     def _compile(self, hint: str) -> Any:
-        try:
+        with self._told("load a graph", _OTHERWISE):
             return self._core.compile_model(self._model, "CPU", {**self._settings, "PERFORMANCE_HINT": hint})
-        except RuntimeError as error:
-            raise self._error(
-                "load a graph", error, "run it with --provider cpu, or export it again"
-            ) from error
 
     def _run(self, requests: SimpleQueue[Any] | None, z: Latents, label: Labels | None) -> Images:
         """Run a batch in a request that is free; one runs one batch at a time."""
@@ -88,18 +82,21 @@ class OpenVinoBackend:
             raise GantoolError(f"{self._path} is closed: load it again")
         request = requests.get()
         try:
-            images = request.infer({"z": z} if label is None else {"z": z, "label": label})["images"]
-        except RuntimeError as error:
-            raise self._error(f"make {len(z)} images", error, "try a smaller --batch") from error
+            with self._told(f"make {len(z)} images", "try a smaller --batch"):
+                images = request.infer({"z": z} if label is None else {"z": z, "label": label})["images"]
         finally:
             requests.put(request)
         return images if self.spec.dtype == "uint8" else to_uint8(images)
 
-    def _error(self, what: str, error: Exception, advice: str) -> GantoolError:
+    @contextmanager
+    def _told(self, what: str, advice: str) -> Iterator[None]:
         """Quote OpenVINO's message on one line, without its own source files and links."""
-        lines = (line.strip() for line in str(error).splitlines())
-        reason = " ".join(line for line in lines if line and " src/" not in line and "://" not in line)
-        return GantoolError(f"OpenVINO cannot {what} from {self._path}: {reason}; {advice}")
+        try:
+            yield
+        except RuntimeError as error:
+            lines = (line.strip() for line in str(error).splitlines())
+            reason = " ".join(line for line in lines if line and " src/" not in line and "://" not in line)
+            raise GantoolError(f"OpenVINO cannot {what} from {self._path}: {reason}; {advice}") from error
 
 
 def _requests(compiled: Any, count: int) -> SimpleQueue[Any]:

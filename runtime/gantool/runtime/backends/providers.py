@@ -25,15 +25,14 @@ def choose(provider: str) -> str:
     if provider != "auto":
         raise UsageError(f"--provider {provider} is unknown: choose auto, {', '.join(PROVIDERS)}")
     openvino = find_spec("openvino") is not None
-    if find_spec("onnxruntime"):
-        import onnxruntime
-
-        if OF_ONNX_RUNTIME["cuda"] in onnxruntime.get_available_providers():
-            return "cuda"
-    elif not openvino:
+    if not find_spec("onnxruntime"):
+        if openvino:
+            return "openvino"
         raise MissingDependencyError("onnxruntime", "cpu", "running an ONNX graph")
-    else:
-        return "openvino"
+    import onnxruntime
+
+    if OF_ONNX_RUNTIME["cuda"] in onnxruntime.get_available_providers():
+        return "cuda"
     return "openvino" if openvino and _cpu_of_intel() else "cpu"
 
 
