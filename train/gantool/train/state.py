@@ -65,6 +65,8 @@ def new_state(options: TrainingOptions, fabric: Fabric) -> TrainingState:
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     for network in (generator, discriminator, average):
         network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+        if options.channels_last:
+            _reshape_to_channels_last(network)
     return TrainingState(
         generator=generator,
         discriminator=discriminator,
@@ -77,6 +79,15 @@ def new_state(options: TrainingOptions, fabric: Fabric) -> TrainingState:
         precision=precision(options.precision, device),
         latent_stream=torch.Generator(device).manual_seed((options.seed + 2**32) % 2**63),
     )
+
+
+def _reshape_to_channels_last(network: nn.Module) -> None:
+    """Have what was a vector leave nn.Unflatten with channels last; all later layers keep the layout they get."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Unflatten):
+            layer.register_forward_hook(
+                lambda _layer, _inputs, values: values.contiguous(memory_format=torch.channels_last)
+            )
 
 
 def _optimizer(options: TrainingOptions, network: nn.Module, rate: float) -> torch.optim.Optimizer:
