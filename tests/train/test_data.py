@@ -303,7 +303,7 @@ def test_too_few(folder: Path) -> None:
 def test_nothing_to_read(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("text")
-    with pytest.raises(GantoolError, match=r"no images \(.png, .*only 1 other files"):
+    with pytest.raises(GantoolError, match=r"no images \(.png, .*1 files of other kinds"):
         load(tmp_path / "other")
     with pytest.raises(GantoolError, match=r"no such file or folder.*fashion-mnist"):
         load(tmp_path / "missing")

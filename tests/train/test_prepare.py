@@ -38,7 +38,7 @@ def members(path: Path) -> dict[str, bytes]:
 
 def test_a_folder_becomes_a_data_set(folder: Path, tmp_path: Path) -> None:
     result = run_gantool("data", folder, "-o", "d.zip", cwd=tmp_path, check=True)
-    assert "20 images of 32×32×1, of 22 files; 1 duplicates and 1 unreadable files left out" in result.stdout
+    assert "20 images of 32×32×1, of 22 files; left out 1 as duplicates and 1 as unreadable" in result.stdout
     assert "originals 36×40 to 36×59" in result.stdout
     assert "  0  cats  10\n  1  dogs  10" in result.stdout
     assert "left out dogs/bad.png: it is no PNG" in result.stderr

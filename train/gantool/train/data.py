@@ -29,7 +29,7 @@ from gantool.train.sources import Listing, Source, find_source
 
 MIN_IMAGES = 16  # fewer make no batch
 
-_VERSION = 2  # of what is cached: raise it when the same file would be decoded to other pixels
+_VERSION = 3  # of what is cached: raise it when the same file would be decoded to other pixels
 _HEADER_BYTES = 128
 _MAX_THREADS = 8  # each holds one decoded image of any size
 _NAMED = 10  # of the files that were skipped, in the log; all of them are in ImageData
@@ -235,7 +235,8 @@ def _reason(error: Exception) -> str:
 def _too_few(source: str, listing: Listing, count: int, skipped: list[str]) -> str:
     kinds = ", ".join(SUFFIXES)
     if not listing.names:
-        return f"{source} holds no images ({kinds}), only {listing.others:,} other files: give another folder"
+        others = f"; it has {listing.others:,} files of other kinds" if listing.others else ""
+        return f"{source} holds no images ({kinds}){others}: give another folder"
     why = f"; {len(skipped):,} could not be read, such as {'; '.join(skipped[:3])}" if skipped else ""
     return (
         f"{source} holds {count:,} readable images, at least {MIN_IMAGES} are needed{why}: "

@@ -14,6 +14,8 @@ from PIL import ExifTags, Image
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
+MIN_SIDE = 4  # pixels: smaller ones are what pages count their readers by, not pictures
+
 _LARGE = threading.Lock()
 _LARGE_PIXELS = 1 << 24
 
@@ -46,13 +48,14 @@ def fit(image: Image.Image, size: int, channels: int | None = None) -> NDArray[n
 
     C is `channels`, or where that is None 1 for a grey image and 3 for one of colour. Transparency is laid
     over white. The filter is Lanczos with antialiasing, as in StyleGAN's dataset_tool.py. Raises whatever
-    Pillow raises for broken pixels, and ValueError for an image of none or of a kind without a known range.
+    Pillow raises for broken pixels, and ValueError for an image of fewer than MIN_SIDE pixels a side or
+    of a kind without a known range.
     """
     # a small file may unpack to some 1.5 GB on the way through: only one such at a time
     with _LARGE if image.width * image.height > _LARGE_PIXELS else nullcontext():
         image.load()
-        if min(image.size) < 1:
-            raise ValueError("it has no pixels")
+        if min(image.size) < MIN_SIDE:
+            raise ValueError(f"it is {image.width}×{image.height} pixels: under {MIN_SIDE} a side")
         image = _eight_bits(_square(_upright(image)))  # mode L or RGB
         if channels == 1:
             image = image.convert("L")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
+from statistics import mode
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from gantool.train.run import OPTIONS_NAME
 Pixels = NDArray[np.uint8]  # [N, H, W, C]
 
 MIN_SAMPLES = 16
+FEW = 10  # images for each number of a vector: with fewer, a Fréchet distance is too high by much
 REAL = 10_000  # training images that are compared with
 NEAREST = 12  # rows of nearest.png, and NEIGHBOURS training images in each
 NEIGHBOURS = 4
@@ -53,7 +56,15 @@ def evaluate(
     extractor = find_extractor(features, loaded, _note)
     found = measure(extractor, loaded, images)
     folder = out or (Path() if named.is_dir() else named.parent)
-    value = {"source": str(source), **about, "data": loaded.name, "features": extractor.name, **found}
+    value = {
+        "source": str(source),
+        "image": f"{size}×{size}×{channels}",
+        **about,
+        "data": loaded.name,
+        "features": extractor.name,
+        **found,
+        "notes": list(_notes(extractor, found)),
+    }
     append_metric(folder, extractor.name, value)
     sheet = folder / "nearest.png"
     save_image(sheet, nearest_sheet(extractor, loaded.images, images))
@@ -77,12 +88,24 @@ def measure(
     """
     real = spread_images(data.images)
     vectors = extractor.vectors(real) if known is None else known
-    result: dict[str, Any] = {"samples": len(images), "real": len(real)}
+    result: dict[str, Any] = {"samples": len(images), "real": len(real), "dimensions": vectors.shape[1]}
     for name, value in asdict(scores(vectors, extractor.vectors(images))).items():
         result[name] = round(value, 5)
     if extractor.classes and data.labels:
         result["classes"] = _classes(data, extractor.classes(real), extractor.classes(images))
     return result
+
+
+def _notes(extractor: Extractor, found: dict[str, Any]) -> Iterator[str]:
+    """Give what one has to know to read the scores."""
+    fewest, dimensions = min(found["samples"], found["real"]), found["dimensions"]
+    if fewest < FEW * dimensions:
+        yield (
+            f"{fewest:,} images are few for vectors of {dimensions:,} numbers, so the Fréchet distance is too "
+            "high: compare it only with those of as many images"
+        )
+    if extractor.doubt:
+        yield extractor.doubt
 
 
 def spread_images(images: Pixels, count: int = REAL) -> Pixels:
@@ -156,14 +179,14 @@ def sample(generator: Generator, seeds: range) -> Pixels:
 
 
 def _folder_images(source: Path, samples: int) -> Pixels:
-    """Return the images of a folder or zip, at the size of the first one's shorter side."""
+    """Return the images of a folder or zip, at the size that most of its first hundred have."""
     from gantool.train.sources import find_source
 
     with find_source(str(source), _note).open() as listing:
-        size = next((min(image.size) for image in _readable(listing.read, len(listing.names))), None)
-    if size is None:
+        sides = [min(image.size) for image in islice(_readable(listing.read, len(listing.names)), 100)]
+    if not sides:
         raise GantoolError(f"{source} holds no checkpoint ({CHECKPOINT_NAME}) and no image that can be read")
-    return spread_images(load_images(str(source), size, log=_note).images, samples)
+    return spread_images(load_images(str(source), mode(sides), log=_note).images, samples)
 
 
 def _readable(read: Callable[[int], Any], count: int) -> Any:
@@ -194,14 +217,15 @@ def _table(value: dict[str, Any]) -> str:
         "copies": "share of generated images that all but repeat a training image",
     }
     lines = [
-        f"{value['source']}: {value['samples']:,} images against {value['real']:,} of {value['data']}, "
-        f"by {value['features']}"
+        f"{value['source']}: {value['samples']:,} images of {value['image']} against {value['real']:,} of "
+        f"{value['data']}, by {value['features']}"
     ]
     lines += [f"  {name:<10} {value[name]:>10.4f}   {text}" for name, text in known.items()]
     if classes := value.get("classes"):
         total = len(classes["shares"])
         missing = f"; missing: {', '.join(classes['missing'])}" if classes["missing"] else ""
         lines.append(f"  {'classes':<10} {total - len(classes['missing']):>7} of {total}{missing}")
+    lines += [f"  note: {note}" for note in value["notes"]]
     return "\n".join(lines)
 
 

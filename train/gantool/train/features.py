@@ -49,6 +49,7 @@ class Extractor:
     name: str  # of the metric's file: classifier, inception or the stem of an ONNX file
     vectors: Callable[[Pixels], Vectors]
     classes: Callable[[Pixels], NDArray[np.int64]] | None = None  # [N], where it knows those of the data
+    doubt: str = ""  # what makes its vectors mean little
 
 
 def find_extractor(name: str, data: ImageData, log: Callable[[str], None]) -> Extractor:
@@ -76,6 +77,8 @@ class _Classifier(nn.Module):
             ]
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(64), nn.ReLU(inplace=True))
         self.head = nn.Linear(64, classes)
+        self.right: Tensor  # share of right answers at the end of training; kept with the weights
+        self.register_buffer("right", torch.zeros(()))
 
     def forward(self, images: Tensor) -> Tensor:
         out: Tensor = self.body(images)
@@ -94,8 +97,8 @@ def _classifier(data: ImageData, log: Callable[[str], None]) -> Extractor:
         log(f"training a small classifier to tell {what} (once; kept in {path})")
         with torch.random.fork_rng(devices=[]):  # the random state of training is left alone
             torch.manual_seed(0)
-            share = _fit(network, data, classes)
-        log(f"it is right about {share:.0%} of its last images")
+            network.right.fill_(_fit(network, data, classes))
+        log(f"it is right about {network.right:.0%} of its last images")
         with atomic(path) as part:
             part.write_bytes(save(network.state_dict()))
     network.eval()
@@ -109,7 +112,13 @@ def _classifier(data: ImageData, log: Callable[[str], None]) -> Extractor:
             parts = [network.head(network(_prepare(part))).argmax(1).numpy() for part in _parts(images)]
         return np.concatenate(parts)
 
-    return Extractor("classifier", vectors, predicted if labelled else None)
+    doubt = ""
+    if network.right < (1 + 1 / classes) / 2:
+        doubt = (
+            f"the classifier is right about {network.right:.0%} of the images, by chance it would be about "
+            f"{1 / classes:.0%}: its distances mean little, --features FILE.onnx can mean more"
+        )
+    return Extractor("classifier", vectors, predicted if labelled else None, doubt)
 
 
 def _key(data: ImageData) -> str:

@@ -103,7 +103,7 @@ def summary(made: Prepared) -> str:
     small, large = min(made.sides), max(made.sides)
     lines = [
         f"{made.count:,} images of {made.size}×{made.size}×{made.channels}, of {made.files:,} files; "
-        f"{len(made.duplicates):,} duplicates and {len(made.skipped):,} unreadable files left out",
+        f"left out {len(made.duplicates):,} as duplicates and {len(made.skipped):,} as unreadable",
         f"originals {_by(small)} to {_by(large)} pixels, most of them {_by(made.sides.most_common(1)[0][0])}; "
         f"grey levels {mean:.1f} ± {spread:.1f}",
     ]
