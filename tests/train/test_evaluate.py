@@ -115,11 +115,13 @@ def test_copies_are_found_out_and_a_missing_class_is_named(classes: Path, tmp_pa
 
 
 def test_a_classifier_that_tells_nothing_is_no_judge(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
     for index in range(20):  # flat ones look the same however they are turned
-        Image.new("L", (32, 32), 10 * index).save(tmp_path / f"{index}.png")
-    Image.new("L", (1, 1)).save(tmp_path / "000.png")
+        Image.new("L", (32, 32), 10 * index).save(data / f"{index}.png")
+    Image.new("L", (1, 1)).save(data / "000.png")
     for _ in range(2):  # the second time it comes from the cache
-        result = run_gantool("evaluate", tmp_path, "--data", tmp_path, cwd=tmp_path, check=True)
+        result = run_gantool("evaluate", data, "--data", data, cwd=tmp_path, check=True)
         assert "note: the classifier is right about" in result.stdout
         assert "20 images of 32×32×1 against 20" in result.stdout
         assert "000.png: it is 1×1 pixels" in result.stderr
