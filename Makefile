@@ -5,7 +5,7 @@
 #   make lint    ruff and mypy
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
-#   make bench-train    quality by time against a plain script, into benchmarks/train.md; 25 minutes
+#   make bench-train    quality by time against a plain script, into benchmarks/train.md; 35 minutes
 #   make bench-export   times, sizes and PSNR of exports, into benchmarks/export.md
 
 PYTHON ?= python3

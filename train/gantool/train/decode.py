@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
-MIN_SIDE = 4  # pixels: smaller ones are what pages count their readers by, not pictures
+MIN_SIDE = 4  # pixels: smaller ones are tracking pixels of web pages
 
 _LARGE = threading.Lock()
 _LARGE_PIXELS = 1 << 24

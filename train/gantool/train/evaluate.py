@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from statistics import mode
+from statistics import median_low
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from gantool.runtime.images import to_uint8
 from gantool.runtime.seeds import labels, latents
 from gantool.runtime.writer import grid, save_image
 from gantool.train.data import ImageData, load_images
+from gantool.train.decode import MIN_SIDE
 from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.features import Extractor, Vectors, find_extractor
 from gantool.train.metrics import scores
@@ -63,7 +64,7 @@ def evaluate(
         "data": loaded.name,
         "features": extractor.name,
         **found,
-        "notes": list(_notes(extractor, found)),
+        "notes": list(_notes(extractor, images, loaded)),
     }
     append_metric(folder, extractor.name, value)
     sheet = folder / "nearest.png"
@@ -88,7 +89,7 @@ def measure(
     """
     real = spread_images(data.images)
     vectors = extractor.vectors(real) if known is None else known
-    result: dict[str, Any] = {"samples": len(images), "real": len(real), "dimensions": vectors.shape[1]}
+    result: dict[str, Any] = {"samples": len(images), "real": len(real)}
     for name, value in asdict(scores(vectors, extractor.vectors(images))).items():
         result[name] = round(value, 5)
     if extractor.classes and data.labels:
@@ -96,14 +97,15 @@ def measure(
     return result
 
 
-def _notes(extractor: Extractor, found: dict[str, Any]) -> Iterator[str]:
+def _notes(extractor: Extractor, images: Pixels, data: ImageData) -> Iterator[str]:
     """Give what one has to know to read the scores."""
-    fewest, dimensions = min(found["samples"], found["real"]), found["dimensions"]
-    if fewest < FEW * dimensions:
-        yield (
-            f"{fewest:,} images are few for vectors of {dimensions:,} numbers, so the Fréchet distance is too "
-            "high: compare it only with those of as many images"
-        )
+    dimensions = extractor.vectors(images[:1]).shape[1]
+    for count, what in ((len(images), "generated images"), (len(data.images), "images of the data")):
+        if count < min(FEW * dimensions, REAL):
+            yield (
+                f"{count:,} {what} are few for vectors of {dimensions:,} numbers: the Fréchet distance tends to "
+                "be too high, compare it only with those of as many; the kernel distance does not depend on it"
+            )
     if extractor.doubt:
         yield extractor.doubt
 
@@ -179,14 +181,15 @@ def sample(generator: Generator, seeds: range) -> Pixels:
 
 
 def _folder_images(source: Path, samples: int) -> Pixels:
-    """Return the images of a folder or zip, at the size that most of its first hundred have."""
+    """Return the images of a folder or zip, at the middle one of the sizes of its first hundred."""
     from gantool.train.sources import find_source
 
     with find_source(str(source), _note).open() as listing:
-        sides = [min(image.size) for image in islice(_readable(listing.read, len(listing.names)), 100)]
+        readable = islice(_readable(listing.read, len(listing.names)), 100)
+        sides = [side for image in readable if (side := min(image.size)) >= MIN_SIDE]
     if not sides:
         raise GantoolError(f"{source} holds no checkpoint ({CHECKPOINT_NAME}) and no image that can be read")
-    return spread_images(load_images(str(source), mode(sides), log=_note).images, samples)
+    return spread_images(load_images(str(source), median_low(sides), log=_note).images, samples)
 
 
 def _readable(read: Callable[[int], Any], count: int) -> Any:

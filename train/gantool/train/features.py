@@ -35,8 +35,9 @@ from gantool.train.data import ImageData
 Pixels = NDArray[np.uint8]  # [N, H, W, C]
 Vectors = NDArray[np.float32]  # [N, F]
 
-_VERSION = 1  # of the classifier: raise it when the same data would give another one
+_VERSION = 2  # of the classifier: raise it when the same data would give another one
 _SIDE = 32  # the classifier looks at images of at most this size
+_LEAST = 8  # pixels a side that its three strides of 2 leave one of
 _SEEN = 60_000  # images it is trained on at most,
 _EPOCHS = 30  # and how often it sees each at most
 _BATCH = 500
@@ -88,9 +89,13 @@ class _Classifier(nn.Module):
 def _classifier(data: ImageData, log: Callable[[str], None]) -> Extractor:
     labelled = data.labels is not None
     classes = len(data.labels.classes) if data.labels else 4
-    channels = data.images.shape[3]
+    height, width, channels = data.images.shape[1:]
+    if min(height, width) < _LEAST:
+        raise GantoolError(
+            f"the classifier compares images from {_LEAST} pixels a side on, not {width}×{height}"
+        )
     network = _Classifier(channels, classes)
-    network(torch.zeros(2, channels, min(_SIDE, data.images.shape[1]), min(_SIDE, data.images.shape[2])))
+    network(torch.zeros(2, channels, min(_SIDE, height), min(_SIDE, width)))
     path = cache_dir() / "features" / f"classifier-{_key(data)}.safetensors"
     if not _load(network, path):
         what = f"the {classes} classes of {data.name}" if labelled else f"how {data.name} is turned"
@@ -113,10 +118,11 @@ def _classifier(data: ImageData, log: Callable[[str], None]) -> Extractor:
         return np.concatenate(parts)
 
     doubt = ""
-    if network.right < (1 + 1 / classes) / 2:
+    chance = np.bincount(data.labels.values).max() / len(data.images) if data.labels else 1 / classes
+    if network.right <= (1 + chance) / 2:
         doubt = (
-            f"the classifier is right about {network.right:.0%} of the images, by chance it would be about "
-            f"{1 / classes:.0%}: its distances mean little, --features FILE.onnx can mean more"
+            f"the classifier is right about {network.right:.0%} of the images, a guess about {chance:.0%}: its "
+            "distances mean little, --features FILE.onnx can mean more"
         )
     return Extractor("classifier", vectors, predicted if labelled else None, doubt)
 

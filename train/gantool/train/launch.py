@@ -20,6 +20,7 @@ from gantool.runtime.files import atomic
 from gantool.train.data import ImageData, load_images
 from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.loop import Run, train
+from gantool.train.memory import keep_freed_memory
 from gantool.train.options import TRAINING, TrainingOptions, read_options
 from gantool.train.processes import check_share, gather, one_by_one, one_voice, start_processes, watched
 from gantool.train.progress import reporting, silence, summary_writer
@@ -67,6 +68,7 @@ def start(
     with one_by_one(fabric):
         check_share(fabric.world_size, options.batch, options.accumulate)
         options, loaded = _with_data(options, network.get("channels"), conditional, _notes(fabric))
+    keep_freed_memory()  # not before: decoding images frees much that no step needs
     with one_voice(fabric):
         if autotune:
             if fabric.is_global_zero:
@@ -126,6 +128,7 @@ def resume(
         network = options.network
         loaded = load_images(options.data, network.size, network.channels, log=_notes(fabric))
         state = _load_state(folder, options, fabric)
+    keep_freed_memory()  # not before: decoding images frees much that no step needs
     with one_voice(fabric):
         with watched(fabric):
             seen = {int(each) for each in gather(fabric, torch.tensor(state.images_seen))}

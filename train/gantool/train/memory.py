@@ -13,7 +13,7 @@ def keep_freed_memory() -> None:
     """Have glibc keep what a step frees for the next one, in place of giving it back to the system.
 
     Else each step maps its activations anew, and the kernel zeroes thousands of pages: 4 to 10 % of the step on
-    a CPU. Other systems and C libraries are left as they are.
+    a CPU. Blocks over 32 MiB, other systems and other C libraries are left as they are.
     """
     if sys.platform != "linux":
         return

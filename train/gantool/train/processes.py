@@ -28,7 +28,6 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from gantool.runtime.errors import GantoolError, UsageError
-from gantool.train.memory import keep_freed_memory
 
 PATIENCE = 20.0  # seconds for the other processes to end after this one
 
@@ -43,7 +42,6 @@ def start_processes(
     that gantool does not know and for more processes than can share a batch, GantoolError for a device that is not
     there.
     """
-    keep_freed_memory()
     count = devices or _started("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE")
     machines = nodes or _started("SLURM_NNODES")
     if "TORCHELASTIC_RUN_ID" in os.environ:

@@ -30,7 +30,7 @@ from gantool.train.processes import alone
 from gantool.train.state import TrainingState, compiled, new_state
 from gantool.train.step import step
 
-_VERSION = 2
+_VERSION = 3
 _SECONDS, _STEPS = 0.5, 3  # that are timed at least, after two steps to warm up
 _HOPELESS = 2.0  # a way whose first step takes this many times the best is given up
 _COMPILE_MINUTES = 30  # compiling takes a minute or more: only for runs that last

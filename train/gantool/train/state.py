@@ -65,8 +65,9 @@ def new_state(options: TrainingOptions, fabric: Fabric) -> TrainingState:
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     for network in (generator, discriminator, average):
         network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-        if options.channels_last:
-            _reshape_to_channels_last(network)
+    if options.channels_last:
+        _reshape_to_channels_last(generator)
+        _reshape_to_channels_last(average)
     return TrainingState(
         generator=generator,
         discriminator=discriminator,
@@ -82,7 +83,7 @@ def new_state(options: TrainingOptions, fabric: Fabric) -> TrainingState:
 
 
 def _reshape_to_channels_last(network: nn.Module) -> None:
-    """Have what was a vector leave nn.Unflatten with channels last; all later layers keep the layout they get."""
+    """Make nn.Unflatten give channels last: it gives them first, and the layers after it keep what they get."""
     for layer in network.modules():
         if isinstance(layer, nn.Unflatten):
             layer.register_forward_hook(

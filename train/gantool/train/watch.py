@@ -84,6 +84,8 @@ class Metric:
         self.folder, self.data, self.fabric = folder, data, fabric
         if fabric.is_global_zero:
             self.extractor: Extractor = find_extractor("classifier", data, log)
+            if self.extractor.doubt:
+                log(f"note: {self.extractor.doubt}")
             self.real = self.extractor.vectors(spread_images(data.images))  # [N, F]
 
     def __call__(
