@@ -33,10 +33,13 @@ _TURNS = {
 def open_image(data: bytes) -> Image.Image:
     """Read the header of an image file, PNG, JPEG, WebP, GIF or BMP; its pixels are decoded later, by `fit`.
 
-    Raises whatever Pillow raises for a file that it cannot read, and ValueError for one of more pixels than
-    Pillow's `Image.MAX_IMAGE_PIXELS`, where Pillow itself only warns up to twice that.
+    Raises whatever Pillow raises for a file that it cannot read, and ValueError for one of fewer than MIN_SIDE
+    pixels a side or of more than Pillow's `Image.MAX_IMAGE_PIXELS`, where Pillow itself only warns up to
+    twice that.
     """
     image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if min(image.size) < MIN_SIDE:
+        raise ValueError(f"it is {image.width}×{image.height} pixels: under {MIN_SIDE} a side")
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
         raise ValueError(f"{image.width} x {image.height} pixels are over the limit of {limit:,}")
@@ -48,14 +51,13 @@ def fit(image: Image.Image, size: int, channels: int | None = None) -> NDArray[n
 
     C is `channels`, or where that is None 1 for a grey image and 3 for one of colour. Transparency is laid
     over white. The filter is Lanczos with antialiasing, as in StyleGAN's dataset_tool.py. Raises whatever
-    Pillow raises for broken pixels, and ValueError for an image of fewer than MIN_SIDE pixels a side or
-    of a kind without a known range.
+    Pillow raises for broken pixels, and ValueError for an image of none or of a kind without a known range.
     """
     # a small file may unpack to some 1.5 GB on the way through: only one such at a time
     with _LARGE if image.width * image.height > _LARGE_PIXELS else nullcontext():
         image.load()
-        if min(image.size) < MIN_SIDE:
-            raise ValueError(f"it is {image.width}×{image.height} pixels: under {MIN_SIDE} a side")
+        if min(image.size) < 1:
+            raise ValueError("it has no pixels")
         image = _eight_bits(_square(_upright(image)))  # mode L or RGB
         if channels == 1:
             image = image.convert("L")

@@ -23,7 +23,6 @@ from gantool.runtime.images import to_uint8
 from gantool.runtime.seeds import labels, latents
 from gantool.runtime.writer import grid, save_image
 from gantool.train.data import ImageData, load_images
-from gantool.train.decode import MIN_SIDE
 from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.features import Extractor, Vectors, find_extractor
 from gantool.train.metrics import scores
@@ -185,8 +184,7 @@ def _folder_images(source: Path, samples: int) -> Pixels:
     from gantool.train.sources import find_source
 
     with find_source(str(source), _note).open() as listing:
-        readable = islice(_readable(listing.read, len(listing.names)), 100)
-        sides = [side for image in readable if (side := min(image.size)) >= MIN_SIDE]
+        sides = [min(image.size) for image in islice(_readable(listing.read, len(listing.names)), 100)]
     if not sides:
         raise GantoolError(f"{source} holds no checkpoint ({CHECKPOINT_NAME}) and no image that can be read")
     return spread_images(load_images(str(source), median_low(sides), log=_note).images, samples)
