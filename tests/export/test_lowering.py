@@ -96,7 +96,7 @@ def layers(draw: st.DrawFn) -> tuple[NDArray[Any], NDArray[Any] | None, tuple[in
     return weight, bias, size, {"strides": strides, "pads": pads * 2, "output_padding": extras}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(layers(), st.integers(1, 3), st.sampled_from(["initializers", "constants"]))
 def test_values_stay_the_same(
     layer: tuple[NDArray[Any], NDArray[Any] | None, tuple[int, int], dict[str, Any]],

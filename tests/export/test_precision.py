@@ -64,7 +64,7 @@ def test_only_the_tail_and_what_is_kept_compute_in_fp32(low: str) -> None:
     assert z.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20),
     st.sampled_from(["fp16", "bf16"]),

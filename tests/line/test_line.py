@@ -120,7 +120,7 @@ def test_ctrl_c_leaves_only_whole_images(exported: Path, tmp_path: Path) -> None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     try:
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate()
     finally:
         process.kill()
     assert process.returncode == 130

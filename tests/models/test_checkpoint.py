@@ -95,7 +95,7 @@ def test_nan_weights_are_refused(path: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damage_never_gives_anything_but_a_clear_error(path: Path, data: st.DataObject) -> None:
     whole = path.read_bytes()
     cut = data.draw(st.integers(0, len(whole) - 1))

@@ -34,7 +34,7 @@ def test_every_size(architecture: Any, size: int, channels: int, downsampling: A
 
 
 @given(latent=st.integers(1, 300), width=st.integers(1, 6))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_latent_and_width(latent: int, width: int) -> None:
     config = NetworkConfig(size=16, latent=latent, width=width)
     assert Generator(config)(torch.zeros(2, latent)).shape == (2, 1, 16, 16)

@@ -63,7 +63,6 @@ class PixelBackend:
     min_batch=st.integers(1, 6),
     more=st.none() | st.integers(0, 6),
 )
-@settings(deadline=None)
 def test_any_batch_gives_the_same_images(
     seeds: list[int], batch: int | None, min_batch: int, more: int | None
 ) -> None:
@@ -188,7 +187,7 @@ def test_a_graph_that_a_library_does_not_load(tmp_path: Path, provider: str) -> 
     sizes=st.lists(st.integers(1, 7), max_size=8),
     threads=st.integers(1, 4),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_one_part_of_a_batch_for_each_core(tiny: OnnxRuntimeBackend, sizes: list[int], threads: int) -> None:
     tiny._threads = threads
     batches = [(latents(range(n), LATENT), None) for n in sizes]

@@ -172,7 +172,7 @@ def test_missing_file_and_folder(path: Path) -> None:
         identify(path.parent)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     start=st.sampled_from([b"", b"ftrt", b"vtrt", b"\x08", b"\x08\x08", b"PK\x03\x04"]),
     rest=st.binary(max_size=80),
@@ -184,7 +184,7 @@ def test_any_bytes_give_an_answer_or_a_gantool_error(start: bytes, rest: bytes, 
             function(path)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 0x23), value=st.integers(0, 255))
 def test_any_change_of_a_real_header(position: int, value: int, rtx_plan: bytes, path: Path) -> None:
     changed = bytearray(rtx_plan)

@@ -12,7 +12,7 @@ from gantool.runtime.pool import in_order, thread_count
 
 
 @given(st.integers(1, 5), st.integers(0, 40))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_results_come_in_order_and_few_wait(threads: int, count: int) -> None:
     taken: list[int] = []
     started, most = 0, 0

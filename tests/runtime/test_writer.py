@@ -275,7 +275,7 @@ def test_an_interrupted_array_goes_on(graph: Path, tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate()
         assert process.returncode in (130, -signal.SIGKILL)
         if process.returncode == 130:
             assert "of 300,000 images are in images; --resume makes the rest" in stderr
@@ -313,7 +313,7 @@ def test_interrupted_shards_are_whole_and_go_on(graph: Path, tmp_path: Path) -> 
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate()
     assert process.returncode == 130
     shards = sorted((tmp_path / "images").iterdir())
     assert f"{500 * len(shards):,} of 100,000 images are in images; --resume makes the rest" in stderr
@@ -334,7 +334,7 @@ def test_a_full_disk_ends_it_with_one_line(graph: Path, tmp_path: Path) -> None:
 
 
 @given(st.sampled_from(["png", "webp", "jpg"]), st.sampled_from([1, 3]), st.data())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_cut_file_is_never_taken_for_whole(kind: str, channels: int, data: st.DataObject) -> None:
     encoding = Encoding(kind)
     image = np.random.default_rng(0).integers(0, 255, (9, 7, channels), np.uint8)
@@ -348,7 +348,7 @@ def test_a_cut_file_is_never_taken_for_whole(kind: str, channels: int, data: st.
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_changed_bit_of_a_png_shows(data: st.DataObject) -> None:
     image = np.random.default_rng(0).integers(0, 255, (6, 7, 3), np.uint8)
     whole = bytearray(Encoding().encode(image))

@@ -143,7 +143,7 @@ def test_resizing_does_not_alias() -> None:
     assert np.abs(pixels.astype(int) - 128).max() <= 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     width=st.integers(1, 80),
     height=st.integers(1, 80),

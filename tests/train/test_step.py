@@ -139,7 +139,7 @@ def test_penalties_of_a_plane() -> None:
 @given(
     kind=st.sampled_from(["diff", "ada"]), size=st.sampled_from([16, 28]), channels=st.sampled_from([1, 3])
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_augmented_images_keep_their_shape_and_pass_gradients(kind: str, size: int, channels: int) -> None:
     images = (torch.rand(4, channels, size, size) * 2 - 1).requires_grad_()
     changed = augment(images, kind, probability=1.0)

@@ -1,0 +1,59 @@
+"""What people bring, and the right answer to it: a command, its exit code, and what it says."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from gantool import cli
+
+BROUGHT = Path(__file__).parent / "brought"  # generators and pictures of others, importable while a case runs
+Folder = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One command in a folder of its own, after `prepare` has filled that folder; `then` looks at what it made."""
+
+    id: str
+    command: str  # the arguments of gantool
+    code: int = 0
+    says: tuple[str, ...] = ()  # each of these, on stdout or stderr
+    never: tuple[str, ...] = ()
+    prepare: Folder | None = None
+    then: Folder | None = None
+    slow: bool = False
+
+
+class Answer(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+def gantool(command: str | list[str], folder: Path) -> Answer:
+    """Run `gantool COMMAND` in `folder`, in this process; the modules of `BROUGHT` can be imported."""
+    words = command.split() if isinstance(command, str) else command
+    commands, path, argv, where = list(cli.app.registered_commands), list(sys.path), sys.argv, Path.cwd()
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    sys.argv = ["gantool", *words]
+    sys.path.insert(0, str(BROUGHT))
+    os.chdir(folder)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            cli.main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        os.chdir(where)
+        sys.path[:], sys.argv = path, argv
+        cli.app.registered_commands = commands
+    return Answer(code, out.getvalue(), err.getvalue())
