@@ -11,17 +11,28 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
-INSTALLED := $(VENV)/.installed
+DEMO := $(VENV)/.demo
+DEV := $(VENV)/.dev
+
+# Python 3.10 has no wheels of the versions in constraints.txt: pip chooses the newest that it has.
+PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
+INSTALL = $(BIN)/pip install --disable-pip-version-check $(PINNED)
 
 .PHONY: demo data test slow golden bench bench-export bench-train lint format clean
 
-$(INSTALLED): pyproject.toml constraints.txt
-	@echo "installing gantool into $(VENV) ..."
+$(DEMO): pyproject.toml constraints.txt
+	@$(if $(PINNED),:,echo "$$($(PYTHON) -V): installing the newest versions, not those of constraints.txt")
+	@echo "installing gantool and PyTorch into $(VENV): 1.5 GB, some minutes ..."
 	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: apt-get install python3-venv" >&2; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,export,cpu,openvino,rtx,dev]'
+	@$(INSTALL) -e '.[train,export,cpu,rtx]'
 	@touch $@
 
-data: $(INSTALLED)
+$(DEV): $(DEMO)
+	@echo "installing what the tests need ..."
+	@$(INSTALL) -e '.[train,export,cpu,openvino,rtx,dev]'
+	@touch $@
+
+data: $(DEMO)
 	@$(BIN)/python train/fashion_mnist.py
 
 demo: data
@@ -38,30 +49,30 @@ demo: data
 	@echo "  $(VENV:%=../%)/bin/gantool train --data FOLDER             # your own images"
 	@echo "No GPU is needed for any of these; g.rtx.plan is for a desktop with an RTX GPU."
 
-test: $(INSTALLED)
+test: $(DEV)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
 
-slow: $(INSTALLED)
+slow: $(DEV)
 	$(BIN)/pytest -m slow
 
-golden: $(INSTALLED)
+golden: $(DEV)
 	$(BIN)/python export/golden.py
 
-bench: $(INSTALLED)
+bench: $(DEV)
 	$(BIN)/python benchmarks/runtime.py
 
-bench-export: $(INSTALLED)
+bench-export: $(DEV)
 	$(BIN)/python benchmarks/export.py
 
 bench-train: data
 	$(BIN)/python benchmarks/train.py
 
-lint: $(INSTALLED)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(INSTALLED)
+format: $(DEV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

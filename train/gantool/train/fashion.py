@@ -74,6 +74,7 @@ def find_fashion_mnist(log: Callable[[str], None]) -> Path:
         try:
             _download(url, target)
         except (OSError, http.client.HTTPException, EOFError, zlib.error, ValueError) as error:
+            log(f"  failed: {error}")
             failures.append(f"{url}: {error}")
         else:
             return target
