@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-NAMES = ("numpy", "json", "queue", "onnxruntime", "torch", "typing", "openvino", "onnx", "tensorrt_rtx", "PIL")
+NAMES = (
+    "numpy",
+    "json",
+    "queue",
+    "onnxruntime",
+    "torch",
+    "typing",
+    "openvino",
+    "onnx",
+    "tensorrt_rtx",
+    "PIL",
+)
 RUN = "runs/00000-fashion-mnist-dcgan32"
 COMMANDS = (
     ["doctor"],
@@ -23,7 +34,9 @@ COMMANDS = (
     pytest.param(["doctor", "--selftest"], marks=pytest.mark.slow),
     pytest.param(["train", "--devices", "2", "--device", "cpu", "--kimg", "0.1"], marks=pytest.mark.slow),
     pytest.param(["data", "fashion-mnist"], marks=pytest.mark.slow),
-    pytest.param(["evaluate", "g.onnx", "--data", "fashion-mnist", "--samples", "100"], marks=pytest.mark.slow),
+    pytest.param(
+        ["evaluate", "g.onnx", "--data", "fashion-mnist", "--samples", "100"], marks=pytest.mark.slow
+    ),
 )
 
 

@@ -11,8 +11,10 @@ from typing import Any
 from gantool.runtime.backends.contract import spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
+from gantool.runtime.backends.quiet import import_onnxruntime, run_options
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
 from gantool.runtime.images import to_uint8
+from gantool.runtime.interrupt import stopped
 from gantool.runtime.onnx_file import open_graph
 from gantool.runtime.pool import cores
 from gantool.runtime.spec import Images, Labels, Latents
@@ -62,7 +64,7 @@ class OnnxRuntimeBackend:
     def _open(self, graph: Path | bytes, provider: str, threads: int) -> Any:
         """Return a session with so many threads; 0 is one a core."""
         try:
-            import onnxruntime
+            onnxruntime = import_onnxruntime()
         except ModuleNotFoundError as error:
             raise MissingDependencyError("onnxruntime", "cpu", f"running {self._path.name}") from error
         name = OF_ONNX_RUNTIME[provider]
@@ -96,8 +98,14 @@ class OnnxRuntimeBackend:
             raise GantoolError(f"{self._path} is closed: load it again")
         feeds = {"z": z} if label is None else {"z": z, "label": label}
         try:
-            images = run_bound(session, feeds, "cuda") if self._on_gpu else session.run(["images"], feeds)[0]
+            images = (
+                run_bound(session, feeds, "cuda")
+                if self._on_gpu
+                else session.run(["images"], feeds, run_options())[0]
+            )
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            if stopped():
+                raise KeyboardInterrupt from error
             raise GantoolError(
                 f"ONNX Runtime failed on {len(z)} images from {self._path}: {_reason(error)}; "
                 "try a smaller --batch"
@@ -111,7 +119,7 @@ def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
     for name, value in feeds.items():
         binding.bind_cpu_input(name, value)
     binding.bind_output("images", device)
-    session.run_with_iobinding(binding)
+    session.run_with_iobinding(binding, run_options())
     return binding.copy_outputs_to_cpu()[0]
 
 

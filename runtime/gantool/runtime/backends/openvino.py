@@ -13,6 +13,7 @@ from typing import Any
 
 from gantool.runtime.backends.contract import Tensors, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
+from gantool.runtime.backends.quiet import import_openvino
 from gantool.runtime.errors import GantoolError, MissingDependencyError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import open_graph
@@ -33,7 +34,7 @@ class OpenVinoBackend:
         if find_spec("openvino") is None:
             raise MissingDependencyError("openvino", "openvino", f"running {path.name} with OpenVINO")
         try:
-            from openvino import Core
+            openvino = import_openvino()
         except ImportError as error:  # the package is there, a library that it loads is not
             raise GantoolError(
                 f"openvino is installed but does not load ({error}): pip install --force-reinstall "
@@ -42,7 +43,7 @@ class OpenVinoBackend:
         self._path = path
         graph = open_graph(path)
         self._settings = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
-        self._core = Core()
+        self._core = openvino.Core()
         with self._told("load a graph", _OTHERWISE):
             self._model = self._core.read_model(graph[:])  # by a path it would go by the file's name
         compiled = self._compile("LATENCY")
