@@ -12,7 +12,7 @@ from gantool.runtime.backends.contract import spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
-from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
+from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.images import to_uint8
 from gantool.runtime.interrupt import stopped
 from gantool.runtime.onnx_file import open_graph
@@ -71,7 +71,7 @@ class OnnxRuntimeBackend:
         if name not in onnxruntime.get_available_providers():
             raise EngineMismatchError(
                 f"the installed ONNX Runtime has no {name}: pip uninstall onnxruntime, then "
-                "pip install 'gantool[gpu]'"
+                f"{pip_install('gpu')}"
             )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what fails is raised, and said once, below

@@ -14,7 +14,7 @@ from typing import Any
 from gantool.runtime.backends.contract import Tensors, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.quiet import import_openvino
-from gantool.runtime.errors import GantoolError, MissingDependencyError
+from gantool.runtime.errors import GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import open_graph
 from gantool.runtime.spec import Images, Labels, Latents
@@ -37,8 +37,8 @@ class OpenVinoBackend:
             openvino = import_openvino()
         except ImportError as error:  # the package is there, a library that it loads is not
             raise GantoolError(
-                f"openvino is installed but does not load ({error}): pip install --force-reinstall "
-                "'gantool[openvino]', or run it with --provider cpu"
+                f"openvino is installed but does not load ({error}): "
+                f"{pip_install('openvino', '--force-reinstall ')}, or run it with --provider cpu"
             ) from error
         self._path = path
         graph = open_graph(path)
