@@ -8,7 +8,7 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-from gantool.runtime.backends.contract import spec_of_graph
+from gantool.runtime.backends.contract import in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
@@ -110,7 +110,7 @@ class OnnxRuntimeBackend:
                 f"ONNX Runtime failed on {len(z)} images from {self._path}: {_reason(error)}; "
                 "try a smaller --batch"
             ) from error
-        return images if self.spec.dtype == "uint8" else to_uint8(images)
+        return images if self.spec.dtype == "uint8" else to_uint8(images, in_fp16(self._path, self._graph))
 
 
 def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:

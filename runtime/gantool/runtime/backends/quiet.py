@@ -21,19 +21,21 @@ def import_onnxruntime(module: str = "onnxruntime") -> Any:
     return import_module(module)
 
 
-def import_openvino() -> Any:
-    """Return OpenVINO. Raises ImportError.
+def import_core() -> Any:
+    """Return OpenVINO's class `Core`. Raises ImportError.
 
     It reports each import through the package openvino_telemetry, without which it does not.
     """
     name = "openvino_telemetry"
-    if name in sys.modules:  # the program has it for itself
-        return import_module("openvino")
-    sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say that it is not there
+    hidden = name not in sys.modules  # else the program has it for itself
+    if hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say that it is not there
     try:
-        return import_module("openvino")
+        from openvino import Core
     finally:
-        del sys.modules[name]
+        if hidden:
+            del sys.modules[name]
+    return Core
 
 
 @cache
