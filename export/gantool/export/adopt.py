@@ -30,7 +30,9 @@ from gantool.export.behaviour import SEEDS, problem
 from gantool.export.emulate import Arrays
 from gantool.export.fold import fold_batchnorm
 from gantool.export.options import Foreign
+from gantool.runtime.backends.quiet import import_onnxruntime, run_options
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.interrupt import stopped
 
 BATCH = 16  # of a graph that takes any
 
@@ -207,8 +209,7 @@ def floats_of(path: Path, feeds: Arrays) -> NDArray[np.float32]:
 
     Raises GantoolError if ONNX Runtime does not run it, or if it behaves as no generator does.
     """
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
@@ -220,6 +221,8 @@ def floats_of(path: Path, feeds: Arrays) -> NDArray[np.float32]:
         same = {name: value[: max(size, len(SEEDS))] for name, value in feeds.items()}
         again = _run(session, same, size)  # in the same batches
     except Exception as error:  # ONNX Runtime has a class of its own for each kind
+        if stopped():
+            raise KeyboardInterrupt from error
         reason = " ".join(str(error).split())[:300]
         raise GantoolError(
             f"ONNX Runtime does not run {path}: {reason}. Export it with a dynamic batch if one is fixed inside; "
@@ -241,7 +244,7 @@ def _run(session: Any, feeds: Arrays, size: int) -> NDArray[np.float32]:
             feed = np.pad(feed, [(0, size - len(feed))] + [(0, 0)] * (feed.ndim - 1))
             dtype = {"tensor(float)": np.float32, "tensor(int32)": np.int32}.get(value.type, np.int64)
             rows[value.name] = feed.reshape(feed.shape + (1,) * (len(value.shape) - feed.ndim)).astype(dtype)
-        parts.append(session.run(None, rows)[0][: count - start])
+        parts.append(session.run(None, rows, run_options())[0][: count - start])
     images: NDArray[np.float32] = np.concatenate(parts)
     return images if images.shape[1] in (1, 3) else images.transpose(0, 3, 1, 2)  # [N, C, H, W]
 

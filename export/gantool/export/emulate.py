@@ -17,6 +17,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import ShapeInferencePass
 
+from gantool.runtime.backends.quiet import import_onnxruntime, run_options
+
 Arrays = dict[str, NDArray[Any]]
 _LOW = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
@@ -62,7 +64,7 @@ def run(graph: onnx.ModelProto, feeds: Arrays, names: Collection[str], batch: in
 
     The last rows of a batch that is not full are padded with zeros, for graphs of a fixed batch, and cut off again.
     """
-    import onnxruntime  # the caller has said so if it is not there
+    onnxruntime = import_onnxruntime()  # the caller has said so if it is not there
 
     probed = onnx.ModelProto()
     probed.CopyFrom(graph)
@@ -80,5 +82,5 @@ def run(graph: onnx.ModelProto, feeds: Arrays, names: Collection[str], batch: in
             name: np.pad(value[start : start + count], [(0, batch - count)] + [(0, 0)] * (value.ndim - 1))
             for name, value in feeds.items()
         }
-        values = session.run(list(names), rows)
+        values = session.run(list(names), rows, run_options())
         yield {name: value[:count] for name, value in zip(names, values, strict=True)}

@@ -8,11 +8,13 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-from gantool.runtime.backends.contract import spec_of_graph
+from gantool.runtime.backends.contract import in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
-from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
+from gantool.runtime.backends.quiet import import_onnxruntime, run_options
+from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.images import to_uint8
+from gantool.runtime.interrupt import stopped
 from gantool.runtime.onnx_file import open_graph
 from gantool.runtime.pool import cores
 from gantool.runtime.spec import Images, Labels, Latents
@@ -62,14 +64,14 @@ class OnnxRuntimeBackend:
     def _open(self, graph: Path | bytes, provider: str, threads: int) -> Any:
         """Return a session with so many threads; 0 is one a core."""
         try:
-            import onnxruntime
+            onnxruntime = import_onnxruntime()
         except ModuleNotFoundError as error:
             raise MissingDependencyError("onnxruntime", "cpu", f"running {self._path.name}") from error
         name = OF_ONNX_RUNTIME[provider]
         if name not in onnxruntime.get_available_providers():
             raise EngineMismatchError(
                 f"the installed ONNX Runtime has no {name}: pip uninstall onnxruntime, then "
-                "pip install 'gantool[gpu]'"
+                f"{pip_install('gpu')}"
             )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what fails is raised, and said once, below
@@ -96,13 +98,19 @@ class OnnxRuntimeBackend:
             raise GantoolError(f"{self._path} is closed: load it again")
         feeds = {"z": z} if label is None else {"z": z, "label": label}
         try:
-            images = run_bound(session, feeds, "cuda") if self._on_gpu else session.run(["images"], feeds)[0]
+            images = (
+                run_bound(session, feeds, "cuda")
+                if self._on_gpu
+                else session.run(["images"], feeds, run_options())[0]
+            )
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            if stopped():
+                raise KeyboardInterrupt from error
             raise GantoolError(
                 f"ONNX Runtime failed on {len(z)} images from {self._path}: {_reason(error)}; "
                 "try a smaller --batch"
             ) from error
-        return images if self.spec.dtype == "uint8" else to_uint8(images)
+        return images if self.spec.dtype == "uint8" else to_uint8(images, in_fp16(self._path, self._graph))
 
 
 def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
@@ -111,7 +119,7 @@ def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
     for name, value in feeds.items():
         binding.bind_cpu_input(name, value)
     binding.bind_output("images", device)
-    session.run_with_iobinding(binding)
+    session.run_with_iobinding(binding, run_options())
     return binding.copy_outputs_to_cpu()[0]
 
 
