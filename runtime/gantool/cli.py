@@ -483,13 +483,29 @@ def export(
         ),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="state_dict for --from package.module:function, .pth or .safetensors.")
+        Path | None,
+        typer.Option(
+            help="Weights for --from package.module:function, .pth or .safetensors; KEY where they lie deeper.",
+            metavar="FILE[:KEY]",
+        ),
     ] = None,
     latent: Annotated[int | None, typer.Option(help="Size of z, for --from.")] = None,
     classes: Annotated[int, typer.Option(help="Classes of a conditional generator from elsewhere.")] = 0,
     distribution: Annotated[
         str, typer.Option(help="Of z, of a generator from elsewhere: normal, uniform or truncated.")
     ] = "normal",
+    values: Annotated[
+        str,
+        typer.Option(
+            "--range",
+            help="Range of the images that a generator from elsewhere makes: -1,1 or 0,1 or 0,255.",
+            metavar="LOW,HIGH",
+        ),
+    ] = "-1,1",
+    clamp: Annotated[
+        bool,
+        typer.Option("--clamp", help="Cut off what a generator from elsewhere makes outside that range."),
+    ] = False,
     engine: Annotated[str, typer.Option(help="auto, tensorrt, rtx or none.")] = "auto",
     min_batch: Annotated[int, typer.Option(help="Smallest batch of the engine.")] = 1,
     opt_batch: Annotated[
@@ -551,6 +567,7 @@ def export(
     from gantool.export import launch
     from gantool.export.build_options import BuildOptions, parse_compute_capabilities, parse_size
     from gantool.export.options import ExportOptions, Foreign, Precision, ToData
+    from gantool.export.origin import origin_of
 
     if fp16 and bf16:
         raise UsageError("--fp16 and --bf16 exclude each other: choose one")
@@ -563,7 +580,8 @@ def export(
         recipe,
         min_psnr,
     )
-    foreign = Foreign(origin, weights, latent, classes, distribution)
+    foreign = Foreign(origin, weights, latent, classes, distribution, values, clamp)
+    origin_of(source, foreign)  # before a data set is read
     to_data = None
     if data is not None:
         try:

@@ -53,7 +53,7 @@ def test_a_bundle_is_looked_into_and_compared(work: Path) -> None:
     result = run_gantool("inspect", "b.tar", cwd=work)
     assert (result.returncode, "is no whole bundle" in result.stderr) == (1, True)
     result = run_gantool("generate", "--engine", "b.tar", cwd=work)
-    assert "b.tar looks like a bundle of gantool" in result.stderr
+    assert "b.tar is a bundle of gantool" in result.stderr
     assert "gantool export b.tar" in result.stderr
 
 

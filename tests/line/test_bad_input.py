@@ -90,7 +90,7 @@ GENERATE = [
     ),
     Case("other.onnx", 1, ("other.onnx is no generator", "expected z float [N, latent]"), id="other-graph"),
     Case("external.onnx", 1, ("external.onnx keeps weights in another file",), id="external-data"),
-    Case("pickle.pth", 1, ("pickle.pth looks like",), id="pickle-as-engine"),
+    Case("pickle.pth", 1, ("pickle.pth is a",), id="pickle-as-engine"),
     Case(
         "runs/00000-fashion-mnist-dcgan32/generator.safetensors",
         1,

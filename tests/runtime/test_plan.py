@@ -134,9 +134,13 @@ def _ultralytics() -> bytes:
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        (_zip(), "zip archive or a PyTorch checkpoint"),
+        (_zip(), "PyTorch checkpoint.*gantool export --from"),
         (pickle.dumps({"a": 1}), "pickle"),
-        (save({"w": np.zeros(3, np.float32)}), "safetensors checkpoint.*export it first: gantool export"),
+        (save({"w": np.zeros(3, np.float32)}), "safetensors checkpoint that gantool train did not.*--from"),
+        (
+            save({"w": np.zeros(3, np.float32)}, {"gantool": "{}"}),
+            "is a safetensors checkpoint; .*export it first: gantool export",
+        ),
         (_image("PNG"), "PNG"),
         (_image("JPEG"), "JPEG"),
         (_ultralytics(), "metadata put in front"),
@@ -144,7 +148,8 @@ def _ultralytics() -> bytes:
         (b'{"plan_sha256": ""}', "JSON"),
         (b"<!DOCTYPE html>", "web page"),
         (b"\x1f\x8b\x08", "gzip"),
-        (b"hello, world", "68 65 6c 6c"),
+        (b"hello, world", "is a text file"),
+        (b"\x01hello, world", "begins with 01 68 65"),
         (b"\x08", "begins with 08"),
         (b"\x00" * 100, "begins with 00"),
         (b"", "is empty"),

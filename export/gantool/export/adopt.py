@@ -26,9 +26,10 @@ from onnx_ir.passes.common import (
 )
 from onnxscript.optimizer import optimize_ir
 
-from gantool.export.behaviour import SEEDS, problem
+from gantool.export.behaviour import SEEDS, in_unit, problem
 from gantool.export.emulate import Arrays
 from gantool.export.fold import fold_batchnorm
+from gantool.export.graph import add_range
 from gantool.export.options import Foreign
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
 from gantool.runtime.errors import GantoolError
@@ -70,6 +71,7 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str
         node.name = node.name or f"{node.op_type}_{index}"
     ClearMetadataAndDocStringPass()(model)
     ShapeInferencePass()(model)
+    add_range(model, foreign)
     fold_batchnorm(model)
     _, channels, height, width = _shape(model.graph.outputs[0])
     if (foreign.classes > 0) != (label is not None):
@@ -204,7 +206,7 @@ def _to_nchw(model: ir.Model, images: ir.Value) -> None:
     inner.name, inner.shape = "images", ir.Shape([shape[0], shape[3], shape[1], shape[2]])  # [N, C, H, W]
 
 
-def floats_of(path: Path, feeds: Arrays) -> NDArray[np.float32]:
+def floats_of(path: Path, feeds: Arrays, foreign: Foreign) -> NDArray[np.float32]:
     """Return the images that the graph itself makes of z and label: float32 [N, C, H, W] in [-1, 1].
 
     Raises GantoolError if ONNX Runtime does not run it, or if it behaves as no generator does.
@@ -228,9 +230,9 @@ def floats_of(path: Path, feeds: Arrays) -> NDArray[np.float32]:
             f"ONNX Runtime does not run {path}: {reason}. Export it with a dynamic batch if one is fixed inside; "
             "--classes must be as many as it knows"
         ) from error
-    if found := problem(images[: len(SEEDS)], again[: len(SEEDS)], alone):
+    if found := problem(images[: len(SEEDS)], again[: len(SEEDS)], alone, foreign=foreign):
         raise GantoolError(f"{path} {found}")
-    return images
+    return in_unit(images, foreign)
 
 
 def _run(session: Any, feeds: Arrays, size: int) -> NDArray[np.float32]:

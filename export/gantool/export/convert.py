@@ -39,19 +39,15 @@ def graph_of_torch(
     `runner` is what --lowering auto measures with.
     Returns the generator's own images. Raises VerificationError if the graph's are others.
     """
-    import torch
-
     from gantool.export.graph import float_graph
     from gantool.export.sources import load_source
 
     loaded = load_source(source, options.foreign, note)
-    inputs = loaded.inputs(SEEDS)
-    with torch.no_grad():
-        images = to_uint8(loaded.module(*inputs).numpy())
+    images = to_uint8(loaded.images(SEEDS))
     metadata = loaded.metadata
     reference = Reference(_feeds(metadata, SEEDS), images, _feeds(metadata, CALIBRATION_SEEDS))
     opset = options.opset or _oldest_opset(options.precision)
-    model = float_graph(loaded, opset)
+    model = float_graph(loaded, opset, options.opset is not None, note)
     _write_full(model, loaded.metadata, target, options, reference, "PyTorch", note, runner)
     return reference
 
@@ -67,7 +63,7 @@ def graph_of_onnx(
     model, metadata = adopt(source, options.foreign, _oldest_opset(options.precision))
     latent = metadata["latent"]
     feeds = _feeds(metadata, SEEDS)
-    images = to_uint8(floats_of(source, feeds))
+    images = to_uint8(floats_of(source, feeds, options.foreign))
     reference = Reference(feeds, images, _feeds(metadata, CALIBRATION_SEEDS))
     height, width, channels = metadata["image"]
     size = f"{height}×{width}×{channels}, latent {latent['size']} {latent['distribution']}"
@@ -142,7 +138,8 @@ def _check_share(graph: onnx.ModelProto, low: str) -> None:
     share = by_type(layers_of(inferred, shapes_of(inferred))).get("FLOAT", 0)
     if share > MAX_FP32:
         raise VerificationError(
-            f"{share:.1%} of the multiply-adds would stay in FP32, so this is hardly {low.upper()}: try --bf16 for "
+            f"{share:.1%} of the multiply-adds would stay in FP32, so this is hardly {low.upper()}: try "
+            "--bf16 for "
             "large numbers; if it is meant, name those nodes with --keep-fp32. Nothing was written"
         )
 

@@ -12,31 +12,41 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import warnings
-from contextlib import redirect_stdout
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
+from gantool.export.cause import cause_of
 from gantool.export.fold import fold_batchnorm
 from gantool.export.lowering import lower
-from gantool.export.options import Lowering
+from gantool.export.options import NATIVE_OPSET, Foreign, Lowering
 from gantool.runtime.errors import GantoolError
 
 if TYPE_CHECKING:
     from gantool.export.sources import Source
 
+_SAME = (
+    "gantool.same"  # domain of nodes that a conversion is to leave alone: older opsets have them as they are
+)
 TAIL = "uint8_tail"  # prefix of the tail's node names; the precision pass leaves these in FP32
 
 
-def float_graph(source: Source, opset: int) -> ir.Model:
+def float_graph(source: Source, opset: int, exactly: bool, note: Callable[[str], None]) -> ir.Model:
     """Export a generator: z [N, latent] (and label [N]) -> images, float32 [N, C, H, W], BatchNorm folded.
 
+    Where the graph does not go into `opset`, it has a newer one unless it must be `exactly` this.
     Raises GantoolError where torch cannot, or where a BatchNorm has no layer before it to go into.
     """
-    model = _export(source, opset)
+    model = _export(source, max(opset, NATIVE_OPSET))
+    if opset < NATIVE_OPSET:
+        model = _in_older_opset(model, opset, exactly, note)
+    add_range(model, source.foreign)
     fold_batchnorm(model)
     ClearMetadataAndDocStringPass()(model)  # torch's own hold stack traces with paths of this machine
     return model
@@ -65,9 +75,10 @@ def _export(source: Source, opset: int) -> ir.Model:
     import torch
 
     inputs = source.inputs(range(2))
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
+    silence = io.StringIO()  # torch prints whole programs
+    with warnings.catch_warnings(), redirect_stdout(silence), redirect_stderr(silence), torch.no_grad():
         warnings.simplefilter("ignore")
-        logging.disable(logging.ERROR)  # torchvision is not there, opset 17 is made by conversion: no news
+        logging.disable(logging.ERROR)  # torchvision is not there: no news
         try:
             program = torch.onnx.export(
                 source.module,
@@ -85,13 +96,90 @@ def _export(source: Source, opset: int) -> ir.Model:
             ):
                 raise KeyboardInterrupt from error
             raise GantoolError(
-                f"torch {torch.__version__} cannot export this generator: {str(error).splitlines()[0][:300]}"
+                f"torch {torch.__version__} cannot export this generator: {cause_of(error, of_export=True)}"
             ) from error
         finally:
             logging.disable(logging.NOTSET)
     if program is None or program.model.opset_imports[""] != opset:
-        raise GantoolError(f"torch {torch.__version__} cannot export to opset {opset}: choose --opset 18")
+        raise GantoolError(
+            f"torch {torch.__version__} cannot export this generator to opset {opset}: leave out --opset, or "
+            "take "
+            f"--opset {NATIVE_OPSET}"
+        )
     return program.model
+
+
+def _in_older_opset(model: ir.Model, opset: int, exactly: bool, note: Callable[[str], None]) -> ir.Model:
+    """Return the graph in `opset`; where it has what that lacks, unchanged with a note, or GantoolError."""
+    try:
+        return _converted(model, opset)
+    except Exception as error:  # of C++, without a class of its own
+        found = re.search(r"(?:for|of|resize) (\w+)|(Resize antialias)", str(error), re.IGNORECASE)
+        what = next((group for group in (found.groups() if found else ()) if group), "an operator")
+        lacks = f"opset {opset} lacks what this generator needs ({what})"
+        if exactly:
+            raise GantoolError(f"{lacks}: --opset {NATIVE_OPSET} works, or leave --opset out") from error
+    note(
+        f"{lacks}, so the graph has opset {NATIVE_OPSET}: TensorRT 10 and newer, TensorRT-RTX and ONNX "
+        "Runtime read "
+        "it, TensorRT 8 (JetPack 6.0) does not"
+    )
+    return model
+
+
+def _converted(model: ir.Model, opset: int) -> ir.Model:
+    """Convert a graph of torch's to an older opset. Raises what the converter or the checker does."""
+    model = ir.from_proto(ir.to_proto(model))  # a copy
+    for node in model.graph:
+        if node.op_type.startswith("Reduce") and not node.attributes.get_int("noop_with_empty_axes", 0):
+            node.attributes.pop("noop_with_empty_axes", None)  # the default, which older opsets do not name
+        if node.op_type == "Split":
+            _name_sizes(model.graph, node)
+        if node.op_type == "Split" or (node.op_type == "Pad" and len(node.inputs) <= 3):
+            node.domain = _SAME
+    model.opset_imports[_SAME] = 1
+    model = ir.from_proto(onnx.version_converter.convert_version(ir.to_proto(model), opset))
+    for node in model.graph:
+        node.domain = "" if node.domain == _SAME else node.domain
+    model.opset_imports.pop(_SAME, None)
+    onnx.checker.check_model(ir.to_proto(model), full_check=True)
+    return model
+
+
+def _name_sizes(graph: ir.Graph, node: ir.Node) -> None:
+    """Write the sizes of a Split as an input, where it has only their number, which is newer than opset 17."""
+    count = node.attributes.pop("num_outputs", None)
+    if count is None or len(node.inputs) > 1:
+        return
+    assert node.inputs[0] is not None
+    side = (node.inputs[0].shape or ir.Shape([]))[node.attributes.get_int("axis", 0)]
+    if not isinstance(side, int):
+        raise GantoolError("No adapter for Split")
+    step = -(-side // count.as_int())  # all but the last are equal
+    sizes = [step] * (count.as_int() - 1) + [side - step * (count.as_int() - 1)]
+    tensor = ir.tensor(sizes, ir.DataType.INT64, name=f"{node.name}/split")
+    value = ir.Value(
+        name=tensor.name, type=ir.TensorType(tensor.dtype), shape=ir.Shape([len(sizes)]), const_value=tensor
+    )
+    graph.register_initializer(value)
+    node.resize_inputs(2)
+    node.replace_input_with(1, value)
+
+
+def add_range(model: ir.Model, foreign: Foreign) -> None:
+    """Bring the output to [-1, 1] as --range and --clamp say; `behaviour.in_unit` does the same to an array."""
+    factor, shift = foreign.scale
+    steps = [("scale", "Mul", [factor]), ("shift", "Add", [shift])] if (factor, shift) != (1, 0) else []
+    steps += [("clamp", "Clip", [-1.0, 1.0])] if foreign.clamp else []
+    if not steps:
+        return
+    (images,) = model.graph.outputs
+    value, shape, name = images, images.shape, images.name
+    images.name = "images_in_range"
+    for step, operator, constants in steps:
+        value = _append(model.graph, f"range/{step}", operator, value, constants, {})
+    value.name, value.type, value.shape = name, ir.TensorType(ir.DataType.FLOAT), shape
+    model.graph.outputs[0] = value
 
 
 def add_uint8_tail(model: ir.Model) -> None:

@@ -13,6 +13,7 @@ from gantool.export.build_options import BuildOptions, Flavour, check_options
 from gantool.export.difference import PARITY_KEY
 from gantool.export.engine import SUFFIXES, build, choose_flavour, gpu_problem
 from gantool.export.options import ExportOptions, Foreign, Precision
+from gantool.export.origin import origin_of
 from gantool.export.recipe import KEY, recipe_of
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.files import scratch
@@ -28,6 +29,7 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
 
     Files are made and proved in a temporary folder beside BASE, then renamed into place.
     """
+    origin = origin_of(source, options.foreign)
     flavour = choose_flavour(options.engine)
     check_options(flavour, build_options)
     plain = BuildOptions()
@@ -42,16 +44,13 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
             f"--lowering auto times engines, and {problem}: add --engine none to measure on this CPU, which "
             "says nothing of an engine, or run it on the device"
         )
-    suffix = "" if source is None else source.suffix.lower()
-    if source is not None and bundle.is_bundle(source):
-        suffix = ".tar"
-    given_graph = source if suffix == ".onnx" else None
-    if build_options.dla is not None and suffix not in (".onnx", ".tar") and not options.precision.asked:
+    given_graph = source if origin == "graph" else None
+    if build_options.dla is not None and origin not in ("graph", "bundle") and not options.precision.asked:
         raise UsageError(f"--dla {build_options.dla}: DLA computes in FP16 and INT8: add --fp16 or --int8")
     if given_graph:
         _check_graph_flags(given_graph, options, flavour)
     carried = None
-    if source is not None and suffix == ".tar":
+    if source is not None and origin == "bundle":
         _check_bundle_flags(source, options, build_options)
         carried = bundle.read(source)
     base = options.base or _default_base(given_graph, carried)
@@ -112,14 +111,12 @@ def _default_base(given_graph: Path | None, carried: bundle.Bundle | None) -> Pa
 
 
 def _without_suffix(graph: Path) -> Path:
-    """Return BASE of BASE.fp16.onnx or BASE.onnx; other dots belong to the name."""
-    stem = graph.name[: -len(".onnx")]
+    """Return BASE of BASE.fp16.onnx, BASE.onnx or BASE, as a graph may be called; other dots belong to the name."""
+    stem = graph.name[: -len(".onnx")] if graph.suffix.lower() == ".onnx" else graph.name
     return graph.with_name(stem.removesuffix(".fp16").removesuffix(".bf16").removesuffix(".int8"))
 
 
 def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | None) -> None:
-    if identify(graph) != "onnx":
-        raise GantoolError(f"{graph} is a plan under the name of a graph: nothing is left to export")
     open_graph(graph)
     if options.opset is not None or options.foreign.origin is not None:
         raise UsageError(f"--opset and --from are for checkpoints: {graph} is a graph already")
@@ -131,7 +128,8 @@ def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | N
         return
     if options.output is not None or options.lowering is not None or options.foreign != Foreign():
         raise UsageError(
-            f"--output, --lowering, --latent, --classes and --distribution are settled in {graph}"
+            "--output, --lowering, --latent, --classes, --distribution, --range and --clamp are settled in "
+            f"{graph}"
         )
     if options.to_data is not None and not options.precision.asked:
         raise UsageError(f"--data measures what this export makes of {graph}: add --fp16, --bf16 or --int8")

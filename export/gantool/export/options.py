@@ -18,7 +18,11 @@ LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)
 
 OPSETS = range(17, 24)
 DEFAULT_OPSET = 17  # the newest that TensorRT 8.6 (JetPack 6.0) reads
+NATIVE_OPSET = 18  # what torch exports to; others are made from it
 BF16_OPSET = 22  # the first whose convolutions take bfloat16
+
+# Range of the images of a generator from elsewhere: factor and shift that bring them to [-1, 1].
+RANGES = {"-1,1": (1.0, 0.0), "0,1": (2.0, -1.0), "0,255": (1 / 127.5, -1.0)}
 
 
 @dataclass(frozen=True)
@@ -26,16 +30,25 @@ class Foreign:
     """What the file of a generator from elsewhere does not tell."""
 
     origin: str | None = None  # pytorch-dcgan, or package.module:function
-    weights: Path | None = None  # for a function
+    weights: Path | None = None  # FILE or FILE:KEY, for a function
     latent: int | None = None
     classes: int = 0
     distribution: str = "normal"  # of z
+    values: str = "-1,1"  # range of the images that it makes; a key of RANGES
+    clamp: bool = False  # cut off what lies outside
 
     def __post_init__(self) -> None:
         if self.distribution not in DISTRIBUTIONS:
             raise UsageError(f"--distribution {self.distribution}: choose {', '.join(DISTRIBUTIONS)}")
+        if self.values not in RANGES:
+            raise UsageError(f"--range {self.values}: choose {', '.join(RANGES)}")
         if self.classes < 0 or (self.latent is not None and self.latent < 1):
             raise UsageError("--classes and --latent are counts: give whole numbers from 1")
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Return the factor and the shift that bring the images to [-1, 1]."""
+        return RANGES[self.values]
 
 
 @dataclass(frozen=True)

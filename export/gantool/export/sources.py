@@ -1,35 +1,36 @@
 """Generators as PyTorch modules, from a run of gantool or from elsewhere, brought to one form.
 
 A source maps z, float32 [N, latent], and for a conditional generator label, int64 [N], to images, float32
-[N, C, H, W] in [-1, 1]. Its metadata are those of a checkpoint, as far as they are known.
+[N, C, H, W], in [-1, 1] after --range and --clamp. Its metadata are those of a checkpoint, as far as known.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gantool.export.behaviour import CHECKED, SEEDS, problem
+from gantool.export.behaviour import CHECKED, SEEDS, in_unit, problem
+from gantool.export.cause import cause_of
+from gantool.export.interface import find_interface
 from gantool.export.options import Foreign
+from gantool.export.origin import RUNS, origin_of, split_key, this_folder_first
+from gantool.export.weights import State, Wanted, read_weights, wanted_by
 from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
-from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.errors import GantoolError
 from gantool.runtime.seeds import labels, latents
 
 Note = Callable[[str], None]
-RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Source:
 
     module: nn.Module
     metadata: dict[str, Any]
+    foreign: Foreign = field(default_factory=Foreign)  # how its images get to [-1, 1]
 
     @property
     def classes(self) -> int:
@@ -50,18 +52,31 @@ class Source:
         z = torch.from_numpy(latents(seeds, latent["size"], latent["distribution"]))
         return (z, torch.from_numpy(labels(seeds, self.classes))) if self.classes else (z,)
 
+    def images(self, seeds: Sequence[int]) -> NDArray[np.float32]:
+        """Return its images, float32 [N, C, H, W] in [-1, 1]. Raises GantoolError for NaN or infinity."""
+        with torch.no_grad():
+            images = self.module(*self.inputs(seeds)).float().numpy()
+        if not np.isfinite(images).all():
+            raise GantoolError(
+                f"the generator of {self.metadata['data']} gives NaN or infinity: its weights are damaged or too "
+                "large; use an earlier checkpoint"
+            )
+        unit: NDArray[np.float32] = in_unit(images, self.foreign)
+        return unit
+
 
 def load_source(path: Path | None, foreign: Foreign, note: Note) -> Source:
     """Load what `gantool export` was given: a checkpoint (None: of the newest run), or one from elsewhere."""
-    if foreign.origin is None:
-        if foreign != Foreign():
-            raise UsageError(
-                "--weights, --latent, --classes and --distribution are for generators from elsewhere: add "
-                "--from, or leave them out"
-            )
-        return _from_run(path, note)
-    known = foreign.origin == "pytorch-dcgan"
-    source = _from_pytorch_dcgan(path, foreign) if known else _from_function(path, foreign)
+    origin = origin_of(path, foreign)
+    if origin == "checkpoint":
+        source = _from_run(path, note)
+    elif origin == "pytorch-dcgan" and path is not None:
+        source = _from_pytorch_dcgan(path, foreign, note)
+    else:
+        source = _from_function(foreign, note)
+    _warn_of_statistics(source, note)
+    if origin == "checkpoint":
+        return source
     _check(source)
     height, width, channels = source.metadata["image"]
     note(
@@ -85,103 +100,169 @@ def _from_run(path: Path | None, note: Note) -> Source:
     return Source(checkpoint.generator, checkpoint.metadata)
 
 
-def _from_pytorch_dcgan(path: Path | None, foreign: Foreign) -> Source:
+def _from_pytorch_dcgan(given: Path, foreign: Foreign, note: Note) -> Source:
     """Rebuild `netG` of PyTorch's DCGAN example from its state_dict; nz, ngf, nc and stages are read off it."""
-    if path is None or foreign.weights or foreign.latent or foreign.classes:
-        raise UsageError(
-            "--from pytorch-dcgan takes one file, as in gantool export --from pytorch-dcgan netG.pth, and "
-            "reads all sizes off it: leave out --weights, --latent and --classes"
-        )
-    state = _weights(path)
-    convolutions = [key for key, weight in state.items() if key.startswith("main.") and weight.ndim == 4]
-    if not convolutions or any(state[key].shape[2:] != (4, 4) for key in convolutions):
-        raise GantoolError(
-            f"{path} is no generator of PyTorch's DCGAN example: expected 4×4 weights main.0.weight, "
-            f"main.3.weight ..., found {', '.join(list(state)[:4])} ...; for other networks there is --from "
-            "package.module:function"
-        )
+    path, key = split_key(given)
+    state = read_weights(path, key, Wanted("main.0.weight", _no_dcgan), note)
+    main = _dcgan(state)
+    nn.ModuleDict({"main": main}).load_state_dict(state)
+    latent = int(state["main.0.weight"].shape[0])
+    source = _source(main, "pytorch-dcgan", path.name, latent, foreign, note)
+    height, width, _ = source.metadata["image"]
+    note(
+        f"{path}: strides and paddings are not in a state_dict; stride 2, padding 1 make {height}×{width}. If "
+        "your "
+        "images have another size: --from package.module:function"
+    )
+    return source
+
+
+def _convolutions(state: State) -> list[str]:
+    """Return the names of the 4-dimensional weights main.N.weight, in the order of N."""
+    names = [name for name, weight in state.items() if name.startswith("main.") and weight.ndim == 4]
+    names = [name for name in names if name.count(".") == 2 and name.split(".")[1].isdecimal()]
+    return sorted(names, key=lambda name: int(name.split(".")[1]))
+
+
+def _dcgan(state: State) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for key in convolutions:
-        inputs, outputs = state[key].shape[:2]
-        first, last = not layers, key == convolutions[-1]
-        layers.append(
-            nn.ConvTranspose2d(inputs, outputs, 4, 1 if first else 2, 0 if first else 1, bias=False)
-        )  # [N, nz, 1, 1] -> [N, C, 4, 4], then doubled by each
-        layers += [nn.Tanh()] if last else [nn.BatchNorm2d(outputs), nn.ReLU(True)]
-    main = nn.Sequential(*layers)
-    _load(nn.ModuleDict({"main": main}), state, path)
-    return _source(main, "pytorch-dcgan", path.name, int(state[convolutions[0]].shape[0]), foreign)
+    names = _convolutions(state)
+    for name in names:
+        inputs, outputs = state[name].shape[:2]
+        step = (2, 1) if layers else (1, 0)
+        bias = name.replace("weight", "bias") in state
+        layers.append(nn.ConvTranspose2d(inputs, outputs, 4, *step, bias=bias))
+        # [N, nz, 1, 1] -> [N, C, 4, 4], then doubled by each
+        layers += [nn.Tanh()] if name == names[-1] else [nn.BatchNorm2d(outputs), nn.ReLU(True)]
+    return nn.Sequential(*layers)
 
 
-def _from_function(path: Path | None, foreign: Foreign) -> Source:
+def _no_dcgan(state: State) -> str | None:
+    """Say why a state_dict is not that of the example's generator, or None."""
+    names = _convolutions(state)
+    shapes = [tuple(state[name].shape) for name in names]
+    elsewhere = "for other networks there is --from package.module:function"
+    if not names or any(shape[2:] != (4, 4) for shape in shapes):
+        odd = [f"{name} {list(state[name].shape)}" for name in names if state[name].shape[2:] != (4, 4)]
+        found = odd[0] if odd else f"{', '.join(list(state)[:4])} ..."
+        return (
+            "it is not a generator of PyTorch's DCGAN example: expected 4×4 weights main.0.weight, "
+            "main.3.weight ..., "
+            f"found {found}; {elsewhere}"
+        )
+    steps = list(pairwise(shapes))
+    if any(one[1] != two[0] for one, two in steps) and all(one[0] == two[1] for one, two in steps):
+        return "it is the discriminator, by the shapes of its weights: give netG"
+    with torch.device("meta"):  # shapes without memory: the file may claim any
+        wanted = wanted_by(nn.ModuleDict({"main": _dcgan(state)}))
+    if mismatch := wanted.mismatch(state):
+        return f"it is not a generator of PyTorch's DCGAN example: {mismatch}; {elsewhere}"
+    if shapes[-1][1] not in (1, 3):
+        return f"it makes images of {shapes[-1][1]} channels, and gantool writes 1 or 3; {elsewhere}"
+    return None
+
+
+def _from_function(foreign: Foreign, note: Note) -> Source:
     """Call `package.module:function`, which returns an nn.Module, and load --weights into it."""
-    name, _, function = (foreign.origin or "").partition(":")
-    if not name or not function:
-        raise UsageError(f"--from {foreign.origin}: write pytorch-dcgan, or package.module:function")
-    if path is not None:
-        raise UsageError(f"--from {foreign.origin} makes the generator: give its weights as --weights {path}")
-    if foreign.latent is None:
-        raise UsageError(f"--from {foreign.origin} needs the size of z: --latent 128, say")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: the module may lie here
-    try:
-        module = getattr(importlib.import_module(name), function)()
-    except Exception as error:  # whatever the user's code raises
-        raise GantoolError(f"--from {foreign.origin} fails: {type(error).__name__}: {error}") from error
-    if not isinstance(module, nn.Module):
-        raise GantoolError(f"--from {foreign.origin} returned {type(module).__name__}, expected nn.Module")
+    origin = str(foreign.origin)
+    module = _call(origin)
+    name = origin
     if foreign.weights is not None:
-        _load(module, _weights(foreign.weights), foreign.weights)
-    data = foreign.weights.name if foreign.weights else str(foreign.origin)
-    return _source(module, "foreign", data, foreign.latent, foreign)
+        path, key = split_key(foreign.weights)
+        wanted = wanted_by(module)
+        state = read_weights(path, key, wanted, note)
+        try:
+            module.load_state_dict(state)
+        except Exception as error:  # hooks of the user's module, too
+            raise GantoolError(f"{path} does not load into the generator: {cause_of(error)}") from error
+        name = path.name
+    return _source(module, "foreign", name, foreign.latent or 0, foreign, note)
 
 
-def _weights(path: Path) -> dict[str, Tensor]:
-    """Read a state_dict without running what a pickle may hold; drop the `module.` of DataParallel."""
-    if not path.is_file():
-        raise GantoolError(f"there is no file {path}")
+def _call(origin: str) -> nn.Module:
+    """Import `package.module:function` and call it. Raises GantoolError with the user's line that fails."""
+    name, _, function = origin.partition(":")
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:  # torch's own text advises to load it all the same
+        with this_folder_first():
+            home = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if name == missing or name.startswith(f"{missing}."):
+            raise GantoolError(f"--from {origin}: there is no module {missing}") from error
         raise GantoolError(
-            f"{path} holds more than weights, perhaps a whole module, and loading that could run code: save "
-            "generator.state_dict()"
+            f"--from {origin}: {cause_of(error)}; install {missing.partition('.')[0]} here, or go to its folder"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except SystemExit as error:
         raise GantoolError(
-            f"{path} is no state_dict ({' '.join(str(error).split())[:200]}): give a .pth or .safetensors"
+            f"--from {origin}: {name} ends Python when it is imported (sys.exit, or argparse): put what it "
+            "runs under "
+            'if __name__ == "__main__"'
         ) from error
-    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise GantoolError(f"{path} holds no state_dict of tensors: save generator.state_dict()")
-    return {str(key).removeprefix("module."): value for key, value in state.items()}
-
-
-def _load(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    except Exception as error:
+        raise GantoolError(f"--from {origin}: importing {name} fails: {cause_of(error)}") from error
+    make = getattr(home, function, None)
+    if not callable(make):
+        own = [
+            key
+            for key, value in vars(home).items()
+            if getattr(value, "__module__", "") == name and callable(value)
+        ]
+        raise GantoolError(
+            f"--from {origin}: {name} has no function {function}; it has {', '.join(own[:12]) or 'none'}"
+        )
+    if needed := _required(make):
+        raise GantoolError(
+            f"--from {origin}: {function} requires {', '.join(needed)}, and gantool calls it without "
+            "arguments: add a "
+            f"function that fills them in, as def make(): return {function}({needed[0]}=...)"
+        )
     try:
-        module.load_state_dict(state)
-    except RuntimeError as error:  # names or shapes
+        module = make()
+    except (Exception, SystemExit) as error:
+        raise GantoolError(f"--from {origin} fails: {cause_of(error)}") from error
+    if isinstance(module, torch.jit.ScriptModule):
         raise GantoolError(
-            f"{path} does not fit the generator: {' '.join(str(error).split())[:300]}"
-        ) from error
+            f"--from {origin} returned TorchScript, which torch cannot export: return the nn.Module that it "
+            "was made "
+            "of, and give the weights of the script as --weights: torch.save(script.state_dict(), 'g.pth')"
+        )
+    if not isinstance(module, nn.Module):
+        raise GantoolError(
+            f"--from {origin} returned {_named(module)}, expected an nn.Module{_advice(module)}"
+        )
+    return module
 
 
-class _OfRows(nn.Module):
-    """Take z as [N, L] where the inner generator wants columns, [N, L, 1, 1]."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, z: Tensor, label: Tensor | None = None) -> Any:
-        columns = z[:, :, None, None]  # [N, L, 1, 1]
-        return self.inner(columns) if label is None else self.inner(columns, label)
+def _required(make: Callable[..., Any]) -> list[str]:
+    """Return the parameters that have no default."""
+    try:
+        parameters = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [each.name for each in parameters if each.default is each.empty and each.kind not in variable]
 
 
-def _source(module: nn.Module, architecture: str, data: str, latent: int, foreign: Foreign) -> Source:
-    """Find out which shape of z the module takes. Raises GantoolError, quoting both attempts, if none."""
+def _named(value: Any) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return "None" if value is None else f"{type(value).__name__}"
+
+
+def _advice(value: Any) -> str:
+    if isinstance(value, type):
+        return f": return {value.__name__}()"
+    if value is None:
+        return ": is its return missing?"
+    if isinstance(value, tuple | list | dict):
+        return ": return the generator alone"
+    return ""
+
+
+def _source(
+    module: nn.Module, architecture: str, data: str, latent: int, foreign: Foreign, note: Note
+) -> Source:
+    """Bring a module to z, label -> images. Raises GantoolError, saying what it does instead."""
     module.eval().float().cpu()
     metadata: dict[str, Any] = {
         "format": 1,
@@ -191,40 +272,60 @@ def _source(module: nn.Module, architecture: str, data: str, latent: int, foreig
         "data": data,
         "gantool": version("gantool"),
     }
-    refusals = []
-    for candidate in (Source(module, metadata), Source(_OfRows(module).eval(), metadata)):
-        try:
-            with torch.no_grad():
-                images = candidate.module(*candidate.inputs(range(2)))
-            match images:
-                case Tensor(shape=(2, (1 | 3) as channels, height, width)):
-                    metadata["image"] = [int(height), int(width), int(channels)]
-                    return candidate
-            refusals.append(
-                f"gave {list(images.shape) if isinstance(images, Tensor) else type(images).__name__}"
-            )
-        except Exception as error:  # noqa: PERF203 (whatever the module raises)
-            refusals.append(f"failed ({' '.join(str(error).split())[:200]})")
-    takes = (
-        "" if foreign.classes else f"; it takes {inspect.signature(module.forward)}: is --classes missing?"
-    )
-    raise GantoolError(
-        f"the generator of {data} makes no images [N, 1 or 3, H, W]: z [2, {latent}] {refusals[0]}, z "
-        f"[2, {latent}, 1, 1] {refusals[1]}{takes}"
-    )
+    z, *label = Source(module, metadata).inputs(range(2))
+    found = find_interface(module, z, label[0] if label else None, foreign.classes, data)
+    for text in found.notes:
+        note(f"{data}: {text}")
+    metadata["image"] = list(found.image)
+    return Source(found.module, metadata, foreign)
 
 
 def _check(source: Source) -> None:
     """Raise GantoolError unless the module behaves as a generator in eval mode."""
     inputs = source.inputs(SEEDS)
-    with torch.no_grad():
-        images = source.module(*inputs).float().numpy()  # [8, C, H, W]
-        again = source.module(*inputs).float().numpy()
-        alone = np.concatenate(
-            [source.module(*(value[index : index + 1] for value in inputs)).numpy() for index in SEEDS]
+    name = source.metadata["data"]
+    try:
+        with torch.no_grad():
+            images = source.module(*inputs).float().numpy()  # [8, C, H, W]
+            again = source.module(*inputs).float().numpy()
+            rows = [source.module(*(value[index : index + 1] for value in inputs)) for index in SEEDS]
+            alone = np.concatenate([row.float().numpy() for row in rows])
+            other = None
+            if source.classes > 1:
+                other = source.module(inputs[0], (inputs[1] + 1) % source.classes).float().numpy()
+    except Exception as error:  # with two images it ran
+        raise GantoolError(
+            f"the generator of {name} does not run with a batch of another size, or with all of its classes: "
+            f"{cause_of(error)}"
+        ) from error
+    if alone.shape != images.shape:
+        raise GantoolError(
+            f"the generator of {name} makes {images.shape[1:]} and, one by one, {alone.shape[1:]}"
         )
-        other = (
-            source.module(inputs[0], (inputs[1] + 1) % source.classes).numpy() if source.classes > 1 else None
+    if found := problem(images, again, alone, other, source.foreign):
+        raise GantoolError(f"the generator of {name} {found}")
+
+
+def _warn_of_statistics(source: Source, note: Note) -> None:
+    """Warn of BatchNorm layers that still have what they were made with, as before any training."""
+    norms = {
+        name: layer
+        for name, layer in source.module.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is not None
+    }
+    new = [
+        name
+        for name, layer in norms.items()
+        if layer.running_var is not None
+        and layer.running_mean is not None
+        and not layer.running_mean.any()
+        and bool((layer.running_var == 1).all())
+    ]
+    if new:
+        more = " ..." if len(new) > 3 else ""
+        note(
+            f"warning: {len(new)} of {len(norms)} BatchNorm layers ({', '.join(new[:3])}{more}) have "
+            "no statistics of training (mean 0, variance 1): an averaged copy that did not get the buffers, "
+            "or weights "
+            "that were not loaded? The images are likely to be wrong"
         )
-    if found := problem(images, again, alone, other):
-        raise GantoolError(f"the generator of {source.metadata['data']} {found}")

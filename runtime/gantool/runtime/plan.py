@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.kinds import kind_of, wrong
 
 Kind = Literal["onnx", "tensorrt", "rtx"]
 
@@ -38,7 +39,7 @@ def identify(path: Path) -> Kind:
 
     Raises GantoolError if it cannot be read or is neither an ONNX graph nor a plan.
     """
-    return _kind(path, _head(path))
+    return _kind(path)
 
 
 def read_header(path: Path) -> PlanHeader:
@@ -47,11 +48,12 @@ def read_header(path: Path) -> PlanHeader:
     Raises GantoolError if `path` is no plan, or was cut off, or has bytes appended. A TensorRT plan shows the
     last two only where its header itself is short.
     """
-    head = _head(path)
-    kind = _kind(path, head)
+    kind = _kind(path)
     if kind == "onnx":
         raise GantoolError(f"{path} is an ONNX graph, expected a plan: gantool export {path}")
     needed = 0x24 if kind == "rtx" else 0x1C
+    with path.open("rb") as file:
+        head = file.read(64)
     if len(head) < needed:
         raise GantoolError(
             f"{path} is cut off: it has {len(head)} bytes, and the header of a {NAMES[kind]} plan alone has "
@@ -93,52 +95,11 @@ _COMPUTE_CAPABILITIES = (
     (0x20, "12.1"),
 )
 
-# What people give by mistake: offset, bytes there, what it is, what to do.
-_LOOKS_LIKE = (
-    (4, b"\0\0\0\0{", "a safetensors checkpoint", "export it first: gantool export {path}"),
-    (2, b"\0\0{", "a plan with metadata put in front (Ultralytics)", "export a raw plan from its ONNX graph"),
-    (
-        0,
-        b"PK\x03\x04",
-        "a zip archive or a PyTorch checkpoint",
-        "export its generator: gantool export --from",
-    ),
-    (0, b"\x80", "a Python pickle, perhaps an older checkpoint", "give the engine exported from it"),
-    (0, b"\x1f\x8b", "a gzip archive", "unpack it first"),
-    (0, b"\x89PNG", "a PNG image", "give the engine that makes images"),
-    (0, b"\xff\xd8\xff", "a JPEG image", "give the engine that makes images"),
-    (0, b"version https://git-lfs", "a Git LFS pointer", "fetch the file itself: git lfs pull"),
-    (0, b"bundle.json\0", "a bundle of gantool", "build the engine from it: gantool export {path}"),
-    (0, b"{", "JSON, perhaps a plan's sidecar", "give the plan itself, without .json"),
-    (0, b"<", "a web page", "download the file itself"),
-)
-_EXPECTED = "expected an ONNX graph or a TensorRT or TensorRT-RTX plan"
+_EXPECTED = "an ONNX graph or a TensorRT or TensorRT-RTX plan"
 
 
-def _head(path: Path) -> bytes:
-    if not path.is_file():
-        found = "is a folder" if path.is_dir() else "is no file" if path.exists() else "does not exist"
-        raise GantoolError(f"{path} {found}; {_EXPECTED}, as gantool export makes them")
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise GantoolError(f"{path} cannot be read ({error.strerror}); {_EXPECTED}") from error
-    if not head:
-        raise GantoolError(f"{path} is empty; {_EXPECTED}: copy or export it again")
-    return head
-
-
-def _kind(path: Path, head: bytes) -> Kind:
-    if head.startswith(b"ftrt"):
-        return "tensorrt"
-    if head.startswith(b"vtrt"):
-        return "rtx"
-    # before ONNX, which has no magic of its own: a length in front may begin with 0x08 as well
-    for offset, magic, name, advice in _LOOKS_LIKE:
-        if head.startswith(magic, offset):
-            raise GantoolError(f"{path} looks like {name}; {_EXPECTED}: {advice.format(path=path)}")
-    # protobuf: field 1 of ModelProto, ir_version, a varint of one byte
-    if len(head) > 1 and head[0] == 0x08 and 0 < head[1] < 0x80:
-        return "onnx"
-    raise GantoolError(f"{path} begins with {head[:8].hex(' ')}, which is no known format; {_EXPECTED}")
+def _kind(path: Path) -> Kind:
+    kind = kind_of(path)
+    if kind.name == "onnx" or kind.name == "tensorrt" or kind.name == "rtx":
+        return kind.name
+    raise GantoolError(wrong(path, _EXPECTED, kind))
