@@ -27,11 +27,11 @@ from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.features import Extractor, Vectors, find_extractor
 from gantool.train.metrics import scores
 from gantool.train.options import read_options
+from gantool.train.preflight import check_evaluation
 from gantool.train.run import OPTIONS_NAME
 
 Pixels = NDArray[np.uint8]  # [N, H, W, C]
 
-MIN_SAMPLES = 16
 FEW = 10  # images for each number of a vector: with fewer, a Fréchet distance is too high by much
 REAL = 10_000  # training images that are compared with
 NEAREST = 12  # rows of nearest.png, and NEIGHBOURS training images in each
@@ -43,12 +43,7 @@ def evaluate(
     source: Path, data: str | None, features: str, samples: int, out: Path | None, as_json: bool
 ) -> None:
     """Print a table, or JSON; write metric-<features>.jsonl and nearest.png."""
-    if samples < MIN_SAMPLES:
-        raise UsageError(f"--samples {samples}: give at least {MIN_SAMPLES}")
-    if not source.exists():
-        raise GantoolError(
-            f"{source}: there is no such file or folder; give a run, a checkpoint, a graph or images"
-        )
+    check_evaluation(source, data, samples)
     named, images, about = _images(source, samples)
     data = data or _data_of(named)
     size, channels = images.shape[1], images.shape[3]
