@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import tracemalloc
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,31 @@ def test_links_may_lead_outside_but_not_round_in_circles(folder: Path, tmp_path:
     loaded = load(folder)
     assert loaded.images[:, 0, 0, 0].tolist() == [*range(16), 100]
     assert loaded.skipped == ("broken.png: it is no file that can be read",)
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder with folders in it, deeper than Python may recurse and than a path may be long."""
+    (tmp_path / "nested").mkdir()
+    where = os.open(tmp_path / "nested", os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=where)
+        below = os.open("d", os.O_RDONLY, dir_fd=where)
+        os.close(where)
+        where = below
+    os.close(where)
+    yield tmp_path / "nested"
+    subprocess.run(["rm", "-rf", tmp_path / "nested"], check=True)  # pytest's own removal recurses
+
+
+def test_folders_nested_in_thousands(nested: Path) -> None:
+    for number in range(16):
+        save(nested / f"{number:02d}.png", number)
+    loaded = load(nested)
+    assert len(loaded.images) == 16
+    assert len(loaded.skipped) == 1
+    assert loaded.skipped[0].endswith("the folder cannot be read: File name too long")
+    assert len(loaded.skipped[0]) < 300
 
 
 def test_one_readable_image_of_colour_makes_three_channels(folder: Path) -> None:

@@ -3,17 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gantool.models.config import SIZES, NetworkConfig, config_from_json
+from gantool.models.config import CHECKPOINT_NAME, SIZES, NetworkConfig, config_from_json
 from gantool.models.presets import DEFAULT_PRESET, PRESETS
 
 if TYPE_CHECKING:
-    from gantool.models.checkpoint import (
-        CHECKPOINT_NAME,
-        Checkpoint,
-        load_checkpoint,
-        newest_checkpoint,
-        save_checkpoint,
-    )
+    from gantool.models.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
     from gantool.models.network import Discriminator, Generator
 
 __all__ = [

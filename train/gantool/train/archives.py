@@ -17,7 +17,7 @@ from PIL import Image
 
 from gantool.runtime.errors import GantoolError
 from gantool.train.decode import looks_like_image, open_image, printable
-from gantool.train.labels import DATASET_JSON, Labels, labels_of, labels_of_values
+from gantool.train.labels import DATASET_JSON, Labels, labels_of, labels_of_values, outside
 from gantool.train.listing import (
     Listing,
     candidate,
@@ -25,7 +25,6 @@ from gantool.train.listing import (
     hidden,
     kind,
     nameless,
-    outside,
     read_labels_file,
 )
 
@@ -168,7 +167,7 @@ def open_tars(folder: Path, tars: list[str]) -> Iterator[Listing]:
             if all(value is None for value in values):
                 places = [Path(tars[member.tar]).parent / member.name for member in members]
                 return labels_of([place.as_posix() for place in places])
-            return labels_of_values(names, values)
+            return labels_of_values(names, values, str(folder if len(tars) > 1 else opened[0][0]))
 
         used = {name for name in beside if name.endswith((".cls", ".json"))}
         yield Listing(names, read, _kinds(set(beside) - set(names) - used), labels)

@@ -26,7 +26,7 @@ from gantool.runtime.files import atomic
 from gantool.train.decode import FORMATS, KINDS, Fitted, Into, colour, fit, printable
 from gantool.train.facts import Facts, Tally, facts_from_json
 from gantool.train.labels import Labels
-from gantool.train.listing import Listing, no_images, shown_others
+from gantool.train.listing import Listing, no_images, shown, shown_others
 from gantool.train.sources import Source, find_source
 
 MIN_IMAGES = 16  # fewer make no batch
@@ -34,7 +34,6 @@ MIN_IMAGES = 16  # fewer make no batch
 _VERSION = 4  # of what is cached: raise it when the same file would be decoded to other pixels
 _HEADER_BYTES = 128
 _MAX_THREADS = 8  # each holds one decoded image of any size
-_LONGEST = 200  # letters of a name that are shown
 _NAMED = 10  # of the files that were skipped, in the log; all of them are in ImageData
 _PROGRESS_SECONDS = 3.0
 
@@ -210,7 +209,7 @@ def _write(
         file.write(bytes(_HEADER_BYTES))
         for index, result in enumerate(results):
             if isinstance(result, str):
-                skipped[index] = f"{printable(listing.names[index])[-_LONGEST:]}: {result}"
+                skipped[index] = f"{shown(listing.names[index])}: {result}"
             elif into.channels is None and result.pixels.shape[2] == 3:
                 raise ColourError
             else:

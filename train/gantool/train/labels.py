@@ -70,6 +70,12 @@ def _count(pair: tuple[str, int]) -> int:
     return pair[1]
 
 
+def outside(name: str) -> bool:
+    """Say whether the name of a member would lead out of its archive; such a member is never read."""
+    parts = re.split(r"[/\\]", name)
+    return ".." in parts or parts[0] == "" or parts[0].endswith(":")
+
+
 def labels_of(
     names: list[str], dataset_json: bytes | None = None, where: str = DATASET_JSON
 ) -> Labels | None:
@@ -87,33 +93,39 @@ def why_none(names: list[str]) -> str:
     return _from_folders(names)[1]
 
 
-def labels_of_values(names: list[str], values: list[int | str | None]) -> Labels:
-    """Return the labels of images whose classes are numbers, or names, as a WebDataset gives them.
+def labels_of_values(names: list[str], values: list[int | str | None], where: str) -> Labels:
+    """Return the labels of images whose classes are numbers, or names, as a WebDataset in `where` gives them.
 
     Raises GantoolError where some have none, and for numbers that are none of a class.
     """
-    if None in values:
+    pairs = zip(names, values, strict=True)
+    if missing := next((name for name, value in pairs if value is None and not outside(name)), None):
         raise GantoolError(
-            f"{printable(names[values.index(None)])} has no class beside it, other images have a .cls or a .json "
-            "with a label: add it, or leave labels out with gantool data --no-labels"
+            f"{where}: {printable(missing)} has no class beside it, other images have a .cls or a .json with a "
+            "label: add it, or leave labels out with gantool data --no-labels"
         )
+    some = next(value for value in values if value is not None)
+    values = [some if value is None else value for value in values]
     if all(type(value) is int for value in values):
         numbers = np.array(values, dtype=object)
         if wrong := next((each for each in numbers if not 0 <= each < MAX_CLASSES), None):
             raise GantoolError(
-                f"a class is {str(wrong)[:20]}: expected a whole number from 0 to {MAX_CLASSES - 1}"
+                f"{where}: a class is {str(wrong)[:20]}: expected a whole number from 0 to {MAX_CLASSES - 1}"
             )
         return Labels(numbers.astype(np.int64), tuple(map(str, range(int(numbers.max()) + 1))))
     texts = [str(value) for value in values]
     classes = sorted(set(texts))
     if len(classes) > MAX_CLASSES:
-        raise GantoolError(f"there are {len(classes):,} classes, at most {MAX_CLASSES:,} can be told apart")
+        raise GantoolError(
+            f"{where}: there are {len(classes):,} classes, at most {MAX_CLASSES:,} can be told apart"
+        )
     number = {name: index for index, name in enumerate(classes)}
     return Labels(np.array([number[text] for text in texts], np.int64), tuple(map(printable, classes)))
 
 
-def _from_folders(names: list[str]) -> tuple[Labels | None, str]:
+def _from_folders(all_names: list[str]) -> tuple[Labels | None, str]:
     """Return the labels and "", or None and the reason."""
+    names = [name for name in all_names if not outside(name)]
     if not names:
         return None, "it has no images"
     parts = [tuple(name.split("/")[:-1]) for name in names]  # the folders of each image, outermost first
@@ -135,7 +147,8 @@ def _from_folders(names: list[str]) -> tuple[Labels | None, str]:
             f"its images lie in {len(found):,} folders, at most {MAX_CLASSES:,} classes can be told apart",
         )
     number = {name: index for index, name in enumerate(found)}
-    values = np.array([number[each[depth]] for each in parts], np.int64)
+    class_of = {name: number[each[depth]] for name, each in zip(names, parts, strict=True)}
+    values = np.array([class_of.get(name, 0) for name in all_names], np.int64)
     note = ""
     if splits:
         shown = ", ".join(map(printable, splits[:_SHOWN]))
@@ -177,12 +190,12 @@ def _from_json(names: list[str], text: bytes, where: str) -> Labels | None:
             "mend it, or leave labels out with gantool data --no-labels"
         ) from error
     names = [name.replace("\\", "/") for name in names]
-    if missing := next((name for name in names if name not in numbers), None):
+    if missing := next((name for name in names if name not in numbers and not outside(name)), None):
         raise GantoolError(
             f"{where} has no label for {printable(missing)}: add it, or leave labels out with "
             "gantool data --no-labels"
         )
-    values = np.array([numbers[name] for name in names], np.int64)
+    values = np.array([numbers.get(name, 0) for name in names], np.int64)
     count = int(values.max(initial=-1)) + 1
     called = value.get("class_names")
     if not isinstance(called, list) or len(called) < count:

@@ -12,9 +12,10 @@ from PIL import Image
 
 from gantool.runtime.errors import GantoolError
 from gantool.train.decode import KINDS, SUFFIXES, printable
-from gantool.train.labels import Labels
+from gantool.train.labels import Labels, outside
 
 MAX_FILE_BYTES = 256 << 20  # of one image, unpacked
+_LONGEST = 160  # letters of a name that are shown
 EXPECTED = (
     f"a folder of images ({KINDS}), a .zip or .tar of them, an .npy or .npz, or the known name fashion-mnist"
 )
@@ -52,10 +53,10 @@ def kind(name: str) -> str:
     return f"{printable(suffix)[:12]} files" if suffix and not nameless(name) else "files without suffix"
 
 
-def outside(name: str) -> bool:
-    """Say whether the name of a member would lead out of its archive."""
-    parts = re.split(r"[/\\]", name)
-    return ".." in parts or parts[0] == "" or parts[0].endswith(":")
+def shown(name: str) -> str:
+    """Return a name for a line of text: printable, and not as long as a path may be."""
+    text = printable(name)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 def candidate(name: str) -> bool:
@@ -86,12 +87,12 @@ def read_labels_file(where: str, size: int, read: Callable[[], bytes]) -> bytes:
 
 def shown_others(others: Counter[str]) -> str:
     """Return "24 .heic files, 2 .txt files", the most frequent kinds first."""
-    shown = [
+    listed = [
         f"{count:,} {name if count > 1 else name.replace('files', 'file')}"
         for name, count in others.most_common(5)
     ]
     more = sum(others.values()) - sum(count for _, count in others.most_common(5))
-    return ", ".join([*shown, *([f"{more:,} others"] if more else [])])
+    return ", ".join([*listed, *([f"{more:,} others"] if more else [])])
 
 
 def no_images(source: str, others: Counter[str]) -> GantoolError:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gantool.models.config import NetworkConfig
+from gantool.models.config import CHECKPOINT_NAME, NetworkConfig
 from gantool.models.presets import PRESETS
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.train.decode import is_grey
@@ -21,7 +21,7 @@ from gantool.train.labels import Labels, why_none
 from gantool.train.listing import Listing, no_images
 from gantool.train.options import MIN_SAMPLES, TRAINING, TrainingOptions, read_options, unknown
 from gantool.train.run import OPTIONS_NAME, find_run
-from gantool.train.sources import Source, find_source
+from gantool.train.sources import CONTAINERS, Source, find_source
 
 _CHANGEABLE = {"kimg", "minutes", "device", "tick", "snap", "metric_every", "tensorboard"}
 
@@ -140,8 +140,15 @@ def check_evaluation(source: Path, data: str | None, samples: int) -> None:
         raise GantoolError(
             f"{source}: there is no such file or folder; give a run, a checkpoint, a graph or images"
         )
+    images = source.is_dir() and not (source / CHECKPOINT_NAME).is_file()
+    if images or source.suffix.lower() in CONTAINERS:
+        with find_source(str(source), _note).open() as listing:
+            if not listing.names:
+                raise no_images(str(source), listing.others)
     if data is not None and data != FASHION_MNIST:
-        find_source(data, _note)
+        with find_source(data, _note).open() as listing:
+            if not listing.names:
+                raise no_images(data, listing.others)
 
 
 def _show(options: TrainingOptions) -> None:

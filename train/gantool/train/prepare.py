@@ -27,15 +27,14 @@ from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.writer import grid, save_image
 from gantool.train.data import MIN_IMAGES, ColourError, decoded
-from gantool.train.decode import Into, colour, printable
+from gantool.train.decode import Into, colour
 from gantool.train.facts import Facts, Tally
 from gantool.train.labels import DATASET_JSON, Labels
-from gantool.train.listing import Listing, no_images, shown_others
+from gantool.train.listing import Listing, no_images, shown, shown_others
 from gantool.train.presets import few, fitting
 from gantool.train.sources import find_source
 
 COLUMNS, ROWS = 16, 8  # of the contact sheet
-_LONGEST = 200  # letters of a name that are shown
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: the same images give the same bytes
 
 
@@ -216,7 +215,7 @@ def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> Pr
         for index, image in enumerate(results):
             name = listing.names[index]
             if isinstance(image, str):
-                made.skipped.append(f"{printable(name)[-_LONGEST:]}: {image}")
+                made.skipped.append(f"{shown(name)}: {image}")
                 continue
             pixels = image.pixels
             if pixels.shape[2] != made.channels:
@@ -224,7 +223,7 @@ def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> Pr
             made.tally.add(image)
             digest = hashlib.sha256(pixels.tobytes()).digest()
             if digest in seen:
-                made.duplicates.append(printable(name)[-_LONGEST:])
+                made.duplicates.append(shown(name))
                 continue
             seen.add(digest)
             member = f"{made.count // 1000:05d}/img{made.count:08d}.png"

@@ -40,6 +40,8 @@ from gantool.train.listing import (
     wanted,
 )
 
+CONTAINERS = (".zip", ".tar", ".npy", ".npz")  # of images, where engines may be given too
+
 # What files are that people give in place of images, by their first bytes.
 _KNOWN = {
     b"version https://git-lfs": "is a Git LFS pointer, not the file itself: run git lfs pull",
@@ -111,7 +113,8 @@ def _open_tar(path: Path) -> AbstractContextManager[Listing]:
 
 
 def _find_folder(path: Path, given: str) -> Source:
-    files, others, tars = _walk(path)
+    found = _walk(path)
+    files, others, tars = found.images, found.others, found.tars
     if not files and tars:  # the shards of a WebDataset; beside images, a tar is what they came from
         return Source(
             _safe(path.name), _identity(path, [tars, "tar"]), lambda: open_tars(path, list(tars)), given
@@ -120,7 +123,7 @@ def _find_folder(path: Path, given: str) -> Source:
     return Source(
         _safe(path.name),
         _identity(path, [files, _stamp(path / DATASET_JSON)]),
-        lambda: _open_folder(path, list(files), others),
+        lambda: _open_folder(path, found),
         given,
     )
 
@@ -145,8 +148,18 @@ def _stamp(path: Path | str) -> Stamp:
     return status.st_size, status.st_mtime_ns
 
 
-def _walk(folder: Path) -> tuple[dict[str, Stamp], Counter[str], dict[str, Stamp]]:
-    """Return the images below `folder`, name to stamp in order of name; other files, counted by kind; and tars.
+@dataclass(frozen=True)
+class _Found:
+    """What lies below a folder."""
+
+    images: dict[str, Stamp]  # by name, in order
+    tars: dict[str, Stamp]
+    others: Counter[str]  # by kind
+    closed: dict[str, str]  # folders among the images, with the reason why they cannot be read
+
+
+def _walk(folder: Path) -> _Found:
+    """Return what lies below `folder`.
 
     Links are followed, but each real folder counts once, so that links cannot go round in circles. A folder that
     cannot be read is listed as an image, so that it is named among what cannot be read.
@@ -154,6 +167,7 @@ def _walk(folder: Path) -> tuple[dict[str, Stamp], Counter[str], dict[str, Stamp
     names: list[str] = []  # relative, with / on every system
     tars: list[str] = []
     others: Counter[str] = Counter()
+    closed: dict[str, str] = {}
     seen: set[tuple[int, int]] = set()
     waiting = [""]  # prefixes; a stack and no recursion, since folders may be nested in thousands
     while waiting:
@@ -166,8 +180,9 @@ def _walk(folder: Path) -> tuple[dict[str, Stamp], Counter[str], dict[str, Stamp
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(place) as entries:
                 found = sorted((entry.name, _is_folder(entry)) for entry in entries)
-        except OSError:
-            names.append(prefix.rstrip("/") or ".")
+        except OSError as error:
+            closed[place] = f"the folder cannot be read: {error.strerror}"
+            names.append(place)  # the whole path, by which no image of the set is called
             continue
         waiting += [
             f"{prefix}{name}/" for name, is_folder in reversed(found) if is_folder and not hidden(name)
@@ -181,7 +196,7 @@ def _walk(folder: Path) -> tuple[dict[str, Stamp], Counter[str], dict[str, Stamp
             elif not hidden(name) and full != DATASET_JSON:
                 others[kind(name)] += 1
     stamps = {name: _stamp(f"{folder}/{name}") for name in sorted(names)}
-    return stamps, others, {name: _stamp(f"{folder}/{name}") for name in sorted(tars)}
+    return _Found(stamps, {name: _stamp(f"{folder}/{name}") for name in sorted(tars)}, others, closed)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -202,8 +217,12 @@ def _starts_as_image(path: str) -> bool:
 
 
 @contextmanager
-def _open_folder(folder: Path, names: list[str], others: Counter[str]) -> Iterator[Listing]:
+def _open_folder(folder: Path, found: _Found) -> Iterator[Listing]:
+    names = list(found.images)
+
     def read(index: int) -> Image.Image:
+        if names[index] in found.closed:
+            raise ValueError(found.closed[names[index]])
         path = folder / names[index]
         if not path.is_file():
             raise ValueError("it is no file that can be read")
@@ -217,7 +236,7 @@ def _open_folder(folder: Path, names: list[str], others: Counter[str]) -> Iterat
         text = read_labels_file(str(listed), listed.stat().st_size, listed.read_bytes)
         return labels_of(names, text, str(listed))
 
-    yield Listing(names, read, others, labels)
+    yield Listing(names, read, found.others, labels)
 
 
 @contextmanager
