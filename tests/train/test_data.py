@@ -280,6 +280,27 @@ def test_a_change_is_noticed(folder: Path, change: str) -> None:
     assert len(after) - len(before) == {"more": 1, "fewer": -1}.get(change, 0)
 
 
+def test_each_ground_has_its_own_cache(folder: Path) -> None:
+    Image.new("RGBA", (12, 12), (255, 0, 0, 0)).save(folder / "99.png")
+
+    def corner(background: str) -> list[int]:
+        images = load_images(str(folder), 8, None, background, log=lambda _: None).images
+        return list(images[16, 0, 0])
+
+    for _ in range(2):  # decoded, then cached
+        assert corner("white") == corner("#ffffff") == [255, 255, 255]
+        assert corner("black") == [0, 0, 0]
+        assert corner("#0a1B2c") == [10, 27, 44]
+
+
+def test_what_was_seen_is_said_of_the_cache_too(folder: Path) -> None:
+    lines: list[list[str]] = [[], []]
+    for each in lines:
+        load_images(str(folder), 8, log=each.append)
+    assert lines[1] == [line for line in lines[0] if "decoded" not in line]
+    assert lines[1][0].startswith("warning: 16 of 16 images are blank")
+
+
 @pytest.mark.parametrize("damage", ["cut", "long", "header", "empty", "no note", "bad note"])
 def test_a_damaged_cache_is_built_again(folder: Path, damage: str) -> None:
     before = np.array(load(folder).images)

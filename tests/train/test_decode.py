@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gantool.train.decode import Into, fit, open_image
+from gantool.train.facts import Tally
 
 
 def decode(image: Image.Image, kind: str = "PNG", size: int = 8, **options: Any) -> NDArray[np.uint8]:
@@ -42,6 +43,48 @@ def assert_all(pixels: NDArray[np.uint8], *colour: int, within: int = 0) -> None
 )
 def test_format_keeps_the_colour(kind: str, within: int, options: dict[str, Any]) -> None:
     assert_all(decode(Image.new("RGB", (20, 20), (200, 60, 30)), kind, **options), 200, 60, 30, within=within)
+
+
+def test_a_tiff_is_turned_once_and_its_first_page_is_taken() -> None:
+    first, second = np.zeros((20, 30), np.uint8), np.full((20, 30), 255, np.uint8)
+    first[:10] = 200  # bright above, which a quarter turn brings to the right
+    file = io.BytesIO()
+    pages = [Image.fromarray(second)]
+    Image.fromarray(first).save(file, "TIFF", save_all=True, append_images=pages, tiffinfo={274: 6})
+    fitted = fit(open_image(file.getvalue()), Into(8))
+    assert fitted.several
+    assert fitted.sides == (20, 30)
+    assert fitted.pixels[4, 6, 0] > 150
+    assert fitted.pixels[4, 1, 0] < 50
+
+
+@pytest.mark.parametrize(
+    ("image", "ground", "expected"),
+    [
+        (Image.new("RGBA", (9, 9), (255, 0, 0, 0)), "black", (0, 0, 0)),
+        (Image.new("RGBA", (9, 9), (255, 0, 0, 51)), "#00ff00", (51, 204, 0)),
+        (Image.new("LA", (9, 9), (255, 51)), "black", (51,)),
+        (Image.new("LA", (9, 9), (0, 0)), "#102030", (16, 32, 48)),  # a grey image on a ground of colour
+        (Image.new("L", (9, 9), 7), "#102030", (7,)),
+    ],
+)
+def test_the_ground_is_what_was_asked_for(image: Image.Image, ground: str, expected: tuple[int, ...]) -> None:
+    assert_all(fit(image, Into(8, background=ground)).pixels, *expected)
+
+
+@pytest.mark.parametrize(("top", "bits"), [(255, 8), (1000, 10), (4095, 12), (16383, 14), (16384, 16)])
+def test_levels_of_files_of_sixteen_bits(top: int, bits: int) -> None:
+    ramp = np.linspace(0, top, 64).reshape(8, 8).astype(np.uint16)
+    tally = Tally()
+    tally.add(fit(Image.fromarray(ramp), Into(8)))
+    assert tally.bits == bits
+    pixels = fit(Image.fromarray(ramp), Into(8, bits=bits)).pixels[..., 0]
+    assert np.abs(pixels - ramp * (255 / (2**bits - 1))).max() <= 0.51
+
+
+def test_signed_levels_are_refused() -> None:
+    with pytest.raises(ValueError, match="its levels go from -1,024 to 500"):
+        fit(Image.fromarray(np.linspace(-1024, 500, 64).reshape(8, 8).astype(np.int32)), Into(8))
 
 
 def test_grey_modes_give_one_channel() -> None:

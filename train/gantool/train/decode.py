@@ -59,7 +59,7 @@ class Fitted:
     transparent: bool = False  # in part at least
     hidden: bool = False  # blank on this ground, but not on the opposite one
     deepest: int | None = None  # largest level of a file of 16 bits
-    pages: int = 1
+    several: bool = False  # pages, of which this is the first
 
     @property
     def blank(self) -> bool:
@@ -122,9 +122,7 @@ def fit(image: Image.Image, into: Into) -> Fitted:
     """
     # a small file may unpack to some 1.5 GB on the way through: only one such at a time
     with _LARGE if image.width * image.height > _LARGE_PIXELS else nullcontext():
-        pages = (
-            getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-        )  # others would decode all to count
+        several = _several(image)
         image.load()
         if min(image.size) < 1:
             raise ValueError("it has no pixels")
@@ -138,7 +136,7 @@ def fit(image: Image.Image, into: Into) -> Fitted:
         if transparent and _span(pixels) < CONTRAST:
             other = _resized(_laid(image, opposite(into.background)), into)
             hidden = _span(other) >= CONTRAST
-    return Fitted(pixels, sides, transparent, hidden, deepest, pages)
+    return Fitted(pixels, sides, transparent, hidden, deepest, several)
 
 
 def _span(pixels: NDArray[np.uint8]) -> int:
@@ -182,6 +180,18 @@ def _shallow(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
     top = 2**bits - 1
     scaled = (np.minimum(levels, top).astype(np.int32) * 255 + top // 2) // top
     return Image.fromarray(scaled.astype(np.uint8)), high
+
+
+def _several(image: Image.Image) -> bool:
+    """Say whether a TIFF has a second page; frames of other formats are those of an animation."""
+    if image.format != "TIFF":
+        return False
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    image.seek(0)
+    return True
 
 
 def _has_holes(image: Image.Image) -> bool:

@@ -104,7 +104,7 @@ class Tally:
             "blank": image.blank,
             "hidden": image.hidden,
             "deep": image.deepest is not None,
-            "several": image.pages > 1,
+            "several": image.several,
         }
         self.counts.update(name for name, found in seen.items() if found)
         self.low = min(self.low, int(image.pixels.min()))

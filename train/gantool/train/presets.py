@@ -8,6 +8,7 @@ from gantool.train.facts import Facts
 from gantool.train.options import TrainingOptions
 
 FEW = 4_000  # images: up to here the discriminator learns them by heart without augmentation
+MANY = 20_000  # images: more than a small network on half the learning steps makes use of
 ENLARGED = 1.5  # times the size of the originals: more than a preset of 32 makes of 28
 
 
@@ -45,5 +46,9 @@ def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
         lines.append(
             f"{facts.count:,} images are few: without augmentation the discriminator learns them by heart "
             "(--preset small, or --augment ada)"
+        )
+    elif preset == "small" and facts.count > MANY:
+        lines.append(
+            f"{facts.count:,} images are many for this preset: --preset dcgan{size} learns more of them"
         )
     return lines
