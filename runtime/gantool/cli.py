@@ -10,7 +10,6 @@ import signal
 import sys
 from copy import copy
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -153,7 +152,7 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="A folder or .zip of images, or fashion-mnist.",
+            help="A folder, .zip or .tar of images, an .npy, or fashion-mnist.",
             show_default="fashion-mnist",
             metavar="SOURCE",
         ),
@@ -239,6 +238,12 @@ def train(
     conditional: Annotated[
         bool, typer.Option("--conditional", "--cond", help="Tell the classes of the data apart.")
     ] = False,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            help="What transparent images are laid on.", show_default="white", metavar="white|black|#rrggbb"
+        ),
+    ] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Flip images left to right at random.")] = False,
     seed: Annotated[int | None, typer.Option(help="Random seed.", show_default="0")] = None,
     device: Annotated[
@@ -307,31 +312,36 @@ def train(
         mirror=mirror or None,
         seed=seed,
         device=device,
+        background=background,
         precision=precision,
         tick=tick,
         snap=snap,
     )
+    from gantool.train import preflight
+
+    planned = None
+    new = ("fashion-mnist" if data is None else data, "dcgan32" if preset is None else preset, network, flags)
+    fixed = {**network, **flags, **_given(data=data, preset=preset, conditional=conditional or None)}
+    if dry_run:
+        if resume is None:
+            preflight.dry_run(*new, conditional)
+        else:
+            preflight.show_resume(resume, outdir, fixed)
+        return
+    if resume is None:
+        planned = preflight.plan(*new, conditional)
+    else:
+        preflight.plan_resume(resume, outdir, fixed)
     try:
         from gantool.train import launch
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train", "gantool train") from error
     try:
-        if resume is None:
-            interrupted = launch.start(
-                "fashion-mnist" if data is None else data,
-                "dcgan32" if preset is None else preset,
-                outdir,
-                network,
-                flags,
-                devices=devices,
-                nodes=nodes,
-                conditional=conditional,
-                autotune=autotune,
-                dry_run=dry_run,
-            )
+        if planned is None:
+            assert resume is not None
+            interrupted = launch.resume(resume, outdir, fixed, devices=devices, nodes=nodes)
         else:
-            fixed = {**network, **flags, **_given(data=data, preset=preset, conditional=conditional or None)}
-            interrupted = launch.resume(resume, outdir, fixed, devices=devices, nodes=nodes, dry_run=dry_run)
+            interrupted = launch.start(planned, outdir, devices=devices, nodes=nodes, autotune=autotune)
     except RuntimeError as error:  # torch's way to say that memory is short, of a CPU or a GPU
         if "memory" not in str(error):
             raise
@@ -369,6 +379,9 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say how good images are: distances, precision and recall, diversity, copies of training images."""
+    from gantool.train.preflight import check_evaluation
+
+    check_evaluation(source, data, samples)
     try:
         from gantool.train.evaluate import evaluate
     except ModuleNotFoundError as error:
@@ -396,30 +409,37 @@ def _given(**flags: Any) -> dict[str, Any]:
 
 @app.command()
 def data(
-    source: Annotated[str, typer.Argument(help="A folder or .zip of images, or fashion-mnist.")],
+    source: Annotated[
+        str, typer.Argument(help="A folder, .zip or .tar of images, an .npy, or fashion-mnist.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", "--dest", help="The .zip.", metavar="FILE.zip")] = Path(
         "data.zip"
     ),
     size: Annotated[
-        int | None, typer.Option(help="Pixels a side.", show_default="as most images are, at most 256")
+        int | None,
+        typer.Option(
+            help="Pixels a side.", show_default="the largest of 16 to 256 that half of the images have"
+        ),
     ] = None,
     channels: Annotated[
         int | None, typer.Option(help="1 grey or 3 RGB.", show_default="as the images are")
     ] = None,
+    background: Annotated[
+        str, typer.Option(help="What transparent images are laid on.", metavar="white|black|#rrggbb")
+    ] = "white",
     labels: Annotated[
         bool, typer.Option("--labels/--no-labels", help="Classes from dataset.json, or from folders.")
     ] = True,
 ) -> None:
     """Make a clean data set: checked, cropped, resized, no duplicates, labelled; with a contact sheet."""
-    try:
-        from gantool.train.prepare import prepare, summary
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(error.name or "torch", "train", "gantool data") from error
-    made = prepare(source, out, size, channels, labels, lambda line: typer.echo(line, err=True))
+    from gantool.train.prepare import Wanted, next_command, prepare, summary
+
+    wanted = Wanted(out, size, channels, background, labels)
+    made = prepare(source, wanted, lambda line: typer.echo(line, err=True))
     for line in (*made.skipped[:10], *(f"{name}: a duplicate" for name in made.duplicates[:10])):
         typer.echo(f"left out {line}", err=True)
     typer.echo(f"{summary(made)}\n{out}, contact sheet {out.with_suffix('.png')}")
-    typer.echo(f"next:\n  gantool train --data {quote(str(out))}")
+    typer.echo(f"next:\n  {next_command(made, out)}")
 
 
 @app.command()
@@ -691,10 +711,11 @@ def generate(
     batch: Annotated[int | None, typer.Option(help="Images at a time.", show_default="up to 64")] = None,
     trunc: Annotated[float, typer.Option(help="Scale of z: below 1 more typical, less varied images.")] = 1.0,
     label: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             "--class",
-            help="Class of all images, of a conditional generator.",
+            help="Class of all images, of a conditional generator: its name or number.",
+            metavar="CLASS",
             show_default="seed mod classes",
         ),
     ] = None,

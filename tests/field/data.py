@@ -2,6 +2,565 @@
 
 from __future__ import annotations
 
-from field.cases import Case
+import io
+import json
+import runpy
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-CASES: list[Case] = []
+import numpy as np
+from PIL import Image
+
+from field.cases import BROUGHT, Case, Folder
+
+RUN = "--width 8 --kimg 0.1 --no-autotune --device cpu"
+READ = "PNG, JPEG, WebP, GIF, BMP and TIFF"
+rng = np.random.default_rng(0)
+
+
+def odd(kind: str) -> Folder:
+    """Return what writes one of the sets of odd_images.py."""
+    return lambda folder: runpy.run_path(str(BROUGHT / "odd_images.py"))["main"](folder / kind, kind)
+
+
+def split_folders(folder: Path) -> None:
+    """Write train/ and val/ with three classes in each."""
+    before = sys.argv
+    sys.argv = ["class_folders.py", str(folder / "classes")]
+    try:
+        runpy.run_path(str(BROUGHT / "class_folders.py"))
+    finally:
+        sys.argv = before
+
+
+def png(pixels: Any, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png", **options)
+    return file.getvalue()
+
+
+def noise(side: int = 32, channels: int = 0) -> Any:
+    return rng.integers(0, 256, (side, side, channels) if channels else (side, side), np.uint8)
+
+
+def tree(names: list[str], make: Callable[[], bytes] = lambda: png(noise())) -> Folder:
+    """Return what writes an image under each name in `set/`."""
+
+    def write(folder: Path) -> None:
+        for name in names:
+            path = folder / "set" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(make())
+
+    return write
+
+
+def many(*folders: str, count: int = 8) -> list[str]:
+    return [f"{folder}/{number:02d}.png" for folder in folders for number in range(count)]
+
+
+def both(*writers: Folder) -> Folder:
+    return lambda folder: [write(folder) for write in writers]
+
+
+def put(name: str, content: str | bytes) -> Folder:
+    return lambda folder: (folder / name).write_bytes(
+        content.encode() if isinstance(content, str) else content
+    )
+
+
+def glyph(ink: int, ground: int = 0) -> bytes:
+    """Return a PNG of one grey level whose shape is in its transparency alone."""
+    alpha = np.zeros((32, 32), np.uint8)
+    top, left = rng.integers(2, 20, 2)
+    alpha[top : top + 10, left : left + rng.integers(3, 10)] = 255
+    return png(np.dstack([np.where(alpha[..., None], ink, ground).repeat(3, 2).astype(np.uint8), alpha]))
+
+
+def deep(top: int) -> Callable[[], bytes]:
+    """Return what makes a PNG of 16 bits with levels up to `top`, which each image has."""
+
+    def make() -> bytes:
+        levels = rng.integers(0, top, (32, 32)).astype(np.uint16)
+        levels[0, 0] = top
+        return png(levels)
+
+    return make
+
+
+def tar_of(name: str, members: dict[str, bytes]) -> Folder:
+    def write(folder: Path) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(path, "w") as tar:
+            for member, content in members.items():
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+
+    return write
+
+
+def labelled(start: int = 0, count: int = 18, suffix: str = ".cls") -> dict[str, bytes]:
+    """Return the members of a shard whose images have a class beside them: 0, 1, 2 or mug, cup, jar."""
+    members = {}
+    for number in range(start, start + count):
+        name = ("mug", "cup", "jar")[number % 3]
+        members[f"{number:06d}.png"] = png(noise())
+        text = str(number % 3) if suffix == ".cls" else json.dumps({"label": name})
+        members[f"{number:06d}{suffix}"] = text.encode()
+    return members
+
+
+def zip_of(dataset_json: bytes, method: int = zipfile.ZIP_DEFLATED) -> Folder:
+    """Return what writes set.zip, with 16 images and a dataset.json."""
+
+    def write(folder: Path) -> None:
+        with zipfile.ZipFile(folder / "set.zip", "w") as archive:
+            for number in range(16):
+                archive.writestr(f"{number:02d}.png", png(noise()))
+            archive.writestr("dataset.json", dataset_json, method)
+
+    return write
+
+
+def patched(offset: int, value: bytes, in_data: bool = False) -> Folder:
+    """Return what changes the entry of dataset.json in set.zip: its central header, or its packed bytes."""
+
+    def write(folder: Path) -> None:
+        path = folder / "set.zip"
+        content = bytearray(path.read_bytes())
+        place = content.index(b"dataset.json") + 12 if in_data else content.rindex(b"dataset.json") - 46
+        content[place + offset : place + offset + len(value)] = value
+        path.write_bytes(content)
+
+    return write
+
+
+def cut(name: str, share: float) -> Folder:
+    def write(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: int(len(content) * share)])
+
+    return write
+
+
+LABELS = json.dumps({"labels": [[f"{number:02d}.png", number % 2] for number in range(16)]}).encode()
+DAMAGED = {
+    "encrypted": ("it is encrypted", both(zip_of(LABELS), patched(8, b"\1"))),
+    "crc": ("Bad CRC-32", both(zip_of(LABELS), patched(16, b"\0\0\0\0"))),
+    "deflate": ("decompressing", both(zip_of(LABELS), patched(0, b"\xff" * 12, in_data=True))),
+    "method": ("compression", both(zip_of(LABELS), patched(10, b"\x63"))),
+    "bzip2": (
+        "Invalid data stream",
+        both(zip_of(LABELS, zipfile.ZIP_BZIP2), patched(0, b"\xff" * 12, in_data=True)),
+    ),
+    "not-json": ("is damaged", zip_of(b"labels: none")),
+    "deep": ("is damaged", zip_of(b'{"labels": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")),
+    "text": ("is damaged (labels is str, not a list)", zip_of(b'{"labels": "00.png"}')),
+    "bool": ("is not a whole number", zip_of(b'{"labels": [["00.png", true]]}')),
+    "latin-1": ("is damaged", zip_of('{"labels": [["é.png", 1]]}'.encode("latin-1"))),
+    "twice": ("00.png is there twice", zip_of(b'{"labels": [["00.png", 1], ["00.png", 0]]}')),
+    "missing": ("has no label for 01.png", zip_of(b'{"labels": [["00.png", 1]]}')),
+}
+
+CASES: list[Case] = [
+    # transparency
+    Case(
+        "white-glyphs",
+        "data white_icons",
+        1,
+        (
+            "holds 1 different readable image in 24 files",
+            "24 of 24 images are blank after transparency was laid on white",
+            "give --background black",
+        ),
+        prepare=odd("white_icons"),
+    ),
+    Case(
+        "white-glyphs-on-black",
+        "data white_icons --background black",
+        says=("24 images of 64×64×3", "transparency laid on black"),
+        never=("blank",),
+        prepare=odd("white_icons"),
+    ),
+    Case(
+        "white-glyphs-trained",
+        f"train --data white_icons {RUN}",
+        says=("24 of 24 images are blank after transparency was laid on white: give --background black",),
+        prepare=odd("white_icons"),
+    ),
+    Case(
+        "black-glyphs-on-black",
+        "data set --background #000000",
+        1,
+        ("blank after transparency was laid on #000000: give --background white",),
+        prepare=tree(many("a", "b"), lambda: glyph(0)),
+    ),
+    Case(
+        "pale-glyphs",
+        "data set",
+        says=("24 of 24 images are blank after transparency was laid on white",),
+        prepare=tree(many("a", count=24), lambda: glyph(int(rng.integers(243, 254)))),
+    ),
+    Case(
+        "nothing-but-transparent",
+        "data set",
+        1,
+        ("16 of 16 images are blank or nearly so",),
+        ("--background black",),
+        prepare=tree(many("a", "b"), lambda: png(np.zeros((16, 16, 4), np.uint8))),
+    ),
+    Case(
+        "a-ground-that-is-none",
+        "train --data set --background pink",
+        2,
+        ("--background pink: give white, black or a colour as #rrggbb",),
+    ),
+    # contrast and depth
+    Case(
+        "twelve-bits-in-sixteen",
+        "data bits12",
+        says=("24 of 24 images are files of 16 bits that fill 12 of them: 4,095 was taken for white",),
+        never=("warning",),
+        prepare=odd("bits12"),
+    ),
+    Case(
+        "ten-bits-in-sixteen",
+        f"train --data set {RUN}",
+        says=("fill 10 of them: 1,023 was taken for white",),
+        prepare=tree(many("a", "b"), deep(1000)),
+    ),
+    Case(
+        "sixteen-bits",
+        "data set",
+        says=("16 images of 32×32×1",),
+        never=("16 bits", "warning"),
+        prepare=tree(many("a", "b"), deep(50_000)),
+    ),
+    Case(
+        "hardly-any-contrast",
+        "data set",
+        says=("16 of 16 images are blank or nearly so (they span fewer than 16 of 256 grey levels)",),
+        prepare=tree(many("a", "b"), lambda: png((120 + noise() // 32).astype(np.uint8))),
+    ),
+    Case(
+        "all-of-it-dark",
+        "data set",
+        says=("the pixels of all images lie between 0 and 31 of 255",),
+        prepare=tree(many("a", "b"), lambda: png((noise() // 8).astype(np.uint8))),
+    ),
+    # classes
+    Case(
+        "splits-above-classes",
+        "data classes",
+        says=("3 classes:", "cat  16", "train, val: taken for splits", "--conditional"),
+        prepare=split_folders,
+    ),
+    Case(
+        "splits-above-classes-trained",
+        f"train --data classes --conditional {RUN}",
+        says=("3 classes: cat: 16, dog: 16, fox: 16", "taken for splits of one set"),
+        prepare=split_folders,
+    ),
+    Case(
+        "splits-in-a-set",
+        "data set",
+        says=("2 classes:", "cat  16", "Testing_set, Training: taken for splits"),
+        prepare=tree(
+            many(
+                *(f"pets/{split}/{name}" for split in ("Training", "Testing_set") for name in ("cat", "dog"))
+            )
+        ),
+    ),
+    Case(
+        "splits-in-two-sets",
+        "data set",
+        says=("2 classes:", "cat  32"),
+        prepare=tree(
+            many(*(f"{a}/{b}/{c}" for a in ("x", "y") for b in ("train", "val") for c in ("cat", "dog")))
+        ),
+    ),
+    Case(
+        "splits-below-classes",
+        "data set",
+        says=("2 classes:", "cat  16"),
+        prepare=tree(many(*(f"{name}/{split}" for name in ("cat", "dog") for split in ("train", "val")))),
+    ),
+    Case(
+        "splits-without-classes",
+        "train --data ./set/../set --conditional",
+        2,
+        ("--conditional: ./set/../set has no labels (test, train are splits of one set, not classes)",),
+        ("decoded",),
+        prepare=tree(many("train", "test")),
+    ),
+    Case(
+        "a-split-without-classes",
+        "train --data set --cond",
+        2,
+        ("8 of its 24 images lie in no class folder, such as test/00.png",),
+        prepare=tree(many("train/cat", "train/dog", "test")),
+    ),
+    Case(
+        "a-train-among-vehicles",
+        "data set",
+        says=("3 classes:", "train  8", "taken for a class"),
+        prepare=tree(many("bus", "car", "train")),
+    ),
+    Case(
+        "classes-of-one-image",
+        f"train --data set --conditional {RUN}",
+        says=(
+            "too few images to learn a class from: owl (1)",
+            "the classes are unbalanced: cat has 40 images, owl 1",
+        ),
+        prepare=tree([*many("cat", count=40), "owl/0.png"]),
+    ),
+    # kinds of files
+    Case("tiff", "data tiff", says=("24 images of 64×64×3",), prepare=odd("tiff")),
+    Case(
+        "tiff-of-many-pages",
+        f"train --data set {RUN}",
+        says=("16 TIFF files have several pages: the first one was read",),
+        prepare=lambda folder: [
+            (folder / "set").mkdir(exist_ok=True),
+            *(
+                Image.fromarray(noise()).save(
+                    folder / f"set/{n}.tiff", save_all=True, append_images=[Image.fromarray(noise())]
+                )
+                for n in range(16)
+            ),
+        ],
+    ),
+    Case("no-suffix", "data no_suffix", says=("24 images of 64×64×3",), prepare=odd("no_suffix")),
+    *(
+        Case(
+            f"kinds-that-are-not-read-{command.split()[0]}",
+            command,
+            1,
+            ("set holds no images; it has 24 .heic files, 3 .txt files, 1 file without suffix", READ),
+            prepare=tree(
+                [*(f"{n}.heic" for n in range(24)), "a.txt", "b.txt", "c.txt", "README"], lambda: b"x" * 20
+            ),
+        )
+        for command in ("data set", "train --data set", "evaluate set --data set")
+    ),
+    Case(
+        "kinds-that-are-not-read-beside-others",
+        f"train --data set {RUN}",
+        says=("not read: 2 .avif files",),
+        prepare=tree([*many("a", "b"), "x.avif", "y.avif"]),
+    ),
+    Case(
+        "webdataset",
+        "data webdataset/shard-000000.tar",
+        says=("24 images of 64×64×3",),
+        prepare=odd("webdataset"),
+    ),
+    Case(
+        "webdataset-trained",
+        f"train --data webdataset {RUN}",
+        says=("24 images of webdataset",),
+        prepare=odd("webdataset"),
+    ),
+    Case(
+        "webdataset-of-classes",
+        f"train --data set --conditional {RUN}",
+        says=("3 classes: 0: 12, 1: 12, 2: 12",),
+        never=("not read",),
+        prepare=both(tar_of("set/s-0.tar", labelled()), tar_of("set/s-1.tar", labelled(18))),
+    ),
+    Case(
+        "webdataset-of-named-classes",
+        "data s.tar",
+        says=("3 classes:", "cup  6"),
+        prepare=tar_of("s.tar", labelled(suffix=".json")),
+    ),
+    Case(
+        "webdataset-with-a-label-missing",
+        "train --data s.tar --conditional",
+        1,
+        ("s.tar: 00000x.png has no class beside it"),
+        prepare=tar_of("s.tar", labelled() | {"00000x.png": png(noise())}),
+    ),
+    Case(
+        "tar-with-evil-names",
+        "data s.tar",
+        says=("18 images", "left out ../up.png: its name points outside of the tar"),
+        prepare=tar_of("s.tar", labelled() | {"../up.png": png(noise()), "/root.png": png(noise())}),
+        then=lambda folder: [path.name for path in folder.parent.glob("up.png")] == [] or 1 / 0,
+    ),
+    Case(
+        "tar-cut-off",
+        "data s.tar",
+        1,
+        ("s.tar is cut off",),
+        prepare=both(tar_of("s.tar", labelled()), cut("s.tar", 0.5)),
+    ),
+    Case(
+        "tar-damaged",
+        "train --data set",
+        1,
+        ("set/b.tar is damaged after byte",),
+        prepare=both(
+            tar_of("set/a.tar", labelled()),
+            tar_of("set/b.tar", labelled()),
+            lambda folder: put("set/b.tar", damaged_header((folder / "set/b.tar").read_bytes()))(folder),
+        ),
+    ),
+    Case("npy", "data npy/images.npy", says=("24 images of 64×64×3",), prepare=odd("npy")),
+    Case(
+        "npy-cut-off",
+        "train --data npy/images.npy",
+        1,
+        ("npy/images.npy cannot be read as an array (it is cut off)",),
+        prepare=both(odd("npy"), cut("npy/images.npy", 0.5)),
+    ),
+    Case(
+        "npy-of-floats",
+        "data x.npy",
+        1,
+        ("x.npy holds float64 [20, 8, 8]",),
+        prepare=lambda folder: np.save(folder / "x.npy", np.zeros((20, 8, 8))),
+    ),
+    Case(
+        "npz",
+        "data x.npz",
+        says=("20 images of 16×16×3",),
+        prepare=lambda folder: np.savez_compressed(
+            folder / "x.npz", images=rng.integers(0, 255, (20, 16, 16, 3), np.uint8), seeds=np.arange(20)
+        ),
+    ),
+    Case(
+        "zip-cut-off",
+        "train --data set.zip",
+        1,
+        ("set.zip is a zip that is cut off",),
+        prepare=both(zip_of(LABELS), cut("set.zip", 0.7)),
+    ),
+    Case(
+        "lfs-pointer",
+        "data set.zip",
+        1,
+        ("set.zip is a Git LFS pointer",),
+        prepare=put("set.zip", "version https://git-lfs.github.com/spec/v1\n"),
+    ),
+    Case(
+        "tar-gz",
+        "data set.tar.gz",
+        1,
+        ("is compressed by gzip: unpack it",),
+        prepare=put("set.tar.gz", b"\x1f\x8b\x08" + bytes(40)),
+    ),
+    Case(
+        "one-image",
+        "train --data a.png",
+        1,
+        ("a.png is a single image: give the folder",),
+        prepare=put("a.png", png(noise())),
+    ),
+    Case(
+        "mixed",
+        "data mixed",
+        says=(
+            "2 of 40 images are not square: cropped",
+            "2 of 40 images are transparent in part: transparency laid on white",
+            "left out truncated.png",
+            "left out empty.png",
+        ),
+        prepare=odd("mixed"),
+    ),
+    # dataset.json
+    *(
+        Case(f"labels-{name}", "data set.zip", 1, ("set.zip: dataset.json", text), prepare=prepare)
+        for name, (text, prepare) in DAMAGED.items()
+    ),
+    Case(
+        "labels-damaged-but-not-wanted",
+        f"train --data set.zip {RUN}",
+        says=("going on without labels:", "set.zip: dataset.json cannot be read"),
+        prepare=DAMAGED["crc"][1],
+    ),
+    Case(
+        "labels-damaged-in-a-folder",
+        "train --data set --conditional",
+        1,
+        ("set/dataset.json is damaged",),
+        ("decoded",),
+        prepare=both(tree(many("a", "b")), put("set/dataset.json", "{")),
+    ),
+    Case(
+        "labels-with-a-mark-of-the-byte-order",
+        "data set.zip",
+        says=("2 classes:",),
+        prepare=zip_of(b"\xef\xbb\xbf" + LABELS),
+    ),
+    Case(
+        "labels-of-files-that-are-gone",
+        "data set",
+        says=("2 classes:", "dataset.json names 14 files that are not images of the set, such as 02.png"),
+        prepare=both(
+            tree([f"{n:02d}.png" for n in (0, 1, *range(20, 40))]),
+            put(
+                "set/dataset.json",
+                json.dumps(
+                    {
+                        "labels": [[f"{n:02d}.png", n % 2] for n in range(40)][:16]
+                        + [[f"{n}.png", 1] for n in range(20, 40)]
+                    }
+                ),
+            ),
+        ),
+    ),
+    # the command that fits
+    Case(
+        "few-images-of-classes",
+        "data set -o my_icons.zip",
+        says=(
+            "gantool train --data my_icons.zip --preset small --conditional   # 32 images: adaptive",
+            "augmentation; 2 classes",
+        ),
+        prepare=tree(many("cat", "dog", count=16), lambda: png(noise(64))),
+    ),
+    Case(
+        "larger-than-the-preset",
+        f"train --data set {RUN}",
+        says=(
+            "the images are 64×64; this preset makes 32×32 (to keep more of them: --preset small)",
+            "16 images are few",
+        ),
+        prepare=tree(many("a", "b"), lambda: png(noise(64))),
+    ),
+    Case(
+        "originals-of-many-sizes",
+        "data set",
+        says=(
+            "16 images of 64×64×1",
+            "32×32 to 128×128 pixels, most often 128×128 (7 of 16), half of them 64 or more",
+        ),
+        prepare=lambda folder: [
+            tree([f"{side}/{n}.png" for n in range(count)], lambda side=side: png(noise(side)))(folder)  # type: ignore[misc]
+            for side, count in ((32, 4), (64, 5), (128, 7))
+        ],
+    ),
+    Case(
+        "dry-run",
+        "train -n --data set --conditional --loss wgan-gp --preset dcgan64",
+        says=('"channels": 3', '"classes": 2', '"gp": 10.0', '"r1": 0.0', '"size": 64', '"lr_d": 0.0002'),
+        never=("decoded",),
+        prepare=tree(many("a", "b", count=9), lambda: png(noise(32, 3))),
+    ),
+    Case("preset-misspelt", "train --preset smal", 2, ("--preset smal: did you mean small?",)),
+    Case("four-channels", "train --channels 4", 2, ("transparency is laid on --background",)),
+]
+
+
+def damaged_header(content: bytes) -> bytes:
+    """Return a tar whose second header is no header."""
+    second = 512 + -(-int(content[124:135], 8) // 512) * 512
+    return content[: second + 148] + b"garbage\0" + content[second + 156 :]

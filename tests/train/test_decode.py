@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from gantool.train.decode import fit, open_image
+from gantool.train.decode import Into, fit, open_image
+from gantool.train.facts import Tally
 
 
 def decode(image: Image.Image, kind: str = "PNG", size: int = 8, **options: Any) -> NDArray[np.uint8]:
     """Save and decode again."""
     file = io.BytesIO()
     image.save(file, kind, **options)
-    return fit(open_image(file.getvalue()), size)
+    return fit(open_image(file.getvalue()), Into(size)).pixels
 
 
 def assert_all(pixels: NDArray[np.uint8], *colour: int, within: int = 0) -> None:
@@ -42,6 +43,48 @@ def assert_all(pixels: NDArray[np.uint8], *colour: int, within: int = 0) -> None
 )
 def test_format_keeps_the_colour(kind: str, within: int, options: dict[str, Any]) -> None:
     assert_all(decode(Image.new("RGB", (20, 20), (200, 60, 30)), kind, **options), 200, 60, 30, within=within)
+
+
+def test_a_tiff_is_turned_once_and_its_first_page_is_taken() -> None:
+    first, second = np.zeros((20, 30), np.uint8), np.full((20, 30), 255, np.uint8)
+    first[:10] = 200  # bright above, which a quarter turn brings to the right
+    file = io.BytesIO()
+    pages = [Image.fromarray(second)]
+    Image.fromarray(first).save(file, "TIFF", save_all=True, append_images=pages, tiffinfo={274: 6})
+    fitted = fit(open_image(file.getvalue()), Into(8))
+    assert fitted.several
+    assert fitted.sides == (20, 30)
+    assert fitted.pixels[4, 6, 0] > 150
+    assert fitted.pixels[4, 1, 0] < 50
+
+
+@pytest.mark.parametrize(
+    ("image", "ground", "expected"),
+    [
+        (Image.new("RGBA", (9, 9), (255, 0, 0, 0)), "black", (0, 0, 0)),
+        (Image.new("RGBA", (9, 9), (255, 0, 0, 51)), "#00ff00", (51, 204, 0)),
+        (Image.new("LA", (9, 9), (255, 51)), "black", (51,)),
+        (Image.new("LA", (9, 9), (0, 0)), "#102030", (16, 32, 48)),  # a grey image on a ground of colour
+        (Image.new("L", (9, 9), 7), "#102030", (7,)),
+    ],
+)
+def test_the_ground_is_what_was_asked_for(image: Image.Image, ground: str, expected: tuple[int, ...]) -> None:
+    assert_all(fit(image, Into(8, background=ground)).pixels, *expected)
+
+
+@pytest.mark.parametrize(("top", "bits"), [(255, 8), (1000, 10), (4095, 12), (16383, 14), (16384, 16)])
+def test_levels_of_files_of_sixteen_bits(top: int, bits: int) -> None:
+    ramp = np.linspace(0, top, 64).reshape(8, 8).astype(np.uint16)
+    tally = Tally()
+    tally.add(fit(Image.fromarray(ramp), Into(8)))
+    assert tally.bits == bits
+    pixels = fit(Image.fromarray(ramp), Into(8, bits=bits)).pixels[..., 0]
+    assert np.abs(pixels - ramp * (255 / (2**bits - 1))).max() <= 0.51
+
+
+def test_signed_levels_are_refused() -> None:
+    with pytest.raises(ValueError, match="its levels go from -1,024 to 500"):
+        fit(Image.fromarray(np.linspace(-1024, 500, 64).reshape(8, 8).astype(np.int32)), Into(8))
 
 
 def test_grey_modes_give_one_channel() -> None:
@@ -85,7 +128,7 @@ def test_16_bit_grey_is_scaled_not_clipped() -> None:
     pixels = decode(Image.fromarray(ramp))  # mode I;16
     assert pixels[0, :, 0].tolist() == [0, 1, 1, 128, 156, 254, 255, 255]
     # what Pillow before 11 opens the same file as
-    assert np.array_equal(fit(Image.fromarray(ramp.astype(np.int32)), 8), pixels)
+    assert np.array_equal(fit(Image.fromarray(ramp.astype(np.int32)), Into(8)).pixels, pixels)
 
 
 def test_16_bit_rgb_png() -> None:
@@ -96,7 +139,7 @@ def test_16_bit_rgb_png() -> None:
 
     header = chunk(b"IHDR", struct.pack(">2I5B", 8, 8, 16, 2, 0, 0, 0))
     png = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(row * 8)) + chunk(b"IEND", b"")
-    assert_all(fit(open_image(png), 8), 255, 128, 1)
+    assert_all(fit(open_image(png), Into(8)).pixels, 255, 128, 1)
 
 
 def test_cmyk_jpeg() -> None:
@@ -105,13 +148,13 @@ def test_cmyk_jpeg() -> None:
 
 def test_floating_point_has_no_known_range() -> None:
     with pytest.raises(ValueError, match="range is not known"):
-        fit(Image.new("F", (8, 8)), 8)
+        fit(Image.new("F", (8, 8)), Into(8))
 
 
 def test_the_channels_asked_for() -> None:
     red, grey = Image.new("RGB", (9, 9), (255, 0, 0)), Image.new("L", (9, 9), 9)
-    assert_all(fit(red, 8, 1), 76)  # ITU-R 601
-    assert_all(fit(grey, 8, 3), 9, 9, 9)
+    assert_all(fit(red, Into(8, 1)).pixels, 76)  # ITU-R 601
+    assert_all(fit(grey, Into(8, 3)).pixels, 9, 9, 9)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -139,7 +182,7 @@ def test_the_middle_of_a_long_image() -> None:
 
 def test_resizing_does_not_alias() -> None:
     board = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    pixels = fit(Image.fromarray(board), 16)
+    pixels = fit(Image.fromarray(board), Into(16)).pixels
     assert np.abs(pixels.astype(int) - 128).max() <= 2
 
 
@@ -154,6 +197,6 @@ def test_resizing_does_not_alias() -> None:
 def test_any_image_gives_the_size_asked_for(
     width: int, height: int, size: int, mode: str, channels: int | None
 ) -> None:
-    pixels = fit(Image.new(mode, (width, height)), size, channels)
+    pixels = fit(Image.new(mode, (width, height)), Into(size, channels)).pixels
     assert pixels.shape == (size, size, channels or (3 if mode in ("P", "RGB", "RGBA") else 1))
     assert pixels.dtype == np.uint8

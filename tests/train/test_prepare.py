@@ -41,7 +41,7 @@ def test_a_folder_becomes_a_data_set(folder: Path, tmp_path: Path) -> None:
     assert "20 images of 32×32×1, of 22 files; left out 1 as duplicates and 1 as unreadable" in result.stdout
     assert "originals 36×40 to 36×59" in result.stdout
     assert "  0  cats  10\n  1  dogs  10" in result.stdout
-    assert "left out dogs/bad.png: it is no PNG" in result.stderr
+    assert "left out dogs/bad.png: it is not a PNG" in result.stderr
     assert "left out cats/twice.png: a duplicate" in result.stderr
     found = members(tmp_path / "d.zip")
     text = json.loads(found.pop("dataset.json"))
@@ -112,5 +112,5 @@ def test_too_few_images(folder: Path, tmp_path: Path) -> None:
         path.unlink()
     result = run_gantool("data", folder, cwd=tmp_path)
     assert result.returncode == 1
-    assert "holds 10 different readable images, at least 16 are needed" in result.stderr
+    assert "holds 10 different readable images in 11 files, at least 16 are needed" in result.stderr
     assert not (tmp_path / "data.zip").exists()

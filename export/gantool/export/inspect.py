@@ -18,7 +18,9 @@ from gantool.runtime.errors import GantoolError, MissingDependencyError
 from gantool.runtime.onnx_file import open_graph, read_metadata
 from gantool.runtime.plan import NAMES, describe, identify, read_header, version_text
 from gantool.runtime.sidecar import read_sidecar
+from gantool.runtime.spec import class_names
 
+CLASSES = 20  # that are named
 MAX_HEADER = 100 << 20  # bytes; safetensors itself allows no more
 
 
@@ -54,6 +56,16 @@ def facts(path: Path) -> dict[str, Any]:
     kind = identify(path)
     facts = _graph(path) if kind == "onnx" else _plan(path)
     return {"file": str(path), "kind": f"{NAMES[kind]} {'graph' if kind == 'onnx' else 'plan'}", **facts}
+
+
+def _classes(metadata: Any) -> dict[str, str]:
+    """Return the classes of a conditional generator as one entry; {} for any other."""
+    if not isinstance(metadata, dict) or type(classes := metadata.get("classes")) is not int or classes < 1:
+        return {}
+    names = class_names(metadata, classes)
+    shown = [f"{number} {name}" for number, name in enumerate(names[:CLASSES])]
+    more = [f"... {classes - 1} {names[-1]}"] if classes > CLASSES and names else []
+    return {"classes": f"{classes}: {', '.join([*shown, *more])}" if names else f"{classes}, without names"}
 
 
 def _safetensors_header(path: Path) -> dict[str, Any] | None:
@@ -97,6 +109,7 @@ def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     ]
     return {
         "metadata": metadata or "none of gantool's",
+        **_classes(metadata),
         "parameters": sum(sizes.values()),
         "types": dict(types),
         "weights": weights,
@@ -120,6 +133,7 @@ def _plan(path: Path) -> dict[str, Any]:
         **{
             name: sidecar.get(name, {} if sidecar else "unknown") for name in ("metadata", "recipe", "parity")
         },
+        **_classes(sidecar.get("metadata")),
         "multiply-adds by type": "unknown"
         if not receipt
         else {kind: f"{share:.1%}" for kind, share in receipt.get("shares", {}).items()},
@@ -191,6 +205,7 @@ def _graph(path: Path) -> dict[str, Any]:
     return {
         "opset": opset,
         **known,
+        **_classes(known["metadata"]),
         "parameters": sum(math.prod(weight.dims) for weight in graph.initializer),
         "weights by type": dict(types),
         "multiply-adds": sum(layer.multiply_adds for layer in layers),

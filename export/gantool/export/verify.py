@@ -21,6 +21,8 @@ from gantool.runtime.seeds import parse_seeds
 from gantool.runtime.sidecar import read_sidecar
 from gantool.runtime.spec import Images
 
+CLASSES = 20  # that are named
+
 
 @dataclass(frozen=True)
 class Row:
@@ -31,6 +33,7 @@ class Row:
     images: Images | None = None
     batch_difference: int = 0  # grey levels, of seeds in batches of 3 and in the usual ones
     reason: str = ""
+    classes: tuple[str, ...] = ()  # names
 
 
 def verify(paths: list[Path], seeds_text: str, min_psnr: float | None, as_json: bool) -> None:
@@ -53,6 +56,10 @@ def verify(paths: list[Path], seeds_text: str, min_psnr: float | None, as_json: 
         print(json.dumps(table, indent=2))
     else:
         _print(table)
+        if names := next((row.classes for row in rows if row.classes), ()):
+            more = " ..." if len(names) > CLASSES else ""
+            listed = ", ".join(f"{number} {name}" for number, name in enumerate(names[:CLASSES]))
+            print(f"classes, by seed mod {len(names)}: {listed}{more}")
     if len(running) < 2:
         raise EngineMismatchError("fewer than two of these files run here, so nothing was compared")
     if wrong:
@@ -71,7 +78,8 @@ def _run(path: Path, seeds: list[int]) -> Row:
         with Generator.load(path, "cpu" if identify(path) == "onnx" else "auto") as generator:
             images = generator.images(seeds)
             few = generator.images(seeds[:7], batch=3)
-        return Row(path, precision, images, _largest_difference(few, images))
+            named = generator.spec.class_names
+        return Row(path, precision, images, _largest_difference(few, images), classes=named)
     except EngineMismatchError as error:
         return Row(path, precision, reason=str(error))
     except GantoolError as error:

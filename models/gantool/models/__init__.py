@@ -1,15 +1,14 @@
-"""The networks, and the checkpoint that carries one."""
+"""The networks, and the checkpoint that carries one. What needs torch is imported when it is asked for."""
 
-from gantool.models.checkpoint import (
-    CHECKPOINT_NAME,
-    Checkpoint,
-    load_checkpoint,
-    newest_checkpoint,
-    save_checkpoint,
-)
-from gantool.models.config import SIZES, NetworkConfig, config_from_json
-from gantool.models.network import Discriminator, Generator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gantool.models.config import CHECKPOINT_NAME, SIZES, NetworkConfig, config_from_json
 from gantool.models.presets import DEFAULT_PRESET, PRESETS
+
+if TYPE_CHECKING:
+    from gantool.models.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
+    from gantool.models.network import Discriminator, Generator
 
 __all__ = [
     "CHECKPOINT_NAME",
@@ -25,3 +24,10 @@ __all__ = [
     "newest_checkpoint",
     "save_checkpoint",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "network" if name in ("Discriminator", "Generator") else "checkpoint"
+    return getattr(import_module(f"{__name__}.{module}"), name)

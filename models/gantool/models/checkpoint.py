@@ -16,13 +16,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from gantool.models.config import CHECKPOINT_NAME as CHECKPOINT_NAME
 from gantool.models.config import NetworkConfig, config_from_json
 from gantool.models.network import Generator
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
 
 FORMAT = 1
-CHECKPOINT_NAME = "generator.safetensors"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ Downsampling = Literal["strides", "pooling"]
 Upsampling = Literal["transposed", "resize"]
 Norm = Literal["batch", "spectral", "none"]
 
+CHECKPOINT_NAME = "generator.safetensors"
+
 # Pixels a side that each architecture can make.
 SIZES: dict[Architecture, tuple[int, ...]] = {
     "dcgan": (16, 28, 32, 64, 128, 256),

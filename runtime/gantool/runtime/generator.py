@@ -14,7 +14,7 @@ import numpy as np
 
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.plan import identify
-from gantool.runtime.seeds import DISTRIBUTIONS, labels, latents, whole_numbers
+from gantool.runtime.seeds import DISTRIBUTIONS, class_number, labels, latents, whole_numbers
 from gantool.runtime.spec import Backend, Images, Labels, Latents, Spec
 
 DEFAULT_BATCH = 64
@@ -67,13 +67,13 @@ class Generator:
         seeds: Iterable[int],
         batch: int | None = None,
         truncation: float = 1.0,
-        label: int | None = None,
+        label: int | str | None = None,
     ) -> Iterator[Images]:
         """Yield the images of `seeds` in order, uint8 [n, H, W, C], n at most `batch`, in constant memory.
 
         Batches over the engine's largest are chunked, under its smallest padded. `truncation` scales z.
-        `label` is the class of all images of a conditional generator; without it each seed has its own,
-        `seed % classes`.
+        `label` is the class of all images of a conditional generator, its number or its name in
+        `spec.class_names`; without it each seed has its own, `seed % classes`.
         """
         if batch is not None and not 1 <= batch <= MAX_BATCH:
             raise UsageError(f"batch {batch}: give a whole number from 1 to {MAX_BATCH:,}")
@@ -84,8 +84,9 @@ class Generator:
         spec = self.spec
         if spec.classes == 0 and label is not None:
             raise UsageError(f"--class {label} is for conditional generators: this engine takes no label")
+        label = class_number(label, spec.class_names)
         if spec.classes != 0:
-            labels([], spec.classes, label)  # before any work
+            labels([], spec.classes, label, spec.class_names)  # before any work
         size = batch or min(DEFAULT_BATCH, spec.max_batch or DEFAULT_BATCH)
         return self._batches(iter(seeds), size, spec, truncation, label)
 
@@ -121,7 +122,7 @@ class Generator:
         seeds: Iterable[int],
         batch: int | None = None,
         truncation: float = 1.0,
-        label: int | None = None,
+        label: int | str | None = None,
     ) -> Images:
         """Return the images of `seeds` as one array, uint8 [N, H, W, C]."""
         spec = self.spec

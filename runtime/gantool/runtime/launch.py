@@ -15,7 +15,7 @@ import typer
 from gantool.runtime.errors import UsageError
 from gantool.runtime.formats import FORMATS
 from gantool.runtime.generator import Generator
-from gantool.runtime.seeds import Seeds, parse_seeds, parse_shard, shard
+from gantool.runtime.seeds import Seeds, class_number, parse_seeds, parse_shard, shard
 from gantool.runtime.signals import stop_signals
 from gantool.runtime.spec import Images, Spec
 from gantool.runtime.terminal import bare
@@ -30,7 +30,7 @@ class Choice:
     shard: str | None = None  # "3/16"
     batch: int | None = None
     truncation: float = 1.0
-    label: int | None = None
+    label: str | None = None  # the name of a class, or its number
 
 
 def generate(
@@ -87,7 +87,8 @@ def generate(
                 typer.echo(f"{kept} in {_place(target)}{again}", err=True)
             raise
         found = f", {written.found:,} of them were there" if resume else ""
-        typer.echo(f"{len(seeds):,} images of {_size(spec)} in {_place(target)}{found}", err=raw)
+        of_class = _of_class(choice.label, spec)
+        typer.echo(f"{len(seeds):,} images of {_size(spec)}{of_class} in {_place(target)}{found}", err=raw)
         if columns and len(seeds):
             if resume:
                 sheet = [generator.images(islice(seeds, columns * rows), **how)]  # type: ignore[arg-type]
@@ -145,6 +146,13 @@ def _with_progress(batches: Iterator[Images], total: int, written: Written) -> I
 
 def _size(spec: Spec) -> str:
     return f"{spec.height}×{spec.width}×{spec.channels}"
+
+
+def _of_class(label: str | None, spec: Spec) -> str:
+    number = class_number(label, spec.class_names)
+    if number is None:
+        return ""
+    return f", class {number} ({spec.class_names[number]})" if spec.class_names else f", class {number},"
 
 
 def _place(target: Target) -> str:

@@ -19,6 +19,7 @@ from gantool.runtime.errors import UsageError
 
 MAX_SEED = 2**32 - 1
 DISTRIBUTIONS = ("normal", "uniform", "truncated")
+_SHOWN = 20  # classes, in an error
 LARGEST = 2.0  # magnitude of a number of a truncated z
 
 
@@ -138,15 +139,48 @@ def latents(
     return (z * truncation).astype(np.float32)
 
 
-def labels(seeds: Iterable[int], classes: int | None, label: int | None = None) -> NDArray[np.int64]:
+def class_number(label: int | str | None, names: tuple[str, ...]) -> int | None:
+    """Return the number of a class that is given by its number or its name, in any case.
+
+    Raises UsageError, with the names that there are, for a name that is none of them.
+    """
+    if not isinstance(label, str):
+        return label
+    numbers = {name: number for number, name in reversed(list(enumerate(names)))}
+    folded = {name.casefold(): number for name, number in reversed(list(numbers.items()))}
+    if (found := numbers.get(label, folded.get(label.casefold()))) is not None:
+        return found
+    if label.isascii() and label.isdecimal() and len(label) < 20:
+        return int(label)
+    if not names:
+        raise UsageError(f"--class {label}: this engine does not name its classes; give a number, from 0")
+    from difflib import get_close_matches  # not at the start of every command
+
+    near = get_close_matches(label.casefold(), folded, 1)
+    hint = f"did you mean {names[folded[near[0]]]}? " if near else ""
+    raise UsageError(f"--class {label}: {hint}the classes of this engine are {_named(names)}")
+
+
+def _named(names: tuple[str, ...]) -> str:
+    """Return "0 cat, 1 dog" and so on."""
+    shown = [f"{number} {name}" for number, name in enumerate(names[:_SHOWN])]
+    if len(names) > _SHOWN:
+        shown.append(f"... {len(names) - 1} {names[-1]}")
+    return ", ".join(shown)
+
+
+def labels(
+    seeds: Iterable[int], classes: int | None, label: int | None = None, names: tuple[str, ...] = ()
+) -> NDArray[np.int64]:
     """Return the class of each seed's image, int64 [N]: `label` for all, or `seed % classes`.
 
-    `classes` is None where an engine does not tell how many it knows; then `label` must be given.
+    `classes` is None where an engine does not tell how many it knows; then `label` must be given. `names` are for
+    the error of a class that is not there.
     """
     if label is None and classes is None:
         raise UsageError("the engine does not tell how many classes it knows: choose one with --class")
     if label is not None and not 0 <= label < (MAX_SEED if classes is None else classes):
-        known = "counted from 0" if classes is None else f"0 to {classes - 1}"
+        known = "counted from 0" if classes is None else _named(names) if names else f"0 to {classes - 1}"
         raise UsageError(f"--class {label}: the classes of this engine are {known}")
     return np.array([seed % classes if label is None and classes else label for seed in seeds], np.int64)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,15 @@ class Spec:
     classes: int | None = (
         0  # 0: the engine takes no label; None: it takes one, how many there are is not known
     )
+    class_names: tuple[str, ...] = ()  # one for each class, or none
+
+
+def class_names(metadata: dict[str, Any], classes: int | None) -> tuple[str, ...]:
+    """Return the names of the classes in the metadata of a generator; () where there is not one for each."""
+    names = metadata.get("class_names")
+    if not isinstance(names, list) or len(names) != classes:
+        return ()
+    return tuple(map(str, names))
 
 
 class Backend(Protocol):

@@ -12,13 +12,9 @@ Every change can be differentiated, so the generator learns through it. Images a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-
-Augmentation = Literal["none", "diff", "ada"]
-AUGMENTATIONS = get_args(Augmentation)
 
 TARGET = 0.6  # mean sign of the logits of real images
 ADJUST_KIMG = 100.0  # the probability goes from 0 to 1 in this time at most

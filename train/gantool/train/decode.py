@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from gantool.runtime.errors import UsageError
 from gantool.runtime.terminal import printable as printable
 
 # Other formats are not even tried, whatever the file is called: some of Pillow's start other programs.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+KINDS = "PNG, JPEG, WebP, GIF, BMP and TIFF"  # for people
+_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
 MIN_SIDE = 4  # pixels: smaller ones are tracking pixels of web pages
+CONTRAST = 16  # grey levels of 256: an image that spans fewer is blank, or nearly so
+DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners fill of the 16 that a file has
+
+Colour = tuple[int, int, int]  # of the ground that transparent images are laid on
 
 _LARGE = threading.Lock()
 _LARGE_PIXELS = 1 << 24
@@ -32,14 +41,64 @@ _TURNS = {
 }
 
 
+@dataclass(frozen=True)
+class Into:
+    """What every image of a set becomes."""
+
+    size: int  # pixels a side
+    channels: int | None = None  # 1 or 3; None: 1 for a grey image, 3 for one of colour
+    background: str = "white"  # of transparent images: white, black or #rrggbb
+    bits: int = 16  # of each grey level in files of 16 bits: 4095 is white with 12
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One image as it will be trained on, and what was seen on the way."""
+
+    pixels: NDArray[np.uint8]  # [size, size, C]
+    sides: tuple[int, int]  # width and height of the original, upright
+    transparent: bool = False  # in part at least
+    hidden: bool = False  # blank on this ground, but not on the opposite one
+    deepest: int | None = None  # largest level of a file of 16 bits
+    several: bool = False  # pages, of which this is the first
+
+    @property
+    def blank(self) -> bool:
+        """Whether it is one flat colour, or nearly so."""
+        return _span(self.pixels) < CONTRAST
+
+
+def colour(text: str) -> Colour:
+    """Read white, black or #rrggbb. Raises UsageError for anything else."""
+    if text in ("white", "black"):
+        return (255, 255, 255) if text == "white" else (0, 0, 0)
+    if not re.fullmatch("#[0-9a-fA-F]{6}", text):
+        raise UsageError(f"--background {text}: give white, black or a colour as #rrggbb")
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+
+
+def opposite(background: str) -> str:
+    """Return the ground on which what vanishes on `background` shows best: black or white."""
+    return "black" if sum(colour(background)) > 3 * 127 else "white"
+
+
+def looks_like_image(start: bytes) -> bool:
+    """Say whether a file that begins so (12 bytes) is of a kind that is read, whatever it is called."""
+    return start.startswith(_STARTS) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+
+
 def open_image(data: bytes) -> Image.Image:
-    """Read the header of an image file, PNG, JPEG, WebP, GIF or BMP; its pixels are decoded later, by `fit`.
+    """Read the header of an image file of one of FORMATS; its pixels are decoded later, by `fit`.
 
     Raises whatever Pillow raises for a file that it cannot read, and ValueError for one of fewer than MIN_SIDE
     pixels a side or of more than Pillow's `Image.MAX_IMAGE_PIXELS`, where Pillow itself only warns up to
     twice that.
     """
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    return checked(Image.open(io.BytesIO(data), formats=FORMATS))
+
+
+def checked(image: Image.Image) -> Image.Image:
+    """Return the image. Raises ValueError for one that is too small or too large."""
     if min(image.size) < MIN_SIDE:
         raise ValueError(f"it is {image.width}×{image.height} pixels: under {MIN_SIDE} a side")
     limit = Image.MAX_IMAGE_PIXELS
@@ -48,25 +107,53 @@ def open_image(data: bytes) -> Image.Image:
     return image
 
 
-def fit(image: Image.Image, size: int, channels: int | None = None) -> NDArray[np.uint8]:
-    """Turn any image upright, crop it to the square in its middle and resize that: uint8 [size, size, C].
+def is_grey(image: Image.Image, background: str) -> bool:
+    """Say whether an image becomes a grey one, by its header."""
+    if image.has_transparency_data and len(set(colour(background))) > 1:
+        return False
+    return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
 
-    C is `channels`, or where that is None 1 for a grey image and 3 for one of colour. Transparency is laid
-    over white. The filter is Lanczos with antialiasing, as in StyleGAN's dataset_tool.py. Raises whatever
-    Pillow raises for broken pixels, and ValueError for an image of none or of a kind without a known range.
+
+def fit(image: Image.Image, into: Into) -> Fitted:
+    """Turn any image upright, crop it to the square in its middle and resize that.
+
+    Transparency is laid on the ground. The filter is Lanczos with antialiasing, as in StyleGAN's dataset_tool.py.
+    Of several pages or frames the first is taken. Raises whatever Pillow raises for broken pixels, and ValueError
+    for an image of none or of a kind without a known range.
     """
     # a small file may unpack to some 1.5 GB on the way through: only one such at a time
     with _LARGE if image.width * image.height > _LARGE_PIXELS else nullcontext():
+        several = _several(image)
         image.load()
         if min(image.size) < 1:
             raise ValueError("it has no pixels")
-        image = _eight_bits(_square(_upright(image)))  # mode L or RGB
-        if channels == 1:
-            image = image.convert("L")
-        if image.size != (size, size):
-            image = image.resize((size, size), Image.Resampling.LANCZOS)
-    pixels = np.asarray(image, dtype=np.uint8).reshape(size, size, -1)  # [H, W, 1 or 3]
-    if channels == 3 and pixels.shape[2] == 1:
+        image = _upright(image)
+        sides, image = image.size, _square(image)
+        deepest = None
+        if image.mode.startswith("I"):
+            image, deepest = _shallow(image, into.bits)
+        transparent, hidden = _has_holes(image), False
+        pixels = _resized(_laid(image, into.background), into)
+        if transparent and _span(pixels) < CONTRAST:
+            other = _resized(_laid(image, opposite(into.background)), into)
+            hidden = _span(other) >= CONTRAST
+    return Fitted(pixels, sides, transparent, hidden, deepest, several)
+
+
+def _span(pixels: NDArray[np.uint8]) -> int:
+    """Return the grey levels between the darkest and the brightest pixel, of the channel where they are most."""
+    flat = pixels.reshape(-1, pixels.shape[2])  # [H·W, C]
+    return int((flat.max(0).astype(np.int16) - flat.min(0)).max())
+
+
+def _resized(image: Image.Image, into: Into) -> NDArray[np.uint8]:
+    """Return an image of mode L or RGB as uint8 [size, size, C]."""
+    if into.channels == 1:
+        image = image.convert("L")
+    if image.size != (into.size, into.size):
+        image = image.resize((into.size, into.size), Image.Resampling.LANCZOS)
+    pixels = np.asarray(image, dtype=np.uint8).reshape(into.size, into.size, -1)  # [H, W, 1 or 3]
+    if into.channels == 3 and pixels.shape[2] == 1:
         pixels = pixels.repeat(3, axis=2)  # [H, W, 3]
     return pixels
 
@@ -85,18 +172,46 @@ def _square(image: Image.Image) -> Image.Image:
     return image if image.width == image.height else image.crop((left, top, left + side, top + side))
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # 16 bits a pixel: I;16, or I where an older Pillow opened a PNG
-        deep = np.clip(np.asarray(image).astype(np.int32), 0, 65535)
-        return Image.fromarray(((deep + 128) // 257).astype(np.uint8))
+def _shallow(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
+    """Turn 16 bits a pixel (I;16, or I where an older Pillow opened a PNG) into 8; return its largest level."""
+    levels = np.asarray(image)  # [H, W]
+    low, high = int(levels.min()), int(levels.max())
+    if low < 0 or high > 65535:
+        raise ValueError(f"its levels go from {low:,} to {high:,}: scale them to 0 to 65,535 first")
+    top = 2**bits - 1
+    scaled = (np.minimum(levels, top).astype(np.int32) * 255 + top // 2) // top
+    return Image.fromarray(scaled.astype(np.uint8)), high
+
+
+def _several(image: Image.Image) -> bool:
+    """Say whether a TIFF has a second page; frames of other formats are those of an animation."""
+    if image.format != "TIFF":
+        return False
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    image.seek(0)
+    return True
+
+
+def _has_holes(image: Image.Image) -> bool:
+    if not image.has_transparency_data:
+        return False
+    alpha = image if "A" in image.getbands() else image.convert("LA" if image.mode == "La" else "RGBA")
+    lowest, _ = alpha.getchannel("A").getextrema()
+    return bool(lowest < 255)  # type: ignore[operator]  # of one band, so no tuple
+
+
+def _laid(image: Image.Image, background: str) -> Image.Image:
+    """Return an image of mode L or RGB, without transparency."""
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers, whose range is not known")
-    grey = image.mode in ("1", "L", "LA", "La")
+    grey = is_grey(image, background)
     opaque = "L" if grey else "RGB"
     if not image.has_transparency_data:
         return image if image.mode == opaque else image.convert(opaque)
     image = image.convert("LA" if grey else "RGBA")
-    flat = Image.new(opaque, image.size, "white")
+    flat = Image.new(opaque, image.size, colour(background)[0] if grey else colour(background))
     flat.paste(image.convert(opaque), mask=image.getchannel("A"))
     return flat

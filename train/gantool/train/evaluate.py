@@ -27,11 +27,12 @@ from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.features import Extractor, Vectors, find_extractor
 from gantool.train.metrics import scores
 from gantool.train.options import read_options
+from gantool.train.preflight import check_evaluation
 from gantool.train.run import OPTIONS_NAME
+from gantool.train.sources import CONTAINERS
 
 Pixels = NDArray[np.uint8]  # [N, H, W, C]
 
-MIN_SAMPLES = 16
 FEW = 10  # images for each number of a vector: with fewer, a Fréchet distance is too high by much
 REAL = 10_000  # training images that are compared with
 NEAREST = 12  # rows of nearest.png, and NEIGHBOURS training images in each
@@ -43,16 +44,11 @@ def evaluate(
     source: Path, data: str | None, features: str, samples: int, out: Path | None, as_json: bool
 ) -> None:
     """Print a table, or JSON; write metric-<features>.jsonl and nearest.png."""
-    if samples < MIN_SAMPLES:
-        raise UsageError(f"--samples {samples}: give at least {MIN_SAMPLES}")
-    if not source.exists():
-        raise GantoolError(
-            f"{source}: there is no such file or folder; give a run, a checkpoint, a graph or images"
-        )
+    check_evaluation(source, data, samples)
     named, images, about = _images(source, samples)
     data = data or _data_of(named)
     size, channels = images.shape[1], images.shape[3]
-    loaded = load_images(data, size, channels, log=_note)
+    loaded = load_images(data, size, channels, _background_of(named), log=_note)
     extractor = find_extractor(features, loaded, _note)
     found = measure(extractor, loaded, images)
     folder = out or (Path() if named.is_dir() else named.parent)
@@ -157,7 +153,7 @@ def _images(source: Path, samples: int) -> tuple[Path, Pixels, dict[str, Any]]:
             sample(checkpoint.generator, range(samples)),
             {"kimg": seen / 1000},
         )
-    if source.is_dir() or source.suffix == ".zip":
+    if source.is_dir() or source.suffix.lower() in CONTAINERS:
         return source, _folder_images(source, samples), {}
     with Engine.load(source) as engine:
         return source, engine.images(range(samples)), {}
@@ -206,6 +202,12 @@ def _data_of(named: Path) -> str:
     if named.suffix == ".safetensors" and load_checkpoint(named).metadata["data"] == FASHION_MNIST:
         return FASHION_MNIST
     raise UsageError(f"{named} does not tell what it was trained on: give --data FOLDER (or fashion-mnist)")
+
+
+def _background_of(named: Path) -> str:
+    """Return what the transparent images of a run were laid on."""
+    options = named.parent / OPTIONS_NAME
+    return read_options(options).background if named.is_file() and options.is_file() else "white"
 
 
 def _table(value: dict[str, Any]) -> str:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import http.client
 import os
 import struct
-import urllib.request
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +66,8 @@ def find_fashion_mnist(log: Callable[[str], None]) -> Path:
             if path.is_file():
                 return path
     target = kept / f"{FILE}.gz"
+    import http.client  # with urllib, a quarter of what a command needs to start
+
     failures = []
     for url in URLS:
         log(f"downloading {url}")
@@ -154,6 +154,8 @@ def _read_idx(path: Path) -> tuple[NDArray[np.uint8], str]:
 
 
 def _download(url: str, target: Path) -> None:
+    import urllib.request
+
     with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
         data = answer.read(_MAX_DOWNLOAD_BYTES + 1)
     if len(data) > _MAX_DOWNLOAD_BYTES:

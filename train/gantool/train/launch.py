@@ -14,87 +14,72 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from gantool.models import CHECKPOINT_NAME, PRESETS
+from gantool.models import CHECKPOINT_NAME
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.train.data import ImageData, load_images
-from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.loop import Run, train
 from gantool.train.memory import keep_freed_memory
-from gantool.train.options import TRAINING, TrainingOptions, read_options
+from gantool.train.options import TrainingOptions
+from gantool.train.preflight import Planned, plan_resume
+from gantool.train.presets import advice
 from gantool.train.processes import check_share, gather, one_by_one, one_voice, start_processes, watched
 from gantool.train.progress import reporting, silence, summary_writer
-from gantool.train.run import OPTIONS_NAME, STATE_NAME, STATS_NAME, find_run, new_run
+from gantool.train.run import OPTIONS_NAME, STATE_NAME, STATS_NAME, new_run
 from gantool.train.speed import fastest
 from gantool.train.state import PREVIOUS_NAME, TrainingState, load_state, new_state
 
 
 def start(
-    data: str,
-    preset: str,
+    planned: Planned,
     outdir: Path,
-    network: dict[str, Any],
-    flags: dict[str, Any],
     *,
     devices: int | None,
     nodes: int | None,
-    conditional: bool,
     autotune: bool,
-    dry_run: bool,
 ) -> bool:
-    """Train a new run. `network` and `flags` hold what was given of NetworkConfig and TrainingOptions.
+    """Train a new run, as it was planned.
 
-    `devices`, `nodes`: how many take part. `conditional`: tell the classes of the data apart. `autotune`: measure
-    how a step is computed fastest.
+    `devices`, `nodes`: how many take part. `autotune`: measure how a step is computed fastest.
 
     Returns whether it was interrupted.
     """
-    if preset not in PRESETS:
-        raise UsageError(f"--preset {preset} is unknown: choose {', '.join(PRESETS)}")
-    if data != FASHION_MNIST and Path(data).exists():
-        data = str(Path(data).absolute())  # so that the run can be resumed from another folder
-    try:
-        config = replace(PRESETS[preset], **network)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    options = TrainingOptions(config, data, **{**TRAINING.get(preset, {}), **flags})
-    if dry_run:
-        options, _ = _with_data(options, network.get("channels"), conditional, _note)
-        print(json.dumps(options.to_json(), indent=2))
-        return False
+    options = planned.options
     if options.tensorboard:
         summary_writer()
     fabric = start_processes(options.device, devices, nodes, options.batch, options.accumulate)
     with one_by_one(fabric):
         check_share(fabric.world_size, options.batch, options.accumulate)
-        options, loaded = _with_data(options, network.get("channels"), conditional, _notes(fabric))
+        options, loaded = _with_data(planned, _notes(fabric))
     keep_freed_memory()  # not before: decoding images frees much that no step needs
     with one_voice(fabric):
         if autotune:
             if fabric.is_global_zero:
-                options = fastest(options, fabric, flags.get("precision"), _note)
+                options = fastest(options, fabric, planned.flags.get("precision"), _note)
             with watched(fabric):
                 options = fabric.broadcast(options)
         state = new_state(options, fabric)
         state.images_in_data = len(loaded.images)
-        folder = new_run(outdir, f"{loaded.name}-{preset}") if fabric.is_global_zero else outdir
+        folder = new_run(outdir, f"{loaded.name}-{planned.preset}") if fabric.is_global_zero else outdir
         with watched(fabric):
             folder = fabric.broadcast(folder)
         return _train(Run(options, loaded, folder), state)
 
 
-def _with_data(
-    options: TrainingOptions, channels: int | None, conditional: bool, note: Callable[[str], None]
-) -> tuple[TrainingOptions, ImageData]:
+def _with_data(planned: Planned, note: Callable[[str], None]) -> tuple[TrainingOptions, ImageData]:
     """Return the options with the channels and classes of the data, and the data."""
-    loaded = load_images(options.data, options.network.size, channels, log=note)
-    if conditional and not loaded.labels:
-        raise UsageError(
-            f"--conditional: {options.data} has no labels; put its images into a folder for each class, or give "
-            "them in dataset.json"
-        )
-    classes = len(loaded.labels.classes) if conditional and loaded.labels else 0
-    network = replace(options.network, channels=loaded.images.shape[3], classes=classes)
+    options = planned.options
+    loaded = load_images(planned.source, options.network.size, planned.channels, options.background, log=note)
+    if planned.conditional and not loaded.labels:
+        raise UsageError(f"--conditional: {planned.source.given} has no labels that can be read: see above")
+    labels = loaded.labels if planned.conditional else None
+    for line in labels.lines() if labels else ():
+        note(line)
+    for line in advice(planned.preset, options, loaded.facts) if loaded.facts else ():
+        note(line)
+    network = replace(
+        options.network, channels=loaded.images.shape[3], classes=len(labels.classes) if labels else 0
+    )
     return replace(options, network=network), loaded
 
 
@@ -105,28 +90,19 @@ def resume(
     *,
     devices: int | None,
     nodes: int | None,
-    dry_run: bool,
 ) -> bool:
     """Go on with a run. `flags` may change what it stops at, its device and its progress, nothing else.
 
     Returns whether it was interrupted.
     """
-    folder = find_run(name, outdir)
-    changeable = {"kimg", "minutes", "device", "tick", "snap", "metric_every", "tensorboard"}
-    if fixed := sorted(flags.keys() - changeable):
-        raise UsageError(
-            f"--resume goes on with the settings of {folder}: leave out --{', --'.join(fixed).replace('_', '-')}"
-        )
-    # a limit of minutes is one of the session, not of the run
-    options = replace(read_options(folder / OPTIONS_NAME), **{"minutes": None, **flags})
-    if dry_run:
-        print(json.dumps(options.to_json(), indent=2))
-        return False
+    folder, options = plan_resume(name, outdir, flags)
     fabric = start_processes(options.device, devices, nodes, options.batch, options.accumulate)
     with one_by_one(fabric):
         check_share(fabric.world_size, options.batch, options.accumulate)
         network = options.network
-        loaded = load_images(options.data, network.size, network.channels, log=_notes(fabric))
+        loaded = load_images(
+            options.data, network.size, network.channels, options.background, log=_notes(fabric)
+        )
         state = _load_state(folder, options, fabric)
     keep_freed_memory()  # not before: decoding images frees much that no step needs
     with one_voice(fabric):

@@ -6,6 +6,8 @@ hinge            Lim and Ye 2017 (arXiv:1705.02894)
 wgan-gp          Gulrajani et al. 2017 (arXiv:1704.00028): the penalty is 10 where --gp gives no other
 relativistic     pairs of one real and one generated image: Jolicoeur-Martineau 2018 (arXiv:1807.00734); with R1 and
                  R2, both 1 where not given, as in R3GAN (arXiv:2501.05441)
+
+The penalties that go with a loss are in options.py, which needs no torch.
 """
 
 from __future__ import annotations
@@ -24,10 +26,6 @@ class Loss:
     discriminator: Callable[[Tensor, Tensor], Tensor]  # logits of real and of generated images
     generator: Callable[[Tensor, Tensor | None], Tensor]  # of generated ones, and of real ones if `paired`
     paired: bool = False
-    # penalties on the discriminator's gradient where the run gives no others; see penalties.py
-    r1: float = 0.0
-    r2: float = 0.0
-    gp: float = 0.0
 
 
 def _non_saturating_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -62,6 +60,6 @@ def _relativistic_generator(fake: Tensor, real: Tensor | None) -> Tensor:
 LOSSES: dict[str, Loss] = {
     "non-saturating": Loss(_non_saturating_discriminator, _non_saturating_generator),
     "hinge": Loss(_hinge_discriminator, _highest),
-    "wgan-gp": Loss(_wasserstein_discriminator, _highest, gp=10),
-    "relativistic": Loss(_relativistic_discriminator, _relativistic_generator, paired=True, r1=1, r2=1),
+    "wgan-gp": Loss(_wasserstein_discriminator, _highest),
+    "relativistic": Loss(_relativistic_discriminator, _relativistic_generator, paired=True),
 }

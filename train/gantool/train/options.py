@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gantool.models import NetworkConfig, config_from_json
 from gantool.runtime.errors import GantoolError, UsageError
-from gantool.train.augment import AUGMENTATIONS, Augmentation
-from gantool.train.losses import LOSSES
+from gantool.train.decode import colour
 
+Augmentation = Literal["none", "diff", "ada"]
+Penalty = Literal["r1", "r2", "gp"]
 Optimizer = Literal["adam", "sgd"]
 Precision = Literal["fp32", "bf16", "fp16"]
 MAX_BATCH = 65536
+MIN_SAMPLES = 16  # images that `gantool evaluate` compares
+
+# Each loss, and the penalties on the discriminator's gradient where a run gives no others; see losses.py.
+PENALTIES: dict[str, dict[Penalty, float]] = {
+    "non-saturating": {},
+    "hinge": {},
+    "wgan-gp": {"gp": 10.0},
+    "relativistic": {"r1": 1.0, "r2": 1.0},
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,7 @@ class TrainingOptions:
     lr_d: float | None = None  # of the discriminator, where it is another
     warmup_kimg: float = 0.0  # in which the learning rates rise from 0
     accumulate: int = 1  # parts of a batch that are computed one after the other
-    loss: str = "non-saturating"  # a key of LOSSES
+    loss: str = "non-saturating"  # a key of PENALTIES
     r1: float | None = None  # penalties; None is the one of the loss
     r2: float | None = None
     gp: float | None = None
@@ -52,17 +64,20 @@ class TrainingOptions:
     channels_last: bool = True
     compile: bool = False
     threads: int | None = None  # of a CPU; None is all
+    background: str = "white"  # what transparent images are laid on: white, black or #rrggbb
 
     def __post_init__(self) -> None:
-        for name, allowed in (("optimizer", get_args(Optimizer)), ("precision", get_args(Precision))):
+        for name, allowed in (
+            ("optimizer", get_args(Optimizer)),
+            ("precision", get_args(Precision)),
+            ("loss", tuple(PENALTIES)),
+            ("augment", get_args(Augmentation)),
+        ):
             if getattr(self, name) not in allowed:
-                raise UsageError(f"--{name} {getattr(self, name)}: choose {', '.join(allowed)}")
+                raise UsageError(unknown(f"--{name}", str(getattr(self, name)), allowed))
+        colour(self.background)
         if not 2 <= self.batch <= MAX_BATCH:  # BatchNorm needs two
             raise UsageError(f"--batch {self.batch}: give a whole number from 2 to {MAX_BATCH}")
-        if self.loss not in LOSSES:
-            raise UsageError(f"--loss {self.loss}: choose {', '.join(LOSSES)}")
-        if self.augment not in AUGMENTATIONS:
-            raise UsageError(f"--augment {self.augment}: choose {', '.join(AUGMENTATIONS)}")
         for name in ("kimg", "minutes", "lr", "lr_d", "tick", "snap", "lazy", "accumulate", "metric_every"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -81,13 +96,28 @@ class TrainingOptions:
     @property
     def penalized(self) -> bool:
         """Whether the loss has a penalty on gradients."""
-        loss = LOSSES[self.loss]
-        pairs = ((self.r1, loss.r1), (self.r2, loss.r2), (self.gp, loss.gp))
-        return any(default if own is None else own for own, default in pairs)
+        return any(map(self.penalty, get_args(Penalty)))
+
+    def penalty(self, name: Penalty) -> float:
+        """Return the weight of a penalty: its own, or the one that the loss implies."""
+        own: float | None = getattr(self, name)
+        return PENALTIES[self.loss].get(name, 0.0) if own is None else own
+
+    def resolved(self) -> TrainingOptions:
+        """Return the options with what the others imply: the penalties of the loss, the discriminator's rate."""
+        penalties: dict[str, Any] = {name: self.penalty(name) for name in get_args(Penalty)}
+        return replace(self, **penalties, lr_d=self.lr if self.lr_d is None else self.lr_d)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
         return asdict(self)
+
+
+def unknown(flag: str, value: str, known: Iterable[str]) -> str:
+    """Return the message for a value that is none of the known ones, with the nearest of them."""
+    near = get_close_matches(value.lower(), list(known), 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{flag} {value}: {hint}choose {', '.join(known)}"
 
 
 # What a preset changes besides the network.

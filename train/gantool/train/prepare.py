@@ -13,9 +13,10 @@ import statistics
 import zipfile
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +27,12 @@ from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.writer import grid, save_image
 from gantool.train.data import MIN_IMAGES, ColourError, decoded
-from gantool.train.decode import printable
-from gantool.train.labels import DATASET_JSON
-from gantool.train.sources import Listing, find_source
+from gantool.train.decode import Into, colour
+from gantool.train.facts import Facts, Tally
+from gantool.train.labels import DATASET_JSON, Labels
+from gantool.train.listing import Listing, no_images, shown, shown_others
+from gantool.train.presets import few, fitting
+from gantool.train.sources import find_source
 
 COLUMNS, ROWS = 16, 8  # of the contact sheet
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: the same images give the same bytes
@@ -41,58 +45,89 @@ class Prepared:
     size: int
     channels: int
     class_names: list[str]
+    background: str = "white"
     files: int = 0  # candidates
     skipped: list[str] = field(default_factory=list)  # "name: reason"
     duplicates: list[str] = field(default_factory=list)  # names of images that were there already
     labels: list[int] = field(default_factory=list)  # of the images that were kept, if there are classes
-    sides: Counter[tuple[int, int]] = field(default_factory=Counter)  # of the original images
+    label_note: str = ""
+    others: Counter[str] = field(default_factory=Counter)  # files of kinds that are not read
+    tally: Tally = field(default_factory=Tally)
     count: int = 0
     total: float = 0.0  # of the grey levels of all pixels, and of their squares
     squares: float = 0.0
     sheet: list[NDArray[np.uint8]] = field(default_factory=list)  # [size, size, C] each
 
+    @property
+    def facts(self) -> Facts:
+        """What was seen of the images that could be read."""
+        return self.tally.facts()
 
-def prepare(
-    source: str, out: Path, size: int | None, channels: int | None, labels: bool, note: Callable[[str], None]
-) -> Prepared:
-    """Write the images of `source` to the zip `out`, and a contact sheet beside it.
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the data set is to be. Raises UsageError for what cannot be."""
+
+    out: Path  # the .zip
+    size: int | None = None  # pixels a side; None: the largest size of a preset that half of the images have
+    channels: int | None = None  # None: 1 if all images are grey
+    background: str = "white"  # of transparent images
+    labels: bool = True
+
+    def __post_init__(self) -> None:
+        if self.out.suffix.lower() != ".zip":
+            raise UsageError(f"-o {self.out}: give a name that ends in .zip, as in data.zip")
+        if self.size is not None and self.size not in sizes():
+            raise UsageError(f"--size {self.size}: choose {', '.join(map(str, sizes()))}")
+        if self.channels not in (None, 1, 3):
+            raise UsageError(
+                f"--channels {self.channels}: choose 1 or 3; transparency is laid on --background"
+            )
+        colour(self.background)
+
+
+def prepare(source: str, wanted: Wanted, note: Callable[[str], None]) -> Prepared:
+    """Write the images of `source` to a zip, and a contact sheet beside it.
 
     Images are cropped to the square in their middle and resized; what cannot be read and what is there twice is
-    left out. `size` None: the largest size of a preset that most images have. `channels` None: 1 if all are grey.
-    Labels are those of dataset.json in the source, else the names of folders if all images lie in two or more.
+    left out. Labels are those of the source, as labels.py says.
 
-    Raises UsageError for flags that cannot be, GantoolError for a source with too few images or damaged labels.
+    Raises GantoolError for a source with too few images or damaged labels.
     """
-    if out.suffix.lower() != ".zip":
-        raise UsageError(f"-o {out}: give a name that ends in .zip, as in data.zip")
-    if size is not None and size not in _sizes():
-        raise UsageError(f"--size {size}: choose {', '.join(map(str, _sizes()))}")
-    if channels not in (None, 1, 3):
-        raise UsageError(f"--channels {channels}: choose 1 or 3")
+    channels = wanted.channels
     with find_source(source, note).open() as listing:
         if not listing.names:
-            raise GantoolError(f"{source} holds no images: give another folder or zip")
-        known = listing.labels() if labels else None
-        names = list(known.classes) if known else []
-        numbers = dict(zip(listing.names, known.values.tolist(), strict=True)) if known else {}
-        sides = _sides(listing)
-        wanted = size or _common_size([min(found) for found in sides if found])
-        with atomic(out) as part:
+            raise no_images(source, listing.others)
+        known = listing.labels() if wanted.labels else None
+        size = wanted.size or _common_size(_shorter(listing))
+        into = Into(size, 1 if channels is None else channels, wanted.background)
+        with atomic(wanted.out) as part:
             try:
-                grey = channels in (None, 1)
-                made = _write(
-                    listing, part, Prepared(wanted, 1 if grey else 3, names), numbers, sides, channels
-                )
+                made = _write(listing, part, replace(into, channels=channels), known)
             except ColourError:
-                made = _write(listing, part, Prepared(wanted, 3, names), numbers, sides, 3)
+                into = replace(into, channels=3)
+                made = _write(listing, part, into, known)
+            if made.tally.bits < 16:  # of a set that does not fill its 16 bits
+                made = _write(listing, part, replace(into, bits=made.tally.bits), known)
             if made.count < MIN_IMAGES:
-                reasons = f"; {'; '.join(made.skipped[:3])}" if made.skipped else ""
-                raise GantoolError(
-                    f"{source} holds {made.count} different readable images, at least {MIN_IMAGES} are "
-                    f"needed{reasons}: add images"
-                )
-        save_image(out.with_suffix(".png"), grid(np.stack(made.sheet), COLUMNS))
+                raise GantoolError(_too_few(source, made))
+        save_image(wanted.out.with_suffix(".png"), grid(np.stack(made.sheet), COLUMNS))
     return made
+
+
+def _too_few(source: str, made: Prepared) -> str:
+    """Return why there are so few images."""
+    reasons, odd = [], made.facts.warnings(made.background) if made.count else []
+    if made.duplicates:
+        reasons.append(f"{len(made.duplicates):,} are the same as others when decoded")
+    if made.skipped:
+        reasons.append(f"{len(made.skipped):,} cannot be read ({'; '.join(made.skipped[:3])})")
+    reasons += [line.removeprefix("warning: ") for line in odd]
+    images = "image" if made.count == 1 else "images"
+    return (
+        f"{source} holds {made.count} different readable {images} in {made.files:,} files, at least {MIN_IMAGES} "
+        f"are needed{''.join(f'; {reason}' for reason in reasons)}{'' if odd else ': add images'}"
+    )
 
 
 def summary(made: Prepared) -> str:
@@ -100,81 +135,103 @@ def summary(made: Prepared) -> str:
     pixels = made.count * made.size**2 * made.channels
     mean = made.total / pixels
     spread = max(made.squares / pixels - mean**2, 0) ** 0.5
-    small, large = min(made.sides), max(made.sides)
+    facts = made.facts
     lines = [
         f"{made.count:,} images of {made.size}×{made.size}×{made.channels}, of {made.files:,} files; "
         f"left out {len(made.duplicates):,} as duplicates and {len(made.skipped):,} as unreadable",
-        f"originals {_by(small)} to {_by(large)} pixels, most of them {_by(made.sides.most_common(1)[0][0])}; "
-        f"grey levels {mean:.1f} ± {spread:.1f}",
+        f"originals {_originals(facts)}; grey levels {mean:.1f} ± {spread:.1f}",
     ]
+    if made.others:
+        lines.append(f"not read: {shown_others(made.others)}")
+    lines += facts.notes(made.background)
     if made.class_names:
+        labels = Labels(np.array(made.labels), tuple(made.class_names), made.label_note)
         counts = Counter(made.labels)
         lines.append(f"{len(made.class_names)} classes:")
         lines += [f"  {index}  {name}  {counts[index]:,}" for index, name in enumerate(made.class_names)]
+        lines += labels.lines()[1:]
     return "\n".join(lines)
+
+
+def next_command(made: Prepared, out: Path) -> str:
+    """Return the `gantool train` line that fits the set, with the reasons behind it."""
+    preset, flags = fitting(made.size, made.count)
+    words = ["gantool train --data", quote(str(out)), f"--preset {preset}", *flags]
+    reasons = []
+    if few(made.count):
+        reasons.append(f"{made.count:,} images: adaptive augmentation")
+    if len(made.class_names) > 1:
+        words.append("--conditional")
+        reasons.append(f"{len(made.class_names)} classes")
+    return " ".join(words) + (f"   # {'; '.join(reasons)}" if reasons else "")
+
+
+def _originals(facts: Facts) -> str:
+    if facts.smallest == facts.largest:
+        return f"of {_by(facts.smallest)} pixels"
+    return (
+        f"{_by(facts.smallest)} to {_by(facts.largest)} pixels, most often {_by(facts.commonest)} "
+        f"({facts.common:,} of {facts.count:,}), half of them {facts.side} or more on the shorter side"
+    )
 
 
 def _by(sides: tuple[int, int]) -> str:
     return f"{sides[0]}×{sides[1]}"
 
 
-def _sizes() -> list[int]:
-    return sorted({size for sizes in SIZES.values() for size in sizes})
+def sizes() -> list[int]:
+    """Return the pixels a side that presets make."""
+    return sorted({size for each in SIZES.values() for size in each})
 
 
-def _sides(listing: Listing) -> list[tuple[int, int] | None]:
-    """Return the width and height of each image, by its header; None where that cannot be read."""
-    sides: list[tuple[int, int] | None] = []
+def _shorter(listing: Listing) -> list[int]:
+    """Return the shorter side of each image whose header can be read."""
+    sides: list[int] = []
     for index in range(len(listing.names)):
-        try:
-            sides.append(listing.read(index).size)
-        except Exception:  # noqa: PERF203 (a damaged file can bring any error; it is named when it is decoded)
-            sides.append(None)
+        with suppress(Exception):  # a damaged file can bring any error; it is named when it is decoded
+            sides.append(min(listing.read(index).size))
     return sides
 
 
 def _common_size(shorter: list[int]) -> int:
     """Return the largest size of a preset that at least half of the images have."""
     middle = statistics.median(shorter) if shorter else 0
-    return max((size for size in _sizes() if size <= middle), default=_sizes()[0])
+    return max((size for size in sizes() if size <= middle), default=sizes()[0])
 
 
-def _write(
-    listing: Listing,
-    path: Path,
-    made: Prepared,
-    numbers: dict[str, int],
-    sides: list[tuple[int, int] | None],
-    channels: int | None,
-) -> Prepared:
-    """Write the zip. Raises ColourError at an image of colour where `channels` is None: all are to be grey."""
-    made.files = len(listing.names)
+def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> Prepared:
+    """Write the zip. Raises ColourError at an image of colour where `into` has no channels: all are to be grey."""
+    names = list(known.classes) if known else []
+    made = Prepared(into.size, into.channels or 1, names, into.background)
+    made.files, made.others = len(listing.names), listing.others
+    made.label_note = known.note if known else ""
     seen: set[bytes] = set()
     table: list[tuple[str, int]] = []
     every = max(made.files // (COLUMNS * ROWS), 1)
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,  # a PNG is packed already
-        closing(decoded(listing, made.size, channels)) as results,
+        closing(decoded(listing, into)) as results,
     ):
-        for index, pixels in enumerate(results):
+        for index, image in enumerate(results):
             name = listing.names[index]
-            if isinstance(pixels, str):
-                made.skipped.append(f"{printable(name)}: {pixels}")
+            if isinstance(image, str):
+                made.skipped.append(f"{shown(name)}: {image}")
                 continue
+            pixels = image.pixels
             if pixels.shape[2] != made.channels:
                 raise ColourError
-            if found := sides[index]:
-                made.sides[found] += 1
+            made.tally.add(image)
             digest = hashlib.sha256(pixels.tobytes()).digest()
             if digest in seen:
-                made.duplicates.append(printable(name))
+                made.duplicates.append(shown(name))
                 continue
             seen.add(digest)
             member = f"{made.count // 1000:05d}/img{made.count:08d}.png"
             archive.writestr(zipfile.ZipInfo(member, _EPOCH), _png(pixels))
-            if numbers:
-                table.append((member, numbers[name]))
-                made.labels.append(numbers[name])
+            if known:
+                number = int(known.values[index])
+                table.append((member, number))
+                made.labels.append(number)
             if index % every == 0 and len(made.sheet) < COLUMNS * ROWS:
                 made.sheet.append(pixels)
             made.count += 1

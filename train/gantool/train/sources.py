@@ -1,4 +1,4 @@
-"""Where images come from: a folder, a zip, or a data set known by name.
+"""Where images come from: a folder, a zip, the tars of a WebDataset, an array, or a data set known by name.
 
 Each kind becomes a `Source`, which the cache asks only what it is, and a `Listing` once it is opened, which
 gives the images one by one, in an order that is always the same.
@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 import re
-import threading
+import stat
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -21,24 +22,39 @@ from typing import Any
 from PIL import Image
 
 from gantool.runtime.errors import GantoolError
-from gantool.train.decode import SUFFIXES, open_image
+from gantool.train.archives import open_tars, open_zip
+from gantool.train.arrays import open_array
+from gantool.train.decode import looks_like_image, open_image
 from gantool.train.fashion import CLASSES as FASHION_CLASSES
 from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.fashion import find_fashion_mnist, find_labels, read_fashion_mnist, read_labels
 from gantool.train.labels import DATASET_JSON, Labels, labels_of
+from gantool.train.listing import (
+    EXPECTED,
+    Listing,
+    check_size,
+    hidden,
+    kind,
+    nameless,
+    read_labels_file,
+    wanted,
+)
 
-MAX_FILE_BYTES = 256 << 20  # of one image, unpacked
+CONTAINERS = (".zip", ".tar", ".npy", ".npz")  # of images, where engines may be given too
 
-
-@dataclass(frozen=True)
-class Listing:
-    """An opened source."""
-
-    names: list[str]  # of the candidates, in order
-    read: Callable[[int], Image.Image]  # by index, from any thread; raises anything for a broken file
-    others: int = 0  # files that are not even candidates
-    labels: Callable[[], Labels | None] = lambda: None  # of the candidates, in order; raises if damaged
-    tiny: bool = False  # images so small that threads would only wait for each other
+# What files are that people give in place of images, by their first bytes.
+_KNOWN = {
+    b"version https://git-lfs": "is a Git LFS pointer, not the file itself: run git lfs pull",
+    b"7z\xbc\xaf\x27\x1c": "is a 7z archive: unpack it, and give the folder",
+    b"Rar!": "is a RAR archive: unpack it, and give the folder",
+    b"\x1f\x8b": "is compressed by gzip: unpack it (tar xf, or gunzip)",
+    b"BZh": "is compressed by bzip2: unpack it (tar xf)",
+    b"\xfd7zXZ": "is compressed by xz: unpack it (tar xf)",
+    b"\x28\xb5\x2f\xfd": "is compressed by Zstandard: unpack it (tar xf)",
+    b"PAR1": "is a Parquet file: write its images into a folder",
+    b"<!DOCTYPE": "is a web page: was the download an error page?",
+    b"<html": "is a web page: was the download an error page?",
+}
 
 
 @dataclass(frozen=True)
@@ -48,30 +64,68 @@ class Source:
     name: str  # short and safe in a file name
     identity: str  # SHA-256 over what the images depend on: paths, sizes and times of change
     open: Callable[[], AbstractContextManager[Listing]]
+    given: str  # as the user named it
 
 
 def find_source(source: str, log: Callable[[str], None]) -> Source:
-    """Find `source`: "fashion-mnist", a folder or a zip file. Raises GantoolError if it is none of these."""
+    """Find `source`, as EXPECTED says. Raises GantoolError if it is none of these."""
     if source == FASHION_MNIST:
         path = find_fashion_mnist(log)
         labels = find_labels(path)
         details = [_stamp(path), _stamp(labels) if labels else None]
-        return Source(FASHION_MNIST, _identity(path, details), lambda: _open_fashion_mnist(path, labels))
+        return Source(
+            FASHION_MNIST, _identity(path, details), lambda: _open_fashion_mnist(path, labels), source
+        )
     path = Path(source)
-    expected = f"give a folder of images, a .zip of one, or the known name {FASHION_MNIST}"
     if not path.exists():
-        raise GantoolError(f"{source}: there is no such file or folder; {expected}")
+        raise GantoolError(f"{source}: there is no such file or folder; give {EXPECTED}")
     path = Path(os.path.abspath(path))  # noqa: PTH100  (resolve() would give the name that a link points to)
     if path.is_dir():
-        files, others = _walk(path)
+        return _find_folder(path, source)
+    opener = _opener(source, path)
+    return Source(_safe(path.stem), _identity(path, _stamp(path)), lambda: opener(path), source)
+
+
+def _opener(source: str, path: Path) -> Callable[[Path], AbstractContextManager[Listing]]:
+    """Return what opens a file, by its bytes. Raises GantoolError for a file that holds no set of images."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    if start.startswith(b"\x93NUMPY"):
+        return open_array
+    if zipfile.is_zipfile(path):
+        return open_array if path.suffix.lower() == ".npz" else open_zip
+    if start[257:262] == b"ustar" or (path.suffix.lower() == ".tar" and len(start) == 512):
+        return _open_tar
+    if start.startswith(b"PK\x03\x04"):
+        raise GantoolError(f"{source} is a zip that is cut off: copy or download it again")
+    if not start:
+        raise GantoolError(f"{source} is empty: copy or download it again")
+    for begin, what in _KNOWN.items():
+        if start.startswith(begin):
+            raise GantoolError(f"{source} {what}")
+    if looks_like_image(start):
+        raise GantoolError(f"{source} is a single image: give the folder that it lies in")
+    raise GantoolError(f"{source} is not a folder, and not a file that is read: give {EXPECTED}")
+
+
+def _open_tar(path: Path) -> AbstractContextManager[Listing]:
+    return open_tars(path.parent, [path.name])
+
+
+def _find_folder(path: Path, given: str) -> Source:
+    found = _walk(path)
+    files, others, tars = found.images, found.others, found.tars
+    if not files and tars:  # the shards of a WebDataset; beside images, a tar is what they came from
         return Source(
-            _safe(path.name),
-            _identity(path, [files, _stamp(path / DATASET_JSON)]),
-            lambda: _open_folder(path, list(files), others),
+            _safe(path.name), _identity(path, [tars, "tar"]), lambda: open_tars(path, list(tars)), given
         )
-    if not zipfile.is_zipfile(path):
-        raise GantoolError(f"{source} is neither a folder nor a zip file; {expected}")
-    return Source(_safe(path.stem), _identity(path, _stamp(path)), lambda: _open_zip(path))
+    others.update({".tar files": len(tars)} if tars else {})
+    return Source(
+        _safe(path.name),
+        _identity(path, [files, _stamp(path / DATASET_JSON)]),
+        lambda: _open_folder(path, found),
+        given,
+    )
 
 
 def _safe(name: str) -> str:
@@ -82,7 +136,10 @@ def _identity(path: Path, details: Any) -> str:
     return hashlib.sha256(json.dumps([str(path.absolute()), details]).encode()).hexdigest()
 
 
-def _stamp(path: Path | str) -> tuple[int, int]:
+Stamp = tuple[int, int]
+
+
+def _stamp(path: Path | str) -> Stamp:
     """Return size and time of change, zeros for what is not there (a broken link)."""
     try:
         status = os.stat(path)  # noqa: PTH116  (a Path for each of a million files is slow)
@@ -91,113 +148,95 @@ def _stamp(path: Path | str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _wanted(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not _hidden(name)
+@dataclass(frozen=True)
+class _Found:
+    """What lies below a folder."""
+
+    images: dict[str, Stamp]  # by name, in order
+    tars: dict[str, Stamp]
+    others: Counter[str]  # by kind
+    closed: dict[str, str]  # folders among the images, with the reason why they cannot be read
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+def _walk(folder: Path) -> _Found:
+    """Return what lies below `folder`.
 
-
-def _walk(folder: Path) -> tuple[dict[str, tuple[int, int]], int]:
-    """Return the images below `folder`, name to stamp in order of name, and the number of other files."""
+    Links are followed, but each real folder counts once, so that links cannot go round in circles. A folder that
+    cannot be read is listed as an image, so that it is named among what cannot be read.
+    """
     names: list[str] = []  # relative, with / on every system
-    others = 0
-    seen: set[str] = set()
-
-    def unreadable(error: OSError) -> None:  # listed, so that it is named among what cannot be read
-        names.append(Path(os.path.relpath(error.filename, folder)).as_posix())
-
-    for parent, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:  # links can go round in circles: each real folder counts once
-            folders.clear()
+    tars: list[str] = []
+    others: Counter[str] = Counter()
+    closed: dict[str, str] = {}
+    seen: set[tuple[int, int]] = set()
+    waiting = [""]  # prefixes; a stack and no recursion, since folders may be nested in thousands
+    while waiting:
+        prefix = waiting.pop()
+        place = f"{folder}/{prefix}"
+        try:
+            status = os.stat(place)  # noqa: PTH116
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(place) as entries:
+                found = sorted((entry.name, _is_folder(entry)) for entry in entries)
+        except OSError as error:
+            closed[place] = f"the folder cannot be read: {error.strerror}"
+            names.append(place)  # the whole path, by which no image of the set is called
             continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not _hidden(name))
-        wanted = [name for name in files if _wanted(name)]
-        others += len(files) - len(wanted)
-        prefix = Path(os.path.relpath(parent, folder)).as_posix()
-        names += wanted if prefix == "." else [f"{prefix}/{name}" for name in wanted]
-    return {name: _stamp(f"{folder}/{name}") for name in sorted(names)}, others
+        waiting += [
+            f"{prefix}{name}/" for name, is_folder in reversed(found) if is_folder and not hidden(name)
+        ]
+        for name in (name for name, is_folder in found if not is_folder):
+            full = f"{prefix}{name}"
+            if wanted(name) or (nameless(name) and _starts_as_image(f"{place}{name}")):
+                names.append(full)
+            elif name.lower().endswith(".tar") and not hidden(name):
+                tars.append(full)
+            elif not hidden(name) and full != DATASET_JSON:
+                others[kind(name)] += 1
+    stamps = {name: _stamp(f"{folder}/{name}") for name in sorted(names)}
+    return _Found(stamps, {name: _stamp(f"{folder}/{name}") for name in sorted(tars)}, others, closed)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _starts_as_image(path: str) -> bool:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  (a pipe would be waited for)
+            return False
+        with open(path, "rb") as file:  # noqa: PTH123
+            return looks_like_image(file.read(12))
+    except OSError:
+        return False
 
 
 @contextmanager
-def _open_folder(folder: Path, names: list[str], others: int) -> Iterator[Listing]:
+def _open_folder(folder: Path, found: _Found) -> Iterator[Listing]:
+    names = list(found.images)
+
     def read(index: int) -> Image.Image:
+        if names[index] in found.closed:
+            raise ValueError(found.closed[names[index]])
         path = folder / names[index]
         if not path.is_file():
             raise ValueError("it is no file that can be read")
-        _check_size(path.stat().st_size)
+        check_size(path.stat().st_size)
         return open_image(path.read_bytes())
 
     def labels() -> Labels | None:
         listed = folder / DATASET_JSON
         if not listed.is_file():
-            return labels_of(names, None)
-        _check_labels(listed.stat().st_size)
-        return labels_of(names, listed.read_bytes())
+            return labels_of(names)
+        text = read_labels_file(str(listed), listed.stat().st_size, listed.read_bytes)
+        return labels_of(names, text, str(listed))
 
-    yield Listing(names, read, others, labels)
-
-
-@contextmanager
-def _open_zip(path: Path) -> Iterator[Listing]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
-        raise GantoolError(f"{path} cannot be read as a zip file ({error}): pack it again") from error
-    with archive:
-        files = [member for member in archive.infolist() if not member.is_dir()]
-        members = sorted(filter(_candidate, files), key=lambda member: member.filename)
-        turn = threading.Lock()  # a ZipFile counts its readers without one
-
-        def read(index: int) -> Image.Image:
-            member = members[index]
-            if _outside(member.filename):
-                raise ValueError("its name points outside of the zip")
-            if member.flag_bits & 1:
-                raise ValueError("it is encrypted")
-            _check_size(member.file_size)
-            with turn, archive.open(member) as file:
-                # never more than was declared; a member that holds more then fails its checksum
-                data = file.read(member.file_size)
-            return open_image(data)
-
-        names = [member.filename for member in members]
-        listed = next((each for each in files if each.filename == DATASET_JSON), None)
-
-        def labels() -> Labels | None:
-            if listed is None:
-                return labels_of(names, None)
-            _check_labels(listed.file_size)
-            with turn:
-                return labels_of(names, archive.read(listed))
-
-        yield Listing(names, read, len(files) - len(members), labels)
-
-
-def _candidate(member: zipfile.ZipInfo) -> bool:
-    parts = member.filename.split("/")
-    # one that points outside is listed, so that it is named among what was skipped
-    return _wanted(parts[-1]) and (_outside(member.filename) or not any(map(_hidden, parts)))
-
-
-def _outside(name: str) -> bool:
-    parts = re.split(r"[/\\]", name)
-    return ".." in parts or parts[0] == "" or parts[0].endswith(":")
-
-
-def _check_size(size: int) -> None:
-    if size > MAX_FILE_BYTES:
-        raise ValueError(f"{size:,} bytes are over the limit of {MAX_FILE_BYTES:,}")
-
-
-def _check_labels(size: int) -> None:
-    if size > MAX_FILE_BYTES:
-        raise GantoolError(
-            f"{DATASET_JSON} has {size:,} bytes, over the limit of {MAX_FILE_BYTES:,}: leave it out"
-        )
+    yield Listing(names, read, found.others, labels)
 
 
 @contextmanager

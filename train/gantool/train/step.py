@@ -132,11 +132,11 @@ class _Part:
             return 0.0
         total: Tensor | float = 0.0
         logits: Callable[[Tensor], Tensor] = lambda images: self.state.discriminator(images, self.labels)  # noqa: E731
-        if r1 := self.loss.r1 if options.r1 is None else options.r1:
+        if r1 := options.penalty("r1"):
             total = total + zero_centred(logits, real, r1 * every)
-        if r2 := self.loss.r2 if options.r2 is None else options.r2:
+        if r2 := options.penalty("r2"):
             total = total + zero_centred(logits, fake, r2 * every)
-        if gp := self.loss.gp if options.gp is None else options.gp:
+        if gp := options.penalty("gp"):
             total = total + one_centred(logits, real, fake, gp * every)
         return total
 

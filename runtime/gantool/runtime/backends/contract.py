@@ -8,7 +8,7 @@ from typing import Any
 
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.onnx_file import read_metadata
-from gantool.runtime.spec import Spec
+from gantool.runtime.spec import Spec, class_names
 
 # By name: float, int64, uint8 ..., and the shape, in which None or a name is any size.
 Tensors = dict[str, tuple[str, list[Any]]]
@@ -28,7 +28,7 @@ def spec_of_graph(path: Path, data: mmap, inputs: Tensors, outputs: Tensors) -> 
             height, width, channels = (a, b, c) if kind == "uint8" else (b, c, a)
             if channels in (1, 3):
                 fixed = batch if isinstance(batch, int) else None
-                distribution, classes = _metadata(path, data)
+                distribution, classes, names = _metadata(path, data)
                 return Spec(
                     latent=latent,
                     height=height,
@@ -39,6 +39,7 @@ def spec_of_graph(path: Path, data: mmap, inputs: Tensors, outputs: Tensors) -> 
                     dtype="uint8" if kind == "uint8" else "float32",
                     distribution=distribution,
                     classes=0 if label is None else classes,
+                    class_names=() if label is None else names,
                 )
     raise GantoolError(
         f"{path} is no generator of gantool: it has inputs {_shown(inputs)} and outputs {_shown(outputs)}; "
@@ -56,13 +57,14 @@ def _shown(tensors: Tensors) -> str:
     return ", ".join(f"{name} {kind} {shape}" for name, (kind, shape) in tensors.items()) or "none"
 
 
-def _metadata(path: Path, data: mmap) -> tuple[str, int | None]:
-    """Return the distribution of z and the number of classes; normal and None without metadata."""
+def _metadata(path: Path, data: mmap) -> tuple[str, int | None, tuple[str, ...]]:
+    """Return the distribution of z, how many classes there are, and their names; else normal, None, ()."""
     try:
         metadata = read_metadata(path, data=data)
         if not metadata:
-            return "normal", None
-        return str(metadata["latent"]["distribution"]), int(metadata.get("classes", 0)) or None
+            return "normal", None, ()
+        classes = int(metadata.get("classes", 0)) or None
+        return str(metadata["latent"]["distribution"]), classes, class_names(metadata, classes)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise GantoolError(
             f"the `gantool` metadata in {path} is damaged ({error!r}): export it again"

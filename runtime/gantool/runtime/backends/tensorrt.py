@@ -21,7 +21,7 @@ from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.plan import NAMES, describe, read_header
 from gantool.runtime.sidecar import read_sidecar
-from gantool.runtime.spec import Images, Labels, Latents, Spec
+from gantool.runtime.spec import Images, Labels, Latents, Spec, class_names
 
 _LABEL_TYPES = {"INT64": np.int64, "INT32": np.int32}  # TensorRT 8 makes INT32 of the graph's INT64
 # Batch sizes with a context and a graph of their own: each context takes memory for the largest batch.
@@ -123,7 +123,9 @@ class TensorRTBackend:
     # Engine objects live in attributes only: the traceback of what is raised here would keep a local variable
     # alive past `close`, to be freed after the CUDA context.
 
-    def _load(self, trt: Any, driver: Any, distribution: str, classes: int | None) -> None:
+    def _load(
+        self, trt: Any, driver: Any, distribution: str, classes: int | None, names: tuple[str, ...]
+    ) -> None:
         logger = recorder(trt)
         self._errors: list[str] = logger.errors
         self._errors.clear()
@@ -142,6 +144,7 @@ class TensorRTBackend:
             raise refused(self._path, self._header, trt, self._reason())
         tensors = _tensors(self._engine)
         spec = _spec(self._path, tensors, distribution, classes)
+        spec = replace(spec, class_names=names if spec.classes else ())
         if spec.max_batch is None:
             smallest, _, largest = self._engine.get_tensor_profile_shape("z", 0)
             spec = replace(spec, min_batch=smallest[0], max_batch=largest[0])
@@ -323,11 +326,12 @@ def _spec(path: Path, tensors: dict[str, Tensor], distribution: str, classes: in
     )
 
 
-def _metadata(path: Path) -> tuple[str, int | None]:
-    """Return the distribution of z and the number of classes that the sidecar names; else normal and None."""
+def _metadata(path: Path) -> tuple[str, int | None, tuple[str, ...]]:
+    """Return the distribution of z, how many classes there are, and their names, as the sidecar has them."""
     try:
         metadata = read_sidecar(path).get("metadata", {})
         distribution = str(metadata.get("latent", {}).get("distribution", "normal"))
-        return distribution, int(metadata.get("classes", 0)) or None
+        classes = int(metadata.get("classes", 0)) or None
+        return distribution, classes, class_names(metadata, classes)
     except (AttributeError, ValueError, TypeError) as error:
         raise GantoolError(f"the metadata in the sidecar of {path} is damaged: export it again") from error

@@ -1,0 +1,80 @@
+"""What is answered before torch is loaded: a subprocess, since this one has it already."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gantool.train.losses import LOSSES
+from gantool.train.options import PENALTIES
+
+HEAVY = {"torch", "lightning_fabric", "safetensors", "onnx", "onnxruntime"}
+SCRIPT = """
+import json, sys
+from gantool import cli
+codes = []
+for words in json.loads(sys.argv[1]):
+    commands = list(cli.app.registered_commands)
+    sys.argv = ["gantool", *words]
+    try:
+        cli.main()
+        codes.append(0)
+    except SystemExit as end:
+        codes.append(int(end.code or 0))
+    cli.app.registered_commands = commands
+print(json.dumps([codes, sorted(sys.modules)]), file=sys.__stdout__)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        path = tmp_path / "set" / ("cat" if number % 2 else "dog") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (20, 20, 3), np.uint8)).save(path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("text")
+    return tmp_path
+
+
+def test_no_torch_before_it_is_needed(folder: Path) -> None:
+    commands = {
+        "train --data nothing": 1,
+        "train --data notes.txt": 1,
+        "train --data empty": 1,
+        "train --preset smal": 2,
+        "train --size 33": 2,
+        "train --channels 4": 2,
+        "train --loss l2": 2,
+        "train --kimg 0": 2,
+        "train --background red": 2,
+        "train --data set/cat --conditional": 2,
+        "train --resume nothing": 1,
+        "train --data set --conditional -n": 0,
+        "data nothing": 1,
+        "data empty": 1,
+        "data set --size 33": 2,
+        "data set": 0,
+        "evaluate nothing": 1,
+        "evaluate empty": 1,
+        "evaluate set --data nothing": 1,
+        "evaluate set --data set --samples 1": 2,
+    }
+    words = json.dumps([command.split() for command in commands])
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, words], cwd=folder, capture_output=True, text=True, check=True
+    )
+    codes, modules = json.loads(result.stdout.splitlines()[-1])
+    assert dict(zip(commands, codes, strict=True)) == commands, result.stderr
+    assert not HEAVY & set(modules)
+
+
+def test_every_loss_has_its_penalties() -> None:
+    assert PENALTIES.keys() == LOSSES.keys()
