@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.signals import ending_signals
 
 # No rich markup, no pretty tracebacks: rich takes longer to import than the rest of the command.
 app = typer.Typer(
@@ -30,7 +31,8 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; exit with the code of the error tree."""
-    signal.signal(signal.SIGTERM, _stop)
+    for number in ending_signals()[1:]:  # Python does so for the first, Ctrl-C
+        signal.signal(number, _stop)
     # Python looks through all objects once more when it ends: a tenth of a short run.
     atexit.register(gc.freeze)
     try:
@@ -83,7 +85,7 @@ _HINTS = {
 
 
 def _stop(number: int, frame: object) -> None:  # noqa: ARG001
-    """End on SIGTERM as on Ctrl-C, so that nothing half-written stays behind."""
+    """End on SIGTERM and SIGHUP as on Ctrl-C, so that nothing half-written stays behind."""
     raise KeyboardInterrupt
 
 
@@ -304,12 +306,13 @@ def train(
 @app.command()
 def evaluate(
     source: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             help="A run, a checkpoint, a graph, a plan, or a folder or .zip of images.",
-            metavar="RUN|CHECKPOINT|GRAPH.onnx|FOLDER",
+            metavar="[RUN|CHECKPOINT|GRAPH.onnx|FOLDER]",
+            show_default="newest run",
         ),
-    ],
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -339,7 +342,9 @@ def evaluate(
 
 @app.command()
 def plot(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: Annotated[
+        Path | None, typer.Argument(help="The folder of a run.", metavar="[RUN]", show_default="newest run")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="A .html or .png.", show_default="plot.html in the run")
     ] = None,

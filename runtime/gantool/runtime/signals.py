@@ -8,9 +8,21 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals that ask a process to end: Ctrl-C, SIGTERM, and SIGHUP of a terminal that is closed.
+
+    Not SIGHUP where it is ignored: nohup does that, so that work goes on without its terminal.
+    """
+    known = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        known.append(hangup)
+    return known
+
+
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list, for a loop to look at; a second one ends the process as usual.
+    """Collect the signals that ask to end in a list, for a loop to look at; a second one ends the process as usual.
 
     An exception raised by a signal may come anywhere, also where Python drops it (in a destructor, say).
     """
@@ -21,7 +33,7 @@ def stop_signals() -> Iterator[list[int]]:
         for known, handler in previous.items():
             signal.signal(known, handler)
 
-    previous = {known: signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)}
+    previous = {known: signal.getsignal(known) for known in ending_signals()}
     for known in previous:
         signal.signal(known, note)
     try:

@@ -27,7 +27,7 @@ from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.features import Extractor, Vectors, find_extractor
 from gantool.train.metrics import scores
 from gantool.train.options import read_options
-from gantool.train.run import OPTIONS_NAME
+from gantool.train.run import OPTIONS_NAME, named_or_newest
 
 Pixels = NDArray[np.uint8]  # [N, H, W, C]
 
@@ -40,11 +40,15 @@ MISSING_CLASS = 0.1  # a class counts as missing with less than this part of its
 
 
 def evaluate(
-    source: Path, data: str | None, features: str, samples: int, out: Path | None, as_json: bool
+    source: Path | None, data: str | None, features: str, samples: int, out: Path | None, as_json: bool
 ) -> None:
-    """Print a table, or JSON; write metric-<features>.jsonl and nearest.png."""
+    """Print a table, or JSON; write metric-<features>.jsonl and nearest.png.
+
+    The default source is the newest run.
+    """
     if samples < MIN_SAMPLES:
         raise UsageError(f"--samples {samples}: give at least {MIN_SAMPLES}")
+    source = named_or_newest(source, CHECKPOINT_NAME)
     if not source.exists():
         raise GantoolError(
             f"{source}: there is no such file or folder; give a run, a checkpoint, a graph or images"
