@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -18,6 +19,10 @@ from hypothesis import settings
 # How long an example takes says how busy the machine is, not whether it is right.
 settings.register_profile("gantool", deadline=None)
 settings.load_profile("gantool")
+
+# A shell starts what runs in its background with SIGINT ignored, and all that is started from there inherits it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What nobody expected is a traceback here, not a line and a file.
 os.environ["GANTOOL_DEBUG"] = "1"

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.signals import ending_signals
 from gantool.runtime.terminal import guarded
 
 # No rich markup, no pretty tracebacks: rich takes longer to import than the rest of the command.
@@ -34,9 +35,8 @@ def main() -> None:
     """Run the command line as a process of its own; exit with the code of the error tree."""
     from gantool.runtime import interrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as the shell has it for what runs in its background
-            signal.signal(number, _stop)
+    for number in ending_signals():
+        signal.signal(number, _stop)
     interrupt.watch()
     # Python looks through all objects once more when it ends: a tenth of a short run.
     atexit.register(gc.freeze)
@@ -125,7 +125,7 @@ _HINTS = {
 
 
 def _stop(number: int, frame: object) -> None:  # noqa: ARG001
-    """End on SIGTERM as on Ctrl-C, so that nothing half-written stays behind."""
+    """End on SIGTERM and SIGHUP as on Ctrl-C, so that nothing half-written stays behind."""
     _received.append(number)
     raise KeyboardInterrupt
 
@@ -353,12 +353,13 @@ def train(
 @app.command()
 def evaluate(
     source: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             help="A run, a checkpoint, a graph, a plan, or a folder or .zip of images.",
-            metavar="RUN|CHECKPOINT|GRAPH.onnx|FOLDER",
+            metavar="[RUN|CHECKPOINT|GRAPH.onnx|FOLDER]",
+            show_default="newest run",
         ),
-    ],
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -391,7 +392,9 @@ def evaluate(
 
 @app.command()
 def plot(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: Annotated[
+        Path | None, typer.Argument(help="The folder of a run.", metavar="[RUN]", show_default="newest run")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="A .html or .png.", show_default="plot.html in the run")
     ] = None,

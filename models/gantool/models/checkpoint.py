@@ -21,6 +21,7 @@ from gantool.models.config import NetworkConfig, config_from_json
 from gantool.models.network import Generator
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
+from gantool.runtime.runs import newest_run
 
 FORMAT = 1
 
@@ -102,12 +103,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def newest_checkpoint(runs: Path) -> Path:
     """Return the checkpoint of the run with the highest number in `runs` that has one."""
-    found = [path for path in runs.glob(f"*/{CHECKPOINT_NAME}") if path.parent.name[:5].isdecimal()]
-    if not found:
+    run = newest_run(runs, CHECKPOINT_NAME)
+    if run is None:
         raise GantoolError(
             f"no run with a checkpoint in {runs}/: train one with `gantool train`, or name a file"
         )
-    return max(found, key=lambda path: path.parent.name)
+    return run / CHECKPOINT_NAME
 
 
 def _hint(path: Path) -> str:

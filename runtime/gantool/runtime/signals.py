@@ -8,9 +8,20 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals that ask a process to end: Ctrl-C, SIGTERM, and SIGHUP of a terminal that is closed.
+
+    Not those that are ignored: nohup ignores SIGHUP, so that work goes on without its terminal, and a shell ignores
+    SIGINT for what it runs in the background.
+    """
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    known = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list, for a loop to look at; a second one ends the process as usual.
+    """Collect the signals that ask to end in a list, for a loop to look at; a second one ends the process as usual.
 
     An exception raised by a signal may come anywhere, also where Python drops it (in a destructor, say).
     """
@@ -21,7 +32,7 @@ def stop_signals() -> Iterator[list[int]]:
         for known, handler in previous.items():
             signal.signal(known, handler)
 
-    previous = {known: signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)}
+    previous = {known: signal.getsignal(known) for known in ending_signals()}
     for known in previous:
         signal.signal(known, note)
     try:

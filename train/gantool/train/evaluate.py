@@ -28,7 +28,7 @@ from gantool.train.features import Extractor, Vectors, find_extractor
 from gantool.train.metrics import scores
 from gantool.train.options import read_options
 from gantool.train.preflight import check_evaluation
-from gantool.train.run import OPTIONS_NAME
+from gantool.train.run import OPTIONS_NAME, named_or_newest
 from gantool.train.sources import CONTAINERS
 
 Pixels = NDArray[np.uint8]  # [N, H, W, C]
@@ -41,9 +41,13 @@ MISSING_CLASS = 0.1  # a class counts as missing with less than this part of its
 
 
 def evaluate(
-    source: Path, data: str | None, features: str, samples: int, out: Path | None, as_json: bool
+    source: Path | None, data: str | None, features: str, samples: int, out: Path | None, as_json: bool
 ) -> None:
-    """Print a table, or JSON; write metric-<features>.jsonl and nearest.png."""
+    """Print a table, or JSON; write metric-<features>.jsonl and nearest.png.
+
+    The default source is the newest run.
+    """
+    source = named_or_newest(source, CHECKPOINT_NAME)
     check_evaluation(source, data, samples)
     named, images, about = _images(source, samples)
     data = data or _data_of(named)

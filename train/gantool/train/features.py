@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.files import atomic
 from gantool.train.data import ImageData
+from gantool.train.streams import own_stream
 
 Pixels = NDArray[np.uint8]  # [N, H, W, C]
 Vectors = NDArray[np.float32]  # [N, F]
@@ -95,17 +97,17 @@ def _classifier(data: ImageData, log: Callable[[str], None]) -> Extractor:
         raise GantoolError(
             f"the classifier compares images from {_LEAST} pixels a side on, not {width}×{height}"
         )
-    network = _Classifier(channels, classes)
-    network(torch.zeros(2, channels, min(_SIDE, height), min(_SIDE, width)))
+    with own_stream(0):  # the first weights, which loading or training replaces
+        network = _Classifier(channels, classes)
+        network(torch.zeros(2, channels, min(_SIDE, height), min(_SIDE, width)))
     path = cache_dir() / "features" / f"classifier-{_key(data)}.safetensors"
     if not _load(network, path):
         what = f"the {classes} classes of {data.name}" if labelled else f"how {data.name} is turned"
         log(f"training a small classifier to tell {what} (once; kept in {path})")
-        with torch.random.fork_rng(devices=[]):  # the random state of training is left alone
-            torch.manual_seed(0)
+        with own_stream(0):
             network.right.fill_(_fit(network, data, classes))
-        log(f"it is right about {network.right:.0%} of its last images")
-        with atomic(path) as part:
+        log(f"classifier accuracy on its last training images: {network.right:.0%}")
+        with suppress(OSError), atomic(path) as part:  # a cache that cannot be written to: again next time
             part.write_bytes(save(network.state_dict()))
     network.eval()
 

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -17,19 +18,23 @@ from lightning_fabric import Fabric
 from gantool.models import CHECKPOINT_NAME
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
+from gantool.runtime.runs import new_run
+from gantool.runtime.steady import steady_stderr
 from gantool.train.data import ImageData, load_images
 from gantool.train.loop import Run, train
 from gantool.train.memory import keep_freed_memory
-from gantool.train.options import TrainingOptions
+from gantool.train.options import RECOGNIZABLE_KIMG, TrainingOptions
 from gantool.train.preflight import Planned, plan_resume
 from gantool.train.presets import advice
 from gantool.train.processes import check_share, gather, one_by_one, one_voice, start_processes, watched
 from gantool.train.progress import reporting, silence, summary_writer
-from gantool.train.run import OPTIONS_NAME, STATE_NAME, STATS_NAME, new_run
+from gantool.train.run import OPTIONS_NAME, STATE_NAME, STATS_NAME, fakes_name, number, records
 from gantool.train.speed import fastest
 from gantool.train.state import PREVIOUS_NAME, TrainingState, load_state, new_state
+from gantool.train.watch import BEST_NAME
 
 
+@steady_stderr()
 def start(
     planned: Planned,
     outdir: Path,
@@ -83,6 +88,7 @@ def _with_data(planned: Planned, note: Callable[[str], None]) -> tuple[TrainingO
     return replace(options, network=network), loaded
 
 
+@steady_stderr()
 def resume(
     name: str,
     outdir: Path,
@@ -129,15 +135,26 @@ def resume(
 
 
 def _load_state(folder: Path, options: TrainingOptions, fabric: Fabric) -> TrainingState:
-    """Load the state of a run; where it is damaged, the one before."""
+    """Load the state of a run; where it cannot be, the one before."""
     try:
         return load_state(folder / STATE_NAME, options, fabric)
     except GantoolError as error:
-        previous = folder / PREVIOUS_NAME
-        if not previous.exists():
-            raise
-        state = load_state(previous, options, fabric)
-        _notes(fabric)(f"{error}\ngoing on from {previous}, at {state.images_seen / 1000:.1f} kimg")
+        try:
+            state = load_state(folder / PREVIOUS_NAME, options, fabric)
+        except GantoolError:
+            checkpoint = folder / CHECKPOINT_NAME
+            whole = (
+                f"its generator is there, gantool export {quote(str(checkpoint))}; "
+                if checkpoint.is_file()
+                else ""
+            )
+            raise GantoolError(
+                f"{error}; {whole}to train on, start a new run: gantool train --data {quote(options.data)}"
+                + (f" --preset {options.preset}" if options.preset else "")
+            ) from error
+        _notes(fabric)(
+            f"{error}\ngoing on from {folder / PREVIOUS_NAME}, at {state.images_seen / 1000:.1f} kimg"
+        )
         return state
 
 
@@ -147,23 +164,23 @@ def _write_options(folder: Path, options: TrainingOptions) -> None:
 
 
 def _drop_stats_after(path: Path, images_seen: int) -> None:
-    """Drop the ticks after the state that is resumed from: a killed run wrote them, and this one will again."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    kept = [line for line in lines if _kimg(line) * 1000 <= images_seen]
-    with atomic(path) as part:
-        part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    """Drop the ticks after the state that is resumed from: a killed run wrote them, and this one will again.
+
+    A log that cannot be read or written is no reason not to go on.
+    """
+    with suppress(OSError):
+        kept = [line for line in records(path) if "source" in line or _at(line) <= images_seen / 1000]
+        with atomic(path) as part:  # "source": those of gantool evaluate stay
+            part.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
 
 
-def _kimg(line: str) -> float:
-    try:
-        value = json.loads(line)
-        return 0.0 if "source" in value else float(value["kimg"])  # those of gantool evaluate stay
-    except (ValueError, KeyError, TypeError):
-        return math.inf  # half a line, of a run that was killed
+def _at(line: dict[str, Any]) -> float:
+    kimg = number(line.get("kimg"))
+    return math.inf if kimg is None else kimg
 
 
-def _further(state: TrainingState) -> str:
-    return f"{math.ceil(state.images_seen / 500):g}"  # twice as far
+def _further(state: TrainingState, least: float = 0.0) -> str:
+    return f"{max(math.ceil(state.images_seen / 500), least):g}"  # twice as far, or what the preset needs
 
 
 def _train(run: Run, state: TrainingState) -> bool:
@@ -178,16 +195,36 @@ def _train(run: Run, state: TrainingState) -> bool:
             f"from {state.images_seen / 1000:.1f} to {options.kimg:g} kimg"
             + (f" or {options.minutes:g} minutes" if options.minutes else "")
         )
-        interrupted = train(run, state, report)
-        further = f" --kimg {_further(state)}" if state.images_seen >= options.kimg * 1000 else ""
         report.line(
-            f"{'interrupted' if interrupted else 'done'} at {state.images_seen / 1000:.1f} kimg\n"
-            f"  images      {run.folder / f'fakes{state.images_seen // 1000:06d}.png'}\n"
-            f"  checkpoint  {run.folder / CHECKPOINT_NAME}\n"
-            f"  go on       gantool train --resume {quote(str(run.folder))}{further}\n"
-            f"  export      gantool export {quote(str(run.folder / CHECKPOINT_NAME))} --fp16"
+            f"kimg: thousand images shown; a tick: {options.tick:g} kimg; data: share of time spent waiting for "
+            f"images; samples: {run.folder}/fakes*.png, the first after 15 s"
         )
+        interrupted = train(run, state, report)
+        report.line(_ending(run, state, interrupted))
     return interrupted
+
+
+def _ending(run: Run, state: TrainingState, interrupted: bool) -> str:
+    """Say what was reached, and what to type next."""
+    options, folder, kimg = run.options, run.folder, state.images_seen / 1000
+    wanted = RECOGNIZABLE_KIMG.get(options.preset, 0)
+    reached = f"{kimg:.1f} kimg"
+    if kimg < wanted:
+        reached = (
+            f"{kimg:.1f} of about {wanted} kimg that preset {options.preset} needs for recognizable images"
+        )
+    further = f" --kimg {_further(state, wanted)}" if state.images_seen >= options.kimg * 1000 else ""
+    checkpoint, which = folder / CHECKPOINT_NAME, ""
+    if state.best < state.measured and (folder / BEST_NAME).is_file():
+        checkpoint = folder / BEST_NAME
+        which = f"\n              (distance {state.best:.2f}; the last that was measured has {state.measured:.2f})"
+    return (
+        f"{'interrupted' if interrupted else 'done'} at {reached}\n"
+        f"  images      {folder / fakes_name(state.images_seen)}\n"
+        f"  checkpoint  {folder / CHECKPOINT_NAME}\n"
+        f"  go on       gantool train --resume {quote(str(folder))}{further}\n"
+        f"  export      gantool export {quote(str(checkpoint))} --fp16{which}"
+    )
 
 
 def _note(text: str) -> None:

@@ -29,7 +29,7 @@ from gantool.train.evaluate import spread_images
 from gantool.train.options import TrainingOptions
 from gantool.train.processes import LostProcessError, agree, mean, mine, watched
 from gantool.train.progress import Report
-from gantool.train.run import STATE_NAME, STATS_NAME
+from gantool.train.run import STATE_NAME, STATS_NAME, fakes_name
 from gantool.train.state import (
     TrainingState,
     compiled,
@@ -40,11 +40,15 @@ from gantool.train.state import (
     update_average,
 )
 from gantool.train.step import Classes, Losses, Pixels, step
+from gantool.train.streams import aside
 from gantool.train.watch import Alarms, Metric, diversity
 
 Batch = tuple[Pixels, Classes | None]  # [B, H, W, C], [B]
 
 FAKES = 64  # seeds 0..63 in fakes000123.png
+EARLY = (15.0, 60.0, 300.0)  # seconds of a run after which it shows and saves what it has,
+OFTEN = 300.0  # and how long it goes on after that without saving
+LONG = 12.0  # hours: a run that will take more says so
 
 
 @dataclass(frozen=True)
@@ -59,19 +63,23 @@ class Run:
 def train(run: Run, state: TrainingState, report: Report) -> bool:
     """Train until the options say stop. Return whether it was interrupted.
 
-    Interrupted (SIGINT, SIGTERM; one process is enough) it ends after the step at hand and saves as at any other
+    Interrupted (by a signal; one process is enough) it ends after the step at hand and saves as at any other
     end. Raises GantoolError if a loss is no longer finite; the last snapshot is left as it is. The first process
     writes and reports. Where another one is lost, the generator is saved as it is, and LostProcessError raised.
     """
     options, fabric = run.options, state.fabric
-    metric = Metric(run.folder, run.data, fabric, report.line) if options.metric_every else None
+    metric = None
+    if options.metric_every:
+        with aside(fabric.device):
+            metric = Metric(run.folder, run.data, fabric, report.line)
     alarms = Alarms(diversity(spread_images(run.data.images, FAKES)))
     seconds_before = state.seconds
     clock = Clock()
     total = options.kimg * 1000
     limit = math.inf if options.minutes is None else options.minutes * 60
     ticks = Ticks(state.images_seen, state.seconds)
-    measured_at = -1  # images seen
+    pace = Pace(options, state.images_seen, state.seconds)
+    saved_at, measured_at = state.seconds, -1  # seconds; images seen
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.compile:
@@ -79,29 +87,34 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
     with _saved_if_lost(run, state), stop_signals() as signals, Feed(run, state) as feed:
         stopping = False
         if not state.images_seen and fabric.is_global_zero:
-            save_fakes(run, state)
+            with aside(fabric.device):
+                save_fakes(run, state)
         while state.images_seen < total and state.seconds - seconds_before < limit and not stopping:
             with watched(fabric):
                 ticks.losses.append(step(options, state, *feed.next()))
                 stopping, seconds = agree(fabric, bool(signals), clock.seconds())
+            before = state.images_seen
             state.images_seen += options.batch
             update_average(state, options)
             state.seconds = seconds_before + seconds
-            report.advance(
-                max(state.images_seen / total, (state.seconds - seconds_before) / limit),
-                f"kimg {state.images_seen / 1000:.1f}",
-            )
-            if state.images_seen - ticks.images_seen >= options.tick * 1000:
-                kimg_before = ticks.images_seen / 1000
-                ticks = tick(run, state, report, ticks, feed.waited(), alarms)
-                if metric and _crossed(kimg_before, state.images_seen / 1000, options.metric_every):
-                    with clock.stopped():
+            pace.show(report, state)
+            late = _late(saved_at, state.seconds)
+            if ticked := _due(before, state.images_seen, options.tick, options.tick):
+                ticks = tick(run, state, report, ticks, feed.waited(), alarms, pace.left(state))
+                if metric and _due(before, state.images_seen, options.tick, options.metric_every):
+                    with clock.stopped(), _kept_going(report):
                         _measure(run, state, report, metric)
                     measured_at = state.images_seen
-                if state.tick % options.snap == 0:
+            if (ticked or late) and (warning := pace.warning(state)):
+                report.line(warning)
+            if late or (
+                ticked and _due(before, state.images_seen, options.tick, options.tick * options.snap)
+            ):
+                saved_at = state.seconds
+                with _kept_going(report):
                     snapshot(run, state, report, alarms)
         if ticks.losses:
-            tick(run, state, report, ticks, feed.waited(), alarms)
+            tick(run, state, report, ticks, feed.waited(), alarms, None)
         if metric and not stopping and measured_at < state.images_seen:
             _measure(run, state, report, metric)
         snapshot(run, state, report, alarms)
@@ -129,19 +142,45 @@ def _saved_if_lost(run: Run, state: TrainingState) -> Iterator[None]:
         ) from error
 
 
-def _crossed(before: float, now: float, every: float | None) -> bool:
-    return every is not None and now // every > before // every
+def _due(before: int, now: int, tick: float, every: float | None) -> bool:
+    """Return whether the step from `before` to `now` images ended a tick, and in it so many kimg were full again.
+
+    It depends on the position alone, so that a resumed run does all where an unbroken one does.
+    """
+    if every is None:
+        return False
+    images = max(round(tick * 1000), 1)
+    step = max(round(every * 1000), 1)
+    return now // images * images // step > before // images * images // step
+
+
+def _late(saved_at: float, seconds: float) -> bool:
+    """Return whether it is time to save, at this second of the run."""
+    return seconds - saved_at >= OFTEN or any(saved_at < early <= seconds for early in EARLY)
+
+
+@contextmanager
+def _kept_going(report: Report) -> Iterator[None]:
+    """Report a disk that cannot be written to; there may be room at the next try."""
+    try:
+        yield
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        report.line(
+            f"note: cannot write{where}: {error.strerror or error}; training goes on, and tries again later"
+        )
 
 
 def _measure(run: Run, state: TrainingState, report: Report, metric: Metric) -> None:
-    average = settle_average(state, run.options)
-    with watched(state.fabric):
-        value = metric(average, state.images_seen, state.seconds, state.best)
+    with aside(state.device):
+        average = settle_average(state, run.options)
+        with watched(state.fabric):
+            value = metric(average, state.images_seen, state.seconds, state.best)
     if value is None:
         return
     report.scalars(value, state.images_seen)
     mark = ", the best so far" if value["fd"] < state.best else ""
-    state.best = min(state.best, value["fd"])
+    state.best, state.measured = min(state.best, value["fd"]), value["fd"]
     report.line(
         f"kimg {value['kimg']:<8.1f} Fréchet distance {value['fd']:.2f}{mark}; precision {value['precision']:.2f} "
         f"recall {value['recall']:.2f} diversity {value['diversity']:.2f} copies {value['copies']:.3f} "
@@ -165,6 +204,50 @@ class Clock:
         before = time.monotonic()
         yield
         self.started += time.monotonic() - before
+
+
+@dataclass
+class Pace:
+    """How fast a session goes, from where it began, and how far it is from its limits."""
+
+    options: TrainingOptions
+    images_seen: int
+    seconds: float
+    warned: bool = False
+
+    def rate(self, state: TrainingState) -> float:
+        """Return the images a second."""
+        return (state.images_seen - self.images_seen) / max(state.seconds - self.seconds, 1e-9)
+
+    def left(self, state: TrainingState) -> float:
+        """Return the seconds to the limit that comes first."""
+        by_kimg = (self.options.kimg * 1000 - state.images_seen) / self.rate(state)
+        return max(min(by_kimg, self._limit() - (state.seconds - self.seconds)), 0.0)
+
+    def show(self, report: Report, state: TrainingState) -> None:
+        """Move the bar: to the share of the limit that is nearer."""
+        of_kimg = state.images_seen / (self.options.kimg * 1000)
+        of_time = (state.seconds - self.seconds) / self._limit()
+        limit = f"{self.options.minutes:g} minutes" if of_time > of_kimg else f"{self.options.kimg:g} kimg"
+        done, rate = state.images_seen / 1000, self.rate(state)
+        report.advance(max(of_kimg, of_time), f"of {limit}  kimg {done:.1f}  {rate:,.4g} img/s")
+
+    def warning(self, state: TrainingState) -> str | None:
+        """Return a line, at the first call, if the run takes long and no limit of minutes was given."""
+        hours = self.left(state) / 3600
+        if self.warned or self.options.minutes is not None or hours < LONG:
+            self.warned = True
+            return None
+        self.warned = True
+        time = f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.0f} hours"
+        return (
+            f"note: at {self.rate(state):,.3g} images/s, the rest of {self.options.kimg:g} kimg takes {time}. It "
+            "is saved on the way, and Ctrl-C ends it at any time; --minutes sets an end, and a smaller --size or "
+            "preset, or a GPU, is faster"
+        )
+
+    def _limit(self) -> float:
+        return math.inf if self.options.minutes is None else self.options.minutes * 60
 
 
 class Feed:
@@ -244,8 +327,19 @@ class Ticks:
     losses: list[Losses] = field(default_factory=list)
 
 
-def tick(run: Run, state: TrainingState, report: Report, last: Ticks, waited: float, alarms: Alarms) -> Ticks:
-    """Report the mean losses since the last tick, and begin the next. Raises GantoolError on NaN."""
+def tick(
+    run: Run,
+    state: TrainingState,
+    report: Report,
+    last: Ticks,
+    waited: float,
+    alarms: Alarms,
+    left: float | None,
+) -> Ticks:
+    """Report the mean losses since the last tick, with `left` seconds to go, and begin the next.
+
+    Raises GantoolError on NaN.
+    """
     names = ("discriminator", "generator", "sign", "right")
     means = torch.stack([torch.stack([getattr(each, name) for each in last.losses]).mean() for name in names])
     with watched(state.fabric):
@@ -267,14 +361,15 @@ def tick(run: Run, state: TrainingState, report: Report, last: Ticks, waited: fl
         "data_wait": round(waited / max(seconds, 1e-9), 4),  # share of the time
     }
     if state.fabric.is_global_zero:
-        with (run.folder / STATS_NAME).open("a", encoding="utf-8") as file:
+        with _kept_going(report), (run.folder / STATS_NAME).open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
     report.scalars(values, state.images_seen)
-    report.tick(
-        f"tick {state.tick:<5d} kimg {values['kimg']:<8.1f} time {_duration(state.seconds):<12s} "
-        f"sec/tick {seconds:<7.1f} sec/kimg {values['sec_per_kimg']:<7.3f} loss D {d_loss:<7.3f} G {g_loss:<7.3f} "
-        f"data {values['data_wait']:.1%}"
-        + (f" p {state.augment_p:.3f}" if run.options.augment == "ada" else "")
+    rate = (state.images_seen - last.images_seen) / max(seconds, 1e-9)
+    report.line(
+        f"tick {state.tick:<4d} kimg {values['kimg']:<7.1f} time {_duration(state.seconds):<10s} "
+        f"{rate:>7,.4g} img/s  loss D {d_loss:<6.3f} G {g_loss:<6.3f} data {values['data_wait']:.1%}"
+        + (f"  p {state.augment_p:.3f}" if run.options.augment == "ada" else "")
+        + (f"  left {_duration(left)}" if left is not None else "")
     )
     if alarm := alarms.after_tick(state.images_seen / 1000, right):
         report.line(alarm)
@@ -287,7 +382,8 @@ def snapshot(run: Run, state: TrainingState, report: Report, alarms: Alarms) -> 
         random = random_state(state)
     if not state.fabric.is_global_zero:
         return
-    average, fakes = save_fakes(run, state)
+    with aside(state.device):
+        average, fakes = save_fakes(run, state)
     save_generator(run.folder / CHECKPOINT_NAME, average, state.images_seen, run.data)
     if alarm := alarms.after_snapshot(state.images_seen / 1000, fakes):
         report.line(alarm)
@@ -307,7 +403,7 @@ def save_fakes(run: Run, state: TrainingState) -> tuple[Generator, Images]:
     if not np.isfinite(fakes).all():
         raise _diverged(run, state)
     images = to_uint8(fakes)
-    save_image(run.folder / f"fakes{state.images_seen // 1000:06d}.png", grid(images, columns=8))
+    save_image(run.folder / fakes_name(state.images_seen), grid(images, columns=8))
     return average, images
 
 

@@ -22,6 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gantool.train.streams import own_stream
+
 Vectors = NDArray[np.float32]  # [N, F]
 
 NEIGHBOURS = 3
@@ -92,8 +94,7 @@ def _kernel(real: Vectors, fake: Vectors) -> float:
         )
     metric.update(torch.from_numpy(real), real=True)
     metric.update(torch.from_numpy(fake), real=False)
-    with torch.random.fork_rng(devices=[]):  # subsets are drawn at random
-        torch.manual_seed(0)
+    with own_stream(0):  # subsets are drawn at random
         return float(metric.compute()[0].item())
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 import math
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
-from gantool.train.run import STATS_NAME
+from gantool.train.run import STATS_NAME, fakes_kimg, named_or_newest, number, records
 
 WIDTH, HEIGHT = 560, 260  # of a chart, in pixels
 LEFT, BOTTOM, TOP, RIGHT = 56, 34, 30, 14
@@ -41,11 +41,12 @@ class Chart:
     log: bool = False  # values on a logarithmic scale
 
 
-def plot(run: Path, out: Path | None) -> Path:
-    """Draw a run folder; return the file's path, `plot.html` in the run unless `out`, which may be a .png.
+def plot(run: Path | None, out: Path | None) -> Path:
+    """Draw a run folder (None: the newest); return the file's path, `plot.html` in it unless `out`, perhaps a .png.
 
     Raises GantoolError for a folder that is no run, and MissingDependencyError for a PNG without Matplotlib.
     """
+    run = named_or_newest(run, STATS_NAME)
     target = out or run / "plot.html"
     if target.suffix.lower() not in (".html", ".htm", ".png"):
         raise UsageError(f"--out {target}: give a name that ends in .html or .png, as in curves.png")
@@ -64,9 +65,9 @@ def _charts(run: Path) -> list[Chart]:
     """Return what there is to draw; a chart may have curves without points."""
     if not (run / STATS_NAME).is_file():
         raise GantoolError(f"{run} holds no {STATS_NAME}: give the folder of a run, as runs/00000-...")
-    stats = _lines(run / STATS_NAME)
+    stats = [line for line in records(run / STATS_NAME) if number(line.get("kimg")) is not None]
     if not stats:
-        raise GantoolError(f"{run / STATS_NAME} has no line yet: wait for the first tick")
+        raise GantoolError(f"{run / STATS_NAME} has no tick yet: wait for the first, or train on")
     shares = {"right": "told rightly", "augment_p": "augmentation", "data_wait": "waiting for data"}
     charts = [
         _chart("losses", "loss", stats, {"loss_d": "discriminator", "loss_g": "generator"}),
@@ -75,7 +76,7 @@ def _charts(run: Path) -> list[Chart]:
         _chart("seconds per kimg", "s/kimg", stats, {"sec_per_kimg": "seconds"}),
     ]
     for path in sorted(run.glob("metric-*.jsonl")):
-        measured = [line for line in _lines(path) if "seconds" in line]  # not those of gantool evaluate
+        measured = [line for line in records(path) if "seconds" in line]  # not those of gantool evaluate
         by = path.stem.removeprefix("metric-")
         names = {name: name for name in ("precision", "recall", "diversity", "copies")}
         charts.append(_chart(f"Fréchet distance, {by}", "distance", measured, {"fd": "distance"}, log=True))
@@ -85,11 +86,29 @@ def _charts(run: Path) -> list[Chart]:
 
 def _sheets(run: Path) -> list[Path]:
     """Return sheets of samples, evenly over the run, the first and the last among them."""
-    sheets = sorted(run.glob("fakes*.png"))
+    sheets = sorted((path for path in run.glob("fakes*.png") if fakes_kimg(path) is not None), key=_kimg)
     if not sheets:
         return []
     places = (round(index * (len(sheets) - 1) / (SHEETS - 1)) for index in range(SHEETS))
-    return [sheets[place] for place in dict.fromkeys(places)]
+    return [sheets[place] for place in dict.fromkeys(places) if _readable(sheets[place])]
+
+
+def _kimg(sheet: Path) -> float:
+    return fakes_kimg(sheet) or 0.0
+
+
+def _readable(sheet: Path) -> bool:
+    try:
+        with Image.open(sheet) as image:
+            image.load()
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ):  # what Pillow makes of a damaged file
+        return False
+    return True
 
 
 def _page(name: str, charts: list[Chart], sheets: list[Path]) -> str:
@@ -153,15 +172,21 @@ def _chart(
 ) -> Chart:
     """Return the chart of some keys of the lines."""
     curves = [
-        Curve(name, [(float(line["kimg"]), float(line[key])) for line in lines if key in line])
+        Curve(name, _points([(line.get("kimg"), line.get(key)) for line in lines]))
         for key, name in names.items()
     ]
     return Chart(title, unit, curves, log)
 
 
+def _points(values: list[tuple[object, object]]) -> Points:
+    """Return the pairs that are two numbers."""
+    pairs = [(number(x), number(y)) for x, y in values]
+    return [(x, y) for x, y in pairs if x is not None and y is not None]
+
+
 def caption(sheet: Path) -> str:
     """Return when a sheet of samples was made, from its name."""
-    return f"{int(sheet.stem.removeprefix('fakes') or 0)} kimg"
+    return f"{_kimg(sheet):g} kimg"
 
 
 def _figure(path: Path) -> str:
@@ -169,12 +194,3 @@ def _figure(path: Path) -> str:
     return (
         f'<figure><img src="data:image/png;base64,{data}"><figcaption>{caption(path)}</figcaption></figure>'
     )
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Read a .jsonl; half a line at the end, of a run at work, is left out."""
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        with suppress(ValueError):
-            lines.append(json.loads(text))
-    return lines

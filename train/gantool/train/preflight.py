@@ -67,7 +67,7 @@ def _options(data: str, preset: str, network: dict[str, Any], flags: dict[str, A
         raise UsageError(f"{error}{hint}") from error
     # so that the run can be resumed from another folder
     named = str(Path(data).absolute()) if data != FASHION_MNIST and Path(data).exists() else data
-    return TrainingOptions(config, named, **{**TRAINING.get(preset, {}), **flags})
+    return TrainingOptions(config, named, preset, **{**TRAINING.get(preset, {}), **flags})
 
 
 def _classes(data: str, listing: Listing) -> Labels:

@@ -28,6 +28,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.signals import ending_signals
 
 PATIENCE = 20.0  # seconds for the other processes to end after this one
 
@@ -80,7 +81,7 @@ def start_processes(
 @contextmanager
 def _stopped_at_once() -> Iterator[None]:
     """Have signals end this process: it waits for the others outside of Python, which would never hear of them."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = ending_signals()
     before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
     try:
         yield

@@ -1,14 +1,14 @@
-"""What the user sees of a run: a bar where stderr is a terminal, a line a tick where it is not, a log always."""
+"""What the user sees of a run: a line a tick, a log of them, and a bar below where stderr is a terminal."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -28,7 +28,7 @@ from gantool.runtime.terminal import bare
 class Report:
     """Where the lines of a run go. Made by `reporting`."""
 
-    log_file: TextIO
+    log_path: Path
     console: Console
     bar: Progress
     board: Any = None  # a SummaryWriter of TensorBoard
@@ -46,24 +46,19 @@ class Report:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         self._log(text)
 
-    def tick(self, text: str) -> None:
-        """Log a line of progress; print it where no bar tells the same."""
-        if not self.console.is_terminal:
-            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        self._log(text)
-
     def advance(self, fraction: float, text: str) -> None:
         """Move the bar to `fraction` of 0..1 with `text` beside it."""
         self.bar.update(self.bar.task_ids[0], completed=fraction, description=text)
 
     def _log(self, text: str) -> None:
-        self.log_file.write(text + "\n")
-        self.log_file.flush()
+        # A full disk leaves a gap in the log. Names of folders may hold what UTF-8 has not.
+        with suppress(OSError), self.log_path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text + "\n")
 
 
 @contextmanager
 def reporting(log_path: Path, tensorboard: bool = False) -> Iterator[Report]:
-    """Open the log for appending, the bar, and with `tensorboard` an event file beside the log.
+    """Open the bar and with `tensorboard` an event file beside the log, to which lines are added.
 
     Raises MissingDependencyError if TensorBoard is asked for and not installed.
     """
@@ -81,9 +76,9 @@ def reporting(log_path: Path, tensorboard: bool = False) -> Iterator[Report]:
         transient=True,
     )
     bar.add_task("starting", total=1.0)
-    with log_path.open("a", encoding="utf-8") as log_file, bar:
+    with bar:
         try:
-            yield Report(log_file, console, bar, board)
+            yield Report(log_path, console, bar, board)
         finally:
             if board is not None:
                 board.close()
@@ -96,7 +91,7 @@ def silence() -> Iterator[Report]:
         console = Console(file=nowhere)
         bar = Progress(console=console, disable=True)
         bar.add_task("")
-        yield Report(nowhere, console, bar)
+        yield Report(Path(os.devnull), console, bar)
 
 
 def summary_writer() -> Any:

@@ -3,41 +3,79 @@
 training_options.json   what was asked for
 stats.jsonl             one JSON object a tick
 log.txt                 what was printed
-fakes000123.png         fixed seeds after 123 kimg
+fakes000123.png         fixed seeds after 123 kimg; fakes000123_456.png after 123.456
 generator.safetensors   the moving average of the generator: what `gantool export` takes
 training_state.pt       all that --resume needs
 """
 
 from __future__ import annotations
 
+import json
+import re
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.runs import LATEST, RUNS, newest_run
 
 OPTIONS_NAME = "training_options.json"
 STATE_NAME = "training_state.pt"
 STATS_NAME = "stats.jsonl"
 
 
-def new_run(outdir: Path, description: str) -> Path:
-    """Make the next run folder in `outdir`."""
-    outdir.mkdir(parents=True, exist_ok=True)
-    numbers = [int(path.name[:5]) for path in outdir.iterdir() if path.name[:5].isdecimal()]
-    run = outdir / f"{max(numbers, default=-1) + 1:05d}-{description}"
-    run.mkdir()
-    return run
+def fakes_name(images_seen: int) -> str:
+    """Name the sheet of samples after so many images; names sort as the numbers do."""
+    kimg, rest = divmod(images_seen, 1000)
+    return f"fakes{kimg:06d}_{rest:03d}.png" if rest else f"fakes{kimg:06d}.png"
+
+
+def fakes_kimg(path: Path) -> float | None:
+    """Return when a sheet of samples was made, from its name; None for another file."""
+    found = re.fullmatch(r"fakes(\d{6,9})(?:_(\d{3}))?\.png", path.name, re.ASCII)
+    return int(found[1]) + int(found[2] or 0) / 1000 if found else None
 
 
 def find_run(resume: str, outdir: Path) -> Path:
     """Return the run folder that --resume names: `latest` in `outdir`, or a path."""
-    if resume != "latest":
+    if resume != LATEST:
         named = Path(resume)
         folder = named.parent if named.is_file() else named  # its state or its checkpoint may be named
         if not (folder / STATE_NAME).is_file():
             found = f"holds no {STATE_NAME}" if folder.is_dir() else "does not exist"
             raise GantoolError(f"{folder} {found}: give --resume latest, or the folder of a run")
         return folder
-    runs = [path.parent for path in outdir.glob(f"*/{STATE_NAME}") if path.parent.name[:5].isdecimal()]
-    if not runs:
+    run = newest_run(outdir, STATE_NAME)
+    if run is None:
         raise GantoolError(f"no run in {outdir}/ can be resumed: start one with `gantool train`")
-    return max(runs, key=lambda path: path.name)
+    return run
+
+
+def named_or_newest(source: Path | None, holding: str) -> Path:
+    """Return what was named; without a name, or for `latest`, the newest run in runs/ that has a file `holding`."""
+    if source is not None and (source != Path(LATEST) or source.exists()):
+        return source
+    run = newest_run(RUNS, holding)
+    if run is None:
+        raise GantoolError(
+            f"no run in {RUNS}/ has a {holding}: train one with `gantool train`, or name a run"
+        )
+    return run
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """Read a .jsonl: its objects. Other lines, as half a line of a run at work or damage, are left out."""
+    found = []
+    for line in path.read_bytes().split(b"\n"):
+        with suppress(ValueError, RecursionError):
+            value = json.loads(line)
+            if isinstance(value, dict):
+                found.append(value)
+    return found
+
+
+def number(value: object) -> float | None:
+    """Return a JSON value as a number; None where it is not one, or is NaN or infinite."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e300:
+        return None
+    return float(value)

@@ -8,6 +8,7 @@ import math
 import os
 import pickle
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class TrainingState:
     steps: int = 0
     augment_p: float = 0.0  # probability of ada
     best: float = math.inf  # lowest Fréchet distance so far
+    measured: float = math.inf  # the last Fréchet distance
     tick: int = 0  # lines of progress so far
     seconds: float = 0.0  # spent training, over all resumes
 
@@ -178,6 +180,7 @@ def save_state(path: Path, state: TrainingState, random: dict[str, Any]) -> None
         "steps": state.steps,
         "augment_p": state.augment_p,
         "best": state.best,
+        "measured": state.measured,
         "tick": state.tick,
         "seconds": state.seconds,
         "precision": state.precision.state_dict(),
@@ -216,7 +219,7 @@ def load_state(path: Path, options: TrainingOptions, fabric: Fabric) -> Training
     """
     state = new_state(options, fabric)
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content = _read(path)
         if (found := content.get("format", 1)) != FORMAT:
             other = "a newer one" if found > FORMAT else "the gantool that wrote it"
             raise ValueError(f"it has format {found}, this gantool reads {FORMAT}: install {other}")
@@ -227,12 +230,32 @@ def load_state(path: Path, options: TrainingOptions, fabric: Fabric) -> Training
         state.seconds = float(content["seconds"])
         state.steps = int(content["steps"])
         state.augment_p, state.best = float(content["augment_p"]), float(content["best"])
+        state.measured = float(content.get("measured", state.best))
         state.precision.load_state_dict(content["precision"])
         _load_random(state, options, content)
-    except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError, *_MALFORMED) as error:
+    except (RuntimeError, LookupError, *_MALFORMED) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise GantoolError(f"{path} cannot be resumed from: {reason}; start a new run") from error
+        raise GantoolError(f"{path} cannot be resumed from: {reason}") from error
     return state
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a state file holds. Raises ValueError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pickle of another protocol
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # torch advises to load it all the same
+        raise ValueError(
+            "it holds other things than weights and numbers, and loading those could run code"
+        ) from error
+    except OSError as error:
+        raise ValueError(error.strerror or "it cannot be read") from error
+    except (RuntimeError, LookupError, EOFError, *_MALFORMED) as error:
+        raise ValueError("it is damaged, or not a state that gantool wrote") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, not a state")
+    return content
 
 
 def _load_random(state: TrainingState, options: TrainingOptions, content: dict[str, Any]) -> None:
