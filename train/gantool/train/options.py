@@ -52,6 +52,9 @@ class TrainingOptions:
     channels_last: bool = True
     compile: bool = False
     threads: int | None = None  # of a CPU; None is all
+    threads_up_to: int | None = (
+        None  # fewer or more, up to so many, as other programs allow; None keeps `threads`
+    )
 
     def __post_init__(self) -> None:
         for name, allowed in (("optimizer", get_args(Optimizer)), ("precision", get_args(Precision))):
