@@ -35,8 +35,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from export import checkpoint
 from gantool.models import load_checkpoint
 from gantool.runtime import Generator
+from gantool.runtime.cpus import cores
 from gantool.runtime.generator import load_backend
-from gantool.runtime.pool import cores
 from gantool.runtime.seeds import latents
 from gantool.runtime.spec import Images
 from gantool.runtime.writer import Written, target, writer

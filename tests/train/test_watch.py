@@ -108,11 +108,11 @@ def test_speed_is_measured_once_and_leaves_the_random_state_alone() -> None:
     options = TrainingOptions(NetworkConfig(size=16, width=3, latent=9), "boxes", batch=6, device="cpu")
     notes: list[str] = []
     before = torch.get_rng_state()
-    chosen = fastest(options, alone("cpu"), None, notes.append)
+    chosen = fastest(options, alone("cpu"), None, notes.append).options
     assert torch.equal(before, torch.get_rng_state())
     assert [note.split()[0] for note in notes] == ["measuring", "speed:"]
     notes.clear()
-    assert fastest(options, alone("cpu"), None, notes.append) == chosen
+    assert fastest(options, alone("cpu"), None, notes.append).options == chosen
     assert [note.split()[0] for note in notes] == ["speed:"]
     layout = "channels_last" if chosen.channels_last else "contiguous"
     assert f"chosen: {chosen.precision} {layout}" in notes[0]

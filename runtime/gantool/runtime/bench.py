@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,10 +13,10 @@ from typing import Any
 import typer
 
 from gantool.runtime import child
+from gantool.runtime.cpus import Others, cores
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.generator import check_engine_threads
 from gantool.runtime.plan import identify
-from gantool.runtime.pool import cores
 
 Row = dict[str, Any]
 
@@ -137,12 +136,10 @@ def _command(row: Row, threads: int | None) -> str:
 
 def _load_before() -> list[str]:
     """Say so if other programs are at work already."""
-    if not hasattr(os, "getloadavg"):
-        return []
-    load = os.getloadavg()[0]
-    if load < 0.5 * cores():
-        return []
-    return [f"the machine is busy: {load:.1f} programs ran in the last minute, on {cores()} cores"]
+    others = Others()
+    time.sleep(0.2)
+    line = others.line()
+    return [line] if line else []
 
 
 def _machine() -> dict[str, Any]:

@@ -16,6 +16,8 @@ import torch
 from lightning_fabric import Fabric
 
 from gantool.models import CHECKPOINT_NAME
+from gantool.models.threads import limit_threads
+from gantool.runtime.cpus import Others
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.runs import new_run
@@ -29,7 +31,7 @@ from gantool.train.presets import advice
 from gantool.train.processes import check_share, gather, one_by_one, one_voice, start_processes, watched
 from gantool.train.progress import reporting, silence, summary_writer
 from gantool.train.run import OPTIONS_NAME, STATE_NAME, STATS_NAME, fakes_name, number, records
-from gantool.train.speed import fastest
+from gantool.train.speed import Tuned, best_rate, fastest
 from gantool.train.state import PREVIOUS_NAME, TrainingState, load_state, new_state
 from gantool.train.watch import BEST_NAME
 
@@ -52,15 +54,22 @@ def start(
     options = planned.options
     if options.tensorboard:
         summary_writer()
+    others = Others()
     fabric = start_processes(options.device, devices, nodes, options.batch, options.accumulate)
     with one_by_one(fabric):
         check_share(fabric.world_size, options.batch, options.accumulate)
         options, loaded = _with_data(planned, _notes(fabric))
     keep_freed_memory()  # not before: decoding images frees much that no step needs
     with one_voice(fabric):
-        if autotune:
+        if line := others.line():
+            _notes(fabric)(f"warning: {line}")
+        tuned: Tuned | None = None
+        if not autotune:
+            options = replace(options, threads=limit_threads() if fabric.device.type == "cpu" else None)
+        else:
             if fabric.is_global_zero:
-                options = fastest(options, fabric, planned.flags.get("precision"), _note)
+                tuned = fastest(options, fabric, planned.flags.get("precision"), _note)
+                options = tuned.options
             with watched(fabric):
                 options = fabric.broadcast(options)
         state = new_state(options, fabric)
@@ -68,7 +77,12 @@ def start(
         folder = new_run(outdir, f"{loaded.name}-{planned.preset}") if fabric.is_global_zero else outdir
         with watched(fabric):
             folder = fabric.broadcast(folder)
-        return _train(Run(options, loaded, folder), state)
+        if tuned is None:
+            return _train(Run(options, loaded, folder), state)
+        run = Run(options, loaded, folder, tuned.rate * fabric.world_size or None, tuned.seconds)
+        interrupted = _train(run, state)
+        tuned.check(best_rate(folder / STATS_NAME))
+        return interrupted
 
 
 def _with_data(planned: Planned, note: Callable[[str], None]) -> tuple[TrainingOptions, ImageData]:
@@ -102,6 +116,7 @@ def resume(
     Returns whether it was interrupted.
     """
     folder, options = plan_resume(name, outdir, flags)
+    others = Others()
     fabric = start_processes(options.device, devices, nodes, options.batch, options.accumulate)
     with one_by_one(fabric):
         check_share(fabric.world_size, options.batch, options.accumulate)
@@ -128,10 +143,13 @@ def resume(
                 f"{options.data} now gives {len(loaded.images):,} images, {folder} was trained on "
                 f"{state.images_in_data:,}: restore them, or start a new run"
             )
+        limit_threads()
         if fabric.is_global_zero:
             for path in (folder / STATS_NAME, *folder.glob("metric-*.jsonl")):
                 _drop_stats_after(path, state.images_seen)
-        return _train(Run(options, loaded, folder), state)
+            if line := others.line():
+                _note(f"warning: {line}")
+        return _train(Run(options, loaded, folder, best_rate(folder / STATS_NAME)), state)
 
 
 def _load_state(folder: Path, options: TrainingOptions, fabric: Fabric) -> TrainingState:

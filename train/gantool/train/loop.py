@@ -41,6 +41,7 @@ from gantool.train.state import (
 )
 from gantool.train.step import Classes, Losses, Pixels, step
 from gantool.train.streams import aside
+from gantool.train.threads import Pace as AdaptiveThreads
 from gantool.train.watch import Alarms, Metric, diversity
 
 Batch = tuple[Pixels, Classes | None]  # [B, H, W, C], [B]
@@ -58,6 +59,8 @@ class Run:
     options: TrainingOptions
     data: ImageData
     folder: Path
+    rate: float | None = None  # images a second that it can reach here, as far as is known
+    spent: float = 0.0  # seconds that count as training: they found out how
 
 
 def train(run: Run, state: TrainingState, report: Report) -> bool:
@@ -76,12 +79,11 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
     seconds_before = state.seconds
     clock = Clock()
     total = options.kimg * 1000
-    limit = math.inf if options.minutes is None else options.minutes * 60
+    limit = math.inf if options.minutes is None else max(options.minutes * 60 - run.spent, 0.001)
     ticks = Ticks(state.images_seen, state.seconds)
     pace = Pace(options, state.images_seen, state.seconds)
+    threads = AdaptiveThreads(options, run.rate, report.line)
     saved_at, measured_at = state.seconds, -1  # seconds; images seen
-    if options.threads:
-        torch.set_num_threads(options.threads)
     if options.compile:
         compiled(state)
     with _saved_if_lost(run, state), stop_signals() as signals, Feed(run, state) as feed:
@@ -91,7 +93,10 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
                 save_fakes(run, state)
         while state.images_seen < total and state.seconds - seconds_before < limit and not stopping:
             with watched(fabric):
-                ticks.losses.append(step(options, state, *feed.next()))
+                batch = feed.next()
+                ticks.threads.append(threads.count)
+                with threads:
+                    ticks.losses.append(step(options, state, *batch))
                 stopping, seconds = agree(fabric, bool(signals), clock.seconds())
             before = state.images_seen
             state.images_seen += options.batch
@@ -325,6 +330,7 @@ class Ticks:
     images_seen: int
     seconds: float
     losses: list[Losses] = field(default_factory=list)
+    threads: list[int] = field(default_factory=list)
 
 
 def tick(
@@ -359,6 +365,7 @@ def tick(
         "right": round(right, 4),
         "augment_p": round(state.augment_p, 4),
         "data_wait": round(waited / max(seconds, 1e-9), 4),  # share of the time
+        "threads": round(sum(last.threads) / len(last.threads), 2),  # not whole where they changed
     }
     if state.fabric.is_global_zero:
         with _kept_going(report), (run.folder / STATS_NAME).open("a", encoding="utf-8") as file:

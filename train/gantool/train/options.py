@@ -66,6 +66,8 @@ class TrainingOptions:
     channels_last: bool = True
     compile: bool = False
     threads: int | None = None  # of a CPU; None is all
+    # fewer or more, up to so many, as other programs allow; None keeps `threads`
+    threads_up_to: int | None = None
     background: str = "white"  # what transparent images are laid on: white, black or #rrggbb
 
     def __post_init__(self) -> None:

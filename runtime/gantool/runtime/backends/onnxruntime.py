@@ -12,11 +12,11 @@ from gantool.runtime.backends.contract import in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
+from gantool.runtime.cpus import cores
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.images import to_uint8
 from gantool.runtime.interrupt import stopped
 from gantool.runtime.onnx_file import open_graph
-from gantool.runtime.pool import cores
 from gantool.runtime.spec import Images, Labels, Latents
 
 

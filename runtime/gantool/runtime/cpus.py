@@ -1,0 +1,119 @@
+"""The CPUs that this process may use, which can be fewer than the machine has, and how busy others keep them."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+_BUSY = 0.25  # share of the CPUs that other programs use
+
+
+def cores(root: Path = Path("/")) -> int:
+    """Return how many CPUs this process may use, at least 1: by its affinity and by the quotas of its cgroups.
+
+    `root` is where /proc and /sys are.
+    """
+    allowed = _allowed()
+    count = len(allowed) if allowed else os.cpu_count() or 1
+    return max(1, min([count, *map(math.ceil, _quotas(root))]))
+
+
+def _allowed() -> set[int] | None:
+    """Return the numbers of the CPUs that the scheduler may give to this process; None where none says."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the CPUs of each quota that holds for this process: of its cgroups and all above them."""
+    with suppress(OSError, ValueError):
+        groups = _groups(root)
+        for line in (root / "proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+            fields, _, kind = line.partition(" - ")
+            _, _, _, top, mount, *_ = fields.split()
+            name, _, options = kind.split()
+            controller = "" if name == "cgroup2" else "cpu" if "cpu" in options.split(",") else None
+            if name.startswith("cgroup") and controller is not None and controller in groups:
+                yield from _quotas_under(root / mount.lstrip("/"), top, groups[controller])
+
+
+def _groups(root: Path) -> dict[str, str]:
+    """Return the cgroup of this process by controller; that of version 2 is under ""."""
+    groups = {}
+    for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+        _, controllers, path = line.split(":", 2)
+        groups.update(dict.fromkeys(controllers.split(","), path))
+    return groups
+
+
+def _quotas_under(mount: Path, top: str, path: str) -> Iterator[float]:
+    """Yield the quotas from `path` up to `top`, which is the cgroup that a container sees at `mount`."""
+    with suppress(ValueError):
+        # a path outside of `top` is that of the host: inside, the container's own cgroup is the mount
+        path = str(PurePosixPath(path).relative_to(top)) if top != "/" else path.lstrip("/")
+    parts = PurePosixPath(path.lstrip("/")).parts
+    for depth in range(len(parts), -1, -1):
+        if (quota := _quota(mount.joinpath(*parts[:depth]))) is not None:
+            yield quota
+
+
+def _quota(folder: Path) -> float | None:
+    """Return the CPUs of a cgroup's own quota, None where it has none."""
+    files = ("cpu.max",) if (folder / "cpu.max").exists() else ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+    try:
+        quota, period = " ".join((folder / name).read_text(encoding="ascii") for name in files).split()
+        share = float(quota) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):  # version 2 writes "max 100000" for none
+        return None
+    return share if share > 0 else None  # and version 1 "-1"
+
+
+class Others:
+    """The CPU time that other programs take while this one runs."""
+
+    def __init__(self, stat: Path = Path("/proc/stat")) -> None:
+        """Begin to count. `stat` is where Linux counts the seconds of each CPU."""
+        self._stat = stat
+        self._before = self._now()
+
+    def cpus(self) -> float:
+        """Return how many CPUs others kept busy since this was made, of those that this process may use.
+
+        Where the system does not count them, it is the programs that ran in the last minute, this one among them.
+        """
+        (wall, busy, own), (wall_before, busy_before, own_before) = self._now(), self._before
+        if busy is None or busy_before is None or busy <= busy_before:
+            return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+        others = (busy - busy_before) - (own - own_before)
+        return max(0.0, others / max(wall - wall_before, 1e-3))
+
+    def line(self) -> str | None:
+        """Return a line about a busy machine, or None for one that is not."""
+        used = self.cpus()
+        if not is_busy(used):
+            return None
+        return f"the machine is busy: other programs use {used:.1f} of {cores()} CPUs"
+
+    def _now(self) -> tuple[float, float | None, float]:
+        """Return the seconds of the clock, of the CPUs at work, and of this process."""
+        busy = None
+        with suppress(OSError, ValueError, AttributeError):  # the last: no sysconf on Windows
+            lines = (line.split() for line in self._stat.read_text(encoding="ascii").splitlines())
+            counts = {line[0]: list(map(int, line[1:9])) for line in lines if line[0].startswith("cpu")}
+            allowed = _allowed() or ()
+            # user, nice, system, idle, iowait, irq, softirq, steal: all but idle and iowait are work
+            ticks = [
+                sum(values) - sum(values[3:5])
+                for number in allowed
+                if (values := counts.get(f"cpu{number}")) is not None
+            ]
+            busy = sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else None
+        return time.monotonic(), busy, time.process_time()
+
+
+def is_busy(used: float) -> bool:
+    """Return whether others that use so many CPUs make figures doubtful."""
+    return used >= _BUSY * cores()
