@@ -382,7 +382,7 @@ def evaluate(
     """Say how good images are: distances, precision and recall, diversity, copies of training images."""
     from gantool.train.preflight import check_evaluation
 
-    check_evaluation(source, data, samples)
+    source = check_evaluation(source, data, samples)
     try:
         from gantool.train.evaluate import evaluate
     except ModuleNotFoundError as error:

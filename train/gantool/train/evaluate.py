@@ -28,7 +28,7 @@ from gantool.train.features import Extractor, Vectors, find_extractor
 from gantool.train.metrics import scores
 from gantool.train.options import read_options
 from gantool.train.preflight import check_evaluation
-from gantool.train.run import OPTIONS_NAME, named_or_newest
+from gantool.train.run import OPTIONS_NAME
 from gantool.train.sources import CONTAINERS
 
 Pixels = NDArray[np.uint8]  # [N, H, W, C]
@@ -47,8 +47,7 @@ def evaluate(
 
     The default source is the newest run.
     """
-    source = named_or_newest(source, CHECKPOINT_NAME)
-    check_evaluation(source, data, samples)
+    source = check_evaluation(source, data, samples)
     named, images, about = _images(source, samples)
     data = data or _data_of(named)
     size, channels = images.shape[1], images.shape[3]

@@ -20,7 +20,7 @@ from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.labels import Labels, why_none
 from gantool.train.listing import Listing, no_images
 from gantool.train.options import MIN_SAMPLES, TRAINING, TrainingOptions, read_options, unknown
-from gantool.train.run import OPTIONS_NAME, find_run
+from gantool.train.run import OPTIONS_NAME, find_run, named_or_newest
 from gantool.train.sources import CONTAINERS, Source, find_source
 
 _CHANGEABLE = {"kimg", "minutes", "device", "tick", "snap", "metric_every", "tensorboard"}
@@ -132,8 +132,12 @@ def show_resume(name: str, outdir: Path, flags: dict[str, Any]) -> None:
     _show(plan_resume(name, outdir, flags)[1])
 
 
-def check_evaluation(source: Path, data: str | None, samples: int) -> None:
-    """Raise UsageError or GantoolError for what `gantool evaluate` cannot begin with."""
+def check_evaluation(source: Path | None, data: str | None, samples: int) -> Path:
+    """Return what `gantool evaluate` looks at: by default the newest run.
+
+    Raises UsageError or GantoolError for what it cannot begin with.
+    """
+    source = named_or_newest(source, CHECKPOINT_NAME)
     if samples < MIN_SAMPLES:
         raise UsageError(f"--samples {samples}: give at least {MIN_SAMPLES}")
     if not source.exists():
@@ -149,6 +153,7 @@ def check_evaluation(source: Path, data: str | None, samples: int) -> None:
         with find_source(data, _note).open() as listing:
             if not listing.names:
                 raise no_images(data, listing.others)
+    return source
 
 
 def _show(options: TrainingOptions) -> None:
