@@ -68,9 +68,10 @@ def _safetensors_header(path: Path) -> dict[str, Any] | None:
         text = file.read(size)
     try:
         header = json.loads(text)
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        raise GantoolError(f"{path} is a damaged safetensors file ({error!r}): copy it again") from error
+        ends = [_end(name, entry) for name, entry in header.items() if name != "__metadata__"]
+    except (ValueError, AttributeError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise GantoolError(f"{path} is a damaged safetensors file ({reason}): copy it again") from error
     expected = 8 + size + max(ends, default=0)
     if expected != path.stat().st_size:
         raise GantoolError(
@@ -79,9 +80,22 @@ def _safetensors_header(path: Path) -> dict[str, Any] | None:
     return dict(header)
 
 
+def _end(name: str, entry: Any) -> int:
+    """Return where the data of a tensor end. Raises ValueError for what describes none."""
+    match entry:
+        case {"dtype": str(), "shape": list() as shape, "data_offsets": [int(begin), int(end)]} if (
+            all(type(side) is int and side >= 0 for side in shape) and 0 <= begin <= end
+        ):
+            if math.prod(shape) <= 8 * (end - begin):  # a number has a bit or more
+                return end
+    raise ValueError(f"{name} is {entry!r:.80}")
+
+
 def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     try:
         metadata = json.loads(header.pop("__metadata__", {}).get("gantool", "{}"))
+        if not isinstance(metadata, dict):
+            raise ValueError(f"its metadata are {metadata!r:.80}")
         sizes = {
             name: math.prod(entry["shape"])
             for name, entry in header.items()
@@ -90,8 +104,9 @@ def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
             )  # statistics, not learned
         }
         types = Counter(entry["dtype"] for entry in header.values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GantoolError(f"{path} is a damaged checkpoint ({error!r}): copy it again") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise GantoolError(f"{path} is a damaged checkpoint ({reason}): copy it again") from error
     weights = [
         {"name": name, "shape": entry["shape"], "type": entry["dtype"]} for name, entry in header.items()
     ]
@@ -174,7 +189,7 @@ def _graph(path: Path) -> dict[str, Any]:
     try:
         import onnx
 
-        from gantool.export.count import by_type, layers_of, shapes_of
+        from gantool.export.count import by_type, layers_of, shapes_of, type_name
     except ModuleNotFoundError as error:
         raise MissingDependencyError("onnx", "export", f"inspecting {path.name}") from error
     try:
@@ -186,7 +201,7 @@ def _graph(path: Path) -> dict[str, Any]:
         ) from error
     shapes = shapes_of(graph)
     layers = layers_of(graph, shapes)
-    types = Counter(onnx.TensorProto.DataType.Name(weight.data_type) for weight in graph.initializer)
+    types = Counter(type_name(weight.data_type) for weight in graph.initializer)
     values = [*(("INPUT", value) for value in graph.input), *(("OUTPUT", value) for value in graph.output)]
     return {
         "opset": opset,
@@ -200,7 +215,7 @@ def _graph(path: Path) -> dict[str, Any]:
             {
                 "name": value.name,
                 "mode": mode,
-                "type": onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type),
+                "type": type_name(value.type.tensor_type.elem_type),
                 "shape": shapes[value.name],
             }
             for mode, value in values
