@@ -596,7 +596,14 @@ def export(
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A checkpoint, a graph, a plan or a bundle.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A checkpoint, a graph, a plan, a bundle, a run, or a folder of these.",
+            metavar="[FILE|FOLDER]",
+            show_default="this folder",
+        ),
+    ] = Path(),
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a file is: version, sizes, layers, precisions, without loading it and without a GPU."""
@@ -608,7 +615,7 @@ def inspect(
 @app.command()
 def verify(
     files: Annotated[
-        list[Path], typer.Argument(help="Checkpoints, graphs, plans, bundles; compared with the first.")
+        list[Path], typer.Argument(help="Checkpoints, runs, graphs, plans, bundles; compared with the first.")
     ],
     seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,4-6; ends included.")] = "0-63",
     min_psnr: Annotated[
@@ -659,9 +666,15 @@ def refit(
 
 @app.command()
 def generate(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="g.onnx, g.plan or g.rtx.plan.", metavar="[ENGINE]", show_default="newest g.* that runs here"
+        ),
+    ] = None,
     engine: Annotated[
-        Path, typer.Option("--engine", "-e", help="g.onnx, g.plan or g.rtx.plan.", metavar="FILE")
-    ],
+        Path | None, typer.Option("--engine", "-e", help="The same as a flag.", metavar="FILE")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,4-6; ends included.")] = "0-63",
     out: Annotated[
         Path, typer.Option("--out", "--outdir", "-o", help="Folder for the images; - as --format -.")
@@ -717,8 +730,15 @@ def generate(
     from gantool.runtime import launch
     from gantool.runtime.writer import target
 
+    if file is not None and engine is not None:
+        raise UsageError(f"{file} and --engine {engine}: give one of them")
+    if (given := file or engine) is None:
+        from gantool.runtime.newest import engines
+
+        given = engines(Path())[0]
+        typer.echo(f"with {given}, the newest engine here", err=True)
     launch.generate(
-        engine,
+        given,
         provider,
         engine_threads,
         launch.Choice(seeds, shard, batch, trunc, label),
@@ -730,7 +750,10 @@ def generate(
 
 @app.command()
 def bench(
-    files: Annotated[list[Path], typer.Argument(help="Graphs and plans.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Graphs and plans.", metavar="[FILES]...", show_default="all g.* that run here"),
+    ] = None,
     batch: Annotated[str, typer.Option(help="Batch sizes, with commas between.")] = "1,8,32",
     provider: Annotated[
         str, typer.Option(help="For graphs: as generate's, or several with commas between.")
@@ -743,8 +766,9 @@ def bench(
 ) -> None:
     """Measure engines side by side: rate, latency, start-up, memory, and on a Jetson power."""
     from gantool.runtime.bench import bench
+    from gantool.runtime.newest import engines
 
-    bench(files, batch, provider.split(","), seconds, engine_threads, json)
+    bench(files or engines(Path()), batch, provider.split(","), seconds, engine_threads, json)
 
 
 if __name__ == "__main__":
