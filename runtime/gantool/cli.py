@@ -534,6 +534,9 @@ def export(
         Path | None,
         typer.Option(help="Also one file to carry to a device: graph and golden images.", metavar="FILE.tar"),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also replace a plan of another precision.")
+    ] = False,
     opset: Annotated[int | None, typer.Option(help="ONNX opset, 17 to 23.", show_default="17")] = None,
     lowering: Annotated[
         str | None,
@@ -576,7 +579,9 @@ def export(
         raise UsageError("--features goes with --data")
     launch.export(
         source,
-        ExportOptions(base, engine, opset, output, lowering, precision, foreign, triton, bundle, to_data),
+        ExportOptions(
+            base, engine, opset, output, lowering, precision, foreign, triton, bundle, to_data, overwrite
+        ),
         BuildOptions(
             min_batch,
             opt_batch,
