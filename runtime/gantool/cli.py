@@ -776,5 +776,22 @@ def bench(
     bench(files or engines(Path()), batch, provider.split(","), seconds, engine_threads, json)
 
 
+@app.command()
+def cache(
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            help="data, features, speed, kernels or errors.", metavar="[KIND]", show_default="all"
+        ),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove it; it is made again when needed.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what gantool keeps to be quick the next time, and its size; --clear removes it."""
+    from gantool.runtime.caches import cache
+
+    cache(kind, clear, json)
+
+
 if __name__ == "__main__":
     main()

@@ -77,6 +77,16 @@ def remove_unfinished() -> None:
         _remove(path)
 
 
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Give the errors of the system that name no file, as those of writing do, the name of `path`."""
+    try:
+        yield
+    except OSError as error:
+        _name(error, "", str(path))
+        raise
+
+
 def _name(error: OSError, part: str, path: str) -> None:
     """Give an error the name of the file that was to be written: writing itself names none."""
     if error.errno is not None and error.filename in (None, part):
