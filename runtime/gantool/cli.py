@@ -573,6 +573,9 @@ def export(
         Path | None,
         typer.Option(help="Also one file to carry to a device: graph and golden images.", metavar="FILE.tar"),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also replace a plan of another precision.")
+    ] = False,
     opset: Annotated[int | None, typer.Option(help="ONNX opset, 17 to 23.", show_default="17")] = None,
     lowering: Annotated[
         str | None,
@@ -617,7 +620,9 @@ def export(
         raise UsageError("--features goes with --data")
     launch.export(
         source,
-        ExportOptions(base, engine, opset, output, lowering, precision, foreign, triton, bundle, to_data),
+        ExportOptions(
+            base, engine, opset, output, lowering, precision, foreign, triton, bundle, to_data, overwrite
+        ),
         BuildOptions(
             min_batch,
             opt_batch,
@@ -637,7 +642,14 @@ def export(
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A checkpoint, a graph, a plan or a bundle.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A checkpoint, a graph, a plan, a bundle, a run, or a folder of these.",
+            metavar="[FILE|FOLDER]",
+            show_default="this folder",
+        ),
+    ] = Path(),
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a file is: version, sizes, layers, precisions, without loading it and without a GPU."""
@@ -649,7 +661,7 @@ def inspect(
 @app.command()
 def verify(
     files: Annotated[
-        list[Path], typer.Argument(help="Checkpoints, graphs, plans, bundles; compared with the first.")
+        list[Path], typer.Argument(help="Checkpoints, runs, graphs, plans, bundles; compared with the first.")
     ],
     seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,4-6; ends included.")] = "0-63",
     min_psnr: Annotated[
@@ -700,9 +712,15 @@ def refit(
 
 @app.command()
 def generate(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="g.onnx, g.plan or g.rtx.plan.", metavar="[ENGINE]", show_default="newest g.* that runs here"
+        ),
+    ] = None,
     engine: Annotated[
-        Path, typer.Option("--engine", "-e", help="g.onnx, g.plan or g.rtx.plan.", metavar="FILE")
-    ],
+        Path | None, typer.Option("--engine", "-e", help="The same as a flag.", metavar="FILE")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,4-6; ends included.")] = "0-63",
     out: Annotated[
         Path, typer.Option("--out", "--outdir", "-o", help="Folder for the images; - as --format -.")
@@ -759,8 +777,15 @@ def generate(
     from gantool.runtime import launch
     from gantool.runtime.writer import target
 
+    if file is not None and engine is not None:
+        raise UsageError(f"{file} and --engine {engine}: give one of them")
+    if (given := file or engine) is None:
+        from gantool.runtime.newest import engines
+
+        given = engines(Path())[0]
+        typer.echo(f"with {given}, the newest engine here", err=True)
     launch.generate(
-        engine,
+        given,
         provider,
         engine_threads,
         launch.Choice(seeds, shard, batch, trunc, label),
@@ -772,7 +797,10 @@ def generate(
 
 @app.command()
 def bench(
-    files: Annotated[list[Path], typer.Argument(help="Graphs and plans.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Graphs and plans.", metavar="[FILES]...", show_default="all g.* that run here"),
+    ] = None,
     batch: Annotated[str, typer.Option(help="Batch sizes, with commas between.")] = "1,8,32",
     provider: Annotated[
         str, typer.Option(help="For graphs: as generate's, or several with commas between.")
@@ -785,8 +813,26 @@ def bench(
 ) -> None:
     """Measure engines side by side: rate, latency, start-up, memory, and on a Jetson power."""
     from gantool.runtime.bench import bench
+    from gantool.runtime.newest import engines
 
-    bench(files, batch, provider.split(","), seconds, engine_threads, json)
+    bench(files or engines(Path()), batch, provider.split(","), seconds, engine_threads, json)
+
+
+@app.command()
+def cache(
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            help="data, features, speed, kernels or errors.", metavar="[KIND]", show_default="all"
+        ),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove it; it is made again when needed.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what gantool keeps to be quick the next time, and its size; --clear removes it."""
+    from gantool.runtime.caches import cache
+
+    cache(kind, clear, json)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -8,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gantool.runtime.errors import UsageError
-from gantool.runtime.seeds import DISTRIBUTIONS, MAX_SEED, Seeds, latents, parse_seeds, parse_shard, shard
+from gantool.runtime.seeds import (
+    DISTRIBUTIONS,
+    MAX_SEED,
+    Seeds,
+    latents,
+    parse_seeds,
+    parse_shard,
+    shard,
+    whole_numbers,
+)
+from gantool.runtime.writer import Target, split
 
 seeds = st.integers(0, MAX_SEED)
 ranges = st.tuples(seeds, st.integers(0, 50)).map(lambda pair: (pair[0], min(pair[0] + pair[1], MAX_SEED)))
@@ -128,3 +139,29 @@ def test_a_shard_of_all_seeds_takes_no_memory() -> None:
 def test_parse_shard_refuses(text: str) -> None:
     with pytest.raises(UsageError, match="as in 3/16"):
         parse_shard(text)
+
+
+@pytest.mark.parametrize(
+    "given", ["abc", b"ab", 5, [1.5], np.ones(3), np.ones((2, 2), int), ["1"], None, np.array(5)]
+)
+def test_what_a_program_gives_that_is_no_seeds(given: object) -> None:
+    with pytest.raises(UsageError, match="seeds are whole numbers"):
+        list(whole_numbers(given))
+
+
+@pytest.mark.parametrize(
+    "given", [[1, 2], range(1, 3), (1, 2), np.array([1, 2]), iter([1, 2]), parse_seeds("1-2")]
+)
+def test_what_a_program_gives_that_is_seeds(given: object) -> None:
+    assert list(whole_numbers(given)) == [1, 2]
+
+
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_a_part_of_seeds(start: int, count: int) -> None:
+    seeds = shard(parse_seeds("3,5-9,2,40-60"), 1, 2)
+    assert list(seeds.part(start, count)) == list(seeds)[start : start + count]
+
+
+def test_shards_of_all_seeds_take_no_memory() -> None:
+    (one,) = split(Target(Path(), "tar", shard_size=2**32 - 1), parse_seeds("0-4294967294"))
+    assert (len(one.seeds), one.seeds[7]) == (2**32 - 1, 7)

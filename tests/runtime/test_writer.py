@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,10 @@ from PIL import Image
 
 from conftest import run_gantool
 from gantool.runtime import Generator
+from gantool.runtime.errors import GantoolError
 from gantool.runtime.formats import Encoding
+from gantool.runtime.spec import Spec
+from gantool.runtime.writer import Target, Written, array_header, writer
 from runtime.tiny import tiny_graph
 
 
@@ -356,3 +360,50 @@ def test_a_changed_bit_of_a_png_shows(data: st.DataObject) -> None:
     whole[bit // 8] ^= 1 << bit % 8
     found = Encoding().decode(io.BytesIO(bytes(whole)), 6, 7, 3)
     assert found is None or (found == image).all()
+
+
+def test_many_runs_of_one_array_leave_it_whole(tmp_path: Path) -> None:
+    """One may open the part just before another gives it its name: it must not write into that one."""
+    pytest.importorskip("fcntl")
+    target, spec = Target(tmp_path, "npy"), Spec(6, 4, 4, 3)
+    images = np.full((3, 4, 4, 3), 7, np.uint8)
+    expected = array_header(3, spec) + images.tobytes()
+
+    def run(_: int) -> bool:
+        try:
+            with writer(target, iter(()), 3, spec, Written()) as write:
+                write(images)
+        except GantoolError as error:
+            assert "another run writes" in str(error)
+            return False
+        return (tmp_path / "images.npy").read_bytes() == expected
+
+    with ThreadPoolExecutor(4) as pool:
+        ended = list(pool.map(run, range(400)))
+    assert any(ended)
+    assert (tmp_path / "images.npy").read_bytes() == expected
+    assert not (tmp_path / "images.npy.part").exists()
+
+
+def test_an_array_that_another_run_finished_meanwhile(tmp_path: Path) -> None:
+    target, spec = Target(tmp_path, "npy"), Spec(6, 4, 4, 3)
+    with (
+        pytest.raises(GantoolError, match="another run has finished"),
+        writer(target, iter(()), 3, spec, Written(found=2)),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("how", ["png", "tar", "npy"])
+def test_a_full_disk_names_the_file(graph: Path, tmp_path: Path, how: str) -> None:
+    flags = ["generate", "-e", graph, "--seeds", "0-99999", "--format", how, "--shard-size", "99999"]
+    limit = "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += f"resource.setrlimit(resource.RLIMIT_FSIZE, ({50 if how == 'png' else 5000},) * 2)\n"
+    script = f"{limit}from gantool.cli import main\nmain()"
+    result = subprocess.run(
+        [sys.executable, "-c", script, *flags], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert "gantool: File too large: images/" in result.stderr
+    assert ".part" not in result.stderr

@@ -41,17 +41,20 @@ def layers_of(graph: onnx.GraphProto, shapes: Shapes) -> list[Layer]:
         weight = weights.get(quantized.get(node.input[1], node.input[1])) if len(node.input) > 1 else None
         count, kind = 0, ""
         if weight is not None:
-            count, kind = _multiply_adds(node, weight, shapes), _name(weight.data_type)
+            count, kind = _multiply_adds(node, weight, shapes), type_name(weight.data_type)
         elif node.op_type == "MatMul":  # of data by data, as in attention
             sides = [*shapes.get(node.output[0], [])[1:], *shapes.get(node.input[0], [])[-1:]]
             count = math.prod(side for side in sides if isinstance(side, int))
-            kind = _name(types.get(node.input[0], onnx.TensorProto.UNDEFINED))
+            kind = type_name(types.get(node.input[0], onnx.TensorProto.UNDEFINED))
         layers.append(Layer(node.name, node.op_type, kind, count))
     return layers
 
 
-def _name(kind: int) -> str:
-    return str(onnx.TensorProto.DataType.Name(kind))
+def type_name(kind: int) -> str:
+    try:
+        return str(onnx.TensorProto.DataType.Name(kind))
+    except ValueError:  # of a later onnx, or damaged
+        return f"type {kind}"
 
 
 def by_type(layers: list[Layer]) -> dict[str, float]:

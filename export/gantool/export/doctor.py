@@ -10,6 +10,7 @@ from shlex import quote
 from typing import Any
 
 from gantool.export import bundle, machine
+from gantool.export.given import files_of
 from gantool.export.recipe import recipe_of
 from gantool.export.selftest import FAILED, PASSED, Check, in_a_process, selftest, way
 from gantool.runtime import Generator
@@ -20,9 +21,6 @@ from gantool.runtime.files import atomic
 from gantool.runtime.onnx_file import read_metadata
 from gantool.runtime.plan import identify
 
-SUFFIXES = (".onnx", ".plan", ".safetensors")
-RUNS = "runs"
-
 
 def doctor(folder: Path, test: bool, as_json: bool, report: Path) -> None:
     """Print what is known of this machine and of the files in `folder`; with `test` run the self-test too.
@@ -31,7 +29,11 @@ def doctor(folder: Path, test: bool, as_json: bool, report: Path) -> None:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder: give the one with your engines, or none for this one")
-    found = {**machine.facts(), "providers": _providers(), "files": [_file(path) for path in _files(folder)]}
+    found = {
+        **machine.facts(),
+        "providers": _providers(),
+        "files": [_file(path) for path in files_of(folder)],
+    }
     if not as_json:
         _print(found)
     checks: list[Check] = []
@@ -59,12 +61,6 @@ def _providers() -> dict[str, str]:
     """Say of each provider whether it truly starts: that it is listed means little."""
     found = {name: next(in_a_process(way(name), ["fp32"])) for name in PROVIDERS}
     return {name: "starts" if one.outcome == PASSED else one.detail for name, one in found.items()}
-
-
-def _files(folder: Path) -> list[Path]:
-    """Return what gantool may have made, in a folder and in the runs below it."""
-    found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES or bundle.is_bundle(path))
-    return [*found, *sorted((folder / RUNS).glob("*/generator.safetensors"))]
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from typing import Any
 
 from gantool.export import bundle
 from gantool.export.difference import PARITY_KEY
+from gantool.export.given import CHECKPOINT, file_of, files_of
 from gantool.export.recipe import KEY
 from gantool.runtime import Generator
-from gantool.runtime.errors import GantoolError, MissingDependencyError
+from gantool.runtime.errors import GantoolError
 from gantool.runtime.onnx_file import open_graph, read_metadata
 from gantool.runtime.plan import NAMES, describe, identify, read_header, version_text
 from gantool.runtime.sidecar import read_sidecar
@@ -26,7 +27,10 @@ MAX_HEADER = 100 << 20  # bytes; safetensors itself allows no more
 
 def inspect(path: Path, as_json: bool) -> None:
     """Print what `path` is, aligned for people or as JSON. Raises GantoolError for what is none of gantool's."""
-    found = facts(path)
+    if path.is_dir() and not (path / CHECKPOINT).is_file():
+        _inspect_folder(path, as_json)
+        return
+    found = facts(file_of(path))
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -38,6 +42,36 @@ def inspect(path: Path, as_json: bool) -> None:
                 print("  " + "  ".join(f"{entry!s:<14}" for entry in row.values()).rstrip())
         else:
             print(f"{name:<{width}}  {_text(value)}")
+
+
+def _inspect_folder(folder: Path, as_json: bool) -> None:
+    """Print a line for each file in a folder that gantool may have made."""
+    rows = []
+    for path in files_of(folder):
+        try:
+            kind = _kind(path)
+        except GantoolError as error:
+            kind = f"damaged: {error}"
+        rows.append({"file": str(path), "kind": kind, "bytes": path.stat().st_size})
+    if not rows:
+        raise GantoolError(
+            f"{folder} holds no checkpoint, graph, plan or bundle: name another folder, or a file"
+        )
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    width = max(len(str(row["file"])) for row in rows)
+    for row in rows:
+        print(f"{row['file']:<{width}}  {row['bytes']:>13,} bytes  {row['kind']}")
+
+
+def _kind(path: Path) -> str:
+    if _safetensors_header(path) is not None:
+        return "checkpoint"
+    if bundle.is_bundle(path):
+        return "bundle"
+    kind = identify(path)
+    return f"{NAMES[kind]} graph" if kind == "onnx" else describe(read_header(path))
 
 
 def _text(value: Any) -> str:
@@ -80,9 +114,10 @@ def _safetensors_header(path: Path) -> dict[str, Any] | None:
         text = file.read(size)
     try:
         header = json.loads(text)
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        raise GantoolError(f"{path} is a damaged safetensors file ({error!r}): copy it again") from error
+        ends = [_end(name, entry) for name, entry in header.items() if name != "__metadata__"]
+    except (ValueError, AttributeError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise GantoolError(f"{path} is a damaged safetensors file ({reason}): copy it again") from error
     expected = 8 + size + max(ends, default=0)
     if expected != path.stat().st_size:
         raise GantoolError(
@@ -91,9 +126,22 @@ def _safetensors_header(path: Path) -> dict[str, Any] | None:
     return dict(header)
 
 
+def _end(name: str, entry: Any) -> int:
+    """Return where the data of a tensor end. Raises ValueError for what describes none."""
+    match entry:
+        case {"dtype": str(), "shape": list() as shape, "data_offsets": [int(begin), int(end)]} if (
+            all(type(side) is int and side >= 0 for side in shape) and 0 <= begin <= end
+        ):
+            if math.prod(shape) <= 8 * (end - begin):  # a number has a bit or more
+                return end
+    raise ValueError(f"{name} is {entry!r:.80}")
+
+
 def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     try:
         metadata = json.loads(header.pop("__metadata__", {}).get("gantool", "{}"))
+        if not isinstance(metadata, dict):
+            raise ValueError(f"its metadata are {metadata!r:.80}")
         sizes = {
             name: math.prod(entry["shape"])
             for name, entry in header.items()
@@ -102,8 +150,9 @@ def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
             )  # statistics, not learned
         }
         types = Counter(entry["dtype"] for entry in header.values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GantoolError(f"{path} is a damaged checkpoint ({error!r}): copy it again") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise GantoolError(f"{path} is a damaged checkpoint ({reason}): copy it again") from error
     weights = [
         {"name": name, "shape": entry["shape"], "type": entry["dtype"]} for name, entry in header.items()
     ]
@@ -172,10 +221,7 @@ def _bundle(path: Path) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         graph = Path(folder) / bundle.GRAPH
         graph.write_bytes(carried.graph)
-        try:
-            return {**known, **_graph(graph)}
-        except MissingDependencyError as error:  # a device needs no onnx
-            return {**known, "metadata": read_metadata(graph), "graph": f"not looked into: {error}"}
+        return {**known, **_graph(graph)}
 
 
 def _graph(path: Path) -> dict[str, Any]:
@@ -188,9 +234,11 @@ def _graph(path: Path) -> dict[str, Any]:
     try:
         import onnx
 
-        from gantool.export.count import by_type, layers_of, shapes_of
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("onnx", "export", f"inspecting {path.name}") from error
+        from gantool.export.count import by_type, layers_of, shapes_of, type_name
+    except ModuleNotFoundError as error:  # of a device; what gantool wrote is known without
+        if error.name != "onnx":
+            raise
+        return {**known, "graph": "its layers are shown where onnx is installed: pip install onnx"}
     try:
         model = onnx.shape_inference.infer_shapes(onnx.load(path))
         graph, opset = model.graph, model.opset_import[0].version
@@ -200,7 +248,7 @@ def _graph(path: Path) -> dict[str, Any]:
         ) from error
     shapes = shapes_of(graph)
     layers = layers_of(graph, shapes)
-    types = Counter(onnx.TensorProto.DataType.Name(weight.data_type) for weight in graph.initializer)
+    types = Counter(type_name(weight.data_type) for weight in graph.initializer)
     values = [*(("INPUT", value) for value in graph.input), *(("OUTPUT", value) for value in graph.output)]
     return {
         "opset": opset,
@@ -215,7 +263,7 @@ def _graph(path: Path) -> dict[str, Any]:
             {
                 "name": value.name,
                 "mode": mode,
-                "type": onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type),
+                "type": type_name(value.type.tensor_type.elem_type),
                 "shape": shapes[value.name],
             }
             for mode, value in values

@@ -12,14 +12,15 @@ from gantool.export import bundle, triton
 from gantool.export.build_options import BuildOptions, Flavour, check_options
 from gantool.export.difference import PARITY_KEY
 from gantool.export.engine import SUFFIXES, build, choose_flavour, gpu_problem
+from gantool.export.given import metadata_of, other_weights
 from gantool.export.options import ExportOptions, Foreign, Precision
 from gantool.export.origin import origin_of
-from gantool.export.recipe import KEY, recipe_of
+from gantool.export.recipe import KEY, read_recipe, recipe_of
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.files import scratch
 from gantool.runtime.onnx_file import open_graph, read_metadata
 from gantool.runtime.plan import NAMES, identify, read_header
-from gantool.runtime.sidecar import sha256, sidecar_path
+from gantool.runtime.sidecar import read_sidecar, sha256, sidecar_path
 
 SUFFIX_OF = {"fp16": ".fp16.onnx", "bf16": ".bf16.onnx", "int8": ".int8.onnx"}
 
@@ -63,6 +64,8 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
         entry = triton.parse_entry(options.triton, base.name)
         triton.check_options(flavour, build_options)
     _check_targets(base, options.bundle, entry)
+    if flavour is not None and not options.overwrite:
+        _check_precision(base, flavour, given_graph, carried, options.precision)
     with scratch(base.parent) as folder:
         part = folder / base.name
         if carried:
@@ -87,6 +90,42 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
     names = [path.name for path in made]
     graph = base.with_name(graph.name) if graph.name in names else graph
     _summarize(base, names, graph, flavour, entry, options.bundle, build_options)
+
+
+def _check_precision(
+    base: Path, flavour: Flavour, given_graph: Path | None, carried: bundle.Bundle | None, asked: Precision
+) -> None:
+    """Raise UsageError, before any work, where a plan of another precision would be replaced: it took minutes."""
+    plan = base.with_name(base.name + SUFFIXES[flavour])
+    if not plan.exists():
+        return
+    if carried:
+        new = carried.precision
+    elif asked.recipe is not None:
+        new = read_recipe(asked.recipe).precision
+    elif asked.asked:
+        new = "int8" if asked.int8 else asked.low or "fp32"
+    else:
+        new = "fp32" if given_graph is None else recipe_of(given_graph).precision
+    try:
+        sidecar = read_sidecar(plan)
+    except GantoolError:  # a damaged one is no loss
+        return
+    match sidecar.get("recipe"):
+        case {"int8": {**int8}} if int8:
+            old = "int8"
+        case {"low": str(low)}:
+            old = low
+        case None:  # no sidecar
+            return
+        case _:
+            old = "fp32"
+    if old != new:
+        other = base.with_name(f"{base.name}-{new}")
+        raise UsageError(
+            f"{plan} computes in {old.upper()}, and this export would put {new.upper()} in its place: add "
+            f"-o {quote(str(other))}, or --overwrite"
+        )
 
 
 def _check_targets(base: Path, bundled: Path | None, entry: Path | None) -> None:
@@ -279,8 +318,10 @@ def _summarize(
         print(f"{file!s:{width}}  {_size(file.stat().st_size):>9}")
     family = [f"{base.name}{suffix}" for suffix in (".onnx", *SUFFIX_OF.values(), *SUFFIXES.values())]
     known = {*names, graph.name, _without_suffix(graph).name + ".onnx"}
-    if stale := [name for name in family if name not in known and base.with_name(name).exists()]:
-        _note(f"left from an earlier export, perhaps of other weights: {', '.join(stale)}")
+    made = metadata_of(base.with_name(names[0]))
+    for path in (base.with_name(name) for name in family if name not in known):
+        if path.exists() and (stale := other_weights(made, metadata_of(path))):
+            _note(f"note: {path} is left from an earlier export, with weights after {stale}")
     print("next:")
     if bundled is not None:
         print(f"  gantool export {quote(str(bundled))}  # on the device: builds the engine and proves it")

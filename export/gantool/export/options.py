@@ -106,6 +106,7 @@ class ExportOptions:
     triton: Path | None = None  # REPO or REPO/NAME
     bundle: Path | None = None  # a .tar
     to_data: ToData | None = None
+    overwrite: bool = False  # a plan of another precision
 
     def __post_init__(self) -> None:
         if self.opset is not None and self.opset not in OPSETS:

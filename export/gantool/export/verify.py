@@ -13,6 +13,7 @@ import numpy as np
 
 from gantool.export import bundle
 from gantool.export.difference import MIN_PSNR, Parity, compare
+from gantool.export.given import file_of, metadata_of, other_weights
 from gantool.export.recipe import recipe_of
 from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError, VerificationError
 from gantool.runtime.generator import Generator
@@ -44,13 +45,15 @@ def verify(paths: list[Path], seeds_text: str, min_psnr: float | None, as_json: 
     if len(paths) < 2:
         raise UsageError("verify compares files: give two or more")
     seeds = list(parse_seeds(seeds_text))
-    rows = [_run(path, seeds) for path in paths]
+    rows = [_run(file_of(path), seeds) for path in paths]
     running = [row for row in rows if row.images is not None]
     table, wrong = [], []
     for row in rows:
         parity, problem = _judge(row, running[0], min_psnr)
         if problem:
-            wrong.append(f"{row.path}: {problem}")
+            stale = other_weights(metadata_of(running[0].path), metadata_of(row.path))
+            why = f" (its weights are after {stale}: export it again)" if stale else ""
+            wrong.append(f"{row.path}: {problem}{why}")
         table.append(_line(row, parity))
     if as_json:
         print(json.dumps(table, indent=2))

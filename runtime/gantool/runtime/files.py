@@ -31,6 +31,9 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield Path(part)
         os.replace(part, path)  # noqa: PTH105
+    except OSError as error:
+        _name(error, part, str(path))
+        raise
     finally:
         Path(part).unlink(missing_ok=True)
         _unfinished.discard(part)
@@ -43,7 +46,9 @@ def write_whole(folder: str, name: str, data: bytes) -> None:
         with open(part, "wb") as file:  # noqa: PTH123
             file.write(data)
         os.replace(part, os.path.join(folder, name))  # noqa: PTH105, PTH118
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):
+            _name(error, part, os.path.join(folder, name))  # noqa: PTH118
         with suppress(OSError):
             os.unlink(part)  # noqa: PTH108
         raise
@@ -70,6 +75,22 @@ def remove_unfinished() -> None:
     """Remove what this process has begun: it is about to end, and nothing else will."""
     for path in tuple(_unfinished):
         _remove(path)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Give the errors of the system that name no file, as those of writing do, the name of `path`."""
+    try:
+        yield
+    except OSError as error:
+        _name(error, "", str(path))
+        raise
+
+
+def _name(error: OSError, part: str, path: str) -> None:
+    """Give an error the name of the file that was to be written: writing itself names none."""
+    if error.errno is not None and error.filename in (None, part):
+        error.filename, error.filename2 = path, None
 
 
 def _begin(folder: str, stem: str, suffix: str) -> str:

@@ -21,6 +21,8 @@ from gantool.runtime.spec import Images, Spec
 from gantool.runtime.terminal import bare
 from gantool.runtime.writer import Shard, Target, Written, grid, save_image, split, writer
 
+MAX_SHEET = 1 << 26  # pixels: 8,192 a side
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -57,8 +59,12 @@ def generate(
     how = {"batch": choice.batch, "truncation": choice.truncation, "label": choice.label}
     with Generator.load(engine, provider, threads) as generator:
         spec = generator.spec
+        check_grid(grid_text, columns, rows, spec)
         if provider == "auto" and "OpenVINO" in generator.name:
             typer.echo(f"with {generator.name}", err=True)
+        if choice.truncation == 0 and len(seeds) > 1:
+            of = "" if spec.classes == 0 or choice.label is not None else " of a class"
+            typer.echo(f"note: with --trunc 0 the images of all seeds{of} are the same", err=True)
         generator.generate([], **how)  # type: ignore[arg-type]  # refuses what it cannot do before any work
         if not raw:
             target.folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +100,9 @@ def generate(
                 sheet = [generator.images(islice(seeds, columns * rows), **how)]  # type: ignore[arg-type]
             path = target.folder / f"grid{target.part}.png"
             save_image(path, grid(np.concatenate(sheet), columns))
-            typer.echo(f"sheet {path}")
+            empty = columns * rows - min(len(seeds), columns * rows)
+            short = f": {len(seeds):,} images for {columns * rows:,} places" if empty else ""
+            typer.echo(f"sheet {path}{short}")
 
 
 def parse_grid(text: str) -> tuple[int, int]:
@@ -103,6 +111,13 @@ def parse_grid(text: str) -> tuple[int, int]:
     if not match:
         raise UsageError(f"--grid {text}: write columns by rows, as in 8x8")
     return int(match[1]), int(match[2])
+
+
+def check_grid(text: str | None, columns: int, rows: int, spec: Spec) -> None:
+    """Raise UsageError for a sheet that is too large to be held and looked at."""
+    if columns * rows * spec.height * spec.width > MAX_SHEET:
+        size = f"{columns * spec.width:,}×{rows * spec.height:,}"
+        raise UsageError(f"--grid {text}: a sheet of {size} pixels is too large: give fewer columns or rows")
 
 
 def _shard(seeds: Seeds, text: str | None, target: Target) -> tuple[Seeds, Target]:

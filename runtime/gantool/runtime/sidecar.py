@@ -34,14 +34,47 @@ def read_sidecar(plan: Path) -> dict[str, Any]:
         return {}
     try:
         sidecar = json.loads(path.read_text(encoding="utf-8"))
-        expected = sidecar["plan_sha256"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise GantoolError(
-            f"{path} is no sidecar of gantool ({error!r}): remove it, or export again"
+            f"{path} is not a sidecar of gantool ({error!r}): remove it, or export again"
         ) from error
-    if sha256(plan) != expected:
+    if wrong := _wrong(sidecar):
+        raise GantoolError(f"{path} is not a sidecar of gantool ({wrong}): remove it, or export again")
+    if sha256(plan) != sidecar["plan_sha256"]:
         raise GantoolError(
             f"{plan} is not the plan that {path.name} was written for (its SHA-256 differs): it was damaged "
             f"or replaced; copy both files again, or remove {path.name} if the plan was replaced on purpose"
         )
     return dict(sidecar)
+
+
+def _wrong(sidecar: Any) -> str | None:
+    """Say what in a sidecar is not what gantool writes, as far as anything reads it; None where all is."""
+    match sidecar:
+        case {"plan_sha256": str()}:
+            pass
+        case _:
+            return "it has no plan_sha256"
+    for name in ("receipt", "tensors", "metadata", "recipe", "parity", "batch"):
+        if not isinstance(sidecar.get(name, {}), dict):
+            return f"its {name} is {sidecar[name]!r:.40}"
+    rows = sidecar.get("tensors", {}).values()
+    receipt = sidecar.get("receipt", {})
+    match receipt:
+        case {"source": str(), "shares": dict() as shares, "layers": list() as layers}:
+            rows = [*rows, *layers]
+            if not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in shares.values()):
+                return f"its shares are {shares!r:.40}"
+            for layer in layers:
+                match layer:
+                    case {"multiply_adds": int(count)} if 0 <= count < 2**63:
+                        pass
+                    case _:
+                        return f"a layer is {layer!r:.40}"
+        case {}:
+            if receipt:
+                return f"its receipt is {receipt!r:.40}"
+    for row in rows:
+        if not isinstance(row, dict):
+            return f"a tensor is {row!r:.40}"
+    return None

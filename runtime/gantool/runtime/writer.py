@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal, cast
 import numpy as np
 
 from gantool.runtime.errors import GantoolError, UsageError
-from gantool.runtime.files import atomic, write_whole
+from gantool.runtime.files import atomic, named, write_whole
 from gantool.runtime.formats import FORMATS, Encoding
 from gantool.runtime.pool import in_order, thread_count
 from gantool.runtime.seeds import MAX_SEED, Seeds
@@ -159,9 +159,13 @@ def _npy(target: Target, total: int, spec: Spec, written: Written) -> Iterator[W
         return
     path = array_path(target)
     part = part_of(path)
-    with _locked(part) as file:
-        file.write(array_header(total, spec))
-        file.seek(written.found * spec.height * spec.width * spec.channels, os.SEEK_CUR)
+    with named(path), _locked(part) as file:
+        header, found = array_header(total, spec), written.found * spec.height * spec.width * spec.channels
+        if found and os.fstat(file.fileno()).st_size < len(header) + found:
+            part.unlink()
+            raise GantoolError(f"another run has finished {part} meanwhile: run this one again")
+        file.write(header)
+        file.seek(found, os.SEEK_CUR)
         file.truncate()
 
         def write(images: Images) -> None:

@@ -295,10 +295,10 @@ def test_runtime_that_logs_an_error_is_not_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "module", "expected"),
     [
-        ("rtx", "tensorrt_rtx", r"tensorrt_rtx.*not installed.*gantool\[rtx\]"),
-        ("tensorrt", "tensorrt", r"tensorrt.*JetPack.*gantool\[tensorrt\]"),
-        ("rtx", "cuda.bindings", r"cuda-bindings.*gantool\[rtx\]"),
-        ("tensorrt", "cuda.bindings", r"cuda-bindings.*gantool\[tensorrt\]"),
+        ("rtx", "tensorrt_rtx", r"tensorrt_rtx.*not installed.*\[rtx\]"),
+        ("tensorrt", "tensorrt", r"tensorrt.*JetPack.*\[tensorrt\]"),
+        ("rtx", "cuda.bindings", r"cuda-bindings.*\[rtx\]"),
+        ("tensorrt", "cuda.bindings", r"cuda-bindings.*\[tensorrt\]"),
     ],
 )
 def test_missing_package(
