@@ -76,6 +76,10 @@ class TrainingOptions:
             if getattr(self, name) not in allowed:
                 raise UsageError(unknown(f"--{name}", str(getattr(self, name)), allowed))
         colour(self.background)
+        if not isinstance(self.data, str):  # a JSON file can hold anything
+            raise UsageError(f"data {self.data!r} is not the name of a folder or file")
+        if self.threads is not None and not (type(self.threads) is int and self.threads > 0):
+            raise UsageError(f"threads {self.threads!r} is not a whole number over 0")
         if not 2 <= self.batch <= MAX_BATCH:  # BatchNorm needs two
             raise UsageError(f"--batch {self.batch}: give a whole number from 2 to {MAX_BATCH}")
         for name in ("kimg", "minutes", "lr", "lr_d", "tick", "snap", "lazy", "accumulate", "metric_every"):
@@ -139,5 +143,5 @@ def read_options(path: Path) -> TrainingOptions:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return TrainingOptions(**{**values, "network": config_from_json(values["network"])})
-    except (OSError, ValueError, TypeError, KeyError, UsageError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, UsageError) as error:
         raise GantoolError(f"{path} cannot be resumed from: {error}") from error
