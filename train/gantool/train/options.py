@@ -76,10 +76,6 @@ class TrainingOptions:
             if getattr(self, name) not in allowed:
                 raise UsageError(unknown(f"--{name}", str(getattr(self, name)), allowed))
         colour(self.background)
-        if not isinstance(self.data, str):  # a JSON file can hold anything
-            raise UsageError(f"data {self.data!r} is not the name of a folder or file")
-        if self.threads is not None and not (type(self.threads) is int and self.threads > 0):
-            raise UsageError(f"threads {self.threads!r} is not a whole number over 0")
         if not 2 <= self.batch <= MAX_BATCH:  # BatchNorm needs two
             raise UsageError(f"--batch {self.batch}: give a whole number from 2 to {MAX_BATCH}")
         for name in ("kimg", "minutes", "lr", "lr_d", "tick", "snap", "lazy", "accumulate", "metric_every"):
