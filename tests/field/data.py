@@ -403,6 +403,13 @@ CASES: list[Case] = [
         prepare=both(tar_of("s.tar", labelled()), cut("s.tar", 0.5)),
     ),
     Case(
+        "tar-that-goes-back",
+        "data s.tar",
+        1,
+        ("s.tar ",),
+        prepare=both(tar_of("s.tar", labelled()), lambda folder: backwards(folder / "s.tar")),
+    ),
+    Case(
         "tar-damaged",
         "train --data set",
         1,
@@ -558,6 +565,16 @@ CASES: list[Case] = [
     Case("preset-misspelt", "train --preset smal", 2, ("--preset smal: did you mean small?",)),
     Case("four-channels", "train --channels 4", 2, ("transparency is laid on --background",)),
 ]
+
+
+def backwards(path: Path) -> None:
+    """Give the first member of a tar a size of -1024 bytes."""
+    info = tarfile.TarInfo("0.png")
+    header = bytearray(info.tobuf())
+    header[124:136] = (2**96 - 1024).to_bytes(12, "big")
+    header[148:156] = b" " * 8
+    header[148:156] = f"{sum(header):06o}\0 ".encode()
+    path.write_bytes(bytes(header) + path.read_bytes()[512:])
 
 
 def damaged_header(content: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import tracemalloc
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from conftest import run_gantool
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.train import data, listing
@@ -247,6 +249,27 @@ def test_no_more_of_a_zip_member_is_unpacked_than_it_declares(tmp_path: Path) ->
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_generated_images_are_read_back(exported: Path, tmp_path: Path) -> None:
+    seeds = ("--engine", exported / "g.onnx", "--provider", "cpu", "--seeds", "0-19")
+    for form in ("png", "tar", "npy"):
+        flags = ("--shard-size", "8") if form == "tar" else ()
+        run_gantool("generate", *seeds, "--format", form, *flags, "-o", form, cwd=tmp_path, check=True)
+    names = ("png", "tar", "npy/images.npy")
+    one, *others = (load_images(str(tmp_path / name), 32, log=lambda _: None).images for name in names)
+    assert one.shape == (20, 32, 32, 1)
+    for other in others:
+        assert np.array_equal(one, other)
+
+
+def test_labels_in_the_one_folder_that_is_packed(tmp_path: Path) -> None:
+    text = {"labels": [[f"deep/{number:02d}.png", number % 4] for number in range(16)]}
+    members = {f"top/{name}": content for name, content in sixteen().items()}
+    path = pack(tmp_path / "set.zip", {**members, "top/dataset.json": json.dumps(text).encode()})
+    labels = load(path).labels
+    assert labels
+    assert labels.values.tolist() == [number % 4 for number in range(16)]
 
 
 def test_the_second_load_decodes_nothing(folder: Path) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from gantool.models import PRESETS, SIZES
 from gantool.train.losses import LOSSES
 from gantool.train.options import PENALTIES
+from gantool.train.presets import fitting
 
 HEAVY = {"torch", "lightning_fabric", "safetensors", "onnx", "onnxruntime"}
 SCRIPT = """
@@ -74,6 +78,16 @@ def test_no_torch_before_it_is_needed(folder: Path) -> None:
     codes, modules = json.loads(result.stdout.splitlines()[-1])
     assert dict(zip(commands, codes, strict=True)) == commands, result.stderr
     assert not HEAVY & set(modules)
+
+
+def test_a_preset_that_fits() -> None:
+    assert fitting(64, 600) == ("small", [])
+    assert fitting(32, 4_000) == ("small", ["--size 32"])
+    assert fitting(64, 60_000) == ("dcgan64", [])
+    for size, count in product(SIZES["dcgan"], (20, 100_000)):
+        preset, flags = fitting(size, count)
+        network = replace(PRESETS[preset], **({"size": int(flags[0].split()[1])} if flags else {}))
+        assert network.size == size
 
 
 def test_every_loss_has_its_penalties() -> None:

@@ -146,8 +146,9 @@ def class_number(label: int | str | None, names: tuple[str, ...]) -> int | None:
     """
     if not isinstance(label, str):
         return label
-    numbers = {name: number for number, name in reversed(list(enumerate(names)))}
-    folded = {name.casefold(): number for name, number in reversed(list(numbers.items()))}
+    pairs = list(enumerate(names))[::-1]  # of equal names the first counts
+    numbers = {name: number for number, name in pairs}
+    folded = {name.casefold(): number for number, name in pairs}
     if (found := numbers.get(label, folded.get(label.casefold()))) is not None:
         return found
     if label.isascii() and label.isdecimal() and len(label) < 20:

@@ -84,10 +84,10 @@ def open_zip(path: Path) -> Iterator[Listing]:
 
 def _dataset_json(files: list[str], names: list[str]) -> str | None:
     """Return the dataset.json that speaks of all images: at the top, or in the one folder that holds all."""
-    found = sorted((name for name in files if name.rpartition("/")[2] == DATASET_JSON), key=len)
-    return next(
-        (each for each in found if all(name.startswith(each[: -len(DATASET_JSON)]) for name in names)), None
-    )
+    tops = {name.partition("/")[0] for name in names if not outside(name)}
+    places = [DATASET_JSON, *(f"{top}/{DATASET_JSON}" for top in tops if len(tops) == 1)]
+    there = set(files)
+    return next((place for place in places if place in there), None)
 
 
 def _kinds(names: set[str]) -> Counter[str]:
@@ -186,6 +186,8 @@ def _members(path: Path, file: BinaryIO, number: int) -> Iterator[_Member]:
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             while (member := tar.next()) is not None:
+                if member.size < 0 or tar.offset <= member.offset:  # tarfile would go round in circles
+                    raise GantoolError(f"{path} is damaged after byte {member.offset:,}; copy it again")
                 tar.members = []  # type: ignore[attr-defined]  # kept there, else, for each of millions
                 if member.offset_data + (0 if member.issparse() else member.size) > length:
                     raise GantoolError(f"{path} is cut off in {printable(member.name)}: copy it again")
