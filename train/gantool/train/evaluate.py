@@ -58,7 +58,8 @@ def evaluate(
     size, channels = images.shape[1], images.shape[3]
     loaded = load_images(data, size, channels, log=_note)
     extractor = find_extractor(features, loaded, _note)
-    found = measure(extractor, loaded, images)
+    real = extractor.vectors(spread_images(loaded.images))
+    found = measure(extractor, loaded, images, real)
     folder = out or (Path() if named.is_dir() else named.parent)
     value = {
         "source": str(source),
@@ -67,6 +68,7 @@ def evaluate(
         "data": loaded.name,
         "features": extractor.name,
         **found,
+        "real_halves": asdict(scores(real[::2], real[1::2])),
         "notes": list(_notes(extractor, images, loaded)),
     }
     append_metric(folder, extractor.name, value)
@@ -225,11 +227,20 @@ def _table(value: dict[str, Any]) -> str:
         f"{value['source']}: {value['samples']:,} images of {value['image']} against {value['real']:,} of "
         f"{value['data']}, by {value['features']}"
     ]
-    lines += [f"  {name:<10} {value[name]:>10.4f}   {text}" for name, text in known.items()]
+    halves = value["real_halves"]
+    lines.append(
+        f"  {'':<10} {'generated':>10} {'real':>10}   (real: one half of these images against the other)"
+    )
+    lines += [
+        f"  {name:<10} {value[name]:>10.4f} {halves[name]:>10.4f}   {text}" for name, text in known.items()
+    ]
     if classes := value.get("classes"):
         total = len(classes["shares"])
         missing = f"; missing: {', '.join(classes['missing'])}" if classes["missing"] else ""
-        lines.append(f"  {'classes':<10} {total - len(classes['missing']):>7} of {total}{missing}")
+        lines.append(
+            f"  {'classes':<10} {total - len(classes['missing']):>10} {total:>10}   classes of the data that appear "
+            f"among the images{missing}"
+        )
     lines += [f"  note: {note}" for note in value["notes"]]
     return "\n".join(lines)
 
