@@ -190,7 +190,7 @@ CASES: list[Case] = [
     Case(
         "evaluate: the newest run",
         "evaluate --samples 64 --data fashion-mnist",
-        says=(f"{RUN}: 64 images", "classifier accuracy on its last training images: "),
+        says=(f"{RUN}: 64 images", "half of the data against the other half"),
         prepare=run(),
     ),
     Case("evaluate: latest", "evaluate latest --samples 64", says=(f"{RUN}: 64 images",), prepare=run()),
