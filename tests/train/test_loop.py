@@ -42,7 +42,8 @@ def test_what_a_run_leaves(trained: Path) -> None:
         "stats.jsonl",
         "log.txt",
         "fakes000000.png",
-        "fakes000001.png",
+        "fakes000000_512.png",
+        "fakes000001_008.png",
         "generator.safetensors",
         "training_state.pt",
         "training_state.previous.pt",
@@ -54,7 +55,7 @@ def test_what_a_run_leaves(trained: Path) -> None:
     assert [each["tick"] for each in stats] == list(range(1, len(stats) + 1))
     assert stats[-1]["kimg"] == pytest.approx(1.008)
     assert "tick 1     kimg 0.3 " in (run / "log.txt").read_text()
-    with Image.open(run / "fakes000001.png") as sheet:
+    with Image.open(run / "fakes000001_008.png") as sheet:
         assert (sheet.size, sheet.mode) == ((256, 256), "L")
     assert load_checkpoint(run / "generator.safetensors").metadata["images_seen"] == 1008
 
@@ -88,7 +89,13 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, preset: str) -> No
     assert len(list((tmp_path / "broken/runs").iterdir())) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGTERM, signal.SIGHUP)),
+    ],
+)
 def test_an_interrupted_run_saves_and_can_be_resumed(tmp_path: Path, number: signal.Signals) -> None:
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()

@@ -33,6 +33,7 @@ from gantool.train.sources import CONTAINERS
 
 Pixels = NDArray[np.uint8]  # [N, H, W, C]
 
+LEAST = 6  # vectors a side that scores can be made of
 FEW = 10  # images for each number of a vector: with fewer, a Fréchet distance is too high by much
 REAL = 10_000  # training images that are compared with
 NEAREST = 12  # rows of nearest.png, and NEIGHBOURS training images in each
@@ -53,7 +54,8 @@ def evaluate(
     size, channels = images.shape[1], images.shape[3]
     loaded = load_images(data, size, channels, _background_of(named), log=_note)
     extractor = find_extractor(features, loaded, _note)
-    found = measure(extractor, loaded, images)
+    real = extractor.vectors(spread_images(loaded.images))
+    found = measure(extractor, loaded, images, real)
     folder = out or (Path() if named.is_dir() else named.parent)
     value = {
         "source": str(source),
@@ -62,6 +64,7 @@ def evaluate(
         "data": loaded.name,
         "features": extractor.name,
         **found,
+        "real_halves": _of_halves(real),
         "notes": list(_notes(extractor, images, loaded)),
     }
     append_metric(folder, extractor.name, value)
@@ -69,6 +72,13 @@ def evaluate(
     save_image(sheet, nearest_sheet(extractor, loaded.images, images))
     print(json.dumps(value) if as_json else _table(value))
     _note(f"nearest training images beside generated ones: {sheet}")
+
+
+def _of_halves(real: Vectors) -> dict[str, float]:
+    """Compare one half of the data with the other: what scores of perfect images are, about; {} of too few."""
+    if len(real) < 2 * LEAST:
+        return {}
+    return {name: round(value, 5) for name, value in asdict(scores(real[::2], real[1::2])).items()}
 
 
 def append_metric(folder: Path, features: str, value: dict[str, Any]) -> None:
@@ -226,11 +236,20 @@ def _table(value: dict[str, Any]) -> str:
         f"{value['source']}: {value['samples']:,} images of {value['image']} against {value['real']:,} of "
         f"{value['data']}, by {value['features']}"
     ]
-    lines += [f"  {name:<10} {value[name]:>10.4f}   {text}" for name, text in known.items()]
+    halves = value["real_halves"]
+    lines.append(
+        f"  {'':<10} {'generated':>10} {'real':>10}   (real: half of the data against the other half)"
+    )
+    for name, text in known.items():
+        of_real = f"{halves[name]:.4f}" if halves else ""
+        lines.append(f"  {name:<10} {value[name]:>10.4f} {of_real:>10}   {text}")
     if classes := value.get("classes"):
         total = len(classes["shares"])
         missing = f"; missing: {', '.join(classes['missing'])}" if classes["missing"] else ""
-        lines.append(f"  {'classes':<10} {total - len(classes['missing']):>7} of {total}{missing}")
+        lines.append(
+            f"  {'classes':<10} {total - len(classes['missing']):>10} {total:>10}   classes of the data that the "
+            f"images show{missing}"
+        )
     lines += [f"  note: {note}" for note in value["notes"]]
     return "\n".join(lines)
 

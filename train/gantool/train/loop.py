@@ -235,7 +235,7 @@ class Pace:
         of_time = (state.seconds - self.seconds) / self._limit()
         limit = f"{self.options.minutes:g} minutes" if of_time > of_kimg else f"{self.options.kimg:g} kimg"
         done, rate = state.images_seen / 1000, self.rate(state)
-        report.advance(max(of_kimg, of_time), f"of {limit}  kimg {done:.1f}  {rate:,.4g} img/s")
+        report.advance(max(of_kimg, of_time), f"of {limit}  kimg {done:.1f}  {_pace(rate)}")
 
     def warning(self, state: TrainingState) -> str | None:
         """Return a line, at the first call, if the run takes long and no limit of minutes was given."""
@@ -246,7 +246,7 @@ class Pace:
         self.warned = True
         time = f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.0f} hours"
         return (
-            f"note: at {self.rate(state):,.3g} images/s, the rest of {self.options.kimg:g} kimg takes {time}. It "
+            f"note: at {_pace(self.rate(state))}, the rest of {self.options.kimg:g} kimg takes {time}. It "
             "is saved on the way, and Ctrl-C ends it at any time; --minutes sets an end, and a smaller --size or "
             "preset, or a GPU, is faster"
         )
@@ -373,8 +373,8 @@ def tick(
     report.scalars(values, state.images_seen)
     rate = (state.images_seen - last.images_seen) / max(seconds, 1e-9)
     report.line(
-        f"tick {state.tick:<4d} kimg {values['kimg']:<7.1f} time {_duration(state.seconds):<10s} "
-        f"{rate:>7,.4g} img/s  loss D {d_loss:<6.3f} G {g_loss:<6.3f} data {values['data_wait']:.1%}"
+        f"tick {state.tick:<5d} kimg {values['kimg']:<8.1f} time {_duration(state.seconds):<8s} {_pace(rate):>6s} "
+        f"loss D {d_loss:<6.3f} G {g_loss:<6.3f} data {values['data_wait']:.1%}"
         + (f"  p {state.augment_p:.3f}" if run.options.augment == "ada" else "")
         + (f"  left {_duration(left)}" if left is not None else "")
     )
@@ -423,6 +423,10 @@ def _diverged(run: Run, state: TrainingState) -> GantoolError:
         f"training diverged: losses or weights became NaN or infinite by kimg {state.images_seen / 1000:.1f}; "
         f"lower --lr (it is {run.options.lr:g}) or raise --batch (it is {run.options.batch}); {kept}"
     )
+
+
+def _pace(rate: float) -> str:
+    return f"{rate:,.0f} img/s" if rate >= 100 else f"{rate:.3g} img/s"
 
 
 def _duration(seconds: float) -> str:

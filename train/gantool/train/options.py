@@ -171,15 +171,15 @@ def read_options(path: Path) -> TrainingOptions:
     """Read a `training_options.json`. Raises GantoolError for one that `to_json` did not write."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        options = TrainingOptions(**{**values, "network": config_from_json(values["network"])})
-        for name, hint in get_type_hints(TrainingOptions).items():
-            _check_type(name, getattr(options, name), hint)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, UsageError) as error:
+        hints = get_type_hints(TrainingOptions)
+        for name in values.keys() & hints.keys() - {"network"}:
+            _check_type(name, values[name], hints[name])
+        return TrainingOptions(**{**values, "network": config_from_json(values["network"])})
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError, UsageError) as error:
         reason = " ".join(str(error).split())[:200]
         raise GantoolError(
             f"{path} does not hold the options of a run ({reason}): restore it, or start a new run: gantool train"
         ) from error
-    return options
 
 
 def _check_type(name: str, value: object, hint: Any) -> None:

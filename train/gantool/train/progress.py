@@ -65,7 +65,7 @@ def reporting(log_path: Path, tensorboard: bool = False) -> Iterator[Report]:
     board = summary_writer()(str(log_path.parent)) if tensorboard else None
     console = Console(file=bare(sys.stderr))
     bar = Progress(
-        BarColumn(30),
+        BarColumn(20),
         TaskProgressColumn(),
         TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
