@@ -6,6 +6,7 @@
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
 #   make bench-train    quality by time against a plain script, into benchmarks/train.md; 35 minutes
+#   make bench-busy     training beside other programs, into benchmarks/busy.md; 4 minutes
 #   make bench-export   times, sizes and PSNR of exports, into benchmarks/export.md
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo data test slow golden bench bench-export bench-train lint format clean
+.PHONY: demo data test slow golden bench bench-busy bench-export bench-train lint format clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing gantool into $(VENV) ..."
@@ -52,6 +53,9 @@ bench: $(INSTALLED)
 
 bench-export: $(INSTALLED)
 	$(BIN)/python benchmarks/export.py
+
+bench-busy: data
+	$(BIN)/python benchmarks/busy.py
 
 bench-train: data
 	$(BIN)/python benchmarks/train.py
