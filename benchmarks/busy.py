@@ -2,8 +2,8 @@
 
     python benchmarks/busy.py [--seconds 30]
 
-Two loops a core that only compute run beside each training of the default preset. The rate of `gantool train` is that
-of the whole session, measuring what is fastest included. It fails where that is less than half of the best.
+Two loops a core that only compute run beside each training of the default preset. The rate of `gantool train`
+is that of the whole session, measuring what is fastest included. It fails where that is less than half of the best.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ HERE = Path(__file__).parent
 GOAL = 0.5  # of the best fixed number
 
 
-def spin() -> None:
-    """Keep a core busy."""
-    while True:
+def spin(parent: int) -> None:
+    """Keep a core busy, for as long as the process that started this lives."""
+    while os.getppid() == parent:
         pass
 
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
     """Run loops beside the block."""
-    loops = [multiprocessing.Process(target=spin, daemon=True) for _ in range(count)]
+    loops = [multiprocessing.Process(target=spin, args=(os.getpid(),), daemon=True) for _ in range(count)]
     for loop in loops:
         loop.start()
     try:

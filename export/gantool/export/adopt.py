@@ -30,6 +30,7 @@ from gantool.export.behaviour import SEEDS, problem
 from gantool.export.emulate import Arrays
 from gantool.export.fold import fold_batchnorm
 from gantool.export.options import Foreign
+from gantool.runtime.cpus import limit
 from gantool.runtime.errors import GantoolError
 
 BATCH = 16  # of a graph that takes any
@@ -211,6 +212,7 @@ def floats_of(path: Path, feeds: Arrays) -> NDArray[np.float32]:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = limit()
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         size = _batch(session.get_inputs()[0].shape[0])

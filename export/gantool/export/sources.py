@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from gantool.export.behaviour import CHECKED, SEEDS, problem
 from gantool.export.options import Foreign
 from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
+from gantool.models.threads import limit_threads
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.seeds import labels, latents
 
@@ -53,6 +54,7 @@ class Source:
 
 def load_source(path: Path | None, foreign: Foreign, note: Note) -> Source:
     """Load what `gantool export` was given: a checkpoint (None: of the newest run), or one from elsewhere."""
+    limit_threads()
     if foreign.origin is None:
         if foreign != Foreign():
             raise UsageError(

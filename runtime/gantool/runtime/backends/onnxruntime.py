@@ -11,7 +11,7 @@ from typing import Any
 from gantool.runtime.backends.contract import spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
-from gantool.runtime.cpus import cores
+from gantool.runtime.cpus import cores, limit
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import open_graph
@@ -30,7 +30,7 @@ class OnnxRuntimeBackend:
         """
         self._path = path
         self._graph = open_graph(path)
-        self._session = self._open(path, provider, threads or 0)
+        self._session = self._open(path, provider, threads or limit())
         self._on_gpu = provider != "cpu"
         self._threads = 1 if self._on_gpu else threads or cores()
         self._of_one_thread: Any = None

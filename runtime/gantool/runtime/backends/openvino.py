@@ -13,6 +13,7 @@ from typing import Any
 
 from gantool.runtime.backends.contract import Tensors, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
+from gantool.runtime.cpus import limit
 from gantool.runtime.errors import GantoolError, MissingDependencyError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import open_graph
@@ -41,7 +42,8 @@ class OpenVinoBackend:
             ) from error
         self._path = path
         graph = open_graph(path)
-        self._settings = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
+        count = threads or limit()
+        self._settings = {"INFERENCE_NUM_THREADS": count} if count else {}
         self._core = Core()
         with self._told("load a graph", _OTHERWISE):
             self._model = self._core.read_model(graph[:])  # by a path it would go by the file's name
