@@ -6,6 +6,7 @@
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
 #   make bench-train    quality by time against a plain script, into benchmarks/train.md; 35 minutes
+#   make bench-busy     training beside other programs, into benchmarks/busy.md; 4 minutes
 #   make bench-export   times, sizes and PSNR of exports, into benchmarks/export.md
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ DEV := $(VENV)/.dev
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 INSTALL = $(BIN)/pip install --disable-pip-version-check $(PINNED)
 
-.PHONY: demo data test slow golden bench bench-export bench-train lint format clean
+.PHONY: demo data test slow golden bench bench-busy bench-export bench-train lint format clean
 
 $(DEMO): pyproject.toml constraints.txt
 	@$(if $(PINNED),:,echo "$$($(PYTHON) -V): installing the newest versions, not those of constraints.txt")
@@ -63,6 +64,9 @@ bench: $(DEV)
 
 bench-export: $(DEV)
 	$(BIN)/python benchmarks/export.py
+
+bench-busy: data
+	$(BIN)/python benchmarks/busy.py
 
 bench-train: data
 	$(BIN)/python benchmarks/train.py

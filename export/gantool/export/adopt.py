@@ -32,6 +32,7 @@ from gantool.export.fold import fold_batchnorm
 from gantool.export.graph import add_range
 from gantool.export.options import Foreign
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
+from gantool.runtime.cpus import limit
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.interrupt import stopped
 
@@ -214,6 +215,7 @@ def floats_of(path: Path, feeds: Arrays, foreign: Foreign) -> NDArray[np.float32
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = limit()
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         size = _batch(session.get_inputs()[0].shape[0])

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import ShapeInferencePass
 
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
+from gantool.runtime.cpus import limit
 
 Arrays = dict[str, NDArray[Any]]
 _LOW = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
@@ -72,6 +73,7 @@ def run(graph: onnx.ModelProto, feeds: Arrays, names: Collection[str], batch: in
     probed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = limit()
     session = onnxruntime.InferenceSession(
         probed.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

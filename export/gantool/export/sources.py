@@ -27,6 +27,7 @@ from gantool.export.options import Foreign
 from gantool.export.origin import RUNS, origin_of, split_key, this_folder_first
 from gantool.export.weights import State, Wanted, read_weights, wanted_by
 from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
+from gantool.models.threads import limit_threads
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.seeds import labels, latents
 
@@ -67,6 +68,7 @@ class Source:
 
 def load_source(path: Path | None, foreign: Foreign, note: Note) -> Source:
     """Load what `gantool export` was given: a checkpoint (None: of the newest run), or one from elsewhere."""
+    limit_threads()
     origin = origin_of(path, foreign)
     if origin == "checkpoint":
         source = _from_run(path, note)

@@ -22,6 +22,14 @@ def cores(root: Path = Path("/")) -> int:
     return max(1, min([count, *map(math.ceil, _quotas(root))]))
 
 
+def limit() -> int:
+    """Return `cores()` where that is fewer than the machine has, for libraries that go by the machine; else 0.
+
+    0 leaves the number to them: some go by physical cores, and are faster so.
+    """
+    return 0 if cores() == os.cpu_count() else cores()
+
+
 def _allowed() -> set[int] | None:
     """Return the numbers of the CPUs that the scheduler may give to this process; None where none says."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 import sys
 import time
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from gantool.runtime.cache import cache_dir
+from gantool.runtime.cpus import cores
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.train.decode import FORMATS, KINDS, Fitted, Into, colour, fit, printable
@@ -236,7 +236,7 @@ def decoded(listing: Listing, into: Into) -> Generator[Fitted | str, None, None]
         yield from map(one, range(len(listing.names)))
         return
     Image.init()  # not from two threads at once: the second would find formats missing
-    threads = min(_MAX_THREADS, os.cpu_count() or 1)
+    threads = min(_MAX_THREADS, cores())
     # What Pillow warns of is either nothing to the pixels or checked in decode.py.
     with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
         warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from gantool.models import CHECKPOINT_NAME, Generator, load_checkpoint
+from gantool.models.threads import limit_threads
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.generator import Generator as Engine
 from gantool.runtime.images import to_uint8
@@ -49,6 +50,7 @@ def evaluate(
     The default source is the newest run.
     """
     source = check_evaluation(source, data, samples)
+    limit_threads()
     named, images, about = _images(source, samples)
     data = data or _data_of(named)
     size, channels = images.shape[1], images.shape[3]

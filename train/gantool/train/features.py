@@ -30,6 +30,7 @@ from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
 from gantool.runtime.backends.quiet import import_onnxruntime
 from gantool.runtime.cache import cache_dir
+from gantool.runtime.cpus import limit
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.files import atomic
 from gantool.train.data import ImageData
@@ -199,6 +200,7 @@ def _onnx(path: Path) -> Extractor:
         raise GantoolError(f"--features {path}: there is no such file")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong comes as an exception
+    options.intra_op_num_threads = limit()
     try:
         session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has a class of its own for each kind

@@ -60,15 +60,22 @@ class Figures:
             raise TypeError("no figures")
 
     @property
+    def sure(self) -> bool:
+        """Whether nothing kept the fastest way from being found."""
+        return self.whole and not is_busy(self.others)
+
+    @property
     def best(self) -> str:
         """The fastest way."""
         return max(self.rates, key=lambda way: self.rates[way])
 
     def __str__(self) -> str:
         old = time.time() - self.when
-        notes = [f"measured {_ago(old)}"] if old > 60 else []
+        notes = [f"measured {_ago(old)}"] if old >= 60 else []
         if is_busy(self.others):
-            notes.append(f"other programs used {self.others:.1f} CPUs")
+            notes.append(f"while other programs used {self.others:.1f} CPUs")
+        if not self.whole:
+            notes.append("in a hurry")
         rates = sorted(self.rates.items(), key=lambda item: -item[1])
         return (
             "speed: "
@@ -104,7 +111,7 @@ def fastest(
 
     Only in the precision `chosen`, where one is given. Of several processes one measures its own share of the
     batch, alone. On a CPU the threads may change while training, up to those chosen here, or up to all where the
-    machine was busy.
+    machine was busy or time was short.
     """
     most, others, began = limit_threads(), Others(), time.monotonic()
     share = replace(options, batch=options.batch // fabric.world_size)
@@ -124,7 +131,7 @@ def fastest(
     log(str(figures))
     options = _set(options, figures.best)
     if fabric.device.type == "cpu" and fabric.world_size == 1 and not options.compile:
-        options = replace(options, threads_up_to=most if is_busy(figures.others) else options.threads)
+        options = replace(options, threads_up_to=options.threads if figures.sure else most)
     return Tuned(options, figures.rates[figures.best], time.monotonic() - began, key)
 
 
@@ -161,9 +168,12 @@ def _ways(options: TrainingOptions, fabric: Fabric, chosen: str | None, most: in
     new = fabric.device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     precisions = (chosen,) if chosen else ("fp32", "bf16" if new else "fp16")
     counts = [""]
-    if fabric.device.type == "cpu":  # small steps can be faster with fewer threads
-        counts = [f" threads={most >> halvings}" for halvings in range(most.bit_length())]
-        counts.insert(1, counts.pop())  # one thread is the surest
+    if fabric.device.type == "cpu":
+        # one thread first: small steps can be faster with it, and beside other programs it is the surest
+        counts = [
+            f" threads={count}" for count in sorted({1, *(most >> n for n in range(most.bit_length() - 1))})
+        ]
+        counts = [counts[0], *reversed(counts[1:])]
     ways = [
         f"{name} {layout}{count}"
         for layout, count, name in product(("channels_last", "contiguous"), counts, precisions)

@@ -64,9 +64,11 @@ class Threads:
     _now: float = 0.0  # seconds of steps
     _seconds: float = 0.0  # of the window
     _images: int = 0
+    _slowest: float = 0.0  # step of the window
     _settling: bool = True  # the first step with other threads prepares its kernels
     _home: Rate | None = None  # what a trial is compared with; None while there is no trial
     _began: float = 0.0  # the trial
+    _cost: float = 0.0  # seconds of the slowest step before it
     _down_at: float = 0.0
     _down_pause: float = SHORTEST
     _up_at: float = SHORTEST
@@ -81,9 +83,10 @@ class Threads:
     def after(self, seconds: float, images: int) -> Change | None:
         """Take note of a step; return a change that is made."""
         self._now += seconds
-        if self._settling:
-            self._settling = False
+        settling, self._settling = self._settling, False
+        if settling and seconds < TRIAL:  # a step so long hides what it prepares
             return None
+        self._slowest = max(self._slowest, seconds)
         self._seconds += seconds
         self._images += images
         if self._seconds < (TRIAL if self.trying else WINDOW):
@@ -96,6 +99,7 @@ class Threads:
         else:
             self._plan(rate)
         self.best = max(self.best or 0.0, rate.images)
+        self._slowest = 0.0
         return change
 
     def _plan(self, rate: Rate) -> None:
@@ -108,6 +112,7 @@ class Threads:
 
     def _try(self, count: int, home: Rate) -> None:
         self._home, self._began = home, self._now
+        self._cost = self._slowest  # of a trial of what there is now, or more
         self.count, self._settling = count, True
 
     def _judge(self, home: Rate, rate: Rate) -> Change | None:
@@ -126,7 +131,7 @@ class Threads:
         if down:  # soon after rising: it rose too early, and waits longer for the next time
             held = self._now - self._rose_at
             self._up_pause = SHORTEST if held >= LONGEST_UP else min(2 * self._up_pause, LONGEST_UP)
-            self._up_at = self._now + self._up_pause
+            self._up_at = self._now + max(_CHEAP * self._cost, self._up_pause)
         else:
             self._rose_at = self._now
             self._up_at = self._now + SHORTEST

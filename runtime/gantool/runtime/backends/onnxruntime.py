@@ -12,7 +12,7 @@ from gantool.runtime.backends.contract import in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
-from gantool.runtime.cpus import cores
+from gantool.runtime.cpus import cores, limit
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.images import to_uint8
 from gantool.runtime.interrupt import stopped
@@ -32,7 +32,7 @@ class OnnxRuntimeBackend:
         """
         self._path = path
         self._graph = open_graph(path)
-        self._session = self._open(path, provider, threads or 0)
+        self._session = self._open(path, provider, threads or limit())
         self._on_gpu = provider != "cpu"
         self._threads = 1 if self._on_gpu else threads or cores()
         self._of_one_thread: Any = None

@@ -14,6 +14,7 @@ from typing import Any
 from gantool.runtime.backends.contract import Tensors, in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.quiet import import_core
+from gantool.runtime.cpus import limit
 from gantool.runtime.errors import GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import open_graph
@@ -43,7 +44,8 @@ class OpenVinoBackend:
         self._path = path
         graph = open_graph(path)
         self._fp16 = in_fp16(path, graph)
-        self._settings = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
+        count = threads or limit()
+        self._settings = {"INFERENCE_NUM_THREADS": count} if count else {}
         self._core = core()
         with self._told("load a graph", _OTHERWISE):
             self._model = self._core.read_model(graph[:])  # by a path it would go by the file's name
