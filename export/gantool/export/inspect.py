@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,7 +50,7 @@ def facts(path: Path) -> dict[str, Any]:
     """Return what is known of a file, by name. Raises GantoolError if it is damaged or nothing of gantool's."""
     header = _safetensors_header(path)
     if header is not None:
-        return {"file": str(path), "kind": "checkpoint", **_checkpoint(path, header)}
+        return {"file": str(path), "kind": "checkpoint", **_checkpoint(header)}
     if bundle.is_bundle(path):
         return {"file": str(path), "kind": "bundle", **_bundle(path)}
     kind = identify(path)
@@ -66,11 +68,14 @@ def _safetensors_header(path: Path) -> dict[str, Any] | None:
             return None
         file.seek(8)
         text = file.read(size)
-    try:
+    with _damage_of(path):
         header = json.loads(text)
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        raise GantoolError(f"{path} is a damaged safetensors file ({error!r}): copy it again") from error
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        ends = [_end_of(name, entry) for name, entry in tensors.items()]
+        header["__metadata__"] = known = json.loads(header.get("__metadata__", {}).get("gantool", "{}"))
+        if not isinstance(known, dict):
+            raise ValueError("its metadata are not an object")
+        json.dumps(header, indent=2, ensure_ascii=False).encode()  # it will be printed
     expected = 8 + size + max(ends, default=0)
     if expected != path.stat().st_size:
         raise GantoolError(
@@ -79,26 +84,45 @@ def _safetensors_header(path: Path) -> dict[str, Any] | None:
     return dict(header)
 
 
-def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
+@contextmanager
+def _damage_of(path: Path) -> Iterator[None]:
+    """Turn what a header that lies brings about into a GantoolError."""
     try:
-        metadata = json.loads(header.pop("__metadata__", {}).get("gantool", "{}"))
-        sizes = {
-            name: math.prod(entry["shape"])
-            for name, entry in header.items()
-            if not name.endswith(
-                ("running_mean", "running_var", "num_batches_tracked")
-            )  # statistics, not learned
-        }
-        types = Counter(entry["dtype"] for entry in header.values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GantoolError(f"{path} is a damaged checkpoint ({error!r}): copy it again") from error
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise GantoolError(f"{path} is a damaged safetensors file ({reason}): copy it again") from error
+
+
+def _end_of(name: str, entry: dict[str, Any]) -> int:
+    """Return where a tensor ends in the file. Raises an error if its entry is not one of safetensors."""
+    shape, offsets = entry["shape"], entry["data_offsets"]
+    counts = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [None]
+    if len(offsets) != 2 or not all(type(count) is int and 0 <= count < 2**63 for count in counts):
+        raise ValueError(f"{name[:40]} has no shape or place in the file")
+    if math.prod(shape) >= 2**63:
+        raise ValueError(f"{name[:40]} is larger than any file")
+    if not isinstance(entry["dtype"], str):
+        raise ValueError(f"{name[:40]} has no type")
+    return int(offsets[1])
+
+
+def _checkpoint(header: dict[str, Any]) -> dict[str, Any]:
+    metadata = header.pop("__metadata__")
+    sizes = {
+        name: math.prod(entry["shape"])
+        for name, entry in header.items()
+        if not name.endswith(
+            ("running_mean", "running_var", "num_batches_tracked")
+        )  # statistics, not learned
+    }
     weights = [
         {"name": name, "shape": entry["shape"], "type": entry["dtype"]} for name, entry in header.items()
     ]
     return {
         "metadata": metadata or "none of gantool's",
         "parameters": sum(sizes.values()),
-        "types": dict(types),
+        "types": dict(Counter(entry["dtype"] for entry in header.values())),
         "weights": weights,
     }
 
