@@ -23,6 +23,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from gantool.export.fold import fold_batchnorm
 from gantool.export.lowering import lower
 from gantool.export.options import Lowering
+from gantool.export.simplify import simplify
 from gantool.runtime.errors import GantoolError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def float_graph(source: Source, opset: int) -> ir.Model:
     Raises GantoolError where torch cannot, or where a BatchNorm has no layer before it to go into.
     """
     model = _export(source, opset)
+    simplify(model)
     fold_batchnorm(model)
     ClearMetadataAndDocStringPass()(model)  # torch's own hold stack traces with paths of this machine
     return model
@@ -77,6 +79,7 @@ def _export(source: Source, opset: int) -> ir.Model:
                 dynamic_shapes=tuple({0: torch.export.Dim("N")} for _ in inputs),
                 opset_version=opset,
                 dynamo=True,
+                optimize=False,  # see simplify
                 verbose=False,
             )
         except Exception as error:  # torch wraps whatever its tracing meets, a signal too
