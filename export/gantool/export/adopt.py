@@ -20,17 +20,17 @@ from onnx_ir.passes.common import (
     ClearMetadataAndDocStringPass,
     IdentityEliminationPass,
     LiftConstantsToInitializersPass,
-    NameFixPass,
     RemoveInitializersFromInputsPass,
     ShapeInferencePass,
 )
-from onnxscript.optimizer import optimize_ir
 
 from gantool.export.behaviour import SEEDS, in_unit, problem
 from gantool.export.emulate import Arrays
 from gantool.export.fold import fold_batchnorm
 from gantool.export.graph import add_range
 from gantool.export.options import Foreign
+from gantool.export.padding import write_paddings
+from gantool.export.simplify import simplify
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
 from gantool.runtime.cpus import limit
 from gantool.runtime.errors import GantoolError
@@ -62,8 +62,9 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str
         IdentityEliminationPass(),
         ShapeInferencePass(),
     )(model)
-    optimize_ir(model)
-    NameFixPass()(model)  # recipes speak of nodes by their names
+    simplify(model)
+    ShapeInferencePass()(model)
+    write_paddings(model)
     z, label = _inputs(path, model)
     images = _images(path, model)
     _rename(model, z, label)

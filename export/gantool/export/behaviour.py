@@ -55,22 +55,25 @@ def _out_of_range(low: float, high: float, foreign: Foreign) -> str | None:
     """Say which flag values from `low` to `high` want, or None if they are as expected."""
     bottom, top = (float(side) for side in foreign.values.split(","))
     tolerance = TOLERANCE * (top - bottom) / 2
-    inside = low >= bottom - tolerance and high <= top + tolerance
     found = f"gives values from {low:.3g} to {high:.3g}, expected [{bottom:g}, {top:g}]"
-    asked = foreign.values != Foreign.values
-    if inside and (asked or low < -TOLERANCE or foreign.clamp):
+    likely = _likely_range(low, high)
+    if likely is not None and likely != foreign.values and not foreign.clamp:
+        if likely == Foreign.values:
+            return f"{found}: leave out --range {foreign.values}"
+        sigmoid = ", as a sigmoid gives them" if likely == "0,1" else ""
+        return f"{found}: if they are in [{likely.replace(',', ', ')}]{sigmoid}, add --range {likely}"
+    if foreign.clamp or (low >= bottom - tolerance and high <= top + tolerance):
         return None
-    if not asked and low >= -0.5 and 2 < high <= 255.5 and low >= -TOLERANCE * 127.5:
-        return f"{found}: if they are in [0, 255], add --range 0,255"
-    if not asked and low >= -TOLERANCE:
-        more = "" if high <= 1 + TOLERANCE else " --clamp"
-        return f"{found}: if they are in [0, 1], as a sigmoid gives them, add --range 0,1{more}"
-    if foreign.clamp:
-        return None
-    if asked and low < bottom - tolerance and high <= 1 + TOLERANCE and low >= -1 - TOLERANCE:
-        return f"{found}: leave out --range {foreign.values}"
     return (
         f"{found}: if its images are clamped when they are saved, as those of StyleGAN and ProGAN are, add "
-        "--clamp; "
-        "else end it with tanh"
+        "--clamp; else end it with tanh"
     )
+
+
+def _likely_range(low: float, high: float) -> str | None:
+    """Return the range that values from `low` to `high` fill, or None where they fit none."""
+    if low >= -TOLERANCE and high <= 1 + TOLERANCE:
+        return "0,1"
+    if low >= -1 - TOLERANCE and high <= 1 + TOLERANCE:
+        return "-1,1"
+    return "0,255" if low >= -0.5 and 16 < high <= 255.5 else None

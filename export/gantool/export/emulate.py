@@ -63,7 +63,8 @@ def _round(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
 def run(graph: onnx.ModelProto, feeds: Arrays, names: Collection[str], batch: int) -> Iterator[Arrays]:
     """Yield the values `names` of an emulated graph, for `batch` rows of the feeds at a time.
 
-    The last rows of a batch that is not full are padded with zeros, for graphs of a fixed batch, and cut off again.
+    A batch that is not full is filled up from the first rows, and what was made of these is cut off again where the
+    first axis is the batch; a scalar, or a value of all rows as one, stays whole.
     """
     onnxruntime = import_onnxruntime()  # the caller has said so if it is not there
 
@@ -80,9 +81,10 @@ def run(graph: onnx.ModelProto, feeds: Arrays, names: Collection[str], batch: in
     total = len(next(iter(feeds.values())))
     for start in range(0, total, batch):
         count = min(batch, total - start)
-        rows = {
-            name: np.pad(value[start : start + count], [(0, batch - count)] + [(0, 0)] * (value.ndim - 1))
-            for name, value in feeds.items()
-        }
+        taken = np.arange(start, start + batch) % total
+        rows = {name: value[taken] for name, value in feeds.items()}
         values = session.run(list(names), rows, run_options())
-        yield {name: value[:count] for name, value in zip(names, values, strict=True)}
+        yield {
+            name: value[:count] if value.ndim and len(value) == batch else value
+            for name, value in zip(names, values, strict=True)
+        }

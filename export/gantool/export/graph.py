@@ -26,6 +26,7 @@ from gantool.export.cause import cause_of
 from gantool.export.fold import fold_batchnorm
 from gantool.export.lowering import lower
 from gantool.export.options import NATIVE_OPSET, Foreign, Lowering
+from gantool.export.simplify import simplify
 from gantool.runtime.errors import GantoolError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def float_graph(source: Source, opset: int, exactly: bool, note: Callable[[str],
     Raises GantoolError where torch cannot, or where a BatchNorm has no layer before it to go into.
     """
     model = _export(source, max(opset, NATIVE_OPSET))
+    simplify(model)
     if opset < NATIVE_OPSET:
         model = _in_older_opset(model, opset, exactly, note)
     add_range(model, source.foreign)
@@ -88,6 +90,7 @@ def _export(source: Source, opset: int) -> ir.Model:
                 dynamic_shapes=tuple({0: torch.export.Dim("N")} for _ in inputs),
                 opset_version=opset,
                 dynamo=True,
+                optimize=False,  # see simplify
                 verbose=False,
             )
         except Exception as error:  # torch wraps whatever its tracing meets, a signal too

@@ -92,10 +92,10 @@ def find_interface(module: nn.Module, z: Tensor, label: Tensor | None, classes: 
         hint = _by_output(output) or hint
     else:
         hint = hint or _by_first_layer(module, z, label)
-        text = "; ".join(
-            f"with {CALLED[shape].format(latent)} it fails: {cause_of(error)}"
-            for shape, error in (failed[:1] if hint else failed[:2])
-        )
+        hint = hint or _by_optional_label(module, label is not None)
+        causes = [(CALLED[shape].format(latent), cause_of(error)) for shape, error in failed[:2]]
+        once = hint or causes[0][1] == causes[1][1]
+        text = "; ".join(f"with {called} it fails: {cause}" for called, cause in causes[: 1 if once else 2])
     raise GantoolError(f"{name} does not make images [N, 1 or 3, H, W]: {text}{f'. {hint}' if hint else ''}")
 
 
@@ -124,11 +124,11 @@ def _images(output: Any) -> tuple[tuple[Any, ...], Tensor, tuple[str, ...]] | No
     if isinstance(output, Tensor):
         return path, tensor, ()
     if len(found) == 1:
-        return path, tensor, (f"it returns {_described(output)}: {_way(path)} is taken",)
+        return path, tensor, (f"it returns {_described(output)}; output{_way(path)} is taken",)
     smaller = [other for each, other in found if each != path]
     if any(other.numel() == tensor.numel() for other in smaller):
         return None
-    return path, tensor, (f"it returns {_described(output)}: {_way(path)}, the largest, is taken",)
+    return path, tensor, (f"it returns {_described(output)}; output{_way(path)}, the largest, is taken",)
 
 
 def _is_image(tensor: Tensor) -> bool:
@@ -148,7 +148,7 @@ def _described(output: Any) -> str:
         return str(list(output.shape))
     named = isinstance(output, Mapping)
     inside = [
-        f"{_way(path)} {list(tensor.shape)}" if named else str(list(tensor.shape))
+        f"{'.'.join(map(str, path))} {list(tensor.shape)}" if named else str(list(tensor.shape))
         for path, tensor in _tensors(output)
     ]
     return f"a {type(output).__name__}" + (f" of {', '.join(inside[:6])}" if inside else "")
@@ -201,6 +201,18 @@ def _by_signature(module: nn.Module, labelled: bool) -> str:
     if labelled and alone:
         return f"forward takes {named[0].name} alone: leave out --classes"
     return ""
+
+
+def _by_optional_label(module: nn.Module, labelled: bool) -> str:
+    """Say that forward takes a second argument which it may not do without after all."""
+    names = [
+        each.name for each in _parameters(module.forward)[1:2] if each.kind == each.POSITIONAL_OR_KEYWORD
+    ]
+    return (
+        f"forward takes {names[0]}, too: if that is the label, add --classes"
+        if names and not labelled
+        else ""
+    )
 
 
 def _by_first_layer(module: nn.Module, z: Tensor, label: Tensor | None) -> str:

@@ -79,7 +79,7 @@ def load_source(path: Path | None, foreign: Foreign, note: Note) -> Source:
     _warn_of_statistics(source, note)
     if origin == "checkpoint":
         return source
-    _check(source)
+    _check(source, note)
     height, width, channels = source.metadata["image"]
     note(
         f"{source.metadata['data']}: {height}×{width}×{channels}, latent {source.metadata['latent']['size']} "
@@ -282,7 +282,7 @@ def _source(
     return Source(found.module, metadata, foreign)
 
 
-def _check(source: Source) -> None:
+def _check(source: Source, note: Note) -> None:
     """Raise GantoolError unless the module behaves as a generator in eval mode."""
     inputs = source.inputs(SEEDS)
     name = source.metadata["data"]
@@ -306,6 +306,13 @@ def _check(source: Source) -> None:
         )
     if found := problem(images, again, alone, other, source.foreign):
         raise GantoolError(f"the generator of {name} {found}")
+    if source.foreign.clamp:
+        bottom, top = (float(side) for side in source.foreign.values.split(","))
+        outside = np.mean((images < bottom) | (images > top))
+        note(
+            f"{name}: --clamp cuts off {outside:.1%} of its values, which go from {images.min():.3g} to "
+            f"{images.max():.3g}"
+        )
 
 
 def _warn_of_statistics(source: Source, note: Note) -> None:

@@ -25,6 +25,7 @@ State = dict[str, Tensor]
 EXPECTED = "weights, .pth or .safetensors"
 
 _WRAPPED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")  # anywhere in a name
+_TRIVIAL = ("module", "_orig_mod", "module._orig_mod", "_orig_mod.module")  # of DataParallel, torch.compile
 _AVERAGED = {"ema", "avg", "averaged", "average", "swa", "shadow", "polyak"}
 _DEPTH = 6  # of dictionaries in dictionaries
 _MOST_LISTED = 12
@@ -61,12 +62,9 @@ def read_weights(path: Path, key: str | None, wanted: Wanted, note: Callable[[st
         raise GantoolError(
             f"{path} holds no state_dict of tensors: torch.save(generator.state_dict(), {path.name!r})"
         )
-    fitting = {
-        name: state
-        for outer, whole in held.items()
-        for name, state in _with_prefixes(outer, whole, wanted.anchor)
-        if wanted.mismatch(state) is None
-    }
+    fitting = _fitting(held, wanted) or _fitting(
+        {name: _unwrapped(state) for name, state in held.items()}, wanted
+    )
     if not fitting:
         raise GantoolError(_none_fits(path, held, wanted))
     averaged = [name for name in fitting if _AVERAGED & set(re.split(r"[._]", name.lower()))]
@@ -98,7 +96,7 @@ def wanted_by(module: nn.Module) -> Wanted:
         unexpected = state.keys() - expected.keys()
         if missing or unexpected:
             return "; ".join(
-                f"{len(names)} names are {what}: {_listed(sorted(names), 3)}"
+                f"{_count(names, 'name')} {what}: {_listed(sorted(names), 3)}"
                 for what, names in (("missing", missing), ("unexpected", unexpected))
                 if names
             )
@@ -163,22 +161,33 @@ def _state_dicts(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, S
         yield from _state_dicts(item, f"{name}.{key}" if name else str(key), depth + 1)
 
 
+def _fitting(held: dict[str, State], wanted: Wanted) -> dict[str, State]:
+    return {
+        name: state
+        for outer, whole in held.items()
+        for name, state in _with_prefixes(outer, whole, wanted.anchor)
+        if wanted.mismatch(state) is None
+    }
+
+
 def _with_prefixes(outer: str, state: State, anchor: str) -> Iterator[tuple[str, State]]:
     """Yield the parts of a state_dict whose names, after a prefix, may be the generator's."""
-    clean = {_unwrapped(name): value for name, value in state.items()}
-    for names in (state, clean) if clean.keys() != state.keys() else (state,):
-        for name in names:
-            if name == anchor or name.endswith(f".{anchor}"):
-                prefix = name[: -len(anchor)]
-                part = {key[len(prefix) :]: value for key, value in names.items() if key.startswith(prefix)}
-                shown = "" if prefix.strip(".") == "module" and not outer else prefix.rstrip(".")
-                yield ".".join(filter(None, (outer, shown))), part
+    for name in state:
+        if name == anchor or name.endswith(f".{anchor}"):
+            prefix = name[: -len(anchor)]
+            part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+            shown = "" if prefix.strip(".") in _TRIVIAL else prefix.rstrip(".")
+            yield ".".join(filter(None, (outer, shown))), part
 
 
-def _unwrapped(name: str) -> str:
-    for wrapper in _WRAPPED:
-        name = name.replace(wrapper, "")
-    return name
+def _unwrapped(state: State) -> State:
+    """Return a state_dict without what torch.compile and the like put into the names of inner modules."""
+    clean = {}
+    for name, value in state.items():
+        for wrapper in _WRAPPED:
+            name = name.replace(wrapper, "")
+        clean[name] = value
+    return clean
 
 
 def _under(held: dict[str, State], key: str, path: Path) -> dict[str, State]:
@@ -209,7 +218,11 @@ def _none_fits(path: Path, held: dict[str, State], wanted: Wanted) -> str:
 
 
 def _shown(held: dict[str, State]) -> str:
-    return _listed([f"{name or 'state_dict'} ({len(state)} tensors)" for name, state in held.items()])
+    return _listed([f"{name or 'state_dict'} ({_count(state, 'tensor')})" for name, state in held.items()])
+
+
+def _count(items: Any, word: str) -> str:
+    return f"{len(items)} {word}{'s' if len(items) != 1 else ''}"
 
 
 def _listed(names: Any, most: int = _MOST_LISTED) -> str:

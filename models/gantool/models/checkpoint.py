@@ -21,6 +21,7 @@ from gantool.models.config import NetworkConfig, config_from_json
 from gantool.models.network import Generator
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
+from gantool.runtime.kinds import kind_of, wrong
 from gantool.runtime.runs import newest_run
 
 FORMAT = 1
@@ -64,14 +65,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint. Raises GantoolError for a file that is missing, damaged, or from something else."""
     if not path.is_file():
         raise GantoolError(f"there is no checkpoint {path}: train one with `gantool train`")
+    kind = kind_of(path)
+    if kind.name != "checkpoint":
+        raise GantoolError(wrong(path, "the generator.safetensors of a run", kind))
     try:
         with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get("gantool")
+            header = (file.metadata() or {}).get("gantool", "")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise GantoolError(f"{path} is no whole safetensors file ({error}): {_hint(path)}") from error
-    if header is None:
-        raise GantoolError(f"{path} carries no `gantool` metadata: it was not written by `gantool train`")
+        raise GantoolError(f"{path} is a damaged safetensors file ({error}): copy it again") from error
     try:
         metadata = json.loads(header)
         if metadata["format"] != FORMAT:
@@ -87,7 +89,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         for field in ("latent", "classes"):
             if metadata[field] != expected[field]:
                 raise ValueError(f"{field} {metadata[field]} is not that of the config")
-        float(metadata["images_seen"])
+        if type(seen := metadata["images_seen"]) not in (int, float) or not 0 <= seen < 2**63:
+            raise ValueError(f"images_seen {str(seen)[:40]!r} is not a count")
         metadata["data"] = str(metadata["data"]).encode("unicode_escape").decode()  # it will be printed
     except (ValueError, TypeError, KeyError, RuntimeError, RecursionError) as error:
         # RuntimeError: names or shapes of the weights do not fit the config
@@ -109,15 +112,3 @@ def newest_checkpoint(runs: Path) -> Path:
             f"no run with a checkpoint in {runs}/: train one with `gantool train`, or name a file"
         )
     return run / CHECKPOINT_NAME
-
-
-def _hint(path: Path) -> str:
-    """Say what the file looks like instead."""
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
-        return (
-            "it looks like a pickle saved by torch.save, which gantool does not open as a checkpoint, since "
-            "loading a pickle can run code; give the generator.safetensors of a run"
-        )
-    return "give the generator.safetensors of a run, or copy it again"

@@ -1,0 +1,74 @@
+"""Simplify a graph without changing a number in it.
+
+onnxscript's own optimizer, which torch's exporter runs too, matches the constants of its rules within a tolerance:
+`x + 0` takes `x + 1e-8` as well, `x * 1` takes `x * 1.000001`, and a generator that normalizes by
+`x / sqrt(mean(x²) + 1e-8)` then divides by zero. Here are its other rules, none of which looks at a constant of the
+arithmetic, and folding also of large weights: with spectral norm or an equalized learning rate, a weight is computed
+from another in each run, and would count as no weight at all.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes import Sequential
+from onnx_ir.passes.common import (
+    CommonSubexpressionEliminationPass,
+    DeduplicateInitializersPass,
+    InlinePass,
+    LiftConstantsToInitializersPass,
+    LiftSubgraphInitializersToMainGraphPass,
+    NameFixPass,
+    OutputFixPass,
+    RemoveUnusedFunctionsPass,
+    RemoveUnusedNodesPass,
+    RemoveUnusedOpsetsPass,
+)
+from onnxscript.optimizer import fold_constants_ir
+from onnxscript.rewriter import rewrite
+from onnxscript.rewriter.rules import common
+
+MAX_FOLDED = 1 << 28  # numbers in a tensor
+_RULES = (
+    common.dropout_zero_rule,
+    common.dropout_inference_rule,
+    common.no_op_cast_rule,
+    common.no_op_expand_rule,
+    common.no_op_transpose_rule,
+    common.collapse_slice_rule,
+    common.collapse_slice2_rule,
+    common.materialize_reshape_shape_rule,
+    common.reshape_reshape_rule,
+    common.squeeze_reshape_1d_rule,
+    common.transpose_transpose_rule,
+    common.unsqueeze_unsqueeze_rule,
+    common.one_reshape_matmul_reshape_rule,
+    common.two_reshapes_matmul_reshape_rule,
+    common.fuse_pad_into_conv_rule,
+    common.fuse_batchnorm_into_conv_rule,
+    common.fuse_batchnorm_into_conv_transpose_rule,
+    common.fuse_batchnorm_into_gemm_rule,
+    common.remove_optional_bias_from_conv_rule,
+    common.remove_optional_bias_from_conv_transpose_rule,
+    common.remove_optional_bias_from_gemm_rule,
+)
+
+
+def simplify(model: ir.Model) -> None:
+    """Inline functions, fold constants and remove what does nothing, in place."""
+    InlinePass()(model)
+    for _ in range(2):  # what a rule leaves may be folded
+        fold_constants_ir(
+            model, onnx_shape_inference=True, input_size_limit=MAX_FOLDED, output_size_limit=MAX_FOLDED
+        )
+        rewrite(model, pattern_rewrite_rules=list(_RULES))
+    Sequential(
+        RemoveUnusedNodesPass(),
+        RemoveUnusedFunctionsPass(),
+        RemoveUnusedOpsetsPass(),
+        LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        LiftSubgraphInitializersToMainGraphPass(),
+        DeduplicateInitializersPass(),
+        CommonSubexpressionEliminationPass(),
+        OutputFixPass(),
+        NameFixPass(),
+    )(model)
