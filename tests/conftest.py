@@ -19,6 +19,9 @@ from hypothesis import settings
 settings.register_profile("gantool", deadline=None)
 settings.load_profile("gantool")
 
+# What nobody expected is a traceback here, not a line and a file.
+os.environ["GANTOOL_DEBUG"] = "1"
+
 Run = subprocess.CompletedProcess[str]
 Cli = Callable[..., Run]
 

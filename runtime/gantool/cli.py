@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import errno
 import gc
+import os
 import signal
 import sys
+from copy import copy
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
@@ -14,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.terminal import guarded
 
 # No rich markup, no pretty tracebacks: rich takes longer to import than the rest of the command.
 app = typer.Typer(
@@ -29,40 +32,80 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line; exit with the code of the error tree."""
-    signal.signal(signal.SIGTERM, _stop)
+    """Run the command line as a process of its own; exit with the code of the error tree."""
+    from gantool.runtime import interrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as the shell has it for what runs in its background
+            signal.signal(number, _stop)
+    interrupt.watch()
     # Python looks through all objects once more when it ends: a tenth of a short run.
     atexit.register(gc.freeze)
-    try:
-        # a shell variable that is not set; as a path it would mean this folder
-        if any(not word or (word.startswith("--") and word.endswith("=")) for word in sys.argv[1:]):
-            raise UsageError("an argument is empty: is a variable of the shell not set?")
-        _only(sys.argv[1:2])
-        app()
-    except GantoolError as error:
-        _fail(str(error), error.exit_code)
-    except SystemExit as error:  # typer makes one of Ctrl-C, too, and says nothing
-        if error.code == INTERRUPTED:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; return its exit code.
+
+    What nobody expected is a line and a file with the details, or is raised where GANTOOL_DEBUG is set.
+    """
+    with guarded():
+        try:
+            # a shell variable that is not set; as a path it would mean this folder
+            if any(not word or (word.startswith("--") and word.endswith("=")) for word in arguments):
+                raise UsageError("an argument is empty: is a variable of the shell not set?")
+            _only(arguments[:1])(arguments)
+            code = 0
+        except SystemExit as end:  # of typer, also after Ctrl-C, of which it says nothing
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except Exception as error:
+            # a library whose import or run a signal broke off raises anything
+            code = INTERRUPTED if _received else _answer(error, arguments)
+        if code == INTERRUPTED:
             typer.echo("gantool: interrupted", err=True)
-        raise
-    except ModuleNotFoundError as error:  # of a part of a command that does without it elsewhere
-        name = (error.name or "").partition(".")[0]
-        if name not in _EXTRAS:
-            raise
-        missing = MissingDependencyError(name, _EXTRAS[name], f"gantool {sys.argv[1]}")
-        _fail(str(missing), missing.exit_code)
-    except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        hint = _HINTS.get(error.errno or 0, "check the path and run it again")
-        _fail(f"{error.strerror or error}{where}: {hint}", GantoolError.exit_code)
-    except MemoryError as error:
-        _fail(f"out of memory ({error}): use a smaller --batch or --width", GantoolError.exit_code)
+        return code
 
 
-def _only(first: list[str]) -> None:
-    """Leave all commands but the one that is asked for, by its name, unread: typer takes a while for each."""
+def _answer(error: Exception, arguments: list[str]) -> int:
+    """Print what an error means; return the exit code."""
+    code = error.exit_code if isinstance(error, GantoolError) else GantoolError.exit_code
+    match error:
+        case GantoolError():
+            text = str(error)
+        case ModuleNotFoundError() if (name := (error.name or "").partition(".")[0]) in _EXTRAS:
+            # of a part of a command that does without it elsewhere
+            missing = MissingDependencyError(name, _EXTRAS[name], f"gantool {arguments[0]}")
+            text, code = str(missing), missing.exit_code
+        case OSError():
+            where = f": {error.filename}" if error.filename else ""
+            hint = _HINTS.get(error.errno or 0, "check the path and run it again")
+            text = f"{error.strerror or error}{where}: {hint}"
+        case MemoryError():
+            text = f"out of memory ({error}): use a smaller --batch or --width"
+        case _:
+            if "GANTOOL_DEBUG" in os.environ:
+                raise error
+            from gantool.runtime.unexpected import written
+
+            text = f"an unexpected error: {type(error).__name__}: {' '.join(str(error).split())[:300]}; details in "
+            text += f"{written(error, arguments)}; please report it with that file"
+    typer.echo(f"gantool: {text}", err=True)
+    return code
+
+
+def _only(first: list[str]) -> typer.Typer:
+    """Return the command line without all commands but the one that is asked for: typer takes a while for each."""
     asked = [item for item in app.registered_commands if [getattr(item.callback, "__name__", "")] == first]
-    app.registered_commands = asked or app.registered_commands
+    if not asked:
+        return app
+    only = copy(app)
+    only.registered_commands = asked
+    return only
+
+
+_received: list[int] = []  # signals
 
 
 _EXTRAS = {
@@ -84,12 +127,8 @@ _HINTS = {
 
 def _stop(number: int, frame: object) -> None:  # noqa: ARG001
     """End on SIGTERM as on Ctrl-C, so that nothing half-written stays behind."""
+    _received.append(number)
     raise KeyboardInterrupt
-
-
-def _fail(message: str, exit_code: int) -> None:
-    typer.echo(f"gantool: {message}", err=True)
-    sys.exit(exit_code)
 
 
 def _version(value: bool) -> None:

@@ -16,6 +16,7 @@ import golden
 from conftest import run_gantool
 from export.networks import full_graph
 from gantool.export import bundle, machine, selftest
+from gantool.runtime.errors import pip_install
 
 
 def test_doctor_says_what_runs_here_and_what_would(work: Path, checkpoint: Path) -> None:
@@ -66,8 +67,8 @@ def test_doctor_needs_none_of_the_extras(work: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     rows = {row["file"]: row for row in json.loads(result.stdout)["files"]}
-    assert rows["g.onnx"]["command"] == "pip install 'gantool[cpu]'"
-    assert rows["g.rtx.plan"]["command"] == "pip install 'gantool[rtx]'"
+    assert rows["g.onnx"]["command"] == pip_install("cpu")
+    assert rows["g.rtx.plan"]["command"] == pip_install("rtx")
 
 
 def test_selftest_passes_and_writes_a_report(tmp_path: Path) -> None:

@@ -42,18 +42,14 @@ class Answer(NamedTuple):
 def gantool(command: str | list[str], folder: Path) -> Answer:
     """Run `gantool COMMAND` in `folder`, in this process; the modules of `BROUGHT` can be imported."""
     words = command.split() if isinstance(command, str) else command
-    commands, path, argv, where = list(cli.app.registered_commands), list(sys.path), sys.argv, Path.cwd()
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    sys.argv = ["gantool", *words]
+    path, where = list(sys.path), Path.cwd()
+    out, err = io.StringIO(), io.StringIO()
     sys.path.insert(0, str(BROUGHT))
     os.chdir(folder)
     try:
         with redirect_stdout(out), redirect_stderr(err):
-            cli.main()
-    except SystemExit as end:
-        code = int(end.code or 0)
+            code = cli.run(words)
     finally:
         os.chdir(where)
-        sys.path[:], sys.argv = path, argv
-        cli.app.registered_commands = commands
+        sys.path[:] = path
     return Answer(code, out.getvalue(), err.getvalue())

@@ -165,7 +165,7 @@ def test_the_base_install_generates_images(exported: Path, tmp_path: Path) -> No
         [tmp_path / "venv/bin/gantool", "train"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert missing.returncode == 5
-    assert "pip install 'gantool[train]'" in missing.stderr
+    assert f"pip install '{ROOT}[train]'" in missing.stderr
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ def test_a_provider_that_is_not_there_is_an_error_not_a_fallback(exported: Path)
     onnxruntime = pytest.importorskip("onnxruntime")
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("onnxruntime-gpu is installed")
-    with pytest.raises(GantoolError, match=r"gantool\[gpu\]") as caught:
+    with pytest.raises(GantoolError, match=r"\[gpu\]") as caught:
         Generator.load(exported / "g.onnx", provider="cuda")
     assert caught.value.exit_code == 4
 
@@ -159,7 +159,7 @@ def test_auto_takes_what_is_installed(
         pytest.importorskip(name)
     monkeypatch.setattr(providers, "find_spec", lambda name: name in there or None)
     if not there:
-        with pytest.raises(MissingDependencyError, match=r"gantool\[cpu\]"):
+        with pytest.raises(MissingDependencyError, match=r"\[cpu\]"):
             Generator.load(exported / "g.onnx")
         return
     with Generator.load(exported / "g.onnx") as generator:
@@ -168,7 +168,7 @@ def test_auto_takes_what_is_installed(
 
 def test_openvino_that_is_not_installed(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gantool.runtime.backends.openvino.find_spec", lambda _: None)
-    with pytest.raises(MissingDependencyError, match=r"gantool\[openvino\]"):
+    with pytest.raises(MissingDependencyError, match=r"\[openvino\]"):
         Generator.load(exported / "g.onnx", provider="openvino")
 
 
@@ -268,7 +268,7 @@ def test_openvino_that_does_not_load(exported: Path, monkeypatch: pytest.MonkeyP
     pytest.importorskip("openvino")
     monkeypatch.setitem(sys.modules, "openvino", ModuleType("openvino"))  # without Core
     sys.modules["openvino"].__spec__ = ModuleSpec("openvino", None)
-    with pytest.raises(GantoolError, match=r"does not load.*--force-reinstall 'gantool\[openvino\]'"):
+    with pytest.raises(GantoolError, match=r"does not load.*--force-reinstall .*\[openvino\]"):
         Generator.load(exported / "g.onnx", provider="openvino")
 
 

@@ -17,6 +17,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import ShapeInferencePass
 
+from gantool.runtime.backends.quiet import import_onnxruntime, run_options
+
 Arrays = dict[str, NDArray[Any]]
 _LOW = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
@@ -63,7 +65,7 @@ def run(graph: onnx.ModelProto, feeds: Arrays, names: Collection[str], batch: in
     A batch that is not full is filled up from the first rows, and what was made of these is cut off again where the
     first axis is the batch; a scalar, or a value of all rows as one, stays whole.
     """
-    import onnxruntime  # the caller has said so if it is not there
+    onnxruntime = import_onnxruntime()  # the caller has said so if it is not there
 
     probed = onnx.ModelProto()
     probed.CopyFrom(graph)
@@ -71,6 +73,8 @@ def run(graph: onnx.ModelProto, feeds: Arrays, names: Collection[str], batch: in
     probed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    # Node by node, since each value is asked for; fused kernels are where ONNX Runtime goes wrong on odd graphs.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     session = onnxruntime.InferenceSession(
         probed.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
@@ -78,7 +82,9 @@ def run(graph: onnx.ModelProto, feeds: Arrays, names: Collection[str], batch: in
     for start in range(0, total, batch):
         count = min(batch, total - start)
         taken = np.arange(start, start + batch) % total
-        values = session.run(list(names), {name: value[taken] for name, value in feeds.items()})
+        values = session.run(
+            list(names), {name: value[taken] for name, value in feeds.items()}, run_options()
+        )
         yield {
             name: value[:count] if value.ndim and len(value) == batch else value
             for name, value in zip(names, values, strict=True)

@@ -22,14 +22,13 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from gantool.export.fold import fold_batchnorm
 from gantool.export.lowering import lower
+from gantool.export.names import TAIL, free_names
 from gantool.export.options import Lowering
 from gantool.export.simplify import simplify
 from gantool.runtime.errors import GantoolError
 
 if TYPE_CHECKING:
     from gantool.export.sources import Source
-
-TAIL = "uint8_tail"  # prefix of the tail's node names; the precision pass leaves these in FP32
 
 
 def float_graph(source: Source, opset: int) -> ir.Model:
@@ -39,6 +38,7 @@ def float_graph(source: Source, opset: int) -> ir.Model:
     """
     model = _export(source, opset)
     simplify(model)
+    free_names(model, (*model.graph.inputs, *model.graph.outputs))
     fold_batchnorm(model)
     ClearMetadataAndDocStringPass()(model)  # torch's own hold stack traces with paths of this machine
     return model

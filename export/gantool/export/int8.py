@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from onnx_ir.convenience import get_const_tensor
 
 from gantool.export.emulate import Arrays
+from gantool.runtime.backends.quiet import import_onnxruntime
 
 PERCENTILE = 99.99
 _LEVELS = 127.0
@@ -150,9 +151,8 @@ def limits(batches: Iterable[Arrays], names: Iterable[str], method: str) -> dict
             name: max(*(float(np.abs(batch[name]).max(initial=0)) for batch in values), 1e-12)
             for name in wanted
         }
-    from onnxruntime.quantization.calibrate import HistogramCollector
-
-    collector = HistogramCollector(
+    calibrate = import_onnxruntime("onnxruntime.quantization.calibrate")
+    collector = calibrate.HistogramCollector(
         method=method,
         symmetric=True,
         num_bins=2048,

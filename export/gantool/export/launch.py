@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 from shlex import quote
@@ -16,6 +15,7 @@ from gantool.export.engine import SUFFIXES, build, choose_flavour, gpu_problem
 from gantool.export.options import ExportOptions, Foreign, Precision
 from gantool.export.recipe import KEY, recipe_of
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.files import scratch
 from gantool.runtime.onnx_file import open_graph, read_metadata
 from gantool.runtime.plan import NAMES, identify, read_header
 from gantool.runtime.sidecar import sha256, sidecar_path
@@ -64,9 +64,8 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
         entry = triton.parse_entry(options.triton, base.name)
         triton.check_options(flavour, build_options)
     _check_targets(base, options.bundle, entry)
-    base.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".gantool-", dir=base.parent) as folder:
-        part = Path(folder) / base.name
+    with scratch(base.parent) as folder:
+        part = folder / base.name
         if carried:
             full = graph = _carried_graph(carried, part)
         else:
@@ -79,7 +78,7 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
                 _note(f"Triton does not run TensorRT-RTX: {entry} gets {graph.name}, for ONNX Runtime")
             served = plan if flavour == "tensorrt" else None
             contents = triton.contents(entry, graph, served, build_options)
-        made = sorted(Path(folder).iterdir())
+        made = sorted(folder.iterdir())
         if options.bundle is not None:
             bundle.write(options.bundle, graph, full, options.precision.min_psnr)
         for path in made:
@@ -121,15 +120,16 @@ def _without_suffix(graph: Path) -> Path:
 def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | None) -> None:
     if identify(graph) != "onnx":
         raise GantoolError(f"{graph} is a plan under the name of a graph: nothing is left to export")
-    open_graph(graph)
     if options.opset is not None or options.foreign.origin is not None:
         raise UsageError(f"--opset and --from are for checkpoints: {graph} is a graph already")
-    if options.foreign.latent is not None or options.foreign.weights is not None:
+    foreign = _is_foreign(graph)
+    if (options.foreign.latent is not None and not foreign) or options.foreign.weights is not None:
         raise UsageError(
             f"{graph} has its weights and its latent size inside: leave out --weights and --latent"
         )
-    if _is_foreign(graph):
+    if foreign:
         return
+    open_graph(graph)
     if options.output is not None or options.lowering is not None or options.foreign != Foreign():
         raise UsageError(
             f"--output, --lowering, --latent, --classes and --distribution are settled in {graph}"

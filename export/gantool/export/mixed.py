@@ -22,7 +22,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from gantool.export import int8
 from gantool.export.emulate import Arrays, emulated, run
-from gantool.export.graph import TAIL
+from gantool.export.names import TAIL
 from gantool.export.options import Low
 from gantool.export.parity import BATCH, Reference, fixed_batch, measure
 from gantool.export.precision import range_of, to_low

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from gantool.runtime.terminal import bare
+
 
 def monitor(trt: Any, stopping: Sequence[object]) -> Any:
     """Return an IProgressMonitor that shows the stages and ends the build once `stopping` holds something.
@@ -40,7 +42,8 @@ def monitor(trt: Any, stopping: Sequence[object]) -> Any:
                 names = [*self._stages]
                 ends = dict.fromkeys((*names[:1], *names[-1:]))
                 line = " > ".join("{} {}/{}".format(name, *self._stages[name]) for name in ends)
-                sys.stderr.write(f"\r{line[:78]:<78}" if line else f"\r{'':<78}\r")
-                sys.stderr.flush()
+                terminal = bare(sys.stderr)
+                terminal.write(f"\r{line[:78]:<78}" if line else f"\r{'':<78}\r")
+                terminal.flush()
 
     return Monitor()

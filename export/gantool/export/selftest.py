@@ -21,7 +21,7 @@ from gantool.export import bundle
 from gantool.export.build_options import BuildOptions, Flavour
 from gantool.export.difference import compare
 from gantool.export.engine import MODULES, SUFFIXES, build, choose_flavour
-from gantool.runtime import Generator
+from gantool.runtime import Generator, child
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME, PROVIDERS
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
 from gantool.runtime.plan import NAMES
@@ -59,7 +59,7 @@ def way(provider: str) -> str:
 
 def in_a_process(way: str, generators: Sequence[str]) -> Iterator[Check]:
     """Yield the checks of one way; where its process ends badly, the last says how."""
-    command = [sys.executable, "-m", "gantool.export.selftest", way, *generators]
+    command = child.python("gantool.export.selftest", way, *generators)
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
         lines, problem = result.stdout, _ending(result)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import typer
 
+from gantool.runtime import child
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.generator import check_engine_threads
 from gantool.runtime.plan import identify
@@ -88,7 +88,7 @@ def _measured(
     """Yield what gantool.runtime.measure prints, as it comes."""
     batches = ",".join(map(str, sizes))
     arguments = (time.monotonic(), seconds, threads or 0, provider, batches, file)
-    command = [sys.executable, "-m", "gantool.runtime.measure", *map(str, arguments)]
+    command = child.python("gantool.runtime.measure", *arguments)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -43,5 +43,35 @@ class MissingDependencyError(GantoolError):
     exit_code = 5
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        self.command = f"pip install 'gantool[{extra}]'"
+        self.command = pip_install(extra)
         super().__init__(f"{purpose} needs {package}, which is not installed: {self.command}")
+
+
+def pip_install(extra: str, options: str = "") -> str:
+    """Return the line that adds an extra to this gantool, from where it came: an index need not have it."""
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from pathlib import Path
+    from shlex import quote
+    from urllib.parse import unquote, urlsplit
+
+    command, plain = f"pip install {options}", f"'gantool[{extra}]'"
+    try:
+        match json.loads(distribution("gantool").read_text("direct_url.json") or "{}"):
+            case {"url": str(url), "vcs_info": {"vcs": vcs, **info}}:
+                revision = info.get("requested_revision")
+                return command + quote(f"gantool[{extra}] @ {vcs}+{url}{f'@{revision}' if revision else ''}")
+            case {"url": str(url), **kind} if "dir_info" in kind or "archive_info" in kind:
+                parts = urlsplit(url)
+                path = Path(unquote(parts.path))
+                if parts.scheme != "file":
+                    return command + quote(f"gantool[{extra}] @ {url}")
+                if path.exists():
+                    return (
+                        command
+                        + ("-e " if kind.get("dir_info") == {"editable": True} else "")
+                        + quote(f"{path}[{extra}]")
+                    )
+    except (PackageNotFoundError, ValueError, OSError):  # of a folder in the path alone, or damaged
+        pass
+    return command + plain

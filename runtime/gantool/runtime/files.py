@@ -1,12 +1,22 @@
-"""Write a file whole or not at all."""
+"""Write a file whole or not at all; what a killed run left behind goes when the next one writes there."""
 
 from __future__ import annotations
 
 import os
+import platform
+import re
+import shutil
+import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from threading import get_native_id
+
+_OURS = re.compile(r"\..*\.(\d+)-\d+@([0-9a-f]+)\.part(?:\.\w+)?|\.gantool-(\d+)@([0-9a-f]+)-.*", re.DOTALL)
+_unfinished: set[str] = set()  # of this process
+_swept: set[str] = set()
 
 
 @contextmanager
@@ -14,20 +24,21 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it there if the block succeeds, remove it if not.
 
     The folder is made where it is missing. The temporary name keeps the suffix, by which libraries choose a
-    format. A killed run leaves at most a hidden `.NAME.PID-THREAD.part` behind, never half of `path`.
+    format. A killed run leaves at most a hidden `.NAME.PID-THREAD@HOST.part` behind, never half of `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(_part(path.stem, path.suffix))
+    part = _begin(str(path.parent), path.stem, path.suffix)
     try:
-        yield part
-        part.replace(path)
+        yield Path(part)
+        os.replace(part, path)  # noqa: PTH105
     finally:
-        part.unlink(missing_ok=True)
+        Path(part).unlink(missing_ok=True)
+        _unfinished.discard(part)
 
 
 def write_whole(folder: str, name: str, data: bytes) -> None:
     """Write a file whole or not at all, in a folder that is there: `atomic` with less around it, for many files."""
-    part = os.path.join(folder, _part(*os.path.splitext(name)))  # noqa: PTH118, PTH122 (a Path takes longer)
+    part = _begin(folder, *os.path.splitext(name))  # noqa: PTH122 (a Path takes longer)
     try:
         with open(part, "wb") as file:  # noqa: PTH123
             file.write(data)
@@ -36,7 +47,73 @@ def write_whole(folder: str, name: str, data: bytes) -> None:
         with suppress(OSError):
             os.unlink(part)  # noqa: PTH108
         raise
+    finally:
+        _unfinished.discard(part)
 
 
-def _part(stem: str, suffix: str) -> str:
-    return f".{stem}.{os.getpid()}-{get_native_id()}.part{suffix}"
+@contextmanager
+def scratch(beside: Path) -> Iterator[Path]:
+    """Yield a new hidden folder in the folder `beside`, which is made; remove it at the end, whatever it holds."""
+    import tempfile  # not at the start of every command
+
+    beside.mkdir(parents=True, exist_ok=True)
+    _sweep(str(beside))
+    with tempfile.TemporaryDirectory(prefix=f".gantool-{os.getpid()}@{_host()}-", dir=beside) as folder:
+        _unfinished.add(folder)
+        try:
+            yield Path(folder)
+        finally:
+            _unfinished.discard(folder)
+
+
+def remove_unfinished() -> None:
+    """Remove what this process has begun: it is about to end, and nothing else will."""
+    for path in tuple(_unfinished):
+        _remove(path)
+
+
+def _begin(folder: str, stem: str, suffix: str) -> str:
+    if folder not in _swept:
+        _sweep(folder)
+    part = os.path.join(folder, f".{stem}.{os.getpid()}-{get_native_id()}@{_host()}.part{suffix}")  # noqa: PTH118
+    _unfinished.add(part)
+    return part
+
+
+def _sweep(folder: str) -> None:
+    """Remove what processes of this machine left unfinished that are no longer there; once a folder."""
+    _swept.add(folder)
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name[0] == "." and (match := _OURS.fullmatch(entry.name)):
+                process, host = int(match[1] or match[3]), match[2] or match[4]
+                if host == _host() and not _at_work(process, entry.name):
+                    _remove(entry.path)
+
+
+def _at_work(process: int, name: str) -> bool:
+    if process == os.getpid():  # in a container each run may have the same number
+        return any(os.path.basename(path) == name for path in tuple(_unfinished))  # noqa: PTH119
+    if sys.platform == "win32":  # where asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # of another user
+        return True
+    return True
+
+
+def _remove(path: str) -> None:
+    with suppress(OSError):
+        if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            os.unlink(path)  # noqa: PTH108
+
+
+@cache
+def _host() -> str:
+    """Return a word for this machine: numbers of processes mean nothing on another one that shares the folder."""
+    return f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"

@@ -14,11 +14,13 @@ import numpy as np
 
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.plan import identify
-from gantool.runtime.seeds import DISTRIBUTIONS, labels, latents
+from gantool.runtime.seeds import DISTRIBUTIONS, labels, latents, whole_numbers
 from gantool.runtime.spec import Backend, Images, Labels, Latents, Spec
 
 DEFAULT_BATCH = 64
+MAX_BATCH = 1 << 20
 MAX_THREADS = 1024
+_MAX_TRUNCATION = 1e37  # beyond it z leaves float32
 
 
 class Generator:
@@ -73,10 +75,12 @@ class Generator:
         `label` is the class of all images of a conditional generator; without it each seed has its own,
         `seed % classes`.
         """
-        if batch is not None and batch < 1:
-            raise UsageError(f"batch {batch}: give a whole number from 1")
-        if not math.isfinite(truncation):
-            raise UsageError(f"--trunc {truncation}: give a finite number, usually from 0 to 1")
+        if batch is not None and not 1 <= batch <= MAX_BATCH:
+            raise UsageError(f"batch {batch}: give a whole number from 1 to {MAX_BATCH:,}")
+        if not abs(truncation) <= _MAX_TRUNCATION:
+            limit = "a finite number" if not math.isfinite(truncation) else "a smaller number"
+            raise UsageError(f"--trunc {truncation}: give {limit}, usually from 0 to 1")
+        seeds = whole_numbers(seeds)
         spec = self.spec
         if spec.classes == 0 and label is not None:
             raise UsageError(f"--class {label} is for conditional generators: this engine takes no label")

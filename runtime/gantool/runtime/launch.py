@@ -18,6 +18,7 @@ from gantool.runtime.generator import Generator
 from gantool.runtime.seeds import Seeds, parse_seeds, parse_shard, shard
 from gantool.runtime.signals import stop_signals
 from gantool.runtime.spec import Images, Spec
+from gantool.runtime.terminal import bare
 from gantool.runtime.writer import Shard, Target, Written, grid, save_image, split, writer
 
 
@@ -45,6 +46,8 @@ def generate(
     seeds, target = _shard(parse_seeds(choice.seeds), choice.shard, target)
     columns, rows = (0, 0) if grid_text is None else parse_grid(grid_text)
     raw = target.format == "-"
+    if raw and sys.stdout is None:
+        raise UsageError("raw frames go to stdout, which is closed: give a folder with --out")
     if raw and sys.stdout.isatty():
         raise UsageError("raw frames go to a program, not to a terminal: | ffplay -f rawvideo ...")
     if raw and columns:
@@ -133,7 +136,7 @@ def _with_progress(batches: Iterator[Images], total: int, written: Written) -> I
         yield from batches
         return
     made = 0
-    with typer.progressbar(length=total, label="generating", file=sys.stderr) as bar:
+    with typer.progressbar(length=total, label="generating", file=bare(sys.stderr)) as bar:
         for images in batches:
             yield images
             made += len(images)

@@ -46,7 +46,7 @@ def missing_seeds(target: Target, seeds: Iterable[int], spec: Spec, written: Wri
                     written.found += 1
 
 
-def missing_shards(target: Target, seeds: Iterable[int], spec: Spec, written: Written) -> Iterator[Shard]:
+def missing_shards(target: Target, seeds: Seeds, spec: Spec, written: Written) -> Iterator[Shard]:
     """Yield the shards that are not there, or hold anything but whole images of their seeds."""
     for shard in split(target, seeds):
         if first_of(target, shard, spec, every=True) is None:
@@ -153,7 +153,7 @@ def first_of(target: Target, shard: Shard, spec: Spec, every: bool) -> NDArray[A
     return first
 
 
-def _first(target: Target, seeds: Iterable[int], spec: Spec) -> tuple[int, Images | None]:
+def _first(target: Target, seeds: Seeds, spec: Spec) -> tuple[int, Images | None]:
     """Return the first seed whose image is there and whole, and the image."""
     if target.format in FORMATS:
         for seed in seeds:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from operator import index
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +34,41 @@ class Seeds:
     def __len__(self) -> int:
         return sum(map(len, self.ranges))
 
+    def part(self, start: int, count: int) -> Seeds:
+        """Return so many of them, or what is left, from one on."""
+        parts = []
+        for each in self.ranges:
+            piece = each[max(start, 0) : max(start + count, 0)]
+            if piece:
+                parts.append(piece)
+            start -= len(each)
+        return Seeds(tuple(parts))
+
     def __getitem__(self, index: int) -> int:
         for each in self.ranges:
             if index < len(each):
                 return each[index]
             index -= len(each)
         raise IndexError(index)
+
+
+def whole_numbers(seeds: object) -> Iterable[int]:
+    """Return the seeds that a program gave, each to be looked at when its turn comes.
+
+    Raises UsageError for what is no list of whole numbers; so does the iterator that is returned.
+    """
+    if isinstance(seeds, (Seeds, range)):
+        return seeds
+    if isinstance(seeds, (str, bytes)) or not isinstance(seeds, Iterable) or getattr(seeds, "ndim", 1) != 1:
+        raise UsageError(f"seeds {seeds!r}: seeds are whole numbers, as in range(64) or [0, 5]")
+    return map(_whole_number, seeds)
+
+
+def _whole_number(seed: object) -> int:
+    try:
+        return index(seed)  # type: ignore[arg-type]  # also NumPy's
+    except TypeError:
+        raise UsageError(f"seed {seed!r}: seeds are whole numbers") from None
 
 
 def parse_seeds(text: str) -> Seeds:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
@@ -18,6 +18,7 @@ from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic, write_whole
 from gantool.runtime.formats import FORMATS, Encoding
 from gantool.runtime.pool import in_order, thread_count
+from gantool.runtime.seeds import MAX_SEED, Seeds
 from gantool.runtime.spec import Images, Spec
 
 Write = Callable[[Images], None]  # takes the next images, uint8 [n, H, W, C], in the order of the seeds
@@ -38,8 +39,8 @@ class Target:
     def __post_init__(self) -> None:
         if self.format not in (*FORMATS, *CONTAINERS):
             raise UsageError(f"--format {self.format}: choose {', '.join((*FORMATS, *CONTAINERS[:-1]))} or -")
-        if self.shard_size < 1:
-            raise UsageError(f"--shard-size {self.shard_size}: give a whole number from 1")
+        if not 1 <= self.shard_size <= MAX_SEED:
+            raise UsageError(f"--shard-size {self.shard_size}: give a whole number from 1 to {MAX_SEED}")
 
 
 def target(
@@ -77,17 +78,14 @@ class Shard:
     """One tar and the seeds of its images."""
 
     path: Path
-    seeds: tuple[int, ...]
+    seeds: Seeds
 
 
-def split(target: Target, seeds: Iterable[int]) -> Iterator[Shard]:
+def split(target: Target, seeds: Seeds) -> Iterator[Shard]:
     """Yield the shards that `seeds` fill: `images-000000.tar` and so on."""
-    rest = iter(seeds)
-    for number in count():
-        chunk = tuple(islice(rest, target.shard_size))
-        if not chunk:
-            return
-        yield Shard(target.folder / f"images{target.part}-{number:06d}.tar", chunk)
+    for number, start in enumerate(range(0, len(seeds), target.shard_size)):
+        path = target.folder / f"images{target.part}-{number:06d}.tar"
+        yield Shard(path, seeds.part(start, target.shard_size))
 
 
 def writer(
@@ -161,9 +159,7 @@ def _npy(target: Target, total: int, spec: Spec, written: Written) -> Iterator[W
         return
     path = array_path(target)
     part = part_of(path)
-    part.touch()
-    with part.open("r+b") as file:
-        _lock(file, part)
+    with _locked(part) as file:
         file.write(array_header(total, spec))
         file.seek(written.found * spec.height * spec.width * spec.channels, os.SEEK_CUR)
         file.truncate()
@@ -179,7 +175,30 @@ def _npy(target: Target, total: int, spec: Spec, written: Written) -> Iterator[W
                 with suppress(OSError):  # Windows removes no open file
                     part.unlink()
             raise
-    part.replace(path)
+        file.flush()
+        if sys.platform != "win32":  # which renames no open file
+            part.replace(path)  # while it is locked
+    if sys.platform == "win32":
+        part.replace(path)
+
+
+def _locked(path: Path) -> BinaryIO:
+    """Open a file to write in it, made where it is missing, which no other run writes.
+
+    Another run may give the file its final name between opening and locking: then it is not this one any more.
+    """
+    while True:
+        file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # noqa: PTH123, SIM115
+        try:
+            _lock(file, path)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except FileNotFoundError:  # it has its final name
+            pass
+        except BaseException:
+            file.close()
+            raise
+        file.close()
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

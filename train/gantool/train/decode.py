@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from gantool.runtime.terminal import printable as printable
+
 # Other formats are not even tried, whatever the file is called: some of Pillow's start other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
@@ -98,8 +100,3 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     flat = Image.new(opaque, image.size, "white")
     flat.paste(image.convert(opaque), mask=image.getchannel("A"))
     return flat
-
-
-def printable(text: str) -> str:
-    """Take out what could move the cursor or the colours of a terminal: names come from anywhere."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

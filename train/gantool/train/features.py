@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
+from gantool.runtime.backends.quiet import import_onnxruntime
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.files import atomic
@@ -189,7 +190,7 @@ def _prepare(images: Pixels) -> Tensor:
 
 def _onnx(path: Path) -> Extractor:
     try:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
     except ModuleNotFoundError as error:
         raise MissingDependencyError("onnxruntime", "cpu", "--features FILE.onnx") from error
     if not path.is_file():

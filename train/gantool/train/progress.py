@@ -21,6 +21,7 @@ from rich.progress import (
 )
 
 from gantool.runtime.errors import MissingDependencyError
+from gantool.runtime.terminal import bare
 
 
 @dataclass
@@ -67,7 +68,7 @@ def reporting(log_path: Path, tensorboard: bool = False) -> Iterator[Report]:
     Raises MissingDependencyError if TensorBoard is asked for and not installed.
     """
     board = summary_writer()(str(log_path.parent)) if tensorboard else None
-    console = Console(file=sys.stderr)
+    console = Console(file=bare(sys.stderr))
     bar = Progress(
         BarColumn(30),
         TaskProgressColumn(),

@@ -47,6 +47,11 @@ def spec_of_graph(path: Path, data: mmap, inputs: Tensors, outputs: Tensors) -> 
     )
 
 
+def in_fp16(path: Path, data: mmap) -> bool:
+    """Whether a graph of gantool computes in FP16, by its recipe."""
+    return read_metadata(path, "gantool_recipe", data).get("low") == "fp16"
+
+
 def _shown(tensors: Tensors) -> str:
     return ", ".join(f"{name} {kind} {shape}" for name, (kind, shape) in tensors.items()) or "none"
 

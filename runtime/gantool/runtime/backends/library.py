@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
+from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.plan import NAMES, Kind, PlanHeader, describe, version_text
 from gantool.runtime.sidecar import read_sidecar
 
@@ -32,7 +32,7 @@ def import_library(kind: Kind, purpose: str) -> Any:
         package = name if kind == "rtx" else name + jetson
         raise MissingDependencyError(package, extra(kind), purpose) from error
     except (ImportError, OSError) as error:  # the bindings are there, the libraries that they load are not
-        command = f"pip install --force-reinstall 'gantool[{extra(kind)}]'"
+        command = pip_install(extra(kind), "--force-reinstall ")
         raise GantoolError(f"{name} is installed but does not load ({error}): {command}") from error
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import starmap
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
-from gantool.runtime.backends.contract import spec_of_graph
+from gantool.runtime.apart import LEVELS, NO_FILES, SESSION_KEY, level_that_works, settings_of
+from gantool.runtime.backends.contract import in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
-from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
+from gantool.runtime.backends.quiet import import_onnxruntime, run_options
+from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.images import to_uint8
-from gantool.runtime.onnx_file import open_graph
+from gantool.runtime.interrupt import stopped
+from gantool.runtime.onnx_file import open_graph, read_metadata
 from gantool.runtime.pool import cores
 from gantool.runtime.spec import Images, Labels, Latents
 
@@ -30,7 +34,8 @@ class OnnxRuntimeBackend:
         """
         self._path = path
         self._graph = open_graph(path)
-        self._session = self._open(path, provider, threads or 0)
+        self._level = _level(path, self._graph) if provider == "cpu" else LEVELS[0]
+        self._session = self._open(provider, threads or 0)
         self._on_gpu = provider != "cpu"
         self._threads = 1 if self._on_gpu else threads or cores()
         self._of_one_thread: Any = None
@@ -52,33 +57,35 @@ class OnnxRuntimeBackend:
             yield from starmap(self.infer, batches)
             return
         if self._of_one_thread is None:
-            self._of_one_thread = self._open(self._graph[:], "cpu", 1)
+            self._of_one_thread = self._open("cpu", 1)
         yield from in_parts(batches, self._threads, partial(self._run, self._of_one_thread))
 
     def close(self) -> None:
         """Free the sessions."""
         self._session = self._of_one_thread = None
 
-    def _open(self, graph: Path | bytes, provider: str, threads: int) -> Any:
+    def _open(self, provider: str, threads: int) -> Any:
         """Return a session with so many threads; 0 is one a core."""
         try:
-            import onnxruntime
+            onnxruntime = import_onnxruntime()
         except ModuleNotFoundError as error:
             raise MissingDependencyError("onnxruntime", "cpu", f"running {self._path.name}") from error
         name = OF_ONNX_RUNTIME[provider]
         if name not in onnxruntime.get_available_providers():
             raise EngineMismatchError(
                 f"the installed ONNX Runtime has no {name}: pip uninstall onnxruntime, then "
-                "pip install 'gantool[gpu]'"
+                f"{pip_install('gpu')}"
             )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what fails is raised, and said once, below
         options.intra_op_num_threads = threads
+        options.graph_optimization_level = settings_of(self._level)
+        options.add_session_config_entry(*NO_FILES)
         if provider == "cpu":
             # It has no INT8 form of the layers of an INT8 graph, and would make their weights float in every run.
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
-            session = onnxruntime.InferenceSession(graph, options, providers=[name])
+            session = onnxruntime.InferenceSession(self._graph[:], options, providers=[name])
         except Exception as error:
             raise GantoolError(
                 f"ONNX Runtime cannot load {self._path}: {_reason(error)}; export it again, or copy it again if it "
@@ -96,13 +103,19 @@ class OnnxRuntimeBackend:
             raise GantoolError(f"{self._path} is closed: load it again")
         feeds = {"z": z} if label is None else {"z": z, "label": label}
         try:
-            images = run_bound(session, feeds, "cuda") if self._on_gpu else session.run(["images"], feeds)[0]
+            images = (
+                run_bound(session, feeds, "cuda")
+                if self._on_gpu
+                else session.run(["images"], feeds, run_options())[0]
+            )
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            if stopped():
+                raise KeyboardInterrupt from error
             raise GantoolError(
                 f"ONNX Runtime failed on {len(z)} images from {self._path}: {_reason(error)}; "
                 "try a smaller --batch"
             ) from error
-        return images if self.spec.dtype == "uint8" else to_uint8(images)
+        return images if self.spec.dtype == "uint8" else to_uint8(images, in_fp16(self._path, self._graph))
 
 
 def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
@@ -111,8 +124,15 @@ def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
     for name, value in feeds.items():
         binding.bind_cpu_input(name, value)
     binding.bind_output("images", device)
-    session.run_with_iobinding(binding)
+    session.run_with_iobinding(binding, run_options())
     return binding.copy_outputs_to_cpu()[0]
+
+
+def _level(path: Path, data: mmap) -> str:
+    """Return the level of optimization that a graph bears: its metadata say so, or it is tried."""
+    if not read_metadata(path, data=data):
+        return level_that_works(path, data[:])
+    return str(read_metadata(path, SESSION_KEY, data).get("optimization", LEVELS[0]))
 
 
 def _reason(error: Exception) -> str:

@@ -11,9 +11,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from gantool.runtime.backends.contract import Tensors, spec_of_graph
+from gantool.runtime.backends.contract import Tensors, in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
-from gantool.runtime.errors import GantoolError, MissingDependencyError
+from gantool.runtime.backends.quiet import import_core
+from gantool.runtime.errors import GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import open_graph
 from gantool.runtime.spec import Images, Labels, Latents
@@ -33,16 +34,17 @@ class OpenVinoBackend:
         if find_spec("openvino") is None:
             raise MissingDependencyError("openvino", "openvino", f"running {path.name} with OpenVINO")
         try:
-            from openvino import Core
+            core = import_core()
         except ImportError as error:  # the package is there, a library that it loads is not
             raise GantoolError(
-                f"openvino is installed but does not load ({error}): pip install --force-reinstall "
-                "'gantool[openvino]', or run it with --provider cpu"
+                f"openvino is installed but does not load ({error}): "
+                f"{pip_install('openvino', '--force-reinstall ')}, or run it with --provider cpu"
             ) from error
         self._path = path
         graph = open_graph(path)
+        self._fp16 = in_fp16(path, graph)
         self._settings = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
-        self._core = Core()
+        self._core = core()
         with self._told("load a graph", _OTHERWISE):
             self._model = self._core.read_model(graph[:])  # by a path it would go by the file's name
         compiled = self._compile("LATENCY")
@@ -86,7 +88,7 @@ class OpenVinoBackend:
                 images = request.infer({"z": z} if label is None else {"z": z, "label": label})["images"]
         finally:
             requests.put(request)
-        return images if self.spec.dtype == "uint8" else to_uint8(images)
+        return images if self.spec.dtype == "uint8" else to_uint8(images, self._fp16)
 
     @contextmanager
     def _told(self, what: str, advice: str) -> Iterator[None]:

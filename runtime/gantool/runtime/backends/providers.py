@@ -6,6 +6,7 @@ import platform
 from importlib.util import find_spec
 from pathlib import Path
 
+from gantool.runtime.backends.quiet import import_onnxruntime
 from gantool.runtime.errors import MissingDependencyError, UsageError
 
 # ONNX Runtime's, and OpenVINO by its own library.
@@ -29,7 +30,7 @@ def choose(provider: str) -> str:
         if openvino:
             return "openvino"
         raise MissingDependencyError("onnxruntime", "cpu", "running an ONNX graph")
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
 
     if OF_ONNX_RUNTIME["cuda"] in onnxruntime.get_available_providers():
         return "cuda"

@@ -210,7 +210,7 @@ class TensorRTBackend:
             with self._closing():
                 self._complete(ticket)
         assert ticket.images is not None
-        return ticket.images if self.spec.dtype == "uint8" else to_uint8(ticket.images)
+        return ticket.images if self.spec.dtype == "uint8" else to_uint8(ticket.images, None)
 
     def _complete(self, ticket: Ticket) -> None:
         """Wait for a batch, and take its images out of the buffer, which the next but one writes over."""

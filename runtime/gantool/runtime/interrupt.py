@@ -1,0 +1,56 @@
+"""Ctrl-C and `kill` while the main thread is inside a library, where Python's own handlers wait for its return.
+
+Python writes the number of each signal into a pipe at once; a thread reads it there. It asks the libraries to stop
+when the command has not ended by itself, and ends the process if that does not help and the signal came twice. No
+run of an engine takes longer for it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+from gantool.runtime.files import remove_unfinished
+
+EXIT_CODE = 130
+GRACE = 1.0  # seconds: a batch, or a step of training, mostly ends by itself
+
+_cancels: list[Callable[[], None]] = []
+_cancelled = threading.Event()
+
+
+def when_stopped(cancel: Callable[[], None]) -> None:
+    """Have `cancel` called, from another thread, when a signal has come and the command goes on."""
+    _cancels.append(cancel)
+
+
+def stopped() -> bool:
+    """Whether libraries were asked to stop: what they raise is then no failure of theirs."""
+    return _cancelled.is_set()
+
+
+def watch() -> None:
+    """Watch the signals of this process from now on; the handlers must be Python's."""
+    if sys.platform == "win32":  # its signals come through sockets only
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_wait, args=(reader,), name="gantool-signals", daemon=True).start()
+
+
+def _wait(reader: int) -> None:
+    os.read(reader, 1)
+    select.select([reader], [], [], GRACE)  # or a second signal
+    _cancelled.set()
+    for cancel in _cancels:
+        cancel()
+    os.read(reader, 1)
+    select.select([], [], [], GRACE)
+    remove_unfinished()
+    os.write(2, b"gantool: interrupted\n")
+    os._exit(EXIT_CODE)

@@ -1,0 +1,62 @@
+"""What may reach a terminal: texts out of files and names of files come from anywhere, and so do their escapes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Take out what could move the cursor, change colours or turn the direction of writing, but for `keep`."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter in keep else "?" for letter in text)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Have all that is written to `sys.stdout` and `sys.stderr` meanwhile pass `printable`; lines and tabs stay.
+
+    What their encoding lacks becomes a question mark: a "×" ends no command.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = guards = _guard(sys.stdout), _guard(sys.stderr)
+    try:
+        yield
+    finally:  # typer has put others there where a pipe broke
+        if sys.stdout is guards[0]:
+            sys.stdout = before[0]
+        if sys.stderr is guards[1]:
+            sys.stderr = before[1]
+
+
+def bare(stream: TextIO) -> TextIO:
+    """Return what is behind a guarded stream, for a progress bar of gantool's own."""
+    return cast("TextIO", getattr(stream, "bare", stream))
+
+
+class _Guarded:
+    """A text stream that passes on what is printable."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.bare = stream
+
+    def write(self, text: str) -> int:
+        return self.bare.write(printable(text, "\n\t"))
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.bare, name)
+
+
+def _guard(stream: TextIO) -> TextIO:
+    if stream is None:  # closed, as a daemon does
+        return stream
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="replace")
+    return cast("TextIO", _Guarded(stream))
