@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from gantool.export.emulate import Arrays
 from gantool.export.frechet import distances, text
 from gantool.export.graph import finish
 from gantool.export.options import BF16_OPSET, DEFAULT_OPSET, ExportOptions, Lowering, Precision, ToData
-from gantool.export.parity import CALIBRATION_SEEDS, SEEDS, Reference, check, feeds_of
+from gantool.export.parity import CALIBRATION_SEEDS, SEEDS, Reference, check, feeds_of, measure
 from gantool.export.precision import is_low
 from gantool.export.recipe import Recipe, read_recipe, recipe_of
 from gantool.runtime import GantoolError, Generator, VerificationError
@@ -53,8 +54,7 @@ def graph_of_torch(
     reference = Reference(_feeds(metadata, SEEDS), images, _feeds(metadata, CALIBRATION_SEEDS))
     opset = options.opset or _oldest_opset(options.precision)
     model = float_graph(loaded, opset)
-    _write_full(model, loaded.metadata, target, options, reference, "PyTorch", note, runner)
-    return reference
+    return _write_full(model, loaded.metadata, target, options, reference, "PyTorch", note, runner)
 
 
 def graph_of_onnx(
@@ -74,8 +74,7 @@ def graph_of_onnx(
     size = f"{height}×{width}×{channels}, latent {latent['size']} {latent['distribution']}"
     note(f"{source}: {size}; {CHECKED}")
     min_psnr = MIN_PSNR["fp16"] if original.coarse else None
-    _write_full(model, metadata, target, options, reference, source.name, note, runner, min_psnr)
-    return reference
+    return _write_full(model, metadata, target, options, reference, source.name, note, runner, min_psnr)
 
 
 def _oldest_opset(precision: Precision) -> int:
@@ -92,7 +91,8 @@ def reference_of_graph(source: Path) -> Reference:
             feeds_of(seeds, spec.latent, spec.distribution, spec.classes)
             for seeds in (SEEDS, CALIBRATION_SEEDS)
         )
-        return Reference(feeds, images, calibration)
+        reference = Reference(feeds, images, calibration)
+    return replace(reference, infinite=measure(onnx.load(source), reference).infinite)
 
 
 def _feeds(metadata: dict[str, Any], seeds: Sequence[int]) -> Arrays:
@@ -190,7 +190,7 @@ def _write_full(
     note: Note,
     runner: Runner | None,
     min_psnr: float | None = None,
-) -> None:
+) -> Reference:
     proto = ir.to_proto(model)
 
     def make(lowering: Lowering) -> onnx.ModelProto:
@@ -203,6 +203,7 @@ def _write_full(
     report = check(target, reference, "fp32", min_psnr, advice)
     note(f"{target.name} against {other} on {len(SEEDS)} seeds: {report}")
     record(graph, target, report.to_json())
+    return replace(reference, infinite=report.infinite)
 
 
 def _write(graph: onnx.ModelProto, target: Path, note: Note) -> None:

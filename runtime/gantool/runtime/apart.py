@@ -42,8 +42,9 @@ def level_that_works(path: Path, data: bytes) -> str:
         ends.append(_ending(result.returncode))
     from gantool.runtime.backends.quiet import import_onnxruntime
 
+    version = import_onnxruntime().__version__
     raise GantoolError(
-        f"ONNX Runtime {import_onnxruntime().__version__} crashes on {path} ({ends[0]}), with every level of optimization: run it with "
+        f"ONNX Runtime {version} crashes on {path} ({ends[0]}), with every level of optimization: run it with "
         "--provider openvino, install another onnxruntime, or export it anew"
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gantool.runtime.apart import LEVELS, NO_FILES, SESSION_KEY, level_that_works, settings_of
-from gantool.runtime.backends.contract import in_fp16, spec_of_graph
+from gantool.runtime.backends.contract import check_images, in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
@@ -115,6 +115,7 @@ class OnnxRuntimeBackend:
                 f"ONNX Runtime failed on {len(z)} images from {self._path}: {_reason(error)}; "
                 "try a smaller --batch"
             ) from error
+        check_images(self._path, images, self.spec, len(z))
         return images if self.spec.dtype == "uint8" else to_uint8(images, in_fp16(self._path, self._graph))
 
 
