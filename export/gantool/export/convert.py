@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,19 +12,20 @@ import onnx
 import onnx_ir as ir
 
 from gantool.export import mixed
-from gantool.export.adopt import adopt, floats_of
+from gantool.export.adopt import adopt
 from gantool.export.behaviour import CHECKED
 from gantool.export.choose import Runner, fastest
 from gantool.export.count import by_type, layers_of, shapes_of
-from gantool.export.difference import PARITY_KEY
+from gantool.export.difference import MIN_PSNR, PARITY_KEY
 from gantool.export.emulate import Arrays
 from gantool.export.frechet import distances, text
 from gantool.export.graph import finish
 from gantool.export.options import BF16_OPSET, DEFAULT_OPSET, ExportOptions, Lowering, Precision, ToData
-from gantool.export.parity import CALIBRATION_SEEDS, SEEDS, Reference, check, feeds_of
+from gantool.export.parity import CALIBRATION_SEEDS, SEEDS, Reference, check, feeds_of, measure
 from gantool.export.precision import is_low
-from gantool.export.recipe import Recipe, read_recipe
+from gantool.export.recipe import Recipe, read_recipe, recipe_of
 from gantool.runtime import GantoolError, Generator, VerificationError
+from gantool.runtime.apart import LEVELS, SESSION_KEY, level_that_works
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import read_metadata
 
@@ -48,8 +50,7 @@ def graph_of_torch(
     reference = Reference(_feeds(metadata, SEEDS), images, _feeds(metadata, CALIBRATION_SEEDS))
     opset = options.opset or _oldest_opset(options.precision)
     model = float_graph(loaded, opset, options.opset is not None, note)
-    _write_full(model, loaded.metadata, target, options, reference, "PyTorch", note, runner)
-    return reference
+    return _write_full(model, loaded.metadata, target, options, reference, "PyTorch", note, runner)
 
 
 def graph_of_onnx(
@@ -60,16 +61,16 @@ def graph_of_onnx(
     `runner` is what --lowering auto measures with.
     Raises GantoolError if it is no generator, and VerificationError if the written graph's images are others.
     """
-    model, metadata = adopt(source, options.foreign, _oldest_opset(options.precision))
+    model, metadata, original = adopt(source, options.foreign, _oldest_opset(options.precision))
     latent = metadata["latent"]
     feeds = _feeds(metadata, SEEDS)
-    images = to_uint8(floats_of(source, feeds, options.foreign))
+    images = to_uint8(original.images(feeds))
     reference = Reference(feeds, images, _feeds(metadata, CALIBRATION_SEEDS))
     height, width, channels = metadata["image"]
     size = f"{height}×{width}×{channels}, latent {latent['size']} {latent['distribution']}"
     note(f"{source}: {size}; {CHECKED}")
-    _write_full(model, metadata, target, options, reference, source.name, note, runner)
-    return reference
+    min_psnr = MIN_PSNR["fp16"] if original.coarse else None
+    return _write_full(model, metadata, target, options, reference, source.name, note, runner, min_psnr)
 
 
 def _oldest_opset(precision: Precision) -> int:
@@ -86,7 +87,8 @@ def reference_of_graph(source: Path) -> Reference:
             feeds_of(seeds, spec.latent, spec.distribution, spec.classes)
             for seeds in (SEEDS, CALIBRATION_SEEDS)
         )
-        return Reference(feeds, images, calibration)
+        reference = Reference(feeds, images, calibration)
+    return replace(reference, infinite=measure(onnx.load(source), reference).infinite)
 
 
 def _feeds(metadata: dict[str, Any], seeds: Sequence[int]) -> Arrays:
@@ -153,7 +155,7 @@ def prove(
     note: Note,
 ) -> None:
     """Write a graph to `target`. Raises VerificationError unless it passes the gate of its precision."""
-    _write(graph, target)
+    _write(graph, target, note)
     report = check(target, reference, precision, min_psnr, "Nothing was written")
     note(f"{target.name} against FP32 on {len(SEEDS)} seeds: {report}")
     record(graph, target, report.to_json())
@@ -184,7 +186,8 @@ def _write_full(
     other: str,
     note: Note,
     runner: Runner | None,
-) -> None:
+    min_psnr: float | None = None,
+) -> Reference:
     proto = ir.to_proto(model)
 
     def make(lowering: Lowering) -> onnx.ModelProto:
@@ -192,16 +195,22 @@ def _write_full(
 
     lowering = fastest(make, runner, note) if runner else cast("Lowering", options.lowering or "none")
     graph = make(lowering)
-    _write(graph, target)
+    _write(graph, target, note)
     advice = "Nothing was written. This is a bug of the export: report it with the generator"
-    report = check(target, reference, "fp32", None, advice)
+    report = check(target, reference, "fp32", min_psnr, advice)
     note(f"{target.name} against {other} on {len(SEEDS)} seeds: {report}")
     record(graph, target, report.to_json())
+    return replace(reference, infinite=report.infinite)
 
 
-def _write(graph: onnx.ModelProto, target: Path) -> None:
+def _write(graph: onnx.ModelProto, target: Path, note: Note) -> None:
+    """Check a graph and write it; its metadata say how far ONNX Runtime may optimize it, if not all the way."""
     try:
         onnx.checker.check_model(graph, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise GantoolError(f"onnx.checker refuses {target.name}: {' '.join(str(error).split())}") from error
     onnx.save(graph, target)
+    if recipe_of(target).on_cpu and (level := level_that_works(target, target.read_bytes())) != LEVELS[0]:
+        note(f"{target.name}: ONNX Runtime crashes on it with {LEVELS[0]}, and runs it with {level}")
+        graph.metadata_props.add(key=SESSION_KEY, value=json.dumps({"optimization": level}))
+        onnx.save(graph, target)

@@ -1,7 +1,7 @@
 """Read an ONNX file whose weights may lie in files beside it, as torch writes them: g.onnx and g.onnx.data.
 
-Which file, and where in it, the graph itself says, so it is checked before it is believed: a file in the graph's own
-folder or below it, also after links were followed, that has all the bytes which the tensor's shape asks for.
+Which file, and where in it, the graph itself says, so it is checked before it is believed: a file in the graph's
+own folder or below it, also after links were followed, with all the bytes that the tensor's shape asks for.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def _bytes_of(path: Path, tensor: onnx.TensorProto, most: int) -> bytes:
     file = (folder / name).resolve()
     if not name or not file.is_relative_to(folder):
         raise GantoolError(
-            f"{path} says that its weights are in {name!r}, which is not in its folder: only files beside the graph "
-            "are read; copy that file there and merge the two with onnx.load and onnx.save"
+            f"{path} says that its weights are in {name!r}, which is not in its folder, and only files "
+            "beside the graph are read: merge the two where they are, with onnx.load and onnx.save"
         )
     if not file.is_file():
         raise GantoolError(f"{path} has its weights in {name}, which is missing: put {name} beside the graph")
@@ -101,21 +101,18 @@ def _bytes_of(path: Path, tensor: onnx.TensorProto, most: int) -> bytes:
         raise GantoolError(f"{path} has weights of more than 2 GiB, which one ONNX file does not hold")
     with file.open("rb") as stream:
         stream.seek(offset)
-        return stream.read(length)
+        return bytes(stream.read(length))
 
 
 def _size(path: Path, tensor: onnx.TensorProto) -> int:
     try:
-        bits = (
-            4
-            if tensor.data_type in _FOUR_BITS
-            else 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-        )
+        size = int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
     except KeyError as error:
         raise GantoolError(
             f"{path} is damaged (weight {tensor.name!r} is of type {tensor.data_type}): {_MORE}"
         ) from error
-    return -(-math.prod(tensor.dims) * bits // 8)
+    bits = 4 if tensor.data_type in _FOUR_BITS else 8 * size
+    return -(-math.prod(map(int, tensor.dims)) * bits // 8)
 
 
 _FOUR_BITS = tuple(

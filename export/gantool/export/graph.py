@@ -25,6 +25,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from gantool.export.cause import cause_of
 from gantool.export.fold import fold_batchnorm
 from gantool.export.lowering import lower
+from gantool.export.names import TAIL, free_names
 from gantool.export.options import NATIVE_OPSET, Foreign, Lowering
 from gantool.export.simplify import simplify
 from gantool.runtime.errors import GantoolError
@@ -32,10 +33,8 @@ from gantool.runtime.errors import GantoolError
 if TYPE_CHECKING:
     from gantool.export.sources import Source
 
-_SAME = (
-    "gantool.same"  # domain of nodes that a conversion is to leave alone: older opsets have them as they are
-)
-TAIL = "uint8_tail"  # prefix of the tail's node names; the precision pass leaves these in FP32
+# Domain of nodes that a conversion is to leave alone: older opsets have them as they are.
+_SAME = "gantool.same"
 
 
 def float_graph(source: Source, opset: int, exactly: bool, note: Callable[[str], None]) -> ir.Model:
@@ -46,6 +45,7 @@ def float_graph(source: Source, opset: int, exactly: bool, note: Callable[[str],
     """
     model = _export(source, max(opset, NATIVE_OPSET))
     simplify(model)
+    free_names(model, (*model.graph.inputs, *model.graph.outputs))
     if opset < NATIVE_OPSET:
         model = _in_older_opset(model, opset, exactly, note)
     add_range(model, source.foreign)

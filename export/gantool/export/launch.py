@@ -156,15 +156,16 @@ def _without_suffix(graph: Path) -> Path:
 
 
 def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | None) -> None:
-    open_graph(graph)
     if options.opset is not None or options.foreign.origin is not None:
         raise UsageError(f"--opset and --from are for checkpoints: {graph} is a graph already")
-    if options.foreign.latent is not None or options.foreign.weights is not None:
+    foreign = _is_foreign(graph)
+    if (options.foreign.latent is not None and not foreign) or options.foreign.weights is not None:
         raise UsageError(
             f"{graph} has its weights and its latent size inside: leave out --weights and --latent"
         )
-    if _is_foreign(graph):
+    if foreign:
         return
+    open_graph(graph)
     if options.output is not None or options.lowering is not None or options.foreign != Foreign():
         raise UsageError(
             "--output, --lowering, --latent, --classes, --distribution, --range and --clamp are settled in "

@@ -22,7 +22,8 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from gantool.export import int8
 from gantool.export.emulate import Arrays, emulated, run
-from gantool.export.graph import TAIL
+from gantool.export.guards import before, vanishing
+from gantool.export.names import TAIL
 from gantool.export.options import Low
 from gantool.export.parity import BATCH, Reference, fixed_batch, measure
 from gantool.export.precision import range_of, to_low
@@ -62,13 +63,17 @@ def search(
     values = activations(full, reference.feeds, 1)[0]
     recipe = start
     if recipe.low:
-        recipe = _keep(recipe, out_of_range(full, recipe.low, values))
+        recipe = _keep(recipe, out_of_range(full, recipe.low, values) | vanishing(full, recipe.low, values))
     layers = [str(node.name) for node in int8.layers(ir.from_proto(full))]
     while True:
         graph = apply(full, recipe)
         report = measure(graph, reference)
         if (problem := report.problem(recipe.precision, min_psnr)) is None:
             break
+        if recipe.low and (origin := _origin(full, report.bad, recipe)):
+            note(f"{problem}: {report.bad} stays in FP32, with what feeds it")
+            recipe = _keep(recipe, dict.fromkeys(origin, f"NaN or infinity come out of {report.bad}"))
+            continue
         names = list(recipe.int8) if start.int8 else [name for name in layers if name not in recipe.keep_fp32]
         if not names:
             break
@@ -154,12 +159,29 @@ def out_of_range(full: onnx.ModelProto, low: Low, values: Arrays) -> dict[str, s
             if (array := values.get(name, weights.get(name))) is not None
         ]
         largest = max(
-            (float(np.abs(array).max()) for array in known if array.size and array.dtype == np.float32),
+            (_largest(array) for array in known if array.dtype == np.float32),
             default=0,
         )
         if largest > limit:
             found[node.name] = f"numbers up to {largest:.3g}, over the {limit:g} of {low.upper()}"
     return found
+
+
+def _largest(array: NDArray[np.float32]) -> float:
+    """Return the largest magnitude, infinity aside: a mask may have it, and every type does."""
+    return float(np.abs(array, where=np.isfinite(array), out=np.zeros_like(array)).max(initial=0))
+
+
+def _origin(full: onnx.ModelProto, name: str | None, recipe: Recipe) -> list[str]:
+    """Return the node `name` and those that feed it up to the layers, as far as they are not in FP32 yet."""
+    model = ir.from_proto(full)
+    node = next((node for node in model.graph if node.name == name), None)
+    if node is None or str(name).startswith(f"{TAIL}/"):
+        return []
+    feeding = [one for value in node.inputs if value is not None for one in before(model, value)]
+    names = [] if node in int8.layers(model) else [str(node.name)]
+    names += [str(one.name) for one in feeding]
+    return [one for one in dict.fromkeys(names) if one not in recipe.keep_fp32]
 
 
 def _keep(recipe: Recipe, more: dict[str, str]) -> Recipe:
@@ -194,8 +216,11 @@ def _added_noise(before: float, after: float) -> float:
 
 
 def _snr(exact: NDArray[Any], noisy: NDArray[Any]) -> float:
-    noise = float(np.square(exact.astype(np.float64) - noisy).mean())
-    signal = float(np.square(exact, dtype=np.float64).mean())
+    finite = np.isfinite(exact)
+    if not finite.any():
+        return EXACT
+    noise = float(np.square(exact[finite].astype(np.float64) - noisy[finite]).mean())
+    signal = float(np.square(exact[finite], dtype=np.float64).mean())
     if not math.isfinite(noise):
         return -EXACT
     return min(10 * math.log10(signal / noise), EXACT) if noise and signal else EXACT

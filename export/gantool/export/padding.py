@@ -1,7 +1,7 @@
 """Write paddings as numbers, where a graph leaves them to whoever runs it.
 
-`auto_pad` and the `output_shape` of a ConvTranspose are read in more than one way: OpenVINO makes other images of them
-than ONNX Runtime, and TensorRT refuses some. With `pads` there is nothing to read. The numbers are those that ONNX
+`auto_pad` and the `output_shape` of a ConvTranspose are read in more than one way: OpenVINO makes other images of
+them than ONNX Runtime. With `pads` there is nothing to read. The numbers are those that ONNX
 Runtime takes, of each axis with n numbers in, a kernel k (dilated) and a stride s:
 
     Conv, pools   SAME: ceil(n / s) numbers out, so max((ceil(n / s) - 1) · s + k - n, 0) of padding

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from onnx_ir.convenience import get_const_tensor
 from onnx_ir.passes.common import ShapeInferencePass
 
-from gantool.export.graph import TAIL
+from gantool.export.names import TAIL
 from gantool.export.options import Low
 from gantool.runtime.errors import GantoolError
 

@@ -3,8 +3,8 @@
 onnxscript's own optimizer, which torch's exporter runs too, matches the constants of its rules within a tolerance:
 `x + 0` takes `x + 1e-8` as well, `x * 1` takes `x * 1.000001`, and a generator that normalizes by
 `x / sqrt(mean(x²) + 1e-8)` then divides by zero. Here are its other rules, none of which looks at a constant of the
-arithmetic, and folding also of large weights: with spectral norm or an equalized learning rate, a weight is computed
-from another in each run, and would count as no weight at all.
+arithmetic, and folding also of large weights: with spectral norm or an equalized learning rate, a weight is
+computed from another in each run, and would not count as a weight.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def simplify(model: ir.Model) -> None:
         rewrite(model, pattern_rewrite_rules=list(_RULES))
     Sequential(
         RemoveUnusedNodesPass(),
-        RemoveUnusedFunctionsPass(),
+        RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
         RemoveUnusedOpsetsPass(),
         LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         LiftSubgraphInitializersToMainGraphPass(),

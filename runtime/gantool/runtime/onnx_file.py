@@ -3,10 +3,15 @@
 ONNX is protobuf: fields of (number << 3 | wire type), then a varint, 4 or 8 bytes, or a length and bytes. The
 numbers are those of onnx.proto:
 
-    ModelProto      7 graph, 14 metadata_props (1 key, 2 value)
-    GraphProto      1 node, 5 initializer
-    NodeProto       5 attribute, in it 5 a tensor, 10 tensors, 6 and 11 graphs
+    ModelProto      7 graph, 14 metadata_props (1 key, 2 value), 25 functions
+    GraphProto      1 node, 5 initializer, 12 output, 15 sparse_initializer
+    FunctionProto   7 node, 11 attribute_proto
+    NodeProto       5 attribute, in it 5 a tensor, 10 tensors, 6 and 11 graphs, 22 and 23 sparse tensors
+    SparseTensor    1 values, 2 indices
     TensorProto     14 data_location, 1 for a file outside
+    ValueInfoProto  1 name, 2 type, in it 1 tensor_type, 2 shape, 1 dim, 1 dim_value
+
+As protobuf does, tags and enums are cut to 32 bits.
 """
 
 from __future__ import annotations
@@ -22,6 +27,10 @@ from gantool.runtime.errors import GantoolError
 
 _GRAPH, _METADATA_PROPS, _KEY, _VALUE = 7, 14, 1, 2
 _NODE, _INITIALIZER, _ATTRIBUTE, _TENSORS, _GRAPHS = 1, 5, 5, (5, 10), (6, 11)
+_FUNCTION, _FUNCTION_NODE, _FUNCTION_ATTRIBUTE = 25, 7, 11
+_SPARSE_INITIALIZER, _SPARSE_TENSORS, _SPARSE_PARTS = 15, (22, 23), (1, 2)
+_OUTPUT, _SHAPE, _DIM_VALUE = 12, (2, 1, 2, 1), 1
+_32_BITS = (1 << 32) - 1
 _DATA_LOCATION, _EXTERNAL = 14, 1
 _DEPTH = 8  # of graphs in graphs; a generator has none
 _DAMAGE = (ValueError, IndexError, KeyError, TypeError, RecursionError)
@@ -35,7 +44,10 @@ def open_graph(graph: Path) -> mmap:
     """
     with graph.open("rb") as file, _damage_of(graph):
         data = mmap(file.fileno(), 0, access=ACCESS_READ)
-        outside = any(_has_external(entry, _DEPTH) for entry in _messages(memoryview(data), _GRAPH))
+        model = memoryview(data)
+        outside = any(_has_external(entry, _DEPTH) for entry in _messages(model, _GRAPH)) or any(
+            _function_has_external(entry) for entry in _messages(model, _FUNCTION)
+        )
     if outside:
         raise GantoolError(
             f"{graph} keeps weights in another file (external data); a graph of gantool has its weights "
@@ -53,8 +65,29 @@ def read_metadata(graph: Path, key: str = "gantool", data: mmap | None = None) -
         for entry in _messages(memoryview(graph.read_bytes() if data is None else data), _METADATA_PROPS):
             pair = {number: bytes(value) for number, value in _fields(entry) if isinstance(value, memoryview)}
             if pair.get(_KEY) == key.encode():
-                return dict(json.loads(pair[_VALUE]))
+                value = json.loads(pair[_VALUE])
+                if not isinstance(value, dict):
+                    raise ValueError(f"its metadata under {key!r} are {value!r:.80}")
+                return value
     return {}
+
+
+def output_shape(graph: Path, data: mmap, name: str) -> list[int | None]:
+    """Return the shape that a graph's own text gives its output `name`, None for a side that it leaves open."""
+    with _damage_of(graph):
+        for entry in _messages(memoryview(data), _GRAPH):
+            for output in _messages(entry, _OUTPUT):
+                if any(bytes(text) == name.encode() for text in _messages(output, 1)):
+                    dims = [output]
+                    for number in _SHAPE:
+                        dims = [inner for message in dims for inner in _messages(message, number)]
+                    return [_dim_value(dim) for dim in dims]
+    return []
+
+
+def _dim_value(dim: memoryview) -> int | None:
+    values = [value for number, value in _fields(dim) if number == _DIM_VALUE and isinstance(value, int)]
+    return values[-1] if values else None
 
 
 @contextmanager
@@ -68,19 +101,40 @@ def _damage_of(graph: Path) -> Iterator[None]:
 def _has_external(graph: memoryview, depth: int) -> bool:
     if not depth:
         raise ValueError("graphs within graphs without end")
-    if any(map(_is_external, _messages(graph, _INITIALIZER))):
-        return True
-    for node in _messages(graph, _NODE):
-        for attribute in _messages(node, _ATTRIBUTE):
-            if any(map(_is_external, _messages(attribute, *_TENSORS))):
-                return True
-            if any(_has_external(inner, depth - 1) for inner in _messages(attribute, *_GRAPHS)):
-                return True
-    return False
+    return (
+        any(map(_is_external, _messages(graph, _INITIALIZER)))
+        or any(map(_sparse_is_external, _messages(graph, _SPARSE_INITIALIZER)))
+        or any(_node_has_external(node, depth) for node in _messages(graph, _NODE))
+    )
+
+
+def _function_has_external(function: memoryview) -> bool:
+    return any(_node_has_external(node, _DEPTH) for node in _messages(function, _FUNCTION_NODE)) or any(
+        _attribute_has_external(attribute, _DEPTH) for attribute in _messages(function, _FUNCTION_ATTRIBUTE)
+    )
+
+
+def _node_has_external(node: memoryview, depth: int) -> bool:
+    return any(_attribute_has_external(attribute, depth) for attribute in _messages(node, _ATTRIBUTE))
+
+
+def _attribute_has_external(attribute: memoryview, depth: int) -> bool:
+    return (
+        any(map(_is_external, _messages(attribute, *_TENSORS)))
+        or any(map(_sparse_is_external, _messages(attribute, *_SPARSE_TENSORS)))
+        or any(_has_external(inner, depth - 1) for inner in _messages(attribute, *_GRAPHS))
+    )
+
+
+def _sparse_is_external(sparse: memoryview) -> bool:
+    return any(map(_is_external, _messages(sparse, *_SPARSE_PARTS)))
 
 
 def _is_external(tensor: memoryview) -> bool:
-    return any(field == (_DATA_LOCATION, _EXTERNAL) for field in _fields(tensor))
+    return any(
+        number == _DATA_LOCATION and isinstance(value, int) and value & _32_BITS == _EXTERNAL
+        for number, value in _fields(tensor)
+    )
 
 
 def _messages(message: memoryview, *numbers: int) -> Iterator[memoryview]:
@@ -95,7 +149,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
     position = 0
     while position < len(message):
         tag, position = _varint(message, position)
-        number, wire = tag >> 3, tag & 7
+        number, wire = (tag & _32_BITS) >> 3, tag & 7
         if wire == 0:
             value, position = _varint(message, position)
             yield number, value

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from mmap import mmap
 from pathlib import Path
 from typing import Any
 
 from gantool.runtime.errors import GantoolError
-from gantool.runtime.onnx_file import read_metadata
+from gantool.runtime.onnx_file import output_shape, read_metadata
 from gantool.runtime.spec import Spec, class_names
 
 # By name: float, int64, uint8 ..., and the shape, in which None or a name is any size.
+MAX_LATENT = 1 << 20
 Tensors = dict[str, tuple[str, list[Any]]]
 
 
@@ -26,7 +28,8 @@ def spec_of_graph(path: Path, data: mmap, inputs: Tensors, outputs: Tensors) -> 
             and label in (None, ("int64", [batch]))
         ):
             height, width, channels = (a, b, c) if kind == "uint8" else (b, c, a)
-            if channels in (1, 3):
+            if channels in (1, 3) and 0 < latent <= MAX_LATENT:
+                _check_size(path, data, [a, b, c])
                 fixed = batch if isinstance(batch, int) else None
                 distribution, classes, names = _metadata(path, data)
                 return Spec(
@@ -48,6 +51,30 @@ def spec_of_graph(path: Path, data: mmap, inputs: Tensors, outputs: Tensors) -> 
     )
 
 
+def _check_size(path: Path, data: mmap, size: list[int]) -> None:
+    """Raise GantoolError if a library makes images of another size than the graph says."""
+    said = output_shape(path, data, "images")[1:]
+    if len(said) == 3 and any(a not in (None, b) for a, b in zip(said, size, strict=True)):
+        raise GantoolError(
+            f"{path} says that its images are {_by(said)}, and here they become {_by(size)}: this library reads "
+            "the graph in another way (its paddings?); run it with another --provider, or export the generator anew"
+        )
+
+
+def check_images(path: Path, images: Any, spec: Spec, count: int) -> None:
+    """Raise GantoolError if images are of another size than was said."""
+    size = (spec.height, spec.width, spec.channels)
+    expected = (count, *size) if spec.dtype == "uint8" else (count, size[2], *size[:2])
+    if images.shape != expected:
+        raise GantoolError(
+            f"{path} made images of {_by(images.shape)}, expected {_by(expected)}: export the generator anew"
+        )
+
+
+def _by(sides: Sequence[int | None]) -> str:
+    return "×".join("any" if side is None else str(side) for side in sides)
+
+
 def in_fp16(path: Path, data: mmap) -> bool:
     """Whether a graph of gantool computes in FP16, by its recipe."""
     return read_metadata(path, "gantool_recipe", data).get("low") == "fp16"
@@ -65,7 +92,7 @@ def _metadata(path: Path, data: mmap) -> tuple[str, int | None, tuple[str, ...]]
             return "normal", None, ()
         classes = int(metadata.get("classes", 0)) or None
         return str(metadata["latent"]["distribution"]), classes, class_names(metadata, classes)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise GantoolError(
             f"the `gantool` metadata in {path} is damaged ({error!r}): export it again"
         ) from error

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import starmap
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
-from gantool.runtime.backends.contract import in_fp16, spec_of_graph
+from gantool.runtime.apart import LEVELS, NO_FILES, SESSION_KEY, level_that_works, settings_of
+from gantool.runtime.backends.contract import check_images, in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
@@ -16,7 +18,7 @@ from gantool.runtime.cpus import cores, limit
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.images import to_uint8
 from gantool.runtime.interrupt import stopped
-from gantool.runtime.onnx_file import open_graph
+from gantool.runtime.onnx_file import open_graph, read_metadata
 from gantool.runtime.spec import Images, Labels, Latents
 
 
@@ -32,7 +34,8 @@ class OnnxRuntimeBackend:
         """
         self._path = path
         self._graph = open_graph(path)
-        self._session = self._open(path, provider, threads or limit())
+        self._level = _level(path, self._graph) if provider == "cpu" else LEVELS[0]
+        self._session = self._open(provider, threads or limit())
         self._on_gpu = provider != "cpu"
         self._threads = 1 if self._on_gpu else threads or cores()
         self._of_one_thread: Any = None
@@ -54,14 +57,14 @@ class OnnxRuntimeBackend:
             yield from starmap(self.infer, batches)
             return
         if self._of_one_thread is None:
-            self._of_one_thread = self._open(self._graph[:], "cpu", 1)
+            self._of_one_thread = self._open("cpu", 1)
         yield from in_parts(batches, self._threads, partial(self._run, self._of_one_thread))
 
     def close(self) -> None:
         """Free the sessions."""
         self._session = self._of_one_thread = None
 
-    def _open(self, graph: Path | bytes, provider: str, threads: int) -> Any:
+    def _open(self, provider: str, threads: int) -> Any:
         """Return a session with so many threads; 0 is one a core."""
         try:
             onnxruntime = import_onnxruntime()
@@ -76,11 +79,13 @@ class OnnxRuntimeBackend:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what fails is raised, and said once, below
         options.intra_op_num_threads = threads
+        options.graph_optimization_level = settings_of(self._level)
+        options.add_session_config_entry(*NO_FILES)
         if provider == "cpu":
             # It has no INT8 form of the layers of an INT8 graph, and would make their weights float in every run.
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
-            session = onnxruntime.InferenceSession(graph, options, providers=[name])
+            session = onnxruntime.InferenceSession(self._graph[:], options, providers=[name])
         except Exception as error:
             raise GantoolError(
                 f"ONNX Runtime cannot load {self._path}: {_reason(error)}; export it again, or copy it again if it "
@@ -110,6 +115,7 @@ class OnnxRuntimeBackend:
                 f"ONNX Runtime failed on {len(z)} images from {self._path}: {_reason(error)}; "
                 "try a smaller --batch"
             ) from error
+        check_images(self._path, images, self.spec, len(z))
         return images if self.spec.dtype == "uint8" else to_uint8(images, in_fp16(self._path, self._graph))
 
 
@@ -121,6 +127,13 @@ def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
     binding.bind_output("images", device)
     session.run_with_iobinding(binding, run_options())
     return binding.copy_outputs_to_cpu()[0]
+
+
+def _level(path: Path, data: mmap) -> str:
+    """Return the level of optimization that a graph bears: its metadata say so, or it is tried."""
+    if not read_metadata(path, data=data):
+        return level_that_works(path, data[:])
+    return str(read_metadata(path, SESSION_KEY, data).get("optimization", LEVELS[0]))
 
 
 def _reason(error: Exception) -> str:

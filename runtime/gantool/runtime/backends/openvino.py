@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from gantool.runtime.backends.contract import Tensors, in_fp16, spec_of_graph
+from gantool.runtime.backends.contract import Tensors, check_images, in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.quiet import import_core
 from gantool.runtime.cpus import limit
@@ -90,6 +90,7 @@ class OpenVinoBackend:
                 images = request.infer({"z": z} if label is None else {"z": z, "label": label})["images"]
         finally:
             requests.put(request)
+        check_images(self._path, images, self.spec, len(z))
         return images if self.spec.dtype == "uint8" else to_uint8(images, self._fp16)
 
     @contextmanager
