@@ -22,7 +22,7 @@ from export.networks import NETWORKS, full_graph, in_fp16, lived_in, silent
 from gantool.export import mixed
 from gantool.export.convert import graph_of_torch, low_graph
 from gantool.export.emulate import emulated, run
-from gantool.export.graph import TAIL
+from gantool.export.names import TAIL
 from gantool.export.options import ExportOptions, Precision
 from gantool.export.parity import Reference, measure
 from gantool.export.recipe import Recipe, read_recipe

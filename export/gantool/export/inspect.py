@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,7 +84,7 @@ def facts(path: Path) -> dict[str, Any]:
     """Return what is known of a file, by name. Raises GantoolError if it is damaged or nothing of gantool's."""
     header = _safetensors_header(path)
     if header is not None:
-        return {"file": str(path), "kind": "checkpoint", **_checkpoint(header)}
+        return {"file": str(path), "kind": "checkpoint", **_checkpoint(path, header)}
     if bundle.is_bundle(path):
         return {"file": str(path), "kind": "bundle", **_bundle(path)}
     kind = identify(path)
@@ -114,14 +112,12 @@ def _safetensors_header(path: Path) -> dict[str, Any] | None:
             return None
         file.seek(8)
         text = file.read(size)
-    with _damage_of(path):
+    try:
         header = json.loads(text)
-        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        ends = [_end_of(name, entry) for name, entry in tensors.items()]
-        header["__metadata__"] = known = json.loads(header.get("__metadata__", {}).get("gantool", "{}"))
-        if not isinstance(known, dict):
-            raise ValueError("its metadata are not an object")
-        json.dumps(header, indent=2, ensure_ascii=False).encode()  # it will be printed
+        ends = [_end(name, entry) for name, entry in header.items() if name != "__metadata__"]
+    except (ValueError, AttributeError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise GantoolError(f"{path} is a damaged safetensors file ({reason}): copy it again") from error
     expected = 8 + size + max(ends, default=0)
     if expected != path.stat().st_size:
         raise GantoolError(
@@ -130,38 +126,33 @@ def _safetensors_header(path: Path) -> dict[str, Any] | None:
     return dict(header)
 
 
-@contextmanager
-def _damage_of(path: Path) -> Iterator[None]:
-    """Turn what a header that lies brings about into a GantoolError."""
+def _end(name: str, entry: Any) -> int:
+    """Return where the data of a tensor end. Raises ValueError for what describes none."""
+    match entry:
+        case {"dtype": str(), "shape": list() as shape, "data_offsets": [int(begin), int(end)]} if (
+            all(type(side) is int and side >= 0 for side in shape) and 0 <= begin <= end
+        ):
+            if math.prod(shape) <= 8 * (end - begin):  # a number has a bit or more
+                return end
+    raise ValueError(f"{name} is {entry!r:.80}")
+
+
+def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     try:
-        yield
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise GantoolError(f"{path} is a damaged safetensors file ({reason}): copy it again") from error
-
-
-def _end_of(name: str, entry: dict[str, Any]) -> int:
-    """Return where a tensor ends in the file. Raises an error if its entry is not one of safetensors."""
-    shape, offsets = entry["shape"], entry["data_offsets"]
-    counts = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [None]
-    if len(offsets) != 2 or not all(type(count) is int and 0 <= count < 2**63 for count in counts):
-        raise ValueError(f"{name[:40]} has no shape or place in the file")
-    if math.prod(shape) >= 2**63:
-        raise ValueError(f"{name[:40]} is larger than any file")
-    if not isinstance(entry["dtype"], str):
-        raise ValueError(f"{name[:40]} has no type")
-    return int(offsets[1])
-
-
-def _checkpoint(header: dict[str, Any]) -> dict[str, Any]:
-    metadata = header.pop("__metadata__")
-    sizes = {
-        name: math.prod(entry["shape"])
-        for name, entry in header.items()
-        if not name.endswith(
-            ("running_mean", "running_var", "num_batches_tracked")
-        )  # statistics, not learned
-    }
+        metadata = json.loads(header.pop("__metadata__", {}).get("gantool", "{}"))
+        if not isinstance(metadata, dict):
+            raise ValueError(f"its metadata are {metadata!r:.80}")
+        sizes = {
+            name: math.prod(entry["shape"])
+            for name, entry in header.items()
+            if not name.endswith(
+                ("running_mean", "running_var", "num_batches_tracked")
+            )  # statistics, not learned
+        }
+        types = Counter(entry["dtype"] for entry in header.values())
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise GantoolError(f"{path} is a damaged checkpoint ({reason}): copy it again") from error
     weights = [
         {"name": name, "shape": entry["shape"], "type": entry["dtype"]} for name, entry in header.items()
     ]
@@ -169,7 +160,7 @@ def _checkpoint(header: dict[str, Any]) -> dict[str, Any]:
         "metadata": metadata or "none of gantool's",
         **_classes(metadata),
         "parameters": sum(sizes.values()),
-        "types": dict(Counter(entry["dtype"] for entry in header.values())),
+        "types": dict(types),
         "weights": weights,
     }
 
