@@ -8,6 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from field.cases import Case
 from gantool.export import bundle
 
@@ -24,6 +26,14 @@ def checkpoint(header: dict[str, Any] | str, data: int = 16) -> Callable[[Path],
     return lambda folder: (folder / "c.safetensors").write_bytes(
         len(text).to_bytes(8, "little") + text + bytes(data)
     )
+
+
+def odd_types(folder: Path) -> None:
+    """Put a graph into a folder with a weight of a type that ONNX does not have."""
+    graph(folder)
+    model = onnx.load(folder / "g.onnx")
+    model.graph.initializer.add(name="unused", data_type=999)
+    onnx.save(model, folder / "g.onnx")
 
 
 def no_images(folder: Path) -> None:
@@ -82,6 +92,7 @@ CASES = [
         )
         for name, header, says in LIES
     ),
+    Case("types that there are not", "inspect g.onnx", says=("type 999",), prepare=odd_types),
     Case(
         "checkpoint: half a character",
         "inspect c.safetensors",

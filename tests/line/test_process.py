@@ -189,3 +189,12 @@ def test_nothing_is_written_at_home(work: Path, tmp_path: Path, command: str) ->
     }
     subprocess.run([GANTOOL, *command.split()], cwd=work, env=environment, capture_output=True, check=False)
     assert not list(home.rglob("*"))
+
+
+def test_raw_frames_to_a_stdout_that_is_closed(exported: Path, tmp_path: Path) -> None:
+    command = f"exec >&-; exec {GANTOOL} generate -e {exported / 'g.onnx'} --seeds 0 -o -"
+    result = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert "stdout, which is closed: give a folder with --out" in result.stderr

@@ -27,6 +27,7 @@ from gantool.runtime import (
 from gantool.runtime.backends import providers
 from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend, run_bound
 from gantool.runtime.backends.openvino import OpenVinoBackend
+from gantool.runtime.images import to_uint8
 from gantool.runtime.seeds import latents
 from gantool.runtime.spec import Images, Labels, Latents
 from runtime.tiny import LATENT, tiny_graph
@@ -312,3 +313,17 @@ def test_a_bound_run_gives_the_same_images() -> None:
     session = onnxruntime.InferenceSession(tiny_graph(), providers=["CPUExecutionProvider"])
     feeds = {"z": latents(range(5), LATENT)}
     np.testing.assert_array_equal(run_bound(session, feeds, "cpu"), session.run(["images"], feeds)[0])
+
+
+@pytest.mark.parametrize(
+    ("fp16", "says", "never"),
+    [
+        (True, "export again without --fp16", "weights"),
+        (False, "its weights hold NaN", "--fp16"),
+        (None, "if it computes in FP16, export again without --fp16", "?"),
+    ],
+)
+def test_nan_names_what_may_have_made_it(fp16: bool | None, says: str, never: str) -> None:
+    with pytest.raises(GantoolError, match=says) as caught:
+        to_uint8(np.full((1, 3, 2, 2), np.nan, np.float32), fp16)
+    assert never not in str(caught.value)

@@ -15,7 +15,7 @@ from gantool.export.engine import SUFFIXES, build, choose_flavour, gpu_problem
 from gantool.export.given import metadata_of, other_weights
 from gantool.export.options import ExportOptions, Foreign, Precision
 from gantool.export.origin import origin_of
-from gantool.export.recipe import KEY, read_recipe, recipe_of
+from gantool.export.recipe import KEY, recipe_of
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.files import scratch
 from gantool.runtime.onnx_file import open_graph, read_metadata
@@ -64,14 +64,14 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
         entry = triton.parse_entry(options.triton, base.name)
         triton.check_options(flavour, build_options)
     _check_targets(base, options.bundle, entry)
-    if flavour is not None and not options.overwrite:
-        _check_precision(base, flavour, given_graph, carried, options.precision)
     with scratch(base.parent) as folder:
         part = folder / base.name
         if carried:
             full = graph = _carried_graph(carried, part)
         else:
             full, graph = _graphs(source, given_graph, part, options, flavour, build_options)
+        if flavour is not None and not options.overwrite:
+            _check_precision(base, flavour, recipe_of(graph).precision)
         plan = None if flavour is None else _build_engine(graph, part, flavour, build_options)
         if carried:
             bundle.prove(carried, plan or graph, _note)
@@ -92,21 +92,11 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
     _summarize(base, names, graph, flavour, entry, options.bundle, build_options)
 
 
-def _check_precision(
-    base: Path, flavour: Flavour, given_graph: Path | None, carried: bundle.Bundle | None, asked: Precision
-) -> None:
-    """Raise UsageError, before any work, where a plan of another precision would be replaced: it took minutes."""
+def _check_precision(base: Path, flavour: Flavour, new: str) -> None:
+    """Raise UsageError, before an engine is built, where it would replace one of another precision."""
     plan = base.with_name(base.name + SUFFIXES[flavour])
     if not plan.exists():
         return
-    if carried:
-        new = carried.precision
-    elif asked.recipe is not None:
-        new = read_recipe(asked.recipe).precision
-    elif asked.asked:
-        new = "int8" if asked.int8 else asked.low or "fp32"
-    else:
-        new = "fp32" if given_graph is None else recipe_of(given_graph).precision
     try:
         sidecar = read_sidecar(plan)
     except GantoolError:  # a damaged one is no loss
