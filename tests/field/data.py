@@ -343,7 +343,7 @@ CASES: list[Case] = [
             f"kinds-that-are-not-read-{command.split()[0]}",
             command,
             1,
-            ("set holds no images; it has 24 .heic files, 3 .txt files, 1 file without suffix", READ),
+            ("holds no images; it has 24 .heic files, 3 .txt files, 1 file without suffix", READ),
             prepare=tree(
                 [*(f"{n}.heic" for n in range(24)), "a.txt", "b.txt", "c.txt", "README"], lambda: b"x" * 20
             ),

@@ -166,7 +166,7 @@ TRAIN = [
     Case("--data empty", 1, ("empty", "no images"), id="empty-folder"),
     Case("--data broken-images", 1, ("1 readable", "damaged"), id="broken-images"),
     Case("--data few.zip", 1, ("outside",), id="zip-pointing-outside"),
-    Case("--data file", 1, ("neither a folder nor a zip",), id="text-file-as-data"),
+    Case("--data file", 1, ("not a folder, and not a file that is read",), id="text-file-as-data"),
     Case("--size 48", 2, ("dcgan cannot make 48 pixels a side: choose 16, 28, 32",), id="size"),
     Case(
         "--preset dcgan5-32 --size 64",

@@ -104,5 +104,6 @@ def test_a_conditional_run(tmp_path: Path, tiny_data: Path) -> None:  # noqa: AR
     result = run_gantool("train", "--conditional", "--data", "data/dark", cwd=tmp_path)
     assert (
         result.returncode,
-        "has no labels; put its images into a folder for each class" in result.stderr,
+        "has no labels (its images all lie in one folder); put its images into a folder for each class"
+        in result.stderr,
     ) == (2, True)

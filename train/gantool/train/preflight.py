@@ -148,7 +148,7 @@ def check_evaluation(source: Path | None, data: str | None, samples: int) -> Pat
     if images or source.suffix.lower() in CONTAINERS:
         with find_source(str(source), _note).open() as listing:
             if not listing.names:
-                raise no_images(str(source), listing.others)
+                raise no_images(f"{source} holds no checkpoint ({CHECKPOINT_NAME}), and", listing.others)
     if data is not None and data != FASHION_MNIST:
         with find_source(data, _note).open() as listing:
             if not listing.names:
