@@ -590,8 +590,6 @@ def export(
     ] = None,
 ) -> None:
     """Export a generator: checkpoint -> g.onnx, g.fp16.onnx, g.plan."""
-    from gantool.export import launch
-    from gantool.export.build_options import BuildOptions, parse_compute_capabilities, parse_size
     from gantool.export.options import ExportOptions, Foreign, Precision, ToData
     from gantool.export.origin import origin_of
 
@@ -607,7 +605,11 @@ def export(
         min_psnr,
     )
     foreign = Foreign(origin, weights, latent, classes, distribution, values, clamp)
-    origin_of(source, foreign)  # before a data set is read
+    origin_of(source, foreign)  # before a data set is read or a library is loaded
+
+    from gantool.export import launch
+    from gantool.export.build_options import BuildOptions, parse_compute_capabilities, parse_size
+
     to_data = None
     if data is not None:
         try:

@@ -81,7 +81,7 @@ def test_inspect_what_is_damaged(work: Path, checkpoint: Path) -> None:
         ("c.safetensors", "its header says"),
         ("cut.plan", "is cut off"),
         ("cut.onnx", "is damaged"),
-        ("text", "no known format"),
+        ("text", "is a text file"),
         ("nowhere", "does not exist"),
     ):
         result = run_gantool("inspect", name, cwd=work)

@@ -146,8 +146,7 @@ def refuse(flavour: Flavour, trt: ModuleType, options: BuildOptions) -> None:
         )
     if options.profile_verbosity in ("none", "layer") and not strongly_typed(trt, options):
         raise UsageError(
-            f"--profile-verbosity {options.profile_verbosity}: what {name} made of the types is read off the "
-            "engine"
+            f"--profile-verbosity {options.profile_verbosity}: what {name} made of the types is read off the engine"
             f"{' with DLA' if options.dla is not None else ''}, which takes detailed; leave it out"
         )
 

@@ -214,8 +214,7 @@ def _use_timing_cache(config: Any, path: Path) -> None:
     dropped = cache is None or (known not in (b"", empty) and bytes(cache.serialize()) == empty)
     if dropped or not config.set_timing_cache(cache, False):
         raise GantoolError(
-            f"--timing-cache {path} is no timing cache, or one of another GPU or version of TensorRT: give "
-            "another "
+            f"--timing-cache {path} is no timing cache, or one of another GPU or version of TensorRT: give another "
             "file, or remove it"
         )
 

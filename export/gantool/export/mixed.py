@@ -41,8 +41,7 @@ def apply(full: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
     names = {str(node.name) for node in model.graph}
     if unknown := sorted({*recipe.keep_fp32, *recipe.int8} - names):
         raise GantoolError(
-            f"the recipe speaks of nodes that the graph does not have ({', '.join(unknown[:3])} ...): it was "
-            "made "
+            f"the recipe speaks of nodes that the graph does not have ({', '.join(unknown[:3])} ...): it was made "
             "for another network or --lowering"
         )
     pinned = {*recipe.keep_fp32, *int8.quantize(model, recipe.int8)}
@@ -93,8 +92,7 @@ def search(
         large = any(reason.startswith("numbers up to") for reason in recipe.keep_fp32.values())
         advice = "; weights this large are rarely meant: train longer or with a lower --lr" if large else ""
         raise VerificationError(
-            f"{start.precision.upper()} does not pass the gate: "
-            f"{problem or 'every layer would have to stay out'}. "
+            f"{start.precision.upper()} does not pass the gate: {problem or 'every layer would have to stay out'}. "
             f"Nothing was written; give a lower --min-psnr if that is enough, or another precision{advice}"
         )
     return graph, recipe

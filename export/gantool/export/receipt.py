@@ -149,7 +149,6 @@ def check(asked: Receipt, got: Receipt, recipe: dict[str, Any]) -> None:
     if missed:
         names = ", ".join(f"{layer.name} in {layer.type}" for layer in missed)
         raise VerificationError(
-            f"the engine computes {names}, and the graph wants a lower precision: {got}. Nothing was written; "
-            "try "
+            f"the engine computes {names}, and the graph wants a lower precision: {got}. Nothing was written; try "
             "another --lowering, or keep them on purpose with --keep-fp32"
         )

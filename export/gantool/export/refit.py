@@ -57,8 +57,7 @@ def refitted(trt: ModuleType, engine: Any, graph: Path, logger: Any) -> bytes:
     parser = trt.OnnxParserRefitter(refitter, logger)
     if not parser.refit_from_file(str(graph)) or not refitter.refit_cuda_engine():
         raise GantoolError(
-            f"the plan does not take the weights of {graph}: {_first(logger)}; build it again with "
-            "--strip-weights"
+            f"the plan does not take the weights of {graph}: {_first(logger)}; build it again with --strip-weights"
         )
     config = engine.create_serialization_config()
     config.clear_flag(trt.SerializationFlag.EXCLUDE_WEIGHTS)

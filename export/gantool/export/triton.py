@@ -47,8 +47,7 @@ def parse_entry(target: Path, name: str) -> Path:
         )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", entry.name):  # it becomes a part of URLs
         raise UsageError(
-            f"--triton {target}: {entry.name!r} is no name for a model in Triton: take letters, digits, _, . "
-            "and -"
+            f"--triton {target}: {entry.name!r} is no name for a model in Triton: take letters, digits, _, . and -"
         )
     return entry
 
@@ -57,8 +56,7 @@ def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
     """Raise UsageError, before any work, for an engine that Triton could not use."""
     if flavour == "tensorrt" and options.batches[0] > 1:
         raise UsageError(
-            f"--triton needs an engine that takes single requests, and this one takes {options.batches[0]} "
-            "images "
+            f"--triton needs an engine that takes single requests, and this one takes {options.batches[0]} images "
             "at least: leave out --min-batch and --dla"
         )
     if flavour == "tensorrt" and options.strip_weights:
