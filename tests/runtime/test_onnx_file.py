@@ -32,7 +32,7 @@ def test_a_graph_without_metadata(tmp_path: Path) -> None:
     assert read_metadata(tmp_path / "g.onnx") == {}
 
 
-@pytest.mark.parametrize("place", ["initializer", "constant", "subgraph"])
+@pytest.mark.parametrize("place", ["initializer", "constant", "subgraph", "function", "sparse", "attribute"])
 def test_weights_outside_are_found(place: str, tmp_path: Path) -> None:
     inside = onnx.TensorProto(name="w", data_type=1, dims=[1], float_data=[1.0])
     outside = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
@@ -42,12 +42,31 @@ def test_weights_outside_are_found(place: str, tmp_path: Path) -> None:
             graph.initializer.append(weight)
         elif place == "constant":
             graph.node.append(onnx.helper.make_node("Constant", [], ["w"], value=weight))
-        else:
+        elif place == "sparse":
+            graph.sparse_initializer.append(onnx.SparseTensorProto(values=weight, dims=[1]))
+        elif place == "attribute":
+            value = onnx.SparseTensorProto(values=weight, dims=[1])
+            graph.node.append(onnx.helper.make_node("Constant", [], ["w"], sparse_value=value))
+        elif place == "subgraph":
             branch = onnx.GraphProto(name="b", initializer=[weight])
             graph.node.append(onnx.helper.make_node("If", ["c"], ["y"], then_branch=branch))
-        (tmp_path / "g.onnx").write_bytes(onnx.ModelProto(ir_version=8, graph=graph).SerializeToString())
+        model = onnx.ModelProto(ir_version=8, graph=graph)
+        if place == "function":
+            node = onnx.helper.make_node("Constant", [], ["w"], value=weight)
+            model.functions.append(onnx.FunctionProto(name="f", domain="d", output=["w"], node=[node]))
+        (tmp_path / "g.onnx").write_bytes(model.SerializeToString())
         if weight is inside:
             open_graph(tmp_path / "g.onnx")
+    with pytest.raises(GantoolError, match="keeps weights in another file"):
+        open_graph(tmp_path / "g.onnx")
+
+
+def test_an_enum_is_cut_to_32_bits(tmp_path: Path) -> None:
+    """As protobuf cuts it: 2**32 + 1 is EXTERNAL as well."""
+    tensor = bytes([14 << 3]) + bytes([0x81, 0x80, 0x80, 0x80, 0x10])
+    graph = bytes([5 << 3 | 2, len(tensor)]) + tensor
+    (tmp_path / "g.onnx").write_bytes(bytes([7 << 3 | 2, len(graph)]) + graph)
+    assert onnx.TensorProto.FromString(tensor).data_location == onnx.TensorProto.EXTERNAL
     with pytest.raises(GantoolError, match="keeps weights in another file"):
         open_graph(tmp_path / "g.onnx")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import onnx
+import onnx.inliner
 import onnx_ir as ir
 
 from gantool.export import mixed
@@ -103,7 +104,7 @@ def low_graph(
 
     Raises VerificationError if it does not pass the gate with all the exceptions that help.
     """
-    full = onnx.load(source)
+    full = _plain(source)
     if is_low(full):
         raise GantoolError(
             f"{source} is not in FP32: leave out the flags of precision, or give the FP32 graph"
@@ -132,6 +133,15 @@ def low_graph(
     if recipe.low and not (given or precision.keep_fp32):
         _check_share(graph, recipe.low)
     return graph, recipe.precision
+
+
+def _plain(source: Path) -> onnx.ModelProto:
+    """Return a graph with its local functions inlined. Raises GantoolError if weights of it are sparse."""
+    full = onnx.load(source)
+    if full.graph.sparse_initializer:
+        names = ", ".join(weight.values.name for weight in full.graph.sparse_initializer[:3])
+        raise GantoolError(f"{source} has sparse weights ({names}): store them as plain initializers first")
+    return onnx.inliner.inline_local_functions(full) if full.functions else full
 
 
 def _check_share(graph: onnx.ModelProto, low: str) -> None:

@@ -1,0 +1,92 @@
+"""Rewriting a graph changes no number in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
+from onnx.numpy_helper import from_array, to_array
+from onnx_ir.passes.common import ShapeInferencePass
+
+from gantool.export.padding import write_paddings
+from gantool.export.simplify import simplify
+
+OPERATORS = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Clip")
+
+
+def graph_of(
+    operator: str, shape: list[Any], weights: dict[str, NDArray[Any]], **attributes: Any
+) -> onnx.ModelProto:
+    """Return a graph of one node, x to y."""
+    graph = make_graph(
+        [make_node(operator, ["x", *weights], ["y"], name="node", **attributes)],
+        "g",
+        [make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)],
+        [make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+        [from_array(array, name) for name, array in weights.items()],
+    )
+    return make_model(graph, ir_version=8, opset_imports=[make_opsetid("", 17)])
+
+
+def run(model: onnx.ModelProto, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what ONNX Runtime makes of x."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    (y,) = session.run(None, {"x": x})
+    return np.asarray(y)
+
+
+@given(operator=st.sampled_from(OPERATORS), exponent=st.floats(-12, -3), scalar=st.booleans())
+def test_no_small_constant_is_lost(operator: str, exponent: float, scalar: bool) -> None:
+    small = 10**exponent
+    number = np.float32(1 + max(small, 2e-7) if operator in ("Mul", "Div") else small)
+    constant = np.array(number if scalar or operator == "Clip" else [number], np.float32)
+    model = ir.from_proto(graph_of(operator, ["N", 4], {"c": constant}))
+    simplify(model)
+    after = ir.to_proto(model)
+    assert [node.op_type for node in after.graph.node] == [operator]
+    assert any((to_array(weight) == constant).all() for weight in after.graph.initializer)
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER", "VALID", "output_shape"])
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose", "MaxPool", "AveragePool"])
+def test_paddings_are_those_of_onnx_runtime(operator: str, mode: str) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 2, 7, 6)).astype(np.float32)
+    compared = 0
+    for kernel in (1, 2, 3, 4, 5):
+        for stride in (1, 2, 3):
+            attributes: dict[str, Any] = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2}
+            if mode != "output_shape":
+                attributes["auto_pad"] = mode
+            elif operator == "ConvTranspose":
+                attributes["output_shape"] = [7 * stride, 6 * stride - 1]
+            else:
+                continue
+            weight = rng.standard_normal((2, 2, kernel, kernel)).astype(np.float32)
+            before = graph_of(
+                operator, ["N", 2, 7, 6], {"w": weight} if "Conv" in operator else {}, **attributes
+            )
+            try:
+                expected = run(before, x)
+            except Exception:
+                continue
+            model = ir.from_proto(before)
+            ShapeInferencePass()(model)
+            write_paddings(model)
+            (node,) = model.graph
+            assert not {"auto_pad", "output_shape"} & set(node.attributes)
+            np.testing.assert_allclose(run(ir.to_proto(model), x), expected, atol=1e-5)
+            compared += 1
+    assert compared or (mode == "output_shape" and operator != "ConvTranspose")
