@@ -17,6 +17,7 @@ from onnx.numpy_helper import to_array
 
 from field.cases import BROUGHT, Case
 from gantool.runtime import Generator
+from gantool.runtime.onnx_file import read_metadata
 
 NONE = "--engine none -o g"
 _FOLDERS: list[TemporaryDirectory[str]] = []  # removed when the tests end
@@ -125,6 +126,12 @@ FORMS = (
 )
 keras, variants = by("keras_like", "."), by("onnx_variants", ".")
 
+def source_is_left(folder: Path) -> None:
+    """See what was made under another name than its source."""
+    assert read_metadata(folder / "g.onnx")
+    assert not read_metadata(folder / "opset13.onnx")
+
+
 CASES = [
     Case("spectral norm", f"export --from spectral:hook --latent 32 --fp16 {NONE}"),
     Case(
@@ -189,5 +196,21 @@ CASES = [
             prepare=by("collide", "c.onnx", inner),
         )
         for inner in ("z", "label", "images", "uint8_tail/scale", "images_float")
+    ),
+]
+CASES += [
+    Case(
+        "a graph is not written over",
+        "export opset13.onnx --engine none -o opset13",
+        2,
+        ("would write over opset13.onnx, which it is made from: give another name with -o",),
+        prepare=by("onnx_variants", "."),
+    ),
+    Case(
+        "a graph without a name for what is made of it",
+        "export opset13.onnx --engine none",
+        says=("g.onnx",),
+        prepare=by("onnx_variants", "."),
+        then=source_is_left,
     ),
 ]

@@ -54,7 +54,8 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
     if source is not None and origin == "bundle":
         _check_bundle_flags(source, options, build_options)
         carried = bundle.read(source)
-    base = options.base or _default_base(given_graph, carried)
+    foreign = given_graph is not None and _is_foreign(given_graph)
+    base = options.base or _default_base(None if foreign else given_graph, carried)
     if base.suffix == ".onnx":  # as most tools name what they write
         base = base.with_suffix("")
     if not base.name or base.name == ".." or base.is_dir():
@@ -63,7 +64,7 @@ def export(source: Path | None, options: ExportOptions, build_options: BuildOpti
     if options.triton is not None:
         entry = triton.parse_entry(options.triton, base.name)
         triton.check_options(flavour, build_options)
-    _check_targets(base, options.bundle, entry)
+    _check_targets(base, options.bundle, entry, given_graph if foreign else None)
     with scratch(base.parent) as folder:
         part = folder / base.name
         if carried:
@@ -118,13 +119,17 @@ def _check_precision(base: Path, flavour: Flavour, new: str) -> None:
         )
 
 
-def _check_targets(base: Path, bundled: Path | None, entry: Path | None) -> None:
-    """Raise UsageError, before any work, for places where the files could not go."""
+def _check_targets(base: Path, bundled: Path | None, entry: Path | None, source: Path | None) -> None:
+    """Raise UsageError, before any work, for places where the files could not go: onto their `source`, for one."""
     suffixes = (".onnx", *SUFFIX_OF.values(), *SUFFIXES.values())
     targets = [*(base.with_name(base.name + suffix) for suffix in suffixes), *([bundled] if bundled else [])]
     for target in targets:
         if target.is_dir():
             raise UsageError(f"{target} is a folder, where a file is to go: move it, or choose another name")
+        if source is not None and target.exists() and target.samefile(source):
+            raise UsageError(
+                f"the export would write over {source}, which it is made from: give another name with -o"
+            )
     if bundled is not None and entry is not None and bundled.absolute() == entry.absolute():
         raise UsageError(f"--bundle and --triton are both {bundled}: give them different names")
     for target in (base, *(path for path in (bundled, entry and entry / "1" / "model") if path)):
