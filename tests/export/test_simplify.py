@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,12 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 from onnx.numpy_helper import from_array, to_array
 from onnx_ir.passes.common import ShapeInferencePass
 
+from field import graphs
+from field.cases import gantool
 from gantool.export.padding import write_paddings
 from gantool.export.simplify import simplify
+from gantool.runtime import Generator
+from gantool.runtime.errors import GantoolError
 
 OPERATORS = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Clip")
 
@@ -90,3 +95,11 @@ def test_paddings_are_those_of_onnx_runtime(operator: str, mode: str) -> None:
             np.testing.assert_allclose(run(ir.to_proto(model), x), expected, atol=1e-5)
             compared += 1
     assert compared or (mode == "output_shape" and operator != "ConvTranspose")
+
+
+def test_a_library_that_pads_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs.keras(tmp_path)
+    monkeypatch.setattr("gantool.export.adopt.write_paddings", lambda _: None)
+    assert gantool("export same_upper.onnx --engine none -o g", tmp_path).code == 0
+    with pytest.raises(GantoolError, match="images are 28×28×1, and here they become 53×53×1"):
+        Generator.load(tmp_path / "g.onnx", "openvino")
