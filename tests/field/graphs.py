@@ -133,6 +133,7 @@ FORMS = (
 )
 keras, variants = by("keras_like", "."), by("onnx_variants", ".")
 
+
 def source_is_left(folder: Path) -> None:
     """See what was made under another name than its source."""
     assert read_metadata(folder / "g.onnx")
