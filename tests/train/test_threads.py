@@ -79,6 +79,15 @@ def test_what_a_line_says() -> None:
     assert lines == ["the machine is busy: 11 images/s with 2 threads, 480 with 1; going on with 1"]
 
 
+def test_more_threads_are_not_tried_where_others_leave_no_room() -> None:
+    """One step with too many can take as long as a hundred with few."""
+    threads = Threads(1, 2, 250.0, lambda: 1)
+    assert {count for _, count, _ in simulated(threads, lambda _, count: crowded(count), 600)} == {1}
+    threads.room = lambda: 2
+    list(simulated(threads, lambda _, count: idle(count), 30))
+    assert threads.count == 2
+
+
 def test_a_run_that_knows_no_rate_begins_with_a_trial() -> None:
     """Resumed on a busy machine, it has never seen better."""
     threads = Threads(2, 2)

@@ -30,6 +30,11 @@ def limit() -> int:
     return 0 if cores() == os.cpu_count() else cores()
 
 
+def available() -> int:
+    """Return how many CPUs this process may run on, whatever share of their time a quota leaves it."""
+    return len(_allowed() or ()) or os.cpu_count() or 1
+
+
 def _allowed() -> set[int] | None:
     """Return the numbers of the CPUs that the scheduler may give to this process; None where none says."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
@@ -103,7 +108,11 @@ class Others:
         used = self.cpus()
         if not is_busy(used):
             return None
-        return f"the machine is busy: other programs use {used:.1f} of {cores()} CPUs"
+        return f"the machine is busy: other programs use {used:.1f} of {available()} CPUs"
+
+    def room(self) -> int:
+        """Return how many threads find a CPU of their own beside the others, at least 1."""
+        return max(1, min(cores(), round(available() - self.cpus())))
 
     def _now(self) -> tuple[float, float | None, float]:
         """Return the seconds of the clock, of the CPUs at work, and of this process."""
@@ -124,4 +133,4 @@ class Others:
 
 def is_busy(used: float) -> bool:
     """Return whether others that use so many CPUs make figures doubtful."""
-    return used >= _BUSY * cores()
+    return available() - used <= (1 - _BUSY) * cores()

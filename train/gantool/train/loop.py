@@ -41,7 +41,7 @@ from gantool.train.state import (
 )
 from gantool.train.step import Classes, Losses, Pixels, step
 from gantool.train.streams import aside
-from gantool.train.threads import Pace as AdaptiveThreads
+from gantool.train.threads import AdaptiveThreads
 from gantool.train.watch import Alarms, Metric, diversity
 
 Batch = tuple[Pixels, Classes | None]  # [B, H, W, C], [B]

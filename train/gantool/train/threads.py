@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 
 import torch
 
-from gantool.runtime.cpus import cores
+from gantool.runtime.cpus import Others, cores
 from gantool.train.options import TrainingOptions
 
 WINDOW, TRIAL = 1.0, 0.5  # seconds over which a rate is taken
 SLOW, STUCK = 1 / 2, 1 / 3  # of the best rate: half the threads are tried, or one
 BETTER = 1.1  # times the rate, to change
 SHORTEST, LONGEST_DOWN, LONGEST_UP = 4.0, 60.0, 300.0  # seconds between trials
+_LOOK = 0.2  # seconds, before the first step, to see what other programs use
 _CHEAP = 20.0  # times as long as a trial of more threads took, at least, until the next
 
 
@@ -55,12 +56,13 @@ class Threads:
 
     Where the rate falls under half of the best one known, half the threads are tried for a moment, under a third
     one thread; they stay if they are faster. While there are fewer than `most`, twice as many are tried now and
-    then, ever more rarely while that does not help.
+    then where other programs leave room for them, ever more rarely while that does not help.
     """
 
     count: int  # of the next step
     most: int
     best: float | None = None  # images a second, of the tuner or the best window so far
+    room: Callable[[], int] | None = None  # threads that find a CPU of their own; None: any number
     _now: float = 0.0  # seconds of steps
     _seconds: float = 0.0  # of the window
     _images: int = 0
@@ -108,7 +110,11 @@ class Threads:
             stuck = self.best is None or rate.images < STUCK * self.best
             self._try(1 if stuck else self.count // 2, rate)
         elif self.count < self.most and self._now >= self._up_at:
-            self._try(min(2 * self.count, self.most), rate)
+            more = min(2 * self.count, self.most)
+            if self.room is None or self.room() >= more:  # else one step of theirs can take half a minute
+                self._try(more, rate)
+            else:
+                self._up_at = self._now + SHORTEST
 
     def _try(self, count: int, home: Rate) -> None:
         self._home, self._began = home, self._now
@@ -138,7 +144,7 @@ class Threads:
         return Change(home, rate)
 
 
-class Pace:
+class AdaptiveThreads:
     """Time the steps of a run, each in a `with`, and set the threads of the next."""
 
     def __init__(self, options: TrainingOptions, best: float | None, line: Callable[[str], None]) -> None:
@@ -153,9 +159,22 @@ class Pace:
                     f"this run began with {_threads(options.threads)} and goes on with {self.count}, one for each "
                     "CPU that it may use; it rounds otherwise from here on"
                 )
-            torch.set_num_threads(self.count)
             if options.threads_up_to:
-                self._threads = Threads(self.count, min(options.threads_up_to, cores()), best)
+                most = min(options.threads_up_to, cores())
+                self._others = Others()
+                time.sleep(_LOOK)
+                if (room := self._room()) < self.count:
+                    line(
+                        f"other programs leave room for {_threads(room)} of {self.count}: beginning with {room}"
+                    )
+                    self.count = room
+                self._threads = Threads(self.count, most, best, self._room)
+            torch.set_num_threads(self.count)
+
+    def _room(self) -> int:
+        """Return how many threads found a CPU of their own since the last call."""
+        before, self._others = self._others, Others()
+        return before.room()
 
     def __enter__(self) -> None:
         self._started = time.perf_counter()
