@@ -60,7 +60,10 @@ def endless_graph() -> onnx.ModelProto:
         ("verify endless.onnx endless.onnx", 1),
         ("export endless.onnx -o h --engine none", 1),
         ("bench endless.onnx", 1),
-        ("generate -e endless.onnx --provider openvino", 2),  # it looks at nothing inside a loop
+        (
+            "generate -e endless.onnx --provider openvino",
+            1,
+        ),  # it looks at nothing inside a loop, so it is ended
         ("bench endless.onnx --provider openvino", 1),
     ],
 )

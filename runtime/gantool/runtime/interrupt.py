@@ -1,8 +1,8 @@
 """Ctrl-C and `kill` while the main thread is inside a library, where Python's own handlers wait for its return.
 
 Python writes the number of each signal into a pipe at once; a thread reads it there. It asks the libraries to stop
-when the command has not ended by itself, and ends the process if that does not help and the signal came twice. No
-run of an engine takes longer for it.
+when the command has not ended by itself. It ends the process if the signal came twice, or if a library that cannot
+be asked does not return. No run of an engine takes longer for it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from gantool.runtime.files import remove_unfinished
 
 EXIT_CODE = 130
 GRACE = 1.0  # seconds: a batch, or a step of training, mostly ends by itself
+PATIENCE = 5.0  # seconds for a library that cannot be asked
 
+_calls: set[object] = set()  # under way, of libraries that cannot be asked
 _cancels: list[Callable[[], None]] = []
 _cancelled = threading.Event()
 
@@ -26,6 +29,17 @@ _cancelled = threading.Event()
 def when_stopped(cancel: Callable[[], None]) -> None:
     """Have `cancel` called, from another thread, when a signal has come and the command goes on."""
     _cancels.append(cancel)
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Mark a call into a library that cannot be asked to stop."""
+    call = object()
+    _calls.add(call)
+    try:
+        yield
+    finally:
+        _calls.discard(call)
 
 
 def stopped() -> bool:
@@ -49,7 +63,10 @@ def _wait(reader: int) -> None:
     _cancelled.set()
     for cancel in _cancels:
         cancel()
-    os.read(reader, 1)
+    stuck = set(_calls)
+    again, _, _ = select.select([reader], [], [], PATIENCE if stuck else None)
+    if not again and not stuck & _calls:  # they came back: the command is ending by itself
+        select.select([reader], [], [])
     select.select([], [], [], GRACE)
     remove_unfinished()
     os.write(2, b"gantool: interrupted\n")

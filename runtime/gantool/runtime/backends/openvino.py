@@ -17,6 +17,7 @@ from gantool.runtime.backends.quiet import import_core
 from gantool.runtime.cpus import limit
 from gantool.runtime.errors import GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.images import to_uint8
+from gantool.runtime.interrupt import deaf
 from gantool.runtime.onnx_file import open_graph
 from gantool.runtime.spec import Images, Labels, Latents
 
@@ -86,7 +87,7 @@ class OpenVinoBackend:
             raise GantoolError(f"{self._path} is closed: load it again")
         request = requests.get()
         try:
-            with self._told(f"make {len(z)} images", "try a smaller --batch"):
+            with self._told(f"make {len(z)} images", "try a smaller --batch"), deaf():
                 images = request.infer({"z": z} if label is None else {"z": z, "label": label})["images"]
         finally:
             requests.put(request)
