@@ -314,7 +314,7 @@ def _summarize(
         print(f"{file!s:{width}}  {_size(file.stat().st_size):>9}")
     family = [f"{base.name}{suffix}" for suffix in (".onnx", *SUFFIX_OF.values(), *SUFFIXES.values())]
     known = {*names, graph.name, _without_suffix(graph).name + ".onnx"}
-    made = metadata_of(base.with_name(names[0]))
+    made = metadata_of(graph)
     for path in (base.with_name(name) for name in family if name not in known):
         if path.exists() and (stale := other_weights(made, metadata_of(path))):
             _note(f"note: {path} is left from an earlier export, with weights after {stale}")
