@@ -174,7 +174,6 @@ def test_the_psnr_of_the_export_goes_along(exported: Path, tmp_path: Path) -> No
         ("--output", "float"),
         ("--lowering", "dla"),
         ("--bundle", "h.tar"),
-        ("--from", "pytorch-dcgan"),
         ("--classes", "3"),
     ],
 )
@@ -182,6 +181,12 @@ def test_flags_that_the_bundle_has_settled(carried: Path, tmp_path: Path, flags:
     result = run_gantool("export", carried, *flags, cwd=tmp_path)
     assert result.returncode == 2
     assert "has its graph settled" in result.stderr
+
+
+def test_a_bundle_is_not_weights(carried: Path, tmp_path: Path) -> None:
+    result = run_gantool("export", carried, "--from", "pytorch-dcgan", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "is a bundle of gantool; expected weights" in result.stderr
 
 
 @pytest.mark.parametrize("flag", ["--strip-weights", "--version-compatible"])
