@@ -49,7 +49,8 @@ Batch = tuple[Pixels, Classes | None]  # [B, H, W, C], [B]
 FAKES = 64  # seeds 0..63 in fakes000123.png
 EARLY = (15.0, 60.0, 300.0)  # seconds of a run after which it shows and saves what it has,
 OFTEN = 300.0  # and how long it goes on after that without saving
-LONG = 12.0  # hours: a run that will take more says so
+LONG = 12.0  # hours: a run that will take more says so,
+SURE = 60.0  # after so many seconds: one slow step says little
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
                     with clock.stopped(), _kept_going(report):
                         _measure(run, state, report, metric)
                     measured_at = state.images_seen
-            if (ticked or late) and (warning := pace.warning(state)):
+            if state.seconds - seconds_before >= SURE and (warning := pace.warning(state)):
                 report.line(warning)
             if late or (
                 ticked and _due(before, state.images_seen, options.tick, options.tick * options.snap)

@@ -15,6 +15,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -328,7 +329,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, known: dict[str, Any]) -> None:
-    with atomic(path) as part:
+    with suppress(OSError), atomic(path) as part:  # without a place to keep them, they are measured again
         part.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 
