@@ -56,6 +56,18 @@ def test_a_run_goes_on(earlier: Path) -> None:
     assert answer.code == 0, answer.err
 
 
+def test_a_run_whose_data_lost_its_classes_says_so(earlier: Path) -> None:
+    shutil.unpack_archive(earlier / "cls.zip", earlier)
+    for path in (earlier / "cls").rglob("*.png"):
+        path.rename(earlier / "cls" / f"{path.parent.name} {path.name}")
+    options = json.loads((earlier / "run/training_options.json").read_text())
+    options["data"] = str(earlier / "cls")
+    (earlier / "run/training_options.json").write_text(json.dumps(options))
+    answer = gantool("train --resume run --kimg 2.5", earlier)
+    assert answer.code == 1
+    assert "now has 0 classes, run was trained on 2: restore them, or start a new run" in answer.err
+
+
 @pytest.mark.parametrize(
     "file", ["g.onnx", "g.fp16.onnx", "g.rtx.plan", "g.tar", "run/generator.safetensors"]
 )

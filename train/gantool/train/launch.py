@@ -143,6 +143,12 @@ def resume(
                 f"{options.data} now gives {len(loaded.images):,} images, {folder} was trained on "
                 f"{state.images_in_data:,}: restore them, or start a new run"
             )
+        classes = len(loaded.labels.classes) if loaded.labels else 0
+        if network.classes not in (0, classes):
+            raise GantoolError(
+                f"{options.data} now has {classes} classes, {folder} was trained on {network.classes}: restore "
+                "them, or start a new run"
+            )
         limit_threads()
         if fabric.is_global_zero:
             for path in (folder / STATS_NAME, *folder.glob("metric-*.jsonl")):
