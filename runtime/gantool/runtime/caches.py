@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,13 +12,14 @@ import typer
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import UsageError
 
-# The names in the cache folder, and what each kind costs to make again.
+_HASH = "[0-9a-f]" * 32
+# Which files are gantool's, since a cache folder may be shared with others, and what each kind costs to make again.
 KINDS = {
-    "data": (("fashion-mnist", "images"), "data sets, fetched and decoded"),
-    "features": (("features",), "classifiers that evaluate compares images by"),
+    "data": (("fashion-mnist/*-ubyte*", f"images/{_HASH}*"), "data sets, fetched and decoded"),
+    "features": (("features/classifier-*",), "classifiers that evaluate compares images by"),
     "speed": (("speed.json",), "the fastest way to train, measured on this machine"),
-    "kernels": (("tensorrt-rtx",), "kernels that TensorRT-RTX compiled for this GPU"),
-    "errors": (("errors",), "details of unexpected errors"),
+    "kernels": (("tensorrt-rtx/*.cache",), "kernels that TensorRT-RTX compiled for this GPU"),
+    "errors": (("errors/error-*",), "details of unexpected errors"),
 }
 
 
@@ -41,8 +41,11 @@ def cache(kind: str | None, clear: bool, as_json: bool) -> None:
     kept = [_kept(folder, name) for name in (KINDS if kind is None else [kind])]
     if clear:
         for one in kept:
-            for name in KINDS[one.kind][0]:
-                _remove(folder / name)
+            for file in _files(folder, one.kind):
+                file.unlink(missing_ok=True)
+                if file.parent != folder:
+                    with suppress(OSError):  # there is more in it
+                        file.parent.rmdir()
     total = sum(one.bytes for one in kept)
     if as_json:
         rows = [asdict(one) for one in kept]
@@ -58,24 +61,14 @@ def cache(kind: str | None, clear: bool, as_json: bool) -> None:
 
 
 def _kept(folder: Path, kind: str) -> Kept:
-    names, what = KINDS[kind]
-    sizes = [size for name in names for size in _sizes(folder / name)]
-    return Kept(kind, what, len(sizes), sum(sizes))
+    sizes = [file.lstat().st_size for file in _files(folder, kind)]
+    return Kept(kind, KINDS[kind][1], len(sizes), sum(sizes))
 
 
-def _sizes(path: Path) -> list[int]:
-    """Return the size of each file at or below `path`; links are not followed."""
-    if path.is_dir() and not path.is_symlink():
-        files = [Path(root) / name for root, _, names in os.walk(path) for name in names]
-        return [file.lstat().st_size for file in files]
-    return [path.lstat().st_size] if os.path.lexists(path) else []
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _files(folder: Path, kind: str) -> list[Path]:
+    """Return gantool's files of a kind; a link is not followed."""
+    found = [path for pattern in KINDS[kind][0] for path in folder.glob(pattern)]
+    return [path for path in found if path.is_symlink() or path.is_file()]
 
 
 def _size(count: int) -> str:

@@ -42,12 +42,16 @@ def _allowed() -> set[int] | None:
 
 def _quotas(root: Path) -> Iterator[float]:
     """Yield the CPUs of each quota that holds for this process: of its cgroups and all above them."""
-    with suppress(OSError, ValueError):
+    try:
         groups = _groups(root)
-        for line in (root / "proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        lines = (root / "proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except (OSError, ValueError):
+        return
+    for line in lines:
+        with suppress(ValueError):  # of a mount that is described otherwise
             fields, _, kind = line.partition(" - ")
-            _, _, _, top, mount, *_ = fields.split()
-            name, _, options = kind.split()
+            _, _, _, top, mount, *_ = fields.split(" ")
+            name, *_, options = kind.split(" ")
             controller = "" if name == "cgroup2" else "cpu" if "cpu" in options.split(",") else None
             if name.startswith("cgroup") and controller is not None and controller in groups:
                 yield from _quotas_under(root / mount.lstrip("/"), top, groups[controller])
@@ -95,11 +99,12 @@ class Others:
     def cpus(self) -> float:
         """Return how many CPUs others kept busy since this was made, of those that this process may use.
 
-        Where the system does not count them, it is the programs that ran in the last minute, this one among them.
+        Where the system does not count them, it is the programs that ran in the last minute but for this one.
         """
         (wall, busy, own), (wall_before, busy_before, own_before) = self._now(), self._before
-        if busy is None or busy_before is None or busy <= busy_before:
-            return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+        if busy is None or busy_before is None:
+            load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+            return max(0.0, load - (own - own_before) / max(wall - wall_before, 1e-3))
         others = (busy - busy_before) - (own - own_before)
         return max(0.0, others / max(wall - wall_before, 1e-3))
 

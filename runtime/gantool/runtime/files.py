@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from pathlib import Path
 from threading import get_native_id
 
 _OURS = re.compile(r"\..*\.(\d+)-\d+@([0-9a-f]+)\.part(?:\.\w+)?|\.gantool-(\d+)@([0-9a-f]+)-.*", re.DOTALL)
+_FORGOTTEN = 24 * 3600.0  # seconds
 _unfinished: set[str] = set()  # of this process
 _swept: set[str] = set()
 
@@ -102,13 +104,20 @@ def _begin(folder: str, stem: str, suffix: str) -> str:
 
 
 def _sweep(folder: str) -> None:
-    """Remove what processes of this machine left unfinished that are no longer there; once a folder."""
+    """Remove what processes left unfinished that are no longer there; once a folder.
+
+    Of another machine or container nobody here can say what is at work: there, a day without a change says it.
+    """
     _swept.add(folder)
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name[0] == "." and (match := _OURS.fullmatch(entry.name)):
                 process, host = int(match[1] or match[3]), match[2] or match[4]
-                if host == _host() and not _at_work(process, entry.name):
+                if host == _host():
+                    left = not _at_work(process, entry.name)
+                else:
+                    left = time.time() - entry.stat(follow_symlinks=False).st_mtime > _FORGOTTEN
+                if left:
                     _remove(entry.path)
 
 
@@ -136,5 +145,10 @@ def _remove(path: str) -> None:
 
 @cache
 def _host() -> str:
-    """Return a word for this machine: numbers of processes mean nothing on another one that shares the folder."""
-    return f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"
+    """Return a word for where the numbers of processes are ours: this machine since it started, this container."""
+    names = [platform.node()]
+    with suppress(OSError):
+        names.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+    with suppress(OSError):
+        names.append(os.readlink("/proc/self/ns/pid"))  # noqa: PTH115
+    return f"{zlib.crc32(' '.join(names).encode(errors='replace')):08x}"

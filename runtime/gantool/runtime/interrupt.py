@@ -12,12 +12,14 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from gantool.runtime.files import remove_unfinished
 
 EXIT_CODE = 130
+TOGETHER = 0.5  # seconds: `timeout`, systemd and shells send a signal twice, and mean one
 GRACE = 1.0  # seconds: a batch, or a step of training, mostly ends by itself
 PATIENCE = 5.0  # seconds for a library that cannot be asked
 
@@ -59,7 +61,12 @@ def watch() -> None:
 
 def _wait(reader: int) -> None:
     os.read(reader, 1)
-    select.select([reader], [], [], GRACE)  # or a second signal
+    time.sleep(TOGETHER)
+    os.set_blocking(reader, False)
+    with suppress(BlockingIOError):
+        os.read(reader, 1024)
+    os.set_blocking(reader, True)
+    select.select([reader], [], [], GRACE - TOGETHER)  # or a second signal
     _cancelled.set()
     for cancel in _cancels:
         cancel()

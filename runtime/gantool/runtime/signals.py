@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from gantool.runtime.interrupt import TOGETHER
 
 
 def ending_signals() -> list[signal.Signals]:
@@ -23,14 +26,20 @@ def ending_signals() -> list[signal.Signals]:
 def stop_signals() -> Iterator[list[int]]:
     """Collect the signals that ask to end in a list, for a loop to look at; a second one ends the process as usual.
 
+    One that comes within half a second is no second one: what sends signals often sends two, and means one.
     An exception raised by a signal may come anywhere, also where Python drops it (in a destructor, say).
     """
     received: list[int] = []
+    first = 0.0
 
     def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        nonlocal first
+        first = first or time.monotonic()
+        if received and time.monotonic() - first > TOGETHER:
+            for known, handler in previous.items():
+                signal.signal(known, handler)
+            signal.raise_signal(number)
         received.append(number)
-        for known, handler in previous.items():
-            signal.signal(known, handler)
 
     previous = {known: signal.getsignal(known) for known in ending_signals()}
     for known in previous:

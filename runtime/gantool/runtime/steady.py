@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
+from gantool.runtime.terminal import bare
+
 _GONE = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)  # for good: the other end is closed
 
 
@@ -17,6 +19,11 @@ class _Steady:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+
+    @property
+    def bare(self) -> TextIO:
+        """What is behind a guarded stream, and as steady as this one."""
+        return cast(TextIO, _Steady(bare(self.stream)))
 
     def write(self, text: str) -> int:
         try:

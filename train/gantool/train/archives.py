@@ -192,7 +192,8 @@ def _members(path: Path, file: BinaryIO, number: int) -> Iterator[_Member]:
                 if member.offset_data + (0 if member.issparse() else member.size) > length:
                     raise GantoolError(f"{path} is cut off in {printable(member.name)}: copy it again")
                 if member.isreg() or member.issparse():
-                    yield _Member(number, member.name, member.offset_data, member.size, member.issparse())
+                    name = member.name.removeprefix("./")  # as `tar c .` writes them
+                    yield _Member(number, name, member.offset_data, member.size, member.issparse())
             file.seek(tar.offset)
             end = file.read(tarfile.BLOCKSIZE)
     except GantoolError:

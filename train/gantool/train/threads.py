@@ -110,8 +110,9 @@ class Threads:
             stuck = self.best is None or rate.images < STUCK * self.best
             self._try(1 if stuck else self.count // 2, rate)
         elif self.count < self.most and self._now >= self._up_at:
-            more = min(2 * self.count, self.most)
-            if self.room is None or self.room() >= more:  # else one step of theirs can take half a minute
+            # without room for them, one step of theirs can take half a minute
+            more = min(2 * self.count, self.most, self.room() if self.room else self.most)
+            if more > self.count:
                 self._try(more, rate)
             else:
                 self._up_at = self._now + SHORTEST
