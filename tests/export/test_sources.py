@@ -341,7 +341,7 @@ def test_flags_for_other_sources_are_not_dropped(
     flags: tuple[str, ...], checkpoint: Path, tmp_path: Path
 ) -> None:
     result = run_gantool("export", checkpoint, *flags, cwd=tmp_path)
-    assert (result.returncode, "add --from" in result.stderr) == (2, True)
+    assert (result.returncode, "--from" in result.stderr) == (2, True)
     if flags[0] in ("--latent", "--weights"):
         onnx.save(elsewhere("NHWC", False, 13), tmp_path / "keras.onnx")
         result = run_gantool("export", "keras.onnx", *flags, cwd=tmp_path)

@@ -482,7 +482,6 @@ LIES = {
     "shape is text": '{"__metadata__":{"gantool":"{}"},"w":{"dtype":"F32","shape":"16","data_offsets":[0,64]}}',
     "digits": f'{{"__metadata__":{{"gantool":"{{}}"}},"w":{{"dtype":"F32","shape":[{"9" * 5000}],"data_offsets":[0,64]}}}}',
     "large shape": f'{{"__metadata__":{{"gantool":"{{}}"}},"w":{{"dtype":"F32","shape":[{"9" * 18},{"9" * 18}],"data_offsets":[0,64]}}}}',
-    "surrogate": f'{{"__metadata__":{{"gantool":"{{\\"a\\": \\"\\\\ud800\\"}}"}},{T}}}',
 }
 
 

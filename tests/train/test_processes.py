@@ -62,7 +62,8 @@ def test_two_processes_train_as_one_does(folders: tuple[Path, Path]) -> None:
     shared = run_gantool(*flags, "--devices", "2", cwd=two, check=True)
     assert "and 2 processes" in shared.stderr
     assert shared.stderr.count("tick 5") == 1  # one of them speaks
-    assert "warn" not in shared.stderr.lower()
+    busy = "warning: the machine is busy"  # which is no fault of the run
+    assert not [line for line in shared.stderr.splitlines() if "warn" in line.lower() and busy not in line]
     np.testing.assert_allclose(losses(two), losses(one), rtol=2e-3)
     assert np.ptp(losses(one)[:, 0]) > 0.02  # they are not the same from the start
     distances = [

@@ -198,7 +198,7 @@ def test_damaged_plan_comes_before_the_missing_driver(tmp_path: Path) -> None:
 def test_damaged_metadata_in_the_sidecar(tmp_path: Path) -> None:
     path = write_plan(tmp_path)
     write_sidecar(path, metadata=[1])
-    with pytest.raises(GantoolError, match="metadata in the sidecar"):
+    with pytest.raises(GantoolError, match="its metadata is"):
         load(path, World())
 
 
