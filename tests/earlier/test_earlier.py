@@ -68,6 +68,18 @@ def test_a_run_whose_data_lost_its_classes_says_so(earlier: Path) -> None:
     assert "now has 0 classes, run was trained on 2: restore them, or start a new run" in answer.err
 
 
+def test_a_run_whose_classes_changed_their_names_says_so(earlier: Path) -> None:
+    shutil.unpack_archive(earlier / "cls.zip", earlier)
+    options = json.loads((earlier / "run/training_options.json").read_text())
+    options["data"] = str(earlier / "cls")
+    (earlier / "run/training_options.json").write_text(json.dumps(options))
+    assert gantool("train --resume run --kimg 2.1", earlier).code == 0  # from now on it knows them
+    (earlier / "cls/boot").rename(earlier / "cls/zebra")
+    answer = gantool("train --resume run --kimg 2.2", earlier)
+    assert answer.code == 1
+    assert "now has other labels than run was trained on" in answer.err
+
+
 @pytest.mark.parametrize(
     "file", ["g.onnx", "g.fp16.onnx", "g.rtx.plan", "g.tar", "run/generator.safetensors"]
 )

@@ -148,7 +148,7 @@ def test_lines_of_a_run_have_its_rate_and_what_is_left(tmp_path: Path) -> None:
     first = next(line for line in answer.err.splitlines() if line.startswith("tick 1 "))
     for part in ("kimg 0.0", " img/s ", "loss D ", " G ", "data ", "left "):
         assert part in first
-    assert "kimg: thousand images shown" in answer.err
+    assert "1 kimg is 1,000 training images" in answer.err
     assert first in (only(tmp_path) / "log.txt").read_text()
 
 

@@ -152,7 +152,7 @@ def _from_folders(all_names: list[str]) -> tuple[Labels | None, str]:
     note = ""
     if splits:
         shown = ", ".join(map(printable, splits[:_SHOWN]))
-        note = f"{shown}: taken for splits of one set, not for classes; the classes are the folders inside"
+        note = f"{shown}: taken for splits of one set, not for classes: classes are the folders inside"
     elif odd := [name for name in found if _SPLIT.fullmatch(name)]:
         note = f"{', '.join(map(printable, odd[:_SHOWN]))}: taken for a class beside others, not for a split"
     return Labels(values, tuple(map(printable, found)), note), ""

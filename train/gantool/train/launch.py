@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
+from zlib import crc32
 
 import torch
 from lightning_fabric import Fabric
@@ -74,6 +75,7 @@ def start(
                 options = fabric.broadcast(options)
         state = new_state(options, fabric)
         state.images_in_data = len(loaded.images)
+        state.labels_in_data = _labels(options, loaded)
         folder = new_run(outdir, f"{loaded.name}-{planned.preset}") if fabric.is_global_zero else outdir
         with watched(fabric):
             folder = fabric.broadcast(folder)
@@ -149,6 +151,13 @@ def resume(
                 f"{options.data} now has {classes} classes, {folder} was trained on {network.classes}: restore "
                 "them, or start a new run"
             )
+        labels = _labels(options, loaded)
+        if state.labels_in_data not in ("", labels):
+            raise GantoolError(
+                f"{options.data} now has other labels than {folder} was trained on (names of the classes and "
+                f"checksum: {labels}; then {state.labels_in_data}): restore them, or start a new run"
+            )
+        state.labels_in_data = labels
         limit_threads()
         if fabric.is_global_zero:
             for path in (folder / STATS_NAME, *folder.glob("metric-*.jsonl")):
@@ -156,6 +165,13 @@ def resume(
             if line := others.line():
                 _note(f"warning: {line}")
         return _train(Run(options, loaded, folder, best_rate(folder / STATS_NAME)), state)
+
+
+def _labels(options: TrainingOptions, loaded: ImageData) -> str:
+    """Return what a resumed run compares of the labels; "" for a run that uses none."""
+    if not options.network.classes or loaded.labels is None:
+        return ""
+    return f"{', '.join(map(str, loaded.labels.classes))[:200]} {crc32(loaded.labels.values.tobytes()):08x}"
 
 
 def _load_state(folder: Path, options: TrainingOptions, fabric: Fabric) -> TrainingState:
@@ -220,8 +236,8 @@ def _train(run: Run, state: TrainingState) -> bool:
             + (f" or {options.minutes:g} minutes" if options.minutes else "")
         )
         report.line(
-            f"kimg: thousand images shown; a tick: {options.tick:g} kimg; data: share of time spent waiting for "
-            f"images; samples: {run.folder}/fakes*.png, the first after 15 s"
+            f"1 kimg is 1,000 training images; one line every {options.tick:g} kimg; data is the share of time that "
+            f"steps wait for images; samples are in {run.folder}/fakes*.png, the first after 15 s"
         )
         interrupted = train(run, state, report)
         report.line(_ending(run, state, interrupted))

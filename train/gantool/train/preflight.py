@@ -124,7 +124,10 @@ def plan_resume(name: str, outdir: Path, flags: dict[str, Any]) -> tuple[Path, T
             f"--resume goes on with the settings of {folder}: leave out --{', --'.join(fixed).replace('_', '-')}"
         )
     # a limit of minutes is one of the session, not of the run
-    return folder, replace(read_options(folder / OPTIONS_NAME), **{"minutes": None, **flags})
+    options = replace(read_options(folder / OPTIONS_NAME), **{"minutes": None, **flags})
+    if options.data != FASHION_MNIST:
+        find_source(options.data, _note)
+    return folder, options
 
 
 def show_resume(name: str, outdir: Path, flags: dict[str, Any]) -> None:

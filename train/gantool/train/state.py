@@ -40,6 +40,7 @@ class TrainingState:
     precision: Precision  # how a step computes
     latent_stream: torch.Generator  # z of all processes: each draws all of it, and takes its own
     images_in_data: int = 0
+    labels_in_data: str = ""  # the names of the classes, and a checksum of the labels; "" where none are used
     images_seen: int = 0
     steps: int = 0
     augment_p: float = 0.0  # probability of ada
@@ -176,6 +177,7 @@ def save_state(path: Path, state: TrainingState, random: dict[str, Any]) -> None
         "format": FORMAT,
         **{name: getattr(state, name).state_dict() for name in _MODULES},
         "images_in_data": state.images_in_data,
+        "labels_in_data": state.labels_in_data,
         "images_seen": state.images_seen,
         "steps": state.steps,
         "augment_p": state.augment_p,
@@ -226,6 +228,7 @@ def load_state(path: Path, options: TrainingOptions, fabric: Fabric) -> Training
         for name in _MODULES:
             getattr(state, name).load_state_dict(content[name])
         state.images_in_data = int(content["images_in_data"])
+        state.labels_in_data = str(content.get("labels_in_data", ""))  # "": of an earlier gantool
         state.images_seen, state.tick = int(content["images_seen"]), int(content["tick"])
         state.seconds = float(content["seconds"])
         state.steps = int(content["steps"])

@@ -158,16 +158,14 @@ class AdaptiveThreads:
             if self.count < options.threads:
                 line(
                     f"this run began with {_threads(options.threads)} and goes on with {self.count}, one for each "
-                    "CPU that it may use; it rounds otherwise from here on"
+                    "CPU that it may use; its results are not bit-identical from here on"
                 )
             if options.threads_up_to:
                 most = min(options.threads_up_to, cores())
                 self._others = Others()
                 time.sleep(_LOOK)
                 if (room := self._room()) < self.count:
-                    line(
-                        f"other programs leave room for {_threads(room)} of {self.count}: beginning with {room}"
-                    )
+                    line(f"other programs use the CPU: beginning with {room} of {_threads(self.count)}")
                     self.count = room
                 self._threads = Threads(self.count, most, best, self._room)
             torch.set_num_threads(self.count)
@@ -190,8 +188,8 @@ class AdaptiveThreads:
             if not self._told:
                 self._told = True
                 self._line(
-                    "other programs slow this run down: it tries other numbers of threads from here on, and with "
-                    "them rounds otherwise (--no-autotune keeps one number, and repeats bit by bit)"
+                    "other programs slow this run down: it tries other numbers of threads, so its results are not "
+                    "bit-identical from here on (--no-autotune keeps one number)"
                 )
             self.count = self._threads.count
             torch.set_num_threads(self.count)
