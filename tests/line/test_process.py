@@ -201,3 +201,24 @@ def test_raw_frames_to_a_stdout_that_is_closed(exported: Path, tmp_path: Path) -
     )
     assert result.returncode == 2
     assert "stdout, which is closed: give a folder with --out" in result.stderr
+
+
+def test_a_process_of_gantools_own_ends_with_the_one_that_started_it() -> None:
+    start = (
+        "import subprocess, time; from gantool.runtime.child import python\n"
+        "child = subprocess.Popen(python('timeit', '-n', '1', '-r', '1', 'while True: pass'))\n"
+        "print(child.pid, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        parent.kill()
+    while True:
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            break
+        stat = Path(f"/proc/{child}/stat")
+        if stat.exists() and stat.read_text().split()[2] == "Z":  # ended, and nobody asked
+            break
+        time.sleep(0.1)

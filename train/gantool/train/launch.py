@@ -236,8 +236,8 @@ def _train(run: Run, state: TrainingState) -> bool:
             + (f" or {options.minutes:g} minutes" if options.minutes else "")
         )
         report.line(
-            f"1 kimg is 1,000 training images; one line every {options.tick:g} kimg; data is the share of time that "
-            f"steps wait for images; samples are in {run.folder}/fakes*.png, the first after 15 s"
+            f"1 kimg is 1,000 training images; one line every {options.tick:g} kimg; data is the share of time "
+            f"that steps wait for images; samples are in {run.folder}/fakes*.png, the first after 15 s"
         )
         interrupted = train(run, state, report)
         report.line(_ending(run, state, interrupted))
