@@ -15,17 +15,18 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a cache folder with something of each kind, and something of somebody else."""
     folder = tmp_path / "cache"
     for name in (
-        "images/a.npy",
-        "fashion-mnist/train.gz",
+        f"images/{'a' * 32}.npy",
+        "images/mine.png",  # of a folder that is shared with others
+        "fashion-mnist/train-images-idx3-ubyte.gz",
         "speed.json",
-        "features/c.safetensors",
+        "features/classifier-c.safetensors",
         "other/file",
     ):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(bytes(2048))
     (tmp_path / "elsewhere").write_bytes(bytes(5))
-    (folder / "images/link.npy").symlink_to(tmp_path / "elsewhere")
+    (folder / f"images/{'b' * 32}.npy").symlink_to(tmp_path / "elsewhere")
     monkeypatch.setenv("GANTOOL_CACHE", str(folder))
     return folder
 
@@ -45,13 +46,14 @@ def test_what_is_kept(kept: Path, tmp_path: Path) -> None:
 def test_one_kind_goes(kept: Path, tmp_path: Path) -> None:
     answer = gantool("cache --clear data", tmp_path)
     assert (answer.code, "3 files" in answer.out) == (0, True)
-    assert sorted(path.name for path in kept.iterdir()) == ["features", "other", "speed.json"]
+    assert sorted(path.name for path in kept.iterdir()) == ["features", "images", "other", "speed.json"]
+    assert [path.name for path in (kept / "images").iterdir()] == ["mine.png"]
     assert (tmp_path / "elsewhere").exists()
 
 
 def test_all_goes_but_what_is_not_of_gantool(kept: Path, tmp_path: Path) -> None:
     assert gantool("cache --clear", tmp_path).code == 0
-    assert [path.name for path in kept.iterdir()] == ["other"]
+    assert sorted(path.name for path in kept.iterdir()) == ["images", "other"]
     assert gantool("cache --clear", tmp_path).code == 0  # nothing is left
     assert "gantool cache --clear" not in gantool("cache", tmp_path).out
 
