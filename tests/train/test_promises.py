@@ -139,6 +139,7 @@ def test_a_run_of_days_says_so_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     flags = f"train {SMALL} --tick 0.032 --kimg 0.1"
     assert "takes" not in gantool(flags, tmp_path).err
     monkeypatch.setattr(loop, "LONG", 0.0)
+    monkeypatch.setattr(loop, "SURE", 0.0)
     assert gantool(flags, tmp_path).err.count("of 0.1 kimg takes 0 hours") == 1
     assert "takes" not in gantool(f"{flags} --minutes 9", tmp_path).err
 
