@@ -28,6 +28,14 @@ def made(engine: str, folder: Path) -> np.ndarray:
     return np.load(folder / f"{engine}-images/images.npy")
 
 
+def put_data_in_place(earlier: Path) -> None:
+    """Unpack what the run was trained on, where it looks for it."""
+    shutil.unpack_archive(earlier / "cls.zip", earlier)
+    options = json.loads((earlier / "run/training_options.json").read_text())
+    options["data"] = str(earlier / "cls")
+    (earlier / "run/training_options.json").write_text(json.dumps(options))
+
+
 def test_graphs_make_the_images_that_they_made(earlier: Path) -> None:
     expected = np.load(earlier / "images.npy").astype(int)
     assert np.abs(made("g.onnx", earlier) - expected).max() <= 1
@@ -48,31 +56,22 @@ def test_a_bundle_is_proved_by_its_golden_images(earlier: Path) -> None:
 
 
 def test_a_run_goes_on(earlier: Path) -> None:
-    shutil.unpack_archive(earlier / "cls.zip", earlier)
-    options = json.loads((earlier / "run/training_options.json").read_text())
-    options["data"] = str(earlier / "cls")
-    (earlier / "run/training_options.json").write_text(json.dumps(options))
+    put_data_in_place(earlier)
     answer = gantool("train --resume run --kimg 2.5", earlier)
     assert answer.code == 0, answer.err
 
 
 def test_a_run_whose_data_lost_its_classes_says_so(earlier: Path) -> None:
-    shutil.unpack_archive(earlier / "cls.zip", earlier)
+    put_data_in_place(earlier)
     for path in (earlier / "cls").rglob("*.png"):
         path.rename(earlier / "cls" / f"{path.parent.name} {path.name}")
-    options = json.loads((earlier / "run/training_options.json").read_text())
-    options["data"] = str(earlier / "cls")
-    (earlier / "run/training_options.json").write_text(json.dumps(options))
     answer = gantool("train --resume run --kimg 2.5", earlier)
     assert answer.code == 1
     assert "now has 0 classes, run was trained on 2: restore them, or start a new run" in answer.err
 
 
 def test_a_run_whose_classes_changed_their_names_says_so(earlier: Path) -> None:
-    shutil.unpack_archive(earlier / "cls.zip", earlier)
-    options = json.loads((earlier / "run/training_options.json").read_text())
-    options["data"] = str(earlier / "cls")
-    (earlier / "run/training_options.json").write_text(json.dumps(options))
+    put_data_in_place(earlier)
     assert gantool("train --resume run --kimg 2.1", earlier).code == 0  # from now on it knows them
     (earlier / "cls/boot").rename(earlier / "cls/zebra")
     answer = gantool("train --resume run --kimg 2.2", earlier)

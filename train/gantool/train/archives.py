@@ -16,7 +16,8 @@ from typing import BinaryIO
 from PIL import Image
 
 from gantool.runtime.errors import GantoolError
-from gantool.train.decode import looks_like_image, open_image, printable
+from gantool.runtime.terminal import printable
+from gantool.train.decode import looks_like_image, open_image
 from gantool.train.labels import DATASET_JSON, Labels, labels_of, labels_of_values, outside
 from gantool.train.listing import (
     Listing,

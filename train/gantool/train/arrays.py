@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gantool.runtime.errors import GantoolError
-from gantool.train.decode import checked, printable
+from gantool.runtime.terminal import printable
+from gantool.train.decode import checked
 from gantool.train.listing import Listing
 
 MAX_ARRAY_BYTES = 16 << 30  # unpacked, of an .npz, which must fit into memory

@@ -23,7 +23,8 @@ from gantool.runtime.cache import cache_dir
 from gantool.runtime.cpus import cores
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
-from gantool.train.decode import FORMATS, KINDS, Fitted, Into, colour, fit, printable
+from gantool.runtime.terminal import printable
+from gantool.train.decode import FORMATS, KINDS, Fitted, Into, colour, fit
 from gantool.train.facts import Facts, Tally, facts_from_json
 from gantool.train.labels import Labels
 from gantool.train.listing import Listing, no_images, shown, shown_others

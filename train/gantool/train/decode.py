@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from gantool.runtime.errors import UsageError
-from gantool.runtime.terminal import printable as printable
 
 # Other formats are not even tried, whatever the file is called: some of Pillow's start other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gantool.runtime.errors import GantoolError
-from gantool.train.decode import printable
+from gantool.runtime.terminal import printable
 
 DATASET_JSON = "dataset.json"
 MAX_CLASSES = 10_000

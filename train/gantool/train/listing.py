@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 from PIL import Image
 
 from gantool.runtime.errors import GantoolError
-from gantool.train.decode import KINDS, SUFFIXES, printable
+from gantool.runtime.terminal import printable
+from gantool.train.decode import KINDS, SUFFIXES
 from gantool.train.labels import Labels, outside
 
 MAX_FILE_BYTES = 256 << 20  # of one image, unpacked
