@@ -319,7 +319,7 @@ def train(
     )
     from gantool.train import preflight
 
-    planned = None
+    planned = resumed = None
     new = ("fashion-mnist" if data is None else data, "dcgan32" if preset is None else preset, network, flags)
     fixed = {**network, **flags, **_given(data=data, preset=preset, conditional=conditional or None)}
     if dry_run:
@@ -331,16 +331,16 @@ def train(
     if resume is None:
         planned = preflight.plan(*new, conditional)
     else:
-        preflight.plan_resume(resume, outdir, fixed)
+        resumed = preflight.plan_resume(resume, outdir, fixed)
     try:
         from gantool.train import launch
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train", "gantool train") from error
     try:
-        if planned is None:
-            assert resume is not None
-            interrupted = launch.resume(resume, outdir, fixed, devices=devices, nodes=nodes)
+        if resumed is not None:
+            interrupted = launch.resume(*resumed, devices=devices, nodes=nodes)
         else:
+            assert planned is not None
             interrupted = launch.start(planned, outdir, devices=devices, nodes=nodes, autotune=autotune)
     except RuntimeError as error:  # torch's way to say that memory is short, of a CPU or a GPU
         if "memory" not in str(error):

@@ -28,7 +28,6 @@ from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.features import Extractor, Vectors, find_extractor
 from gantool.train.metrics import scores
 from gantool.train.options import read_options
-from gantool.train.preflight import check_evaluation
 from gantool.train.run import OPTIONS_NAME
 from gantool.train.sources import CONTAINERS
 
@@ -43,13 +42,12 @@ MISSING_CLASS = 0.1  # a class counts as missing with less than this part of its
 
 
 def evaluate(
-    source: Path | None, data: str | None, features: str, samples: int, out: Path | None, as_json: bool
+    source: Path, data: str | None, features: str, samples: int, out: Path | None, as_json: bool
 ) -> None:
     """Print a table, or JSON; write metric-<features>.jsonl and nearest.png.
 
-    The default source is the newest run.
+    `source` is what `preflight.check_evaluation` returned.
     """
-    source = check_evaluation(source, data, samples)
     limit_threads()
     named, images, about = _images(source, samples)
     data = data or _data_of(named)

@@ -27,7 +27,7 @@ from gantool.train.data import ImageData, load_images
 from gantool.train.loop import Run, train
 from gantool.train.memory import keep_freed_memory
 from gantool.train.options import RECOGNIZABLE_KIMG, TrainingOptions
-from gantool.train.preflight import Planned, plan_resume
+from gantool.train.preflight import Planned
 from gantool.train.presets import advice
 from gantool.train.processes import check_share, gather, one_by_one, one_voice, start_processes, watched
 from gantool.train.progress import reporting, silence, summary_writer
@@ -106,18 +106,16 @@ def _with_data(planned: Planned, note: Callable[[str], None]) -> tuple[TrainingO
 
 @steady_stderr()
 def resume(
-    name: str,
-    outdir: Path,
-    flags: dict[str, Any],
+    folder: Path,
+    options: TrainingOptions,
     *,
     devices: int | None,
     nodes: int | None,
 ) -> bool:
-    """Go on with a run. `flags` may change what it stops at, its device and its progress, nothing else.
+    """Go on with the run in `folder`, with the options that `plan_resume` returned.
 
     Returns whether it was interrupted.
     """
-    folder, options = plan_resume(name, outdir, flags)
     others = Others()
     fabric = start_processes(options.device, devices, nodes, options.batch, options.accumulate)
     with one_by_one(fabric):

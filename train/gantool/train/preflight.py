@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,12 +51,19 @@ def plan(
     options = _options(data, preset, network, flags)
     source = find_source(data, _note)
     if data != FASHION_MNIST:
-        with source.open() as listing:
-            if not listing.names:
-                raise no_images(data, listing.others)
+        with _images(source, data) as listing:
             if conditional:
                 _classes(data, listing)
     return Planned(options, preset, source, network.get("channels"), flags, conditional)
+
+
+@contextmanager
+def _images(source: Source, name: str) -> Iterator[Listing]:
+    """Open a source. Raises GantoolError, which begins with `name`, where it holds no images."""
+    with source.open() as listing:
+        if not listing.names:
+            raise no_images(name, listing.others)
+        yield listing
 
 
 def _options(data: str, preset: str, network: dict[str, Any], flags: dict[str, Any]) -> TrainingOptions:
@@ -89,9 +98,7 @@ def dry_run(
     if data == FASHION_MNIST:  # known without it, so nothing is downloaded
         found, classes = 1, len(FASHION_CLASSES) if conditional else 0
     else:
-        with find_source(data, _note).open() as listing:
-            if not listing.names:
-                raise no_images(data, listing.others)
+        with _images(find_source(data, _note), data) as listing:
             if conditional:
                 classes = len(_classes(data, listing).classes)
             found = _channels(listing, options.background) if channels is None else 0
@@ -149,13 +156,13 @@ def check_evaluation(source: Path | None, data: str | None, samples: int) -> Pat
         )
     images = source.is_dir() and not (source / CHECKPOINT_NAME).is_file()
     if images or source.suffix.lower() in CONTAINERS:
-        with find_source(str(source), _note).open() as listing:
-            if not listing.names:
-                raise no_images(f"{source} holds no checkpoint ({CHECKPOINT_NAME}), and", listing.others)
+        with _images(
+            find_source(str(source), _note), f"{source} holds no checkpoint ({CHECKPOINT_NAME}), and"
+        ):
+            pass
     if data is not None and data != FASHION_MNIST:
-        with find_source(data, _note).open() as listing:
-            if not listing.names:
-                raise no_images(data, listing.others)
+        with _images(find_source(data, _note), data):
+            pass
     return source
 
 
