@@ -15,7 +15,7 @@ from gantool.export.behaviour import SEEDS, in_unit, problem
 from gantool.export.emulate import Arrays
 from gantool.export.external import tensors
 from gantool.export.options import Foreign
-from gantool.runtime.apart import level_that_works
+from gantool.runtime.apart import level_that_works, settings_of
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
 from gantool.runtime.cpus import limit
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
@@ -72,7 +72,7 @@ class Original:
         options.log_severity_level = 4
         options.intra_op_num_threads = limit()
         level = level_that_works(path, data)
-        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+        options.graph_optimization_level = settings_of(level)
         self._path, self._foreign = path, foreign
         low = (
             onnx.TensorProto.FLOAT16,
