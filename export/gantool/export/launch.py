@@ -154,10 +154,6 @@ def _check_graph_flags(graph: Path, options: ExportOptions, flavour: Flavour | N
     if options.opset is not None or options.foreign.origin is not None:
         raise UsageError(f"--opset and --from are for checkpoints: {graph} is a graph already")
     foreign = _is_foreign(graph)
-    if (options.foreign.latent is not None and not foreign) or options.foreign.weights is not None:
-        raise UsageError(
-            f"{graph} has its weights and its latent size inside: leave out --weights and --latent"
-        )
     if foreign:
         return
     open_graph(graph)

@@ -173,9 +173,7 @@ def _inputs(path: Path, session: Any, foreign: Foreign) -> tuple[int, Input, int
             for index, side in enumerate(rest)
         ]
     elif foreign.latent is not None:
-        raise UsageError(
-            f"{path} has its weights and its latent size inside: leave out --weights and --latent"
-        )
+        raise UsageError(f"{path} has its latent size inside: leave out --latent")
     if len([side for side in rest if side != 1]) > 1:
         raise _no_generator(path, session)
     label = None
