@@ -106,9 +106,10 @@ def open_tars(folder: Path, tars: list[str], others: Counter[str] | None = None)
             number, offset, sparse = member.place
             if sparse:
                 raise ValueError("it is stored as a sparse file: pack it again without")
+            file: BinaryIO = files[number]
             with turns[number]:
-                files[number].seek(offset)
-                return files[number].read(min(limit, member.size))
+                file.seek(offset)
+                return file.read(min(limit, member.size))
 
         members = _images(found, content)
         names = [member.full for member in members]
