@@ -28,6 +28,9 @@ DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners fill of the 16 th
 
 Colour = tuple[int, int, int]  # of the ground that transparent images are laid on
 
+_DEEP = re.compile(";16[BLN]$")  # the order of two bytes: big, little, or this machine's
+_OTHER_WAY = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+
 _LARGE = threading.Lock()
 _LARGE_PIXELS = 1 << 24
 
@@ -194,31 +197,33 @@ def _shallow(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
 
 def _deep_colour(image: Image.Image) -> bool:
     """Say whether a file has 16 bits a channel, of which Pillow gives the upper eight."""
-    return image.mode in ("RGB", "RGBA") and ";16" in _raw_mode(image)
+    tiles: list[Any] = getattr(image, "tile", [])  # of one that was opened, not made
+    return (
+        image.mode in ("RGB", "RGBA") and bool(tiles) and _DEEP.search(_raw_mode(tiles[0].args)) is not None
+    )
 
 
-def _raw_mode(image: Image.Image) -> str:
-    """Return how the file stores pixels, in Pillow's words: "RGB;16B"; "" where it does not say."""
-    tiles = getattr(image, "tile", None)
-    args = tiles[0][3] if tiles else ""
-    mode = args if isinstance(args, str) else args[0] if args else ""
-    return mode if isinstance(mode, str) else ""
+def _raw_mode(args: Any) -> str:
+    """Return how a part of a file stores pixels, in Pillow's words: "RGB;16B"."""
+    return str(args if isinstance(args, str) else args[0])
 
 
 def _lower_bytes(image: Image.Image) -> Image.Image:
     """Return the lower eight of 16 bits a channel: the same file, read as if its bytes lay the other way round."""
-    raw = _raw_mode(image)
-    other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-    lower = "RGBA" if raw == "LA;16B" else raw[:-1] + other[raw[-1]]  # there is no LA;16L
+
+    def turned(args: Any) -> Any:
+        raw = _raw_mode(args)
+        lower = "RGBA" if raw == "LA;16B" else raw[:-1] + _OTHER_WAY[raw[-1]]  # there is no LA;16L
+        return lower if isinstance(args, str) else (lower, *args[1:])
+
     again: Any = Image.open(io.BytesIO(image.fp.getvalue()), formats=FORMATS)  # type: ignore[attr-defined]
-    again.tile = [
-        (*tile[:3], lower if isinstance(tile[3], str) else (lower, *tile[3][1:])) for tile in again.tile
-    ]
+    grey = _raw_mode(again.tile[0].args) == "LA;16B"
+    again.tile = [tile._replace(args=turned(tile.args)) for tile in again.tile]
     again.load()
     again = _upright(again)
-    if lower == "RGBA":
-        _, grey, _, alpha = again.split()
-        again = Image.merge("RGBA", (grey, grey, grey, alpha))
+    if grey:
+        _, level, _, alpha = again.split()
+        again = Image.merge("RGBA", (level, level, level, alpha))
     return cast("Image.Image", again)
 
 
