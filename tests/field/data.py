@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import runpy
+import struct
 import sys
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from field.cases import BROUGHT, Case, Folder
+from field.cases import BROUGHT, Case, Folder, gantool
 
 RUN = "--width 8 --kimg 0.1 --no-autotune --device cpu"
 READ = "PNG, JPEG, WebP, GIF, BMP and TIFF"
@@ -92,11 +95,106 @@ def deep(top: int) -> Callable[[], bytes]:
     return make
 
 
-def tar_of(name: str, members: dict[str, bytes]) -> Folder:
+def png16(levels: Any, clear: tuple[int, ...] = ()) -> bytes:
+    """Return a PNG of 16 bits a channel, which Pillow cannot write; `clear` is the colour that is see-through."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        body = name + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    height, width = levels.shape[:2]
+    kind = 0 if levels.ndim == 2 else {2: 4, 3: 2, 4: 6}[levels.shape[2]]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    return b"".join(
+        (
+            b"\x89PNG\r\n\x1a\n",
+            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)),
+            chunk(b"tRNS", struct.pack(f">{len(clear)}H", *clear)) if clear else b"",
+            chunk(b"IDAT", zlib.compress(rows)),
+            chunk(b"IEND", b""),
+        )
+    )
+
+
+def deep_colours(channels: int, top: int, clear: tuple[int, ...] = ()) -> Callable[[], bytes]:
+    """Return what makes a PNG of 16 bits a channel with levels up to `top`, and half of it see-through."""
+
+    def make() -> bytes:
+        shape = (32, 32, channels) if channels > 1 else (32, 32)
+        levels = rng.integers(0, top, shape).astype(np.uint16)
+        levels[0, 0] = top
+        if clear:
+            levels[16:] = clear if channels > 1 else clear[0]
+        if channels in (2, 4):
+            levels[..., -1] = top  # opaque, as far as such a file goes
+        return png16(levels, clear)
+
+    return make
+
+
+def saved(kind: str, image: Image.Image, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def many_kinds(folder: Path) -> None:
+    """Write 14 plain images into `set/`, and one each of what cameras, scanners and web pages leave."""
+    tree([f"{number}.png" for number in range(14)], lambda: png(noise(channels=3)))(folder)
+    first, *rest = (Image.fromarray(noise(channels=3)) for _ in range(3))
+    turned = Image.Exif()
+    turned[274] = 6
+    files = {
+        "cmyk.JPG": saved("jpeg", first.convert("CMYK")),
+        "palette.PNG": saved("png", first.quantize(16), transparency=0),
+        "moves.gif": saved("gif", first, save_all=True, append_images=rest),
+        "moves.WEBP": saved("webp", first, save_all=True, append_images=rest),
+        "moves.png": saved("png", first, save_all=True, append_images=rest),
+        "turned.jpeg": saved("jpeg", Image.fromarray(noise(64, 3)[:40]), exif=turned),
+        "bit.bmp": saved("bmp", first.convert("1")),
+        "bit.png": saved("png", rest[0].convert("1")),
+        "alpha.png": saved("png", Image.fromarray(noise(channels=4)).convert("LA")),
+        "phone.jpg": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+        "float.tif": saved("tiff", Image.fromarray(rng.random((32, 32)).astype(np.float32))),
+        "empty.png": b"",
+        "lost.png": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n",
+        "error.jpg": b"<!DOCTYPE html><html>404</html>",
+        "photo.HEIC": b"x",
+        "photo.avif": b"x",
+    }
+    for name, content in files.items():
+        (folder / "set" / name).write_bytes(content)
+    (folder / "set" / os.fsdecode(b"caf\xe9.png")).write_bytes(png(noise()))
+    (folder / "set/round").symlink_to(folder / "set", target_is_directory=True)
+    (folder / "set/itself.png").symlink_to("itself.png")
+
+
+def zip_named(name: str, members: dict[str, bytes]) -> Folder:
+    def write(folder: Path) -> None:
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            for member, content in members.items():
+                archive.writestr(member, content)
+
+    return write
+
+
+def pictures(*folders: str, count: int = 9) -> dict[str, bytes]:
+    """Return images by their names in folders, which end in what separates them."""
+    return {f"{folder}{number:02d}.png": png(noise()) for folder in folders for number in range(count)}
+
+
+def as_labels(values: list[Any], folder: str = "") -> Folder:
+    """Return what writes `set/`: 16 images, and these values for them in dataset.json."""
+    names = [f"{folder}{number:02d}.png" for number in range(16)]
+    text = json.dumps({"labels": [[name, value] for name, value in zip(names, values * 16, strict=False)]})
+    return both(tree([name.replace("\\", "/") for name in names]), put("set/dataset.json", text))
+
+
+def tar_of(name: str, members: dict[str, bytes], format: int = tarfile.PAX_FORMAT) -> Folder:  # noqa: A002
     def write(folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(path, "w") as tar:
+        with tarfile.open(path, "w", format=format) as tar:
             for member, content in members.items():
                 info = tarfile.TarInfo(member)
                 info.size = len(content)
@@ -161,7 +259,7 @@ DAMAGED = {
     ),
     "not-json": ("is damaged", zip_of(b"labels: none")),
     "deep": ("is damaged", zip_of(b'{"labels": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")),
-    "text": ("is damaged (labels is str, not a list)", zip_of(b'{"labels": "00.png"}')),
+    "text": ('is damaged ("labels" is a text, not a list)', zip_of(b'{"labels": "00.png"}')),
     "bool": ("is not a whole number", zip_of(b'{"labels": [["00.png", true]]}')),
     "latin-1": ("is damaged", zip_of('{"labels": [["é.png", 1]]}'.encode("latin-1"))),
     "twice": ("00.png is there twice", zip_of(b'{"labels": [["00.png", 1], ["00.png", 0]]}')),
@@ -248,6 +346,26 @@ CASES: list[Case] = [
         never=("16 bits", "warning"),
         prepare=tree(many("a", "b"), deep(50_000)),
     ),
+    *(
+        Case(
+            f"twelve-bits-in-sixteen-of-{channels}-channels",
+            "data set",
+            says=("16 of 16 images are files of 16 bits that fill 12 of them: 4,095 was taken for white",),
+            never=("warning", "transparent"),
+            prepare=tree(many("a", "b"), deep_colours(channels, 4095)),
+        )
+        for channels in (2, 3, 4)
+    ),
+    *(
+        Case(
+            f"sixteen-bits-see-through-{len(clear)}",
+            "data set --background black",
+            says=("16 of 16 images are transparent in part: transparency laid on black", "fill 12 of them"),
+            never=("warning",),
+            prepare=tree(many("a", "b"), deep_colours(len(clear), 4095, clear)),
+        )
+        for clear in ((60_000,), (500, 60_000, 7))
+    ),
     Case(
         "hardly-any-contrast",
         "data set",
@@ -319,6 +437,45 @@ CASES: list[Case] = [
         prepare=tree(many("bus", "car", "train")),
     ),
     Case(
+        "a-folder-beside-splits",
+        "data set",
+        1,
+        ("train, val: splits of one set, with raw beside: give set/train alone, or take raw out of there",),
+        prepare=tree(many("train/cat", "train/dog", "val/cat", "val/dog", "raw")),
+    ),
+    Case(
+        "a-folder-beside-splits-conditional",
+        "train --data ./set --conditional",
+        1,
+        ("give ./set/train alone",),
+        prepare=tree(many("train", "test", "all")),
+    ),
+    Case(
+        "two-sides-of-a-translation",
+        f"train --data set {RUN}",
+        says=(
+            "going on without labels: testA, testB, trainA, trainB: the two sides of an unpaired translation",
+            "give set/trainA alone",
+        ),
+        prepare=tree(many("trainA", "trainB", "testA", "testB")),
+    ),
+    Case(
+        "masks-beside-pictures",
+        f"train --data set {RUN}",
+        says=("images, masks: pictures and what belongs to each, not classes: give set/train/images alone",),
+        prepare=both(
+            tree(many("train/images", "train/masks")),
+            lambda folder: gantool(f"train --data set {RUN}", folder),  # what is cached says it again
+        ),
+    ),
+    Case(
+        "masks-beside-pictures-in-a-zip",
+        "data set.zip",
+        1,
+        ("image, mask: pictures and what belongs to each, not classes: unpack it and give s/image alone",),
+        prepare=zip_named("set.zip", pictures("s/image/", "s/mask/")),
+    ),
+    Case(
         "classes-of-one-image",
         f"train --data set --conditional {RUN}",
         says=(
@@ -332,7 +489,7 @@ CASES: list[Case] = [
     Case(
         "tiff-of-many-pages",
         f"train --data set {RUN}",
-        says=("16 TIFF files have several pages: the first one was read",),
+        says=("16 of 16 images have several pages or frames: the first was read",),
         prepare=lambda folder: [
             (folder / "set").mkdir(exist_ok=True),
             *(
@@ -342,6 +499,33 @@ CASES: list[Case] = [
                 for n in range(16)
             ),
         ],
+    ),
+    Case(
+        "kinds-of-all-sorts",
+        "data set",
+        says=(
+            "24 images of 32×32×3, of 30 files",
+            "1 of 24 images are not square",
+            "3 of 24 images have several pages or frames: the first was read",
+            "2 of 24 images are transparent in part",
+            "left out phone.jpg: it is a HEIC image: convert it to PNG or JPEG",
+            "left out float.tif: its pixels are floating-point numbers",
+            "left out empty.png: it is empty: copy or download it again",
+            "left out lost.png: it is a Git LFS pointer, not the file itself: run git lfs pull",
+            "left out error.jpg: it is a web page",
+            "left out itself.png: it is not a file that can be read",
+            "not read: 1 .heic file, 1 .avif file",
+        ),
+        prepare=many_kinds,
+    ),
+    Case(
+        "bigtiff-without-suffix",
+        "data set",
+        says=("16 images of 32×32×1",),
+        prepare=tree(
+            [f"{number:032x}" for number in range(16)],
+            lambda: saved("tiff", Image.fromarray(noise()), big_tiff=True),
+        ),
     ),
     Case("no-suffix", "data no_suffix", says=("24 images of 64×64×3",), prepare=odd("no_suffix")),
     *(
@@ -386,6 +570,68 @@ CASES: list[Case] = [
         "data s.tar",
         says=("3 classes:", "cup  6"),
         prepare=tar_of("s.tar", labelled(suffix=".json")),
+    ),
+    *(
+        Case(
+            f"webdataset-beside-{len(sheets)}-sheets",
+            "data set",
+            says=("36 images of 32×32×1", f"not read: {len(sheets)} .png file", "3 classes:"),
+            prepare=both(
+                tar_of("set/s-0.tar", labelled()),
+                tar_of("set/s-1.tar", labelled(18)),
+                *(tar_of(f"set/e-{n}.tar", {}) for n in range(len(sheets))),
+                tree(sheets),
+            ),
+        )
+        for sheets in (["grid.png"], [f"grid-{n}of16.png" for n in range(16)])
+    ),
+    Case(
+        "tar-beside-its-images",
+        "data set",
+        says=("18 images of 32×32×1, of 18 files", "not read: 1 .tar file"),
+        prepare=both(tar_of("set/s.tar", labelled()), tree(many("a", "b", count=9))),
+    ),
+    Case(
+        "array-beside-its-sheet",
+        "data npy",
+        1,
+        ("holds 1 different readable image in 1 file", "not read: 1 .npy file", "name the .npy itself"),
+        prepare=both(odd("npy"), put("npy/grid.png", png(noise()))),
+    ),
+    Case(
+        "webdataset-of-numbers-and-a-word",
+        "data s.tar",
+        says=("  0  2  6", "  1  10  6", "  2  cat  6"),
+        prepare=tar_of(
+            "s.tar",
+            labelled() | {f"{n:06d}.cls": ("10", "cat", "2")[n % 3].encode() for n in range(18)},
+        ),
+    ),
+    *(
+        Case(f"names-in-{name}", f"data {name}", says=("18 images", "2 classes:", "cat  9"), prepare=prepare)
+        for name, prepare in (
+            ("pax.tar", tar_of("pax.tar", pictures("./cat/" + "é" * 120, "./dog/") | {"./._1.png": b"x"})),
+            (
+                "gnu.tar",
+                tar_of("gnu.tar", pictures(".//cat/" + "e" * 120, ".//dog/"), tarfile.GNU_FORMAT),
+            ),
+            ("dot.zip", zip_named("dot.zip", pictures("./cat/", "./dog/"))),
+            ("win.zip", zip_named("win.zip", pictures("set\\cat\\", "set\\dog\\") | {"set\\dog\\": b""})),
+        )
+    ),
+    Case(
+        "zip-in-a-zip",
+        "train --data set.zip",
+        1,
+        ("set.zip holds no images; it has 1 .zip file", "unpack set.zip, and name the .zip"),
+        prepare=zip_named("set.zip", {"inner.zip": b"PK"}),
+    ),
+    Case(
+        "zeros-for-a-tar",
+        "data s.tar",
+        1,
+        ("s.tar holds nothing but zeros: copy or download it again",),
+        prepare=put("s.tar", bytes(10_240)),
     ),
     Case(
         "webdataset-with-a-label-missing",
@@ -529,6 +775,44 @@ CASES: list[Case] = [
                 ),
             ),
         ),
+    ),
+    *(
+        Case(f"labels-{name}", "data set", 0, (*says,), prepare=prepare)
+        for name, says, prepare in (
+            ("in-quotes", ("2 classes:", "  1  1  8"), as_labels(["0", "1"])),
+            ("of-floats", ("2 classes:", "  1  1  8"), as_labels([0.0, 1.0])),
+            ("of-words", ("2 classes:", "  0  cat  8"), as_labels(["dog", "cat"])),
+            ("of-words-and-numbers", ("  0  2  5", "  1  10  6", "  2  cat  5"), as_labels(["10", "cat", 2])),
+            ("of-Windows", ("2 classes:",), as_labels([0, 1], "a\\")),
+            ("all-null", ("next:",), as_labels([None])),
+        )
+    ),
+    *(
+        Case(f"labels-{name}", "data set", 1, ("set/dataset.json", *says), prepare=as_labels(values))
+        for name, says, values in (
+            ("half-null", ("has no label for 01.png: add it, or leave labels out",), [1, None]),
+            ("of-halves", ("01.png: class 0.5 is not a whole number from 0 to 9999",), [0, 0.5]),
+            ("one-hot", ("00.png: class [0, 1] is not a whole number",), [[0, 1], [1, 0]]),
+        )
+    ),
+    Case(
+        "labels-of-another-machine",
+        "data set",
+        1,
+        ("set/dataset.json has no label for 00.png (but for C:/data/00.png, which is not there)",),
+        prepare=both(
+            as_labels([0]),
+            put(
+                "set/dataset.json", json.dumps({"labels": [[f"C:\\data\\{n:02d}.png", 0] for n in range(16)]})
+            ),
+        ),
+    ),
+    Case(
+        "labels-in-a-list",
+        "data set",
+        1,
+        ('set/dataset.json is damaged (it is a list without "labels"): expected {"labels":',),
+        prepare=both(as_labels([0]), put("set/dataset.json", "[3]")),
     ),
     # the command that fits
     Case(

@@ -105,6 +105,18 @@ def test_ctrl_c_while_libraries_are_imported(exported: Path, tmp_path: Path, del
         assert (process.returncode, said) in ((130, "gantool: interrupted\n"), (0, ""))
 
 
+def test_ctrl_c_before_there_is_a_command_line(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    result = subprocess.run(
+        [sys.executable, "-m", "gantool", "--version"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (130, "gantool: interrupted\n")
+
+
 @pytest.mark.parametrize("how", ["tar", "png"])
 def test_what_a_killed_run_left_goes_with_the_next(exported: Path, tmp_path: Path, how: str) -> None:
     flags = ["generate", "-e", exported / "g.onnx", "--format", how, "--seeds", "0-99999999"]

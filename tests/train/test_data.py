@@ -19,7 +19,7 @@ from conftest import run_gantool
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.train import data, listing
-from gantool.train.data import MIN_IMAGES, ImageData, load_images
+from gantool.train.data import ImageData, load_images
 
 Colour = int | tuple[int, int, int]
 
@@ -85,7 +85,7 @@ def test_links_may_lead_outside_but_not_round_in_circles(folder: Path, tmp_path:
         pytest.skip("no right to make links here")
     loaded = load(folder)
     assert loaded.images[:, 0, 0, 0].tolist() == [*range(16), 100]
-    assert loaded.skipped == ("broken.png: it is no file that can be read",)
+    assert loaded.skipped == ("broken.png: it is not a file that can be read",)
 
 
 @pytest.fixture
@@ -153,8 +153,9 @@ def test_what_cannot_be_read_is_named_and_skipped(folder: Path, monkeypatch: pyt
     assert reasons["bomb1.png"] == "40 x 40 pixels are over the limit of 1,000"
     assert "exceeds limit" in reasons["bomb2.png"]
     assert "truncated" in reasons["cut.jpg"]
-    for name in ("empty.png", "text.png", "ppm.png"):
-        assert reasons[name] == "it is not a PNG, JPEG, WEBP, GIF, BMP or TIFF file, or it is damaged"
+    assert reasons["text.png"] == "it is not a PNG, JPEG, WEBP, GIF, BMP or TIFF file, or it is damaged"
+    assert reasons["empty.png"] == "it is empty: copy or download it again"
+    assert reasons["ppm.png"] == "it is a PNM image: convert it to PNG or JPEG"
     assert [line for line in lines if line.startswith("skipped")] == [f"skipped {s}" for s in loaded.skipped]
 
 
@@ -229,7 +230,7 @@ def test_zip_with_evil_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     loaded = load(path)
     assert len(loaded.images) == 16
     reasons = dict(line.split(".png: ", 1) for line in loaded.skipped)
-    assert {reasons.pop(name.removesuffix(".png")) for name in outside} == {
+    assert {reasons.pop(name.removesuffix(".png").replace("\\", "/")) for name in outside} == {
         "its name points outside of the zip"
     }
     assert reasons == {
@@ -365,7 +366,7 @@ def test_a_cache_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
 def test_too_few(folder: Path) -> None:
     (folder / "00.png").write_bytes(b"")
     with pytest.raises(
-        GantoolError, match=rf"15 readable images, at least {MIN_IMAGES}.*00.png: it is not a PNG"
+        GantoolError, match=rf"15 readable images, at least {listing.MIN_IMAGES}.*00.png: it is empty"
     ):
         load(folder)
     assert list((cache_dir() / "images").iterdir()) == []

@@ -147,7 +147,7 @@ def test_cmyk_jpeg() -> None:
 
 
 def test_floating_point_has_no_known_range() -> None:
-    with pytest.raises(ValueError, match="range is not known"):
+    with pytest.raises(ValueError, match="no known range"):
         fit(Image.new("F", (8, 8)), Into(8))
 
 
@@ -200,3 +200,43 @@ def test_any_image_gives_the_size_asked_for(
     pixels = fit(Image.new(mode, (width, height)), Into(size, channels)).pixels
     assert pixels.shape == (size, size, channels or (3 if mode in ("P", "RGB", "RGBA") else 1))
     assert pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_tiff_of_sixteen_bits_a_channel(mode: str, bits: int, order: str, packed: bool) -> None:
+    levels = np.random.default_rng(bits).integers(0, 2**bits, (8, 8, len(mode))).astype(np.uint16)
+    levels[..., 3:] = 2**bits - 1
+    strip = levels.astype(f"{order}u2").tobytes()
+    strip = zlib.compress(strip) if packed else strip
+    head, kinds = (b"II*\0" if order == "<" else b"MM\0*"), {3: "H", 4: "I"}
+    fields = [
+        (256, 3, 8),
+        (257, 3, 8),
+        (258, 4, 0),
+        (259, 3, 8 if packed else 1),
+        (262, 3, 2),
+        (273, 4, 0),
+        (277, 3, len(mode)),
+    ]
+    fields += [(278, 3, 8), (279, 4, len(strip))] + [(338, 3, 2)] * (mode == "RGBA")
+    start = 8 + 2 + 12 * len(fields) + 4
+    ifd = struct.pack(f"{order}H", len(fields))
+    for tag, kind, value in fields:
+        if tag == 258:  # bits of each channel, which lie behind
+            ifd += struct.pack(f"{order}HHII", tag, 3, len(mode), start)
+            continue
+        place = start + 2 * len(mode) if tag == 273 else value
+        ifd += struct.pack(f"{order}HHI", tag, kind, 1) + struct.pack(f"{order}{kinds[kind]}", place).ljust(
+            4, b"\0"
+        )
+    behind = struct.pack(f"{order}{len(mode)}H", *[16] * len(mode)) + strip
+    data = head + struct.pack(f"{order}I", 8) + ifd + bytes(4) + behind
+    fitted = fit(open_image(data), Into(8, bits=bits))
+    expected = np.round(levels[..., :3] / (2**bits - 1) * 255)
+    assert np.abs(fitted.pixels - expected).max() <= (1 if bits == 16 else 0)
+    assert fitted.deepest is not None
+    assert fitted.deepest >> 8 == levels[..., :3].max() >> 8
+    assert not fitted.transparent

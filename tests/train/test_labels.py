@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from gantool.runtime.errors import GantoolError
-from gantool.train.labels import Labels, labels_of, labels_of_values, why_none
+from gantool.train.labels import Labels, as_class, labels_of, labels_of_values, why_none
 
 
 def paths(*folders: str) -> list[str]:
@@ -82,11 +84,57 @@ def test_what_is_said_of_classes() -> None:
 def test_classes_beside_images() -> None:
     names = ["1.png", "2.png", "3.png"]
     assert labels_of_values(names, [2, 0, 2], "s.tar").classes == ("0", "1", "2")
-    assert labels_of_values(names, ["b", "a", 3], "s.tar").values.tolist() == [2, 1, 0]
-    for values, text in (
-        ([1, -1, 0], "s.tar: a class is -1"),
-        ([1, 10**30, 0], "s.tar: a class is 1000"),
-        ([1, None, 0], "s.tar: 2.png has no class beside it"),
-    ):
-        with pytest.raises(GantoolError, match=text):
-            labels_of_values(names, values, "s.tar")  # type: ignore[arg-type]
+    labels = labels_of_values(names, ["cat", 10, 9], "s.tar")
+    assert (labels.classes, labels.values.tolist()) == (("9", "10", "cat"), [2, 1, 0])
+    with pytest.raises(GantoolError, match="s.tar: 2.png has no class beside it"):
+        labels_of_values(names, [1, None, 0], "s.tar")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(3, 3), (3.0, 3), ("3", 3), ("cat", "cat"), ("3.5", "3.5"), (None, None)]
+)
+def test_a_class_in_a_file(value: Any, expected: int | str | None) -> None:
+    assert as_class(value) == expected
+
+
+@pytest.mark.parametrize("value", [-1, 0.5, 10**30, True, "", [0, 1], {}, float("nan"), 1e400])
+def test_what_is_not_a_class(value: Any) -> None:
+    with pytest.raises(ValueError, match="is not a whole number from 0 to 9999, and not a name"):
+        as_class(value)
+
+
+@pytest.mark.parametrize(
+    ("folders", "says"),
+    [
+        (
+            ("train/cat", "val/cat", "raw"),
+            "train, val: splits of one set, with raw beside: give set/train alone",
+        ),
+        (
+            ("train/cat", "train/dog", "raw"),
+            "train: splits of one set, with raw beside: give set/train alone",
+        ),
+        (("s/test", "s/dev", "s/all", "s/more"), "dev, test: splits of one set, with all, more beside"),
+        (
+            ("trainA", "trainB", "testA", "testB"),
+            "the two sides of an unpaired translation.* give set/trainA",
+        ),
+        (("x/train_a", "x/train_b"), "give set/x/train_a alone"),
+        (("images", "masks"), "give set/images alone, or take masks out of there"),
+        (("train/imgs", "train/labels", "val/imgs", "val/labels"), "give set/train/imgs alone"),
+        (("JPEGImages", "SegmentationClass"), "give set/JPEGImages alone"),
+        (("rgb", "depth", "normals"), "give set/rgb alone"),
+    ],
+)
+def test_folders_that_are_not_classes(folders: tuple[str, ...], says: str) -> None:
+    with pytest.raises(GantoolError, match=says):
+        labels_of(paths(*folders), folder="set")
+
+
+@pytest.mark.parametrize(
+    "folders", [("photo", "sketch"), ("mask", "hat"), ("car", "edge"), ("A", "B"), ("bus", "test")]
+)
+def test_folders_that_are_classes_after_all(folders: tuple[str, ...]) -> None:
+    labels = labels_of(paths(*folders))
+    assert labels
+    assert set(labels.classes) == set(folders)

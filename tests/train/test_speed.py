@@ -160,7 +160,10 @@ def test_the_best_rate_of_a_run(tmp_path: Path) -> None:
     assert best_rate(stats) is None
     stats.write_text('{"sec_per_kimg": 4.0}\n{"sec_per_kimg": 2.0}\n')
     assert best_rate(stats) == 500
-    stats.write_text("half a li")
+    with stats.open("a") as file:  # of a run that was killed, and damage
+        file.write('{"sec_per_kimg": 0}\n[1]\n{"sec_per_kimg": "1"}\n{"sec_per_kimg": NaN}\n{"sec_per_ki')
+    assert best_rate(stats) == 500
+    stats.write_bytes(b"\xff half a li")
     assert best_rate(stats) is None
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from math import log2
+from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gantool.models.threads import leave_room
+from gantool.runtime.cpus import Others, cores
 from gantool.train.threads import LONGEST_UP, SHORTEST, Change, Threads
 
 BATCH = 64  # long steps, so that hours are simulated in a moment
@@ -132,3 +137,21 @@ def test_one_thread_of_one_stays(most: int) -> None:
     threads = Threads(most, 1 if most == 1 else most, 1e9)
     list(simulated(threads, lambda _, __: 1.0, 100))
     assert 1 <= threads.count <= most
+
+
+@pytest.mark.skipif(cores() < 2, reason="needs two CPUs")
+@pytest.mark.parametrize(("seconds", "threads"), [(0, cores()), (5000, 1)])
+def test_room_is_left_to_others(tmp_path: Path, seconds: int, threads: int) -> None:
+    before, lines = torch.get_num_threads(), list[str]()
+    counts = tmp_path / "stat"
+    counts.write_text("".join(f"cpu{number} 1000 0 0 0 0 0 0 0\n" for number in range(256)))
+    others = Others(counts)
+    at_work = 1000 + seconds * os.sysconf("SC_CLK_TCK")
+    counts.write_text("".join(f"cpu{number} {at_work} 0 0 0 0 0 0 0\n" for number in range(256)))
+    try:
+        torch.set_num_threads(cores())
+        leave_room(others, lines.append)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert ["going on with 1 thread, not" in line for line in lines] == [True] * (seconds > 0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
-from gantool.runtime.cpus import cores
+from gantool.runtime.cpus import Others, cores, is_busy
 
 
 def limit_threads() -> int:
@@ -16,3 +18,15 @@ def limit_threads() -> int:
     count = min(torch.get_num_threads(), cores())
     torch.set_num_threads(count)
     return count
+
+
+def leave_room(others: Others, note: Callable[[str], None]) -> None:
+    """Have torch use as many threads as `limit_threads` says, or as find a CPU where `others` keep them busy.
+
+    Threads that do not find one keep all others waiting: on a busy machine, fewer are faster. `note` gets a line.
+    """
+    most, used = limit_threads(), others.cpus()
+    if is_busy(used) and (room := others.room()) < most:
+        torch.set_num_threads(room)
+        threads = f"{room} thread{'s' if room > 1 else ''}"
+        note(f"the machine is busy, other programs use {used:.1f} CPUs: going on with {threads}, not {most}")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice, tee
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import typer
@@ -48,15 +49,9 @@ def generate(
     seeds, target = _shard(parse_seeds(choice.seeds), choice.shard, target)
     columns, rows = (0, 0) if grid_text is None else parse_grid(grid_text)
     raw = target.format == "-"
-    if raw and sys.stdout is None:
-        raise UsageError("raw frames go to stdout, which is closed: give a folder with --out")
-    if raw and sys.stdout.isatty():
-        raise UsageError("raw frames go to a program, not to a terminal: | ffplay -f rawvideo ...")
-    if raw and columns:
-        raise UsageError("--grid is a file beside others: make it in a run of its own, not with raw frames")
-    if resume and raw:
-        raise UsageError("--resume is for files, not for raw frames")
-    how = {"batch": choice.batch, "truncation": choice.truncation, "label": choice.label}
+    if raw:
+        _check_raw(bool(columns), resume)
+    how: dict[str, Any] = {"batch": choice.batch, "truncation": choice.truncation, "label": choice.label}
     with Generator.load(engine, provider, threads) as generator:
         spec = generator.spec
         check_grid(grid_text, columns, rows, spec)
@@ -65,44 +60,67 @@ def generate(
         if choice.truncation == 0 and len(seeds) > 1:
             of = "" if spec.classes == 0 or choice.label is not None else " of a class"
             typer.echo(f"note: with --trunc 0 the images of all seeds{of} are the same", err=True)
-        generator.generate([], **how)  # type: ignore[arg-type]  # refuses what it cannot do before any work
-        if not raw:
+        generator.generate([], **how)  # refuses what it cannot do before any work
+        if raw:
+            typer.echo(f"{_size(spec)}, uint8; play them with\n{_players(spec)}", err=True)
+        else:
             target.folder.mkdir(parents=True, exist_ok=True)
         if resume:
             from gantool.runtime.resume import check_same
 
             check_same(target, seeds, generator, truncation=choice.truncation, label=choice.label)
-        if raw:
-            typer.echo(f"{_size(spec)}, uint8; play them with\n{_players(spec)}", err=True)
-        written, sheet = Written(), list[Images]()  # of the first columns * rows seeds
-        todo, of_writer = _todo(target, seeds, spec, written, resume)
-        batches = generator.generate(todo, **how)  # type: ignore[arg-type]
-        try:
-            with stop_signals() as stopping, writer(target, of_writer, len(seeds), spec, written) as write:
-                for images in _with_progress(batches, len(seeds), written):
-                    write(images)
-                    if (more := columns * rows - sum(map(len, sheet))) > 0 and not resume:
-                        sheet.append(images[:more].copy())  # a view would keep the whole batch
-                    if stopping:
-                        raise KeyboardInterrupt
-        except BaseException as error:
-            count = written.images + written.found
-            kept = f"{count:,} of {len(seeds):,} images are" if count else "nothing is"
-            again = "; --resume makes the rest" if count and not raw else ""
-            if again or isinstance(error, KeyboardInterrupt):
-                typer.echo(f"{kept} in {_place(target)}{again}", err=True)
-            raise
+        written, sheet = _write(generator, how, seeds, target, resume, 0 if resume else columns * rows)
         found = f", {written.found:,} of them were there" if resume else ""
         of_class = _of_class(choice.label, spec)
         typer.echo(f"{len(seeds):,} images of {_size(spec)}{of_class} in {_place(target)}{found}", err=raw)
         if columns and len(seeds):
             if resume:
-                sheet = [generator.images(islice(seeds, columns * rows), **how)]  # type: ignore[arg-type]
+                sheet = [generator.images(islice(seeds, columns * rows), **how)]
             path = target.folder / f"grid{target.part}.png"
             save_image(path, grid(np.concatenate(sheet), columns))
             empty = columns * rows - min(len(seeds), columns * rows)
             short = f": {len(seeds):,} images for {columns * rows:,} places" if empty else ""
             typer.echo(f"sheet {path}{short}")
+
+
+def _check_raw(sheet: bool, resume: bool) -> None:
+    """Raise UsageError for what does not go with raw frames."""
+    if sys.stdout is None:
+        raise UsageError("raw frames go to stdout, which is closed: give a folder with --out")
+    if sys.stdout.isatty():
+        raise UsageError("raw frames go to a program, not to a terminal: | ffplay -f rawvideo ...")
+    if sheet:
+        raise UsageError("--grid is a file beside others: make it in a run of its own, not with raw frames")
+    if resume:
+        raise UsageError("--resume is for files, not for raw frames")
+
+
+def _write(
+    generator: Generator, how: dict[str, Any], seeds: Seeds, target: Target, resume: bool, keep: int
+) -> tuple[Written, list[Images]]:
+    """Write the images; return how many, and batches that hold the first `keep` of them.
+
+    Where it ends early, what is there is said first.
+    """
+    written, sheet, spec = Written(), list[Images](), generator.spec
+    todo, of_writer = _todo(target, seeds, spec, written, resume)
+    batches = generator.generate(todo, **how)
+    try:
+        with stop_signals() as stopping, writer(target, of_writer, len(seeds), spec, written) as write:
+            for images in _with_progress(batches, len(seeds), written):
+                write(images)
+                if (more := keep - sum(map(len, sheet))) > 0:
+                    sheet.append(images[:more].copy())  # a view would keep the whole batch
+                if stopping:
+                    raise KeyboardInterrupt
+    except BaseException as error:
+        count = written.images + written.found
+        kept = f"{count:,} of {len(seeds):,} images are" if count else "nothing is"
+        again = "; --resume makes the rest" if count and target.format != "-" else ""
+        if again or isinstance(error, KeyboardInterrupt):
+            typer.echo(f"{kept} in {_place(target)}{again}", err=True)
+        raise
+    return written, sheet
 
 
 def parse_grid(text: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import struct
 import sys
 import time
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -27,12 +27,10 @@ from gantool.runtime.terminal import printable
 from gantool.train.decode import FORMATS, KINDS, Fitted, Into, colour, fit
 from gantool.train.facts import Facts, Tally, facts_from_json
 from gantool.train.labels import Labels
-from gantool.train.listing import Listing, no_images, shown, shown_others
+from gantool.train.listing import MIN_IMAGES, Listing, instead, no_images, shown, shown_others
 from gantool.train.sources import Source, find_source
 
-MIN_IMAGES = 16  # fewer make no batch
-
-_VERSION = 4  # of what is cached: raise it when the same file would be decoded to other pixels
+_VERSION = 5  # of what is cached: raise it when the same file would be decoded to other pixels
 _HEADER_BYTES = 128
 _MAX_THREADS = 8  # each holds one decoded image of any size
 _NAMED = 10  # of the files that were skipped, in the log; all of them are in ImageData
@@ -83,7 +81,9 @@ def load_images(
     colour(background)
     found = find_source(source, log) if isinstance(source, str) else source
     into = Into(size, channels, background)
-    images, skipped, labels, facts = _cached(found, into) or _decode(found, into, log)
+    images, skipped, labels, unlabelled, facts = _cached(found, into) or _decode(found, into, log)
+    if unlabelled:
+        log(f"going on without labels: {unlabelled}")
     for line in skipped[:_NAMED]:
         log(f"skipped {line}")
     if len(skipped) > _NAMED:
@@ -93,8 +93,8 @@ def load_images(
     return ImageData(images, found.name, skipped, labels, facts)
 
 
-# images [N, H, W, C], skipped, labels, facts
-_Loaded = tuple[NDArray[np.uint8], tuple[str, ...], Labels | None, Facts]
+# images [N, H, W, C], skipped, labels, why there are none although the source has some, facts
+_Loaded = tuple[NDArray[np.uint8], tuple[str, ...], Labels | None, str, Facts]
 
 
 def _cache_path(source: Source, into: Into, channels: int) -> Path:
@@ -125,7 +125,8 @@ def _cached(source: Source, into: Into) -> _Loaded | None:
                     np.array(found, np.int64), tuple(note["classes"]), note["label_note"]
                 )
                 skipped = tuple(map(str, note["skipped"]))
-                return np.load(path, mmap_mode="r"), skipped, labels, facts_from_json(note["facts"])
+                unlabelled, facts = str(note["unlabelled"]), facts_from_json(note["facts"])
+                return np.load(path, mmap_mode="r"), skipped, labels, unlabelled, facts
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
@@ -158,8 +159,8 @@ def _decode_to(found: Source, into: Into, channels: int, log: Callable[[str], No
                 skipped, tally = _write(listing, part, replace(wanted, bits=tally.bits), log)
             count = len(listing.names) - len(skipped)
             if count < MIN_IMAGES:
-                raise GantoolError(_too_few(found.given, count, list(skipped.values())))
-            labels = _labels(listing, skipped, log)
+                raise GantoolError(_too_few(found.given, count, list(skipped.values()), listing.others))
+            labels, unlabelled = _labels(listing, skipped)
             facts = tally.facts()
             note = {
                 "source": found.given,
@@ -169,6 +170,7 @@ def _decode_to(found: Source, into: Into, channels: int, log: Callable[[str], No
                 "labels": labels and labels.values.tolist(),
                 "classes": labels and labels.classes,
                 "label_note": labels and labels.note,
+                "unlabelled": unlabelled,
                 "facts": facts.to_json(),
             }
             with atomic(path.with_suffix(".json")) as note_part:
@@ -181,17 +183,16 @@ def _decode_to(found: Source, into: Into, channels: int, log: Callable[[str], No
             "GANTOOL_CACHE to another folder"
         ) from error
     log(f"decoded {count:,} images, kept in {path}")
-    return np.load(path, mmap_mode="r"), tuple(skipped.values()), labels, facts
+    return np.load(path, mmap_mode="r"), tuple(skipped.values()), labels, unlabelled, facts
 
 
-def _labels(listing: Listing, skipped: dict[int, str], log: Callable[[str], None]) -> Labels | None:
-    """Return the labels of the images that were read; None, and a line in the log, where they are damaged."""
+def _labels(listing: Listing, skipped: dict[int, str]) -> tuple[Labels | None, str]:
+    """Return the labels of the images that were read and ""; None, and the reason, where they are damaged."""
     try:
         labels = listing.labels()
     except GantoolError as error:
-        log(f"going on without labels: {error}")
-        return None
-    return labels and replace(labels, values=np.delete(labels.values, list(skipped)))
+        return None, str(error)
+    return labels and replace(labels, values=np.delete(labels.values, list(skipped))), ""
 
 
 def _write(
@@ -261,9 +262,10 @@ def _reason(error: Exception) -> str:
     return printable(text)[:200] or type(error).__name__
 
 
-def _too_few(source: str, count: int, skipped: list[str]) -> str:
+def _too_few(source: str, count: int, skipped: list[str], others: Counter[str]) -> str:
     why = f"; {len(skipped):,} could not be read, such as {'; '.join(skipped[:3])}" if skipped else ""
-    return (
-        f"{source} holds {count:,} readable images, at least {MIN_IMAGES} are needed{why}: "
-        f"add images ({KINDS}) or give another folder"
+    why += f"; not read: {shown_others(others)}" if others else ""
+    images = "image" if count == 1 else "images"
+    return f"{source} holds {count:,} readable {images}, at least {MIN_IMAGES} are needed{why}: " + (
+        instead(source, others) or f"add images ({KINDS}) or give another folder"
     )

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 import threading
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gantool.runtime.errors import UsageError
+from gantool.train.sniff import START, what_else
 
 # Other formats are not even tried, whatever the file is called: some of Pillow's start other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 KINDS = "PNG, JPEG, WebP, GIF, BMP and TIFF"  # for people
-_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
 MIN_SIDE = 4  # pixels: smaller ones are tracking pixels of web pages
 CONTRAST = 16  # grey levels of 256: an image that spans fewer is blank, or nearly so
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners fill of the 16 that a file has
 
 Colour = tuple[int, int, int]  # of the ground that transparent images are laid on
+
+_DEEP = re.compile(";16[BLN]$")  # the order of two bytes: big, little, or this machine's
+_OTHER_WAY = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 _LARGE = threading.Lock()
 _LARGE_PIXELS = 1 << 24
@@ -59,7 +64,7 @@ class Fitted:
     transparent: bool = False  # in part at least
     hidden: bool = False  # blank on this ground, but not on the opposite one
     deepest: int | None = None  # largest level of a file of 16 bits
-    several: bool = False  # pages, of which this is the first
+    several: bool = False  # pages or frames, of which this is the first
 
     @property
     def blank(self) -> bool:
@@ -81,11 +86,6 @@ def opposite(background: str) -> str:
     return "black" if sum(colour(background)) > 3 * 127 else "white"
 
 
-def looks_like_image(start: bytes) -> bool:
-    """Say whether a file that begins so (12 bytes) is of a kind that is read, whatever it is called."""
-    return start.startswith(_STARTS) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
-
-
 def open_image(data: bytes) -> Image.Image:
     """Read the header of an image file of one of FORMATS; its pixels are decoded later, by `fit`.
 
@@ -93,7 +93,13 @@ def open_image(data: bytes) -> Image.Image:
     pixels a side or of more than Pillow's `Image.MAX_IMAGE_PIXELS`, where Pillow itself only warns up to
     twice that.
     """
-    return checked(Image.open(io.BytesIO(data), formats=FORMATS))
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        if what := what_else(data[:START]):
+            raise ValueError(f"it {what}") from error
+        raise
+    return checked(image)
 
 
 def checked(image: Image.Image) -> Image.Image:
@@ -123,6 +129,8 @@ def fit(image: Image.Image, into: Into) -> Fitted:
     # a small file may unpack to some 1.5 GB on the way through: only one such at a time
     with _LARGE if image.width * image.height > _LARGE_PIXELS else nullcontext():
         several = _several(image)
+        deep = _deep_colour(image)
+        lower = _lower_bytes(image) if deep and (into.bits < 16 or "transparency" in image.info) else None
         image.load()
         if min(image.size) < 1:
             raise ValueError("it has no pixels")
@@ -131,6 +139,8 @@ def fit(image: Image.Image, into: Into) -> Fitted:
         deepest = None
         if image.mode.startswith("I"):
             image, deepest = _shallow(image, into.bits)
+        elif deep:
+            image, deepest = _shallow_colour(image, lower and _square(lower), into.bits)
         transparent, hidden = _has_holes(image), False
         pixels = _resized(_laid(image, into.background), into)
         if transparent and _span(pixels) < CONTRAST:
@@ -177,20 +187,82 @@ def _shallow(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
     low, high = int(levels.min()), int(levels.max())
     if low < 0 or high > 65535:
         raise ValueError(f"its levels go from {low:,} to {high:,}: scale them to 0 to 65,535 first")
+    scaled = _eight(levels, bits)
+    if (clear := image.info.get("transparency")) is not None:  # the level that is see-through
+        seen = levels != clear
+        high = int(levels[seen].max(initial=0))  # that level is a mark, and can be any
+        scaled = np.dstack([scaled, np.uint8(255) * seen])  # [H, W, 2]
+    return Image.fromarray(scaled), high
+
+
+def _deep_colour(image: Image.Image) -> bool:
+    """Say whether a file has 16 bits a channel, of which Pillow gives the upper eight."""
+    tiles: list[Any] = getattr(image, "tile", [])  # of one that was opened, not made
+    return (
+        image.mode in ("RGB", "RGBA") and bool(tiles) and _DEEP.search(_raw_mode(tiles[0].args)) is not None
+    )
+
+
+def _raw_mode(args: Any) -> str:
+    """Return how a part of a file stores pixels, in Pillow's words: "RGB;16B"."""
+    return str(args if isinstance(args, str) else args[0])
+
+
+def _lower_bytes(image: Image.Image) -> Image.Image:
+    """Return the lower eight of 16 bits a channel: the same file, read as if its bytes lay the other way round."""
+
+    def turned(args: Any) -> Any:
+        raw = _raw_mode(args)
+        lower = "RGBA" if raw == "LA;16B" else raw[:-1] + _OTHER_WAY[raw[-1]]  # there is no LA;16L
+        return lower if isinstance(args, str) else (lower, *args[1:])
+
+    again: Any = Image.open(io.BytesIO(image.fp.getvalue()), formats=FORMATS)  # type: ignore[attr-defined]
+    grey = _raw_mode(again.tile[0].args) == "LA;16B"
+    again.tile = [tile._replace(args=turned(tile.args)) for tile in again.tile]
+    again.load()
+    again = _upright(again)
+    if grey:
+        _, level, _, alpha = again.split()
+        again = Image.merge("RGBA", (level, level, level, alpha))
+    return cast("Image.Image", again)
+
+
+def _shallow_colour(image: Image.Image, lower: Image.Image | None, bits: int) -> tuple[Image.Image, int]:
+    """Scale what Pillow made of 16 bits a channel by the bits that the set fills; return its largest level."""
+    upper = np.asarray(image)  # [H, W, 3 or 4]
+    if lower is None:
+        return image, int(upper[..., :3].max()) * 256 + 255
+    levels = upper.astype(np.int32) * 256 + np.asarray(lower)
+    colours, alpha = levels[..., :3], upper[..., 3:]
+    high = int(colours.max())
+    if (clear := image.info.get("transparency")) is not None:  # the colour that is see-through
+        seen = (levels != clear).any(2)
+        high = int(colours[seen].max(initial=0))
+        alpha = np.uint8(255) * seen[..., None]
+    elif alpha.size and levels[..., 3].max() < 2**bits:  # it is as deep as the colours
+        alpha = _eight(levels[..., 3:], bits)
+    return Image.fromarray(np.dstack([_eight(colours, bits), alpha])), high
+
+
+def _eight(levels: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    """Scale levels of so many bits to uint8, of any shape."""
     top = 2**bits - 1
-    scaled = (np.minimum(levels, top).astype(np.int32) * 255 + top // 2) // top
-    return Image.fromarray(scaled.astype(np.uint8)), high
+    scaled: NDArray[np.int32] = (np.minimum(levels, top).astype(np.int32) * 255 + top // 2) // top
+    return scaled.astype(np.uint8)
 
 
 def _several(image: Image.Image) -> bool:
-    """Say whether a TIFF has a second page; frames of other formats are those of an animation."""
-    if image.format != "TIFF":
+    """Say whether a file has a second page or frame; what a camera adds to a JPEG is not one."""
+    if image.format not in ("TIFF", "GIF", "WEBP", "PNG"):
         return False
     try:
-        image.seek(1)
-    except EOFError:
+        if image.format != "TIFF":
+            return bool(getattr(image, "is_animated", False))
+        image.seek(1)  # all pages would be looked for to count them
+    except Exception:  # a damaged second page takes nothing from the first
         return False
-    image.seek(0)
+    finally:
+        image.seek(0)
     return True
 
 
@@ -205,7 +277,9 @@ def _has_holes(image: Image.Image) -> bool:
 def _laid(image: Image.Image, background: str) -> Image.Image:
     """Return an image of mode L or RGB, without transparency."""
     if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, whose range is not known")
+        raise ValueError(
+            "its pixels are floating-point numbers, of no known range: write them as 8 or 16 bits"
+        )
     grey = is_grey(image, background)
     opaque = "L" if grey else "RGB"
     if not image.has_transparency_data:

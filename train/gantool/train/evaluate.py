@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from gantool.models import CHECKPOINT_NAME, Generator, load_checkpoint
-from gantool.models.threads import limit_threads
+from gantool.models.threads import leave_room
+from gantool.runtime.cpus import Others
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.generator import Generator as Engine
 from gantool.runtime.images import to_uint8
@@ -38,6 +39,7 @@ FEW = 10  # images for each number of a vector: with fewer, a Fréchet distance 
 REAL = 10_000  # training images that are compared with
 NEAREST = 12  # rows of nearest.png, and NEIGHBOURS training images in each
 NEIGHBOURS = 4
+_LOOK = 0.1  # seconds, of many, to see what other programs use
 MISSING_CLASS = 0.1  # a class counts as missing with less than this part of its share of the data
 
 
@@ -48,7 +50,9 @@ def evaluate(
 
     `source` is what `preflight.check_evaluation` returned.
     """
-    limit_threads()
+    others = Others()
+    time.sleep(_LOOK)
+    leave_room(others, _note)
     named, images, about = _images(source, samples)
     data = data or _data_of(named)
     size, channels = images.shape[1], images.shape[3]

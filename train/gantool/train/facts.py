@@ -30,7 +30,7 @@ class Facts:
     high: int
     deep: int  # images of 16 bits a level
     bits: int  # how many of these bits they fill: one of DEPTHS
-    several: int  # TIFF files of more than one page
+    several: int  # files of more than one page or frame
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
@@ -43,7 +43,7 @@ class Facts:
         if self.cropped:
             lines.append(f"{self.cropped:,} {of} are not square: cropped to the square in the middle")
         if self.several:
-            lines.append(f"{self.several:,} TIFF files have several pages: the first one was read")
+            lines.append(f"{self.several:,} {of} have several pages or frames: the first was read")
         if self.transparent:
             lines.append(
                 f"{self.transparent:,} {of} are transparent in part: transparency laid on {background} "

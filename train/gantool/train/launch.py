@@ -133,29 +133,7 @@ def resume(
             raise GantoolError(
                 f"the processes found different states in {folder}: let all see the same folder"
             )
-        if state.images_seen >= options.kimg * 1000:
-            raise UsageError(
-                f"{folder} already has {state.images_seen / 1000:.1f} of {options.kimg:g} kimg: "
-                f"give --kimg {_further(state)} to go on"
-            )
-        if state.images_in_data != len(loaded.images):
-            raise GantoolError(
-                f"{options.data} now gives {len(loaded.images):,} images, {folder} was trained on "
-                f"{state.images_in_data:,}: restore them, or start a new run"
-            )
-        classes = len(loaded.labels.classes) if loaded.labels else 0
-        if network.classes not in (0, classes):
-            raise GantoolError(
-                f"{options.data} now has {classes} classes, {folder} was trained on {network.classes}: restore "
-                "them, or start a new run"
-            )
-        labels = _labels(options, loaded)
-        if state.labels_in_data not in ("", labels):
-            raise GantoolError(
-                f"{options.data} now has other labels than {folder} was trained on (names of the classes and "
-                f"checksum: {labels}; then {state.labels_in_data}): restore them, or start a new run"
-            )
-        state.labels_in_data = labels
+        _check_state(state, folder, options, loaded)
         limit_threads()
         if fabric.is_global_zero:
             for path in (folder / STATS_NAME, *folder.glob("metric-*.jsonl")):
@@ -163,6 +141,34 @@ def resume(
             if line := others.line():
                 _note(f"warning: {line}")
         return _train(Run(options, loaded, folder, best_rate(folder / STATS_NAME)), state)
+
+
+def _check_state(state: TrainingState, folder: Path, options: TrainingOptions, loaded: ImageData) -> None:
+    """Raise an error for a state that is at its end, or whose data were others; note the labels in it."""
+    network = options.network
+    if state.images_seen >= options.kimg * 1000:
+        raise UsageError(
+            f"{folder} already has {state.images_seen / 1000:.1f} of {options.kimg:g} kimg: "
+            f"give --kimg {_further(state)} to go on"
+        )
+    if state.images_in_data != len(loaded.images):
+        raise GantoolError(
+            f"{options.data} now gives {len(loaded.images):,} images, {folder} was trained on "
+            f"{state.images_in_data:,}: restore them, or start a new run"
+        )
+    classes = len(loaded.labels.classes) if loaded.labels else 0
+    if network.classes not in (0, classes):
+        raise GantoolError(
+            f"{options.data} now has {classes} classes, {folder} was trained on {network.classes}: restore "
+            "them, or start a new run"
+        )
+    labels = _labels(options, loaded)
+    if state.labels_in_data not in ("", labels):
+        raise GantoolError(
+            f"{options.data} now has other labels than {folder} was trained on (names of the classes and "
+            f"checksum: {labels}; then {state.labels_in_data}): restore them, or start a new run"
+        )
+    state.labels_in_data = labels
 
 
 def _labels(options: TrainingOptions, loaded: ImageData) -> str:

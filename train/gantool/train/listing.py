@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -15,6 +15,7 @@ from gantool.runtime.terminal import printable
 from gantool.train.decode import KINDS, SUFFIXES
 from gantool.train.labels import Labels, outside
 
+MIN_IMAGES = 16  # fewer make no batch
 MAX_FILE_BYTES = 256 << 20  # of one image, unpacked
 _LONGEST = 160  # letters of a name that are shown
 EXPECTED = (
@@ -93,12 +94,19 @@ def shown_others(others: Counter[str]) -> str:
         for name, count in others.most_common(5)
     ]
     more = sum(others.values()) - sum(count for _, count in others.most_common(5))
-    return ", ".join([*listed, *([f"{more:,} others"] if more else [])])
+    return ", ".join([*listed, *([f"{more:,} other{'s' if more > 1 else ''}"] if more else [])])
 
 
 def no_images(source: str, others: Counter[str]) -> GantoolError:
     """Return the error for a source without a single candidate: what was found, and what is read."""
     found = f"; it has {shown_others(others)}" if others else ""
-    inside = next((each for each in (".zip", ".tar", ".npy", ".npz") if f"{each} files" in others), None)
-    hint = f"name the {inside} itself" if inside else "give another one, or convert them"
+    hint = instead(source, others) or "give another one, or convert them"
     return GantoolError(f"{source} holds no images{found}. Images are {KINDS}: {hint}")
+
+
+def instead(source: str, others: Counter[str]) -> str:
+    """Return what to give in place of a source that holds an archive or an array; "" where it holds none."""
+    inside = next((each for each in (".zip", ".tar", ".npy", ".npz") if f"{each} files" in others), None)
+    if inside is None:
+        return ""
+    return f"name the {inside} itself" if Path(source).is_dir() else f"unpack {source}, and name the {inside}"

@@ -72,19 +72,15 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
     writes and reports. Where another one is lost, the generator is saved as it is, and LostProcessError raised.
     """
     options, fabric = run.options, state.fabric
-    metric = None
-    if options.metric_every:
-        with aside(fabric.device):
-            metric = Metric(run.folder, run.data, fabric, report.line)
+    metric = _metric(run, state, report)
     alarms = Alarms(diversity(spread_images(run.data.images, FAKES)))
-    seconds_before = state.seconds
     clock = Clock()
-    total = options.kimg * 1000
+    total, snap = options.kimg * 1000, options.tick * options.snap
     limit = math.inf if options.minutes is None else max(options.minutes * 60 - run.spent, 0.001)
     ticks = Ticks(state.images_seen, state.seconds)
     pace = Pace(options, state.images_seen, state.seconds)
     threads = AdaptiveThreads(options, run.rate, report.line)
-    saved_at, measured_at = state.seconds, -1  # seconds; images seen
+    began, saved_at, measured_at = state.seconds, state.seconds, -1  # seconds; images seen
     if options.compile:
         compiled(state)
     with _saved_if_lost(run, state), stop_signals() as signals, Feed(run, state) as feed:
@@ -92,30 +88,25 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
         if not state.images_seen and fabric.is_global_zero:
             with aside(fabric.device):
                 save_fakes(run, state)
-        while state.images_seen < total and state.seconds - seconds_before < limit and not stopping:
+        while state.images_seen < total and state.seconds - began < limit and not stopping:
             with watched(fabric):
-                batch = feed.next()
-                ticks.threads.append(threads.count)
-                with threads:
-                    ticks.losses.append(step(options, state, *batch))
+                _step(options, state, feed, threads, ticks)
                 stopping, seconds = agree(fabric, bool(signals), clock.seconds())
             before = state.images_seen
             state.images_seen += options.batch
             update_average(state, options)
-            state.seconds = seconds_before + seconds
+            state.seconds = began + seconds
             pace.show(report, state)
-            late = _late(saved_at, state.seconds)
             if ticked := _due(before, state.images_seen, options.tick, options.tick):
                 ticks = tick(run, state, report, ticks, feed.waited(), alarms, pace.left(state))
                 if metric and _due(before, state.images_seen, options.tick, options.metric_every):
                     with clock.stopped(), _kept_going(report):
                         _measure(run, state, report, metric)
                     measured_at = state.images_seen
-            if state.seconds - seconds_before >= SURE and (warning := pace.warning(state)):
+            if state.seconds - began >= SURE and (warning := pace.warning(state)):
                 report.line(warning)
-            if late or (
-                ticked and _due(before, state.images_seen, options.tick, options.tick * options.snap)
-            ):
+            due = ticked and _due(before, state.images_seen, options.tick, snap)
+            if due or _late(saved_at, state.seconds):
                 saved_at = state.seconds
                 with _kept_going(report):
                     snapshot(run, state, report, alarms)
@@ -123,10 +114,33 @@ def train(run: Run, state: TrainingState, report: Report) -> bool:
             tick(run, state, report, ticks, feed.waited(), alarms, None)
         if metric and not stopping and measured_at < state.images_seen:
             _measure(run, state, report, metric)
-        snapshot(run, state, report, alarms)
-        with watched(fabric):
-            fabric.barrier()  # none ends before all is written: whoever started them may end the others
+        _end(run, state, report, alarms)
     return stopping
+
+
+def _metric(run: Run, state: TrainingState, report: Report) -> Metric | None:
+    """Return what measures the images on the way, if that is asked for."""
+    if not run.options.metric_every:
+        return None
+    with aside(state.device):
+        return Metric(run.folder, run.data, state.fabric, report.line)
+
+
+def _step(
+    options: TrainingOptions, state: TrainingState, feed: Feed, threads: AdaptiveThreads, ticks: Ticks
+) -> None:
+    """Train on the next images; what comes of it is for the tick."""
+    batch = feed.next()
+    ticks.threads.append(threads.count)
+    with threads:
+        ticks.losses.append(step(options, state, *batch))
+
+
+def _end(run: Run, state: TrainingState, report: Report, alarms: Alarms) -> None:
+    """Save all; no process ends before, as whoever started them may end the others."""
+    snapshot(run, state, report, alarms)
+    with watched(state.fabric):
+        state.fabric.barrier()
 
 
 @contextmanager

@@ -26,11 +26,11 @@ from gantool.models.config import SIZES
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.writer import grid, save_image
-from gantool.train.data import MIN_IMAGES, ColourError, decoded
+from gantool.train.data import ColourError, decoded
 from gantool.train.decode import Into, colour
 from gantool.train.facts import Facts, Tally
 from gantool.train.labels import DATASET_JSON, Labels
-from gantool.train.listing import Listing, no_images, shown, shown_others
+from gantool.train.listing import MIN_IMAGES, Listing, instead, no_images, shown, shown_others
 from gantool.train.presets import few, fitting
 from gantool.train.sources import find_source
 
@@ -122,11 +122,14 @@ def _too_few(source: str, made: Prepared) -> str:
         reasons.append(f"{len(made.duplicates):,} are the same as others when decoded")
     if made.skipped:
         reasons.append(f"{len(made.skipped):,} cannot be read ({'; '.join(made.skipped[:3])})")
+    reasons += [f"not read: {shown_others(made.others)}"] if made.others else []
     reasons += [line.removeprefix("warning: ") for line in odd]
-    images = "image" if made.count == 1 else "images"
+    images, files = ("image" if made.count == 1 else "images"), ("file" if made.files == 1 else "files")
+    add = instead(source, made.others) or "add images"
     return (
-        f"{source} holds {made.count} different readable {images} in {made.files:,} files, at least {MIN_IMAGES} "
-        f"are needed{''.join(f'; {reason}' for reason in reasons)}{'' if odd else ': add images'}"
+        f"{source} holds {made.count} different readable {images} in {made.files:,} {files}, at least {MIN_IMAGES} "
+        f"are needed{''.join(f'; {reason}' for reason in reasons)}"
+        f"{'' if odd else f': {add}'}"
     )
 
 

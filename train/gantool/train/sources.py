@@ -24,13 +24,14 @@ from PIL import Image
 from gantool.runtime.errors import GantoolError
 from gantool.train.archives import open_tars, open_zip
 from gantool.train.arrays import open_array
-from gantool.train.decode import looks_like_image, open_image
+from gantool.train.decode import open_image
 from gantool.train.fashion import CLASSES as FASHION_CLASSES
 from gantool.train.fashion import NAME as FASHION_MNIST
 from gantool.train.fashion import find_fashion_mnist, find_labels, read_fashion_mnist, read_labels
 from gantool.train.labels import DATASET_JSON, Labels, labels_of
 from gantool.train.listing import (
     EXPECTED,
+    MIN_IMAGES,
     Listing,
     check_size,
     hidden,
@@ -39,22 +40,9 @@ from gantool.train.listing import (
     read_labels_file,
     wanted,
 )
+from gantool.train.sniff import START, looks_like_image, what_else
 
 CONTAINERS = (".zip", ".tar", ".npy", ".npz")  # of images, where engines may be given too
-
-# What files are that people give in place of images, by their first bytes.
-_KNOWN = {
-    b"version https://git-lfs": "is a Git LFS pointer, not the file itself: run git lfs pull",
-    b"7z\xbc\xaf\x27\x1c": "is a 7z archive: unpack it, and give the folder",
-    b"Rar!": "is a RAR archive: unpack it, and give the folder",
-    b"\x1f\x8b": "is compressed by gzip: unpack it (tar xf, or gunzip)",
-    b"BZh": "is compressed by bzip2: unpack it (tar xf)",
-    b"\xfd7zXZ": "is compressed by xz: unpack it (tar xf)",
-    b"\x28\xb5\x2f\xfd": "is compressed by Zstandard: unpack it (tar xf)",
-    b"PAR1": "is a Parquet file: write its images into a folder",
-    b"<!DOCTYPE": "is a web page: was the download an error page?",
-    b"<html": "is a web page: was the download an error page?",
-}
 
 
 @dataclass(frozen=True)
@@ -89,20 +77,17 @@ def find_source(source: str, log: Callable[[str], None]) -> Source:
 def _opener(source: str, path: Path) -> Callable[[Path], AbstractContextManager[Listing]]:
     """Return what opens a file, by its bytes. Raises GantoolError for a file that holds no set of images."""
     with path.open("rb") as file:
-        start = file.read(512)
+        start = file.read(START)
     if start.startswith(b"\x93NUMPY"):
         return open_array
     if zipfile.is_zipfile(path):
         return open_array if path.suffix.lower() == ".npz" else open_zip
-    if start[257:262] == b"ustar" or (path.suffix.lower() == ".tar" and len(start) == 512):
+    if start[257:262] == b"ustar" or (path.suffix.lower() == ".tar" and len(start) == START and any(start)):
         return _open_tar
     if start.startswith(b"PK\x03\x04"):
         raise GantoolError(f"{source} is a zip that is cut off: copy or download it again")
-    if not start:
-        raise GantoolError(f"{source} is empty: copy or download it again")
-    for begin, what in _KNOWN.items():
-        if start.startswith(begin):
-            raise GantoolError(f"{source} {what}")
+    if what := what_else(start):
+        raise GantoolError(f"{source} {what}")
     if looks_like_image(start):
         raise GantoolError(f"{source} is a single image: give the folder that it lies in")
     raise GantoolError(f"{source} is not a folder, and not a file that is read: give {EXPECTED}")
@@ -115,15 +100,20 @@ def _open_tar(path: Path) -> AbstractContextManager[Listing]:
 def _find_folder(path: Path, given: str) -> Source:
     found = _walk(path)
     files, others, tars = found.images, found.others, found.tars
-    if not files and tars:  # the shards of a WebDataset; beside images, a tar is what they came from
+    # Shards of a WebDataset, and perhaps sheets of them. Beside a set of images, a tar is what they came from.
+    if tars and (len(files) < MIN_IMAGES or len(files) <= len(tars)):
+        others.update(map(kind, files))
         return Source(
-            _safe(path.name), _identity(path, [tars, "tar"]), lambda: open_tars(path, list(tars)), given
+            _safe(path.name),
+            _identity(path, [tars, "tar"]),
+            lambda: open_tars(path, list(tars), others),
+            given,
         )
     others.update({".tar files": len(tars)} if tars else {})
     return Source(
         _safe(path.name),
         _identity(path, [files, _stamp(path / DATASET_JSON)]),
-        lambda: _open_folder(path, found),
+        lambda: _open_folder(path, found, given),
         given,
     )
 
@@ -217,7 +207,7 @@ def _starts_as_image(path: str) -> bool:
 
 
 @contextmanager
-def _open_folder(folder: Path, found: _Found) -> Iterator[Listing]:
+def _open_folder(folder: Path, found: _Found, given: str) -> Iterator[Listing]:
     names = list(found.images)
 
     def read(index: int) -> Image.Image:
@@ -225,14 +215,14 @@ def _open_folder(folder: Path, found: _Found) -> Iterator[Listing]:
             raise ValueError(found.closed[names[index]])
         path = folder / names[index]
         if not path.is_file():
-            raise ValueError("it is no file that can be read")
+            raise ValueError("it is not a file that can be read")
         check_size(path.stat().st_size)
         return open_image(path.read_bytes())
 
     def labels() -> Labels | None:
         listed = folder / DATASET_JSON
         if not listed.is_file():
-            return labels_of(names)
+            return labels_of(names, folder=given)
         text = read_labels_file(str(listed), listed.stat().st_size, listed.read_bytes)
         return labels_of(names, text, str(listed))
 

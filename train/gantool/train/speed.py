@@ -31,6 +31,7 @@ from gantool.runtime.cpus import Others, is_busy
 from gantool.runtime.files import atomic
 from gantool.train.options import TrainingOptions
 from gantool.train.processes import alone, precision
+from gantool.train.run import number, records
 from gantool.train.state import TrainingState, compiled, new_state
 from gantool.train.step import step
 
@@ -138,11 +139,10 @@ def fastest(
 
 def best_rate(stats: Path) -> float | None:
     """Return the images a second of the fastest tick of a run, or None before the first."""
-    try:
-        ticks = [json.loads(line)["sec_per_kimg"] for line in stats.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError, KeyError, TypeError):
+    if not stats.is_file():
         return None
-    return 1000 / min(ticks) if ticks and min(ticks) > 0 else None
+    times = [seconds for line in records(stats) if (seconds := number(line.get("sec_per_kimg")) or 0) > 0]
+    return 1000 / min(times) if times else None
 
 
 def _outdated(figures: Figures, others: Others, budget: float) -> bool:
