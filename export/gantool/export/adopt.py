@@ -34,6 +34,7 @@ from gantool.export.original import Doors, Original
 from gantool.export.padding import write_paddings
 from gantool.export.simplify import simplify
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.terminal import reason_of
 
 _OTHER_FLOATS = (ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
@@ -59,7 +60,7 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str
             proto = onnx.version_converter.convert_version(proto, oldest)
         except (RuntimeError, ValueError) as error:  # what onnx raises for operators that it cannot convert
             raise GantoolError(
-                f"{path} has opset {opset} and does not convert to {oldest} ({error}): export it anew"
+                f"{path} has opset {opset} and does not convert to {oldest} ({reason_of(error)}): export it anew"
             ) from error
     model = ir.from_proto(proto)
     Sequential(

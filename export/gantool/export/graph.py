@@ -29,6 +29,7 @@ from gantool.export.names import TAIL, free_names
 from gantool.export.options import NATIVE_OPSET, Foreign, Lowering
 from gantool.export.simplify import simplify
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.terminal import short
 
 if TYPE_CHECKING:
     from gantool.export.sources import Source
@@ -60,7 +61,7 @@ def finish(model: ir.Model, metadata: dict[str, Any], lowering: Lowering, output
     Raises GantoolError where the lowering does not fit.
     """
     if refused := lower(model, lowering).refused:
-        reasons = "; ".join(f"{node}: {reason}" for node, reason in refused)
+        reasons = "; ".join(f"{short(node)}: {reason}" for node, reason in refused)
         raise GantoolError(
             f"--lowering {lowering} does not fit this network ({reasons}): use another, or none"
         )

@@ -20,6 +20,7 @@ from gantool.runtime.backends.quiet import import_onnxruntime, run_options
 from gantool.runtime.cpus import limit
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.interrupt import stopped
+from gantool.runtime.terminal import listed, short, sides
 
 BATCH = 16  # of a graph that takes any
 Layout = Literal["NCHW", "NHWC", "NHW"]
@@ -155,7 +156,7 @@ def _inputs(path: Path, session: Any, foreign: Foreign) -> tuple[int, Input, int
         raise GantoolError(
             f"{path} has {'an' if integers else 'no'} input for a label: "
             + (
-                f"give --classes, how many it knows ({integers[0].name})"
+                f"give --classes, how many it knows ({short(integers[0].name)})"
                 if integers
                 else "leave out --classes"
             )
@@ -205,7 +206,7 @@ def _images(
             case (height, width) if min(height, width) > 1:
                 fitting.append((value.name, "NHW", (1, height, width)))
     if len(fitting) > 1:
-        names = ", ".join(name for name, *_ in fitting)
+        names = listed(name for name, *_ in fitting)
         raise GantoolError(
             f"{path} has several outputs that may be images ({names}): export it with one of them"
         )
@@ -232,10 +233,9 @@ def _no_generator(path: Path, session: Any) -> GantoolError:
 
 
 def _shown(values: Sequence[Any]) -> str:
-    return "; ".join(
-        f"{value.name} {value.type[7:-1]} [{', '.join(map(str, value.shape))}]" for value in values
-    )
+    shown = [f"{short(value.name)} {value.type[7:-1]} [{sides(value.shape)}]" for value in values[:12]]
+    return "; ".join(shown) + (" ..." if len(values) > 12 else "")
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return short(" ".join(str(error).split()), 300)

@@ -30,6 +30,7 @@ from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
 from gantool.models.threads import limit_threads
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.seeds import labels, latents
+from gantool.runtime.terminal import short
 
 Note = Callable[[str], None]
 
@@ -59,8 +60,8 @@ class Source:
             images = self.module(*self.inputs(seeds)).float().numpy()
         if not np.isfinite(images).all():
             raise GantoolError(
-                f"the generator of {self.metadata['data']} gives NaN or infinity: its weights are damaged or too "
-                "large; use an earlier checkpoint"
+                f"the generator of {short(self.metadata['data'])} gives NaN or infinity: its weights are "
+                "damaged or too large; use an earlier checkpoint"
             )
         unit: NDArray[np.float32] = in_unit(images, self.foreign)
         return unit
@@ -97,7 +98,7 @@ def _from_run(path: Path | None, note: Note) -> Source:
     note(
         f"{path}: {network.architecture}, {network.size}×{network.size}×{network.channels}, latent "
         f"{network.latent} {network.distribution}, {checkpoint.metadata['images_seen'] / 1000:.1f} kimg of "
-        f"{checkpoint.metadata['data']}"
+        f"{short(checkpoint.metadata['data'])}"
     )
     return Source(checkpoint.generator, checkpoint.metadata)
 

@@ -20,6 +20,7 @@ from gantool.runtime.images import to_uint8
 from gantool.runtime.interrupt import stopped
 from gantool.runtime.onnx_file import open_graph, read_metadata
 from gantool.runtime.spec import Images, Labels, Latents
+from gantool.runtime.terminal import short
 
 
 class OnnxRuntimeBackend:
@@ -138,4 +139,5 @@ def _level(path: Path, data: mmap) -> str:
 
 def _reason(error: Exception) -> str:
     """Return the first line of ONNX Runtime's message without its prefix of codes."""
-    return str(error).splitlines()[0].rsplit("[ONNXRuntimeError] : ", 1)[-1]
+    first = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return short(first.rsplit("[ONNXRuntimeError] : ", 1)[-1], 300)

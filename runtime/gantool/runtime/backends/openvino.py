@@ -20,6 +20,7 @@ from gantool.runtime.images import to_uint8
 from gantool.runtime.interrupt import deaf
 from gantool.runtime.onnx_file import open_graph
 from gantool.runtime.spec import Images, Labels, Latents
+from gantool.runtime.terminal import short
 
 _TYPES = {"f32": "float", "i64": "int64", "u8": "uint8"}  # as ONNX Runtime calls them
 _OTHERWISE = "run it with --provider cpu, or export it again"
@@ -102,7 +103,9 @@ class OpenVinoBackend:
         except RuntimeError as error:
             lines = (line.strip() for line in str(error).splitlines())
             reason = " ".join(line for line in lines if line and " src/" not in line and "://" not in line)
-            raise GantoolError(f"OpenVINO cannot {what} from {self._path}: {reason}; {advice}") from error
+            raise GantoolError(
+                f"OpenVINO cannot {what} from {self._path}: {short(reason, 300)}; {advice}"
+            ) from error
 
 
 def _requests(compiled: Any, count: int) -> SimpleQueue[Any]:
