@@ -82,6 +82,13 @@ def same_on_openvino(folder: Path) -> None:
     assert np.abs(made[0] - made[1]).max() <= 2
 
 
+def pads_are_numbers(folder: Path) -> None:
+    """Find no padding that is left to the library, and the images of both libraries equal."""
+    for node in onnx.load(folder / "g.onnx").graph.node:
+        assert not {"auto_pad", "output_shape"} & {attribute.name for attribute in node.attribute}
+    same_on_openvino(folder)
+
+
 def weights_inside(folder: Path) -> None:
     """Find all weights in g.onnx."""
     assert sum(weight.ByteSize() for weight in onnx.load(folder / "g.onnx").graph.initializer) > 100_000
@@ -119,6 +126,16 @@ KERAS = (
     "z1x1",
     "squeezed",
     "tail_transpose",
+)
+PADDED = (
+    "computed",
+    "computed_lower",
+    "no_kernel",
+    "output_padding",
+    "output_padding_lower",
+    "output_padding_computed",
+    "valid_output_padding",
+    "gaps",
 )
 FORMS = (
     *(f"{form}opset{opset}" for form in ("", "up_") for opset in (9, 11, 13, 20)),
@@ -207,6 +224,22 @@ CASES = [
     ),
 ]
 CASES += [
+    *(
+        Case(
+            f"paddings {name}",
+            f"export {name}.onnx {NONE}",
+            prepare=by("paddings", "."),
+            then=pads_are_numbers,
+        )
+        for name in PADDED
+    ),
+    Case(
+        "paddings in a branch",
+        f"export inner.onnx {NONE}",
+        1,
+        ("node up (ConvTranspose) has auto_pad", "export it with explicit pads"),
+        prepare=by("paddings", "."),
+    ),
     Case(
         "a graph is not written over",
         "export opset13.onnx --engine none -o opset13",

@@ -6,6 +6,7 @@ after:  z float32 [N, L], label int64 [N], images float32 [N, C, H, W]; BatchNor
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str
     ShapeInferencePass()(model)
     simplify(model)
     ShapeInferencePass()(model)
-    write_paddings(model)
+    write_paddings(model, partial(original.shapes, model))
+    ShapeInferencePass()(model)
     by_name = {value.name: value for value in (*model.graph.inputs, *model.graph.outputs)}
     free_names(model)
     _take_inputs(model, doors, by_name)

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gantool.export.behaviour import SEEDS, in_unit, problem
-from gantool.export.emulate import Arrays
+from gantool.export.emulate import Arrays, run
 from gantool.export.external import tensors
 from gantool.export.options import Foreign
 from gantool.runtime.apart import level_that_works, settings_of
@@ -107,6 +108,32 @@ class Original:
         if found := problem(images[: len(SEEDS)], again[: len(SEEDS)], alone, foreign=self._foreign):
             raise GantoolError(f"{self._path} {found}")
         return in_unit(images, self._foreign)
+
+    def shapes(self, model: ir.Model, names: list[str]) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of values of `model`, a later form of this graph; but for the batch, the same in each run.
+
+        Raises GantoolError where they are not.
+        """
+        doors, graph = self.doors, ir.to_proto(model)
+        level_that_works(self._path, graph.SerializeToString())
+        found: list[dict[str, tuple[int, ...]]] = []
+        for rows in (doors.batch,) if doors.batch else (2, 3):
+            z = np.random.RandomState(rows).randn(rows, doors.latent)
+            feeds = _feeds(doors.z, doors.label, {"z": z, "label": np.zeros(rows, np.int64)})
+            try:
+                values = next(run(graph, feeds, names, rows))
+            except Exception as error:
+                if stopped():
+                    raise KeyboardInterrupt from error
+                raise GantoolError(f"ONNX Runtime does not run {self._path}: {_line(error)}") from error
+            found.append({name: value.shape for name, value in values.items()})
+        for name in names:
+            if len({shapes[name][1:] for shapes in found}) > 1:
+                raise GantoolError(
+                    f"{self._path} makes a value {short(name)!r} of another size in another batch: export it with "
+                    "explicit pads"
+                )
+        return found[0]
 
     def _batches(self, feeds: Arrays, size: int) -> NDArray[np.float32]:
         """Return the images of all rows, `size` at a time."""
