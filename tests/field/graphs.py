@@ -84,8 +84,7 @@ def same_on_openvino(folder: Path) -> None:
 
 def pads_are_numbers(folder: Path) -> None:
     """Find no padding that is left to the library, and the images of both libraries equal."""
-    for node in onnx.load(folder / "g.onnx").graph.node:
-        assert not {"auto_pad", "output_shape"} & {attribute.name for attribute in node.attribute}
+    assert not any(name in (folder / "g.onnx").read_bytes() for name in (b"auto_pad", b"output_shape"))
     same_on_openvino(folder)
 
 
@@ -136,6 +135,7 @@ PADDED = (
     "output_padding_computed",
     "valid_output_padding",
     "gaps",
+    "inner",
 )
 FORMS = (
     *(f"{form}opset{opset}" for form in ("", "up_") for opset in (9, 11, 13, 20)),
@@ -235,7 +235,7 @@ CASES += [
     ),
     Case(
         "paddings in a branch",
-        f"export inner.onnx {NONE}",
+        f"export inner_deep.onnx {NONE}",
         1,
         ("node up (ConvTranspose) has auto_pad", "export it with explicit pads"),
         prepare=by("paddings", "."),

@@ -110,7 +110,7 @@ class Original:
         return in_unit(images, self._foreign)
 
     def shapes(self, model: ir.Model, names: list[str]) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of values of `model`, a later form of this graph; but for the batch, the same in each run.
+        """Return the shapes of values of `model`, a later form of this graph; but for the batch, of any run.
 
         Raises GantoolError where they are not.
         """

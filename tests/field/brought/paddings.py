@@ -48,7 +48,9 @@ def graph(mode="SAME_UPPER", output_padding=None, computed=True, kernel=5, strid
     up = h.make_node("ConvTranspose", ["y", const("up_w", w(8, 8, kernel, kernel))], ["up"], name="up", **a)
     if inner:  # in both branches of an If, which z decides
         value = h.make_tensor_value_info("up", T.FLOAT, None)
-        branch = h.make_graph([up], "branch", [], [value])
+        before = [h.make_node("Relu", ["y"], ["inside"])] if inner == "deep" else []
+        up.input[0] = "inside" if before else "y"
+        branch = h.make_graph([*before, up], "branch", [], [value])
         nodes += [
             h.make_node("ReduceMax", ["noise"], ["most"], keepdims=0),
             h.make_node("Greater", ["most", const("low", np.array(-1000, np.float32))], ["true"]),
@@ -85,5 +87,6 @@ if __name__ == "__main__":
         "valid_output_padding": {"output_padding": [1, 0], "mode": "VALID"},
         "gaps": {"kernel": 2, "stride": 3},
         "inner": {"inner": True},
+        "inner_deep": {"inner": "deep"},
     }.items():
         onnx.save(graph(**k), out / f"{name}.onnx")
