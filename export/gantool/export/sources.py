@@ -25,7 +25,8 @@ from gantool.export.cause import cause_of
 from gantool.export.interface import find_interface
 from gantool.export.options import Foreign
 from gantool.export.origin import RUNS, origin_of, split_key, this_folder_first
-from gantool.export.weights import State, Wanted, read_weights, wanted_by
+from gantool.export.state_dicts import State
+from gantool.export.weights import Wanted, read_weights, wanted_by
 from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
 from gantool.models.threads import limit_threads
 from gantool.runtime.errors import GantoolError
