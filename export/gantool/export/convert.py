@@ -27,7 +27,8 @@ from gantool.export.parity import CALIBRATION_SEEDS, SEEDS, Reference, check, fe
 from gantool.export.precision import is_low
 from gantool.export.recipe import Recipe, read_recipe, recipe_of
 from gantool.runtime import GantoolError, Generator, VerificationError
-from gantool.runtime.apart import LEVELS, SESSION_KEY, level_that_works
+from gantool.runtime.apart import level_that_works
+from gantool.runtime.backends.session import LEVELS
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import read_metadata
 from gantool.runtime.terminal import listed, short
@@ -216,7 +217,7 @@ def _write_full(
 
 
 def _write(graph: onnx.ModelProto, target: Path, note: Note) -> None:
-    """Check a graph and write it; its metadata say how far ONNX Runtime may optimize it, if not all the way."""
+    """Check a graph and write it; say how far ONNX Runtime may optimize it, if not all the way."""
     try:
         onnx.checker.check_model(graph, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -226,5 +227,3 @@ def _write(graph: onnx.ModelProto, target: Path, note: Note) -> None:
     write_model(graph, target)
     if recipe_of(target).on_cpu and (level := level_that_works(target, target.read_bytes())) != LEVELS[0]:
         note(f"{target.name}: ONNX Runtime crashes on it with {LEVELS[0]}, and runs it with {level}")
-        graph.metadata_props.add(key=SESSION_KEY, value=json.dumps({"optimization": level}))
-        write_model(graph, target)

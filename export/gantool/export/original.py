@@ -16,8 +16,9 @@ from gantool.export.behaviour import SEEDS, in_unit, problem
 from gantool.export.emulate import Arrays, run
 from gantool.export.external import tensors
 from gantool.export.options import Foreign
-from gantool.runtime.apart import level_that_works, settings_of
-from gantool.runtime.backends.quiet import import_onnxruntime, run_options
+from gantool.runtime.apart import level_that_works
+from gantool.runtime.backends.quiet import run_options
+from gantool.runtime.backends.session import open_session
 from gantool.runtime.cpus import limit
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.interrupt import stopped
@@ -66,15 +67,7 @@ class Original:
     def __init__(self, path: Path, model: onnx.ModelProto, foreign: Foreign) -> None:
         """Raise GantoolError, naming the graph's own inputs and outputs, if it is no generator."""
         data = model.SerializeToString()
-        try:
-            onnxruntime = import_onnxruntime()
-        except ModuleNotFoundError as error:
-            raise MissingDependencyError("onnxruntime", "cpu", f"running {path.name}") from error
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = limit()
         level = level_that_works(path, data)
-        options.graph_optimization_level = settings_of(level)
         self._path, self._foreign = path, foreign
         low = (
             onnx.TensorProto.FLOAT16,
@@ -84,7 +77,9 @@ class Original:
         )
         self.coarse = any(tensor.data_type in low for tensor in tensors(model))  # rounds its values
         try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            self._session = open_session(data, limit(), level)
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError("onnxruntime", "cpu", f"running {path.name}") from error
         except Exception as error:  # ONNX Runtime has a class of its own for each kind
             raise GantoolError(f"ONNX Runtime does not run {path}: {_line(error)}; export it anew") from error
         batch, z, latent, label = _inputs(path, self._session, foreign)

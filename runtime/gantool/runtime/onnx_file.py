@@ -73,6 +73,16 @@ def read_metadata(graph: Path, key: str = "gantool", data: mmap | None = None) -
     return {}
 
 
+def content(graph: Path, data: bytes | mmap) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of a graph but for its metadata, which no library that runs it reads."""
+    with _damage_of(graph):
+        for number, value in _fields(memoryview(data)):
+            if number != _METADATA_PROPS:
+                yield f"{number} {value if isinstance(value, int) else len(value)} ".encode()
+                if not isinstance(value, int):
+                    yield value
+
+
 def output_shape(graph: Path, data: mmap, name: str) -> list[int | None]:
     """Return the shape that a graph's own text gives its output `name`, None for a side that it leaves open."""
     with _damage_of(graph):

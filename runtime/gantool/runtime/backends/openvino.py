@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import starmap
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from gantool.runtime.apart import check_openvino
 from gantool.runtime.backends.contract import Tensors, check_images, in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.quiet import import_core
@@ -48,6 +50,7 @@ class OpenVinoBackend:
         self._fp16 = in_fp16(path, graph)
         count = threads or limit()
         self._settings = {"INFERENCE_NUM_THREADS": count} if count else {}
+        check_openvino(path, graph, version("openvino"))
         self._core = core()
         with self._told("load a graph", _OTHERWISE):
             self._model = self._core.read_model(graph[:])  # by a path it would go by the file's name
