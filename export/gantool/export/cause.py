@@ -9,11 +9,15 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-from gantool import export, models, runtime
+import gantool.export
+import gantool.models
+import gantool.runtime
 
 _NOT_THEIRS = ("torch", "onnx", "onnxscript", "onnx_ir", "numpy", "safetensors", "sympy")
 # By where they are: a user's own folder may be called gantool, too.
-_ROOMS = tuple(Path(str(room.__file__)).resolve().parent for room in (export, models, runtime))
+_ROOMS = tuple(
+    Path(str(room.__file__)).resolve().parent for room in (gantool.export, gantool.models, gantool.runtime)
+)
 _STDLIB = sysconfig.get_paths()["stdlib"]
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in ')
 _MOST = 300  # letters of a reason
