@@ -61,7 +61,7 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str
             proto = onnx.version_converter.convert_version(proto, oldest)
         except (RuntimeError, ValueError) as error:  # what onnx raises for operators that it cannot convert
             raise GantoolError(
-                f"{path} has opset {opset} and does not convert to {oldest} ({reason_of(error)}): export it anew"
+                f"{path} has opset {opset} and does not convert to {oldest} ({reason_of(error)}): export it again"
             ) from error
     model = ir.from_proto(proto)
     Sequential(

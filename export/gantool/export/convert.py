@@ -143,7 +143,9 @@ def _plain(source: Path) -> onnx.ModelProto:
     full = read_model(source)
     if full.graph.sparse_initializer:
         names = listed((weight.values.name for weight in full.graph.sparse_initializer), 3)
-        raise GantoolError(f"{source} has sparse weights ({names}): store them as plain initializers first")
+        raise GantoolError(
+            f"{source} has sparse weights ({names}), which gantool does not read: export it with dense weights"
+        )
     return onnx.inliner.inline_local_functions(full) if full.functions else full
 
 
@@ -153,9 +155,8 @@ def _check_share(graph: onnx.ModelProto, low: str) -> None:
     share = by_type(layers_of(inferred, shapes_of(inferred))).get("FLOAT", 0)
     if share > MAX_FP32:
         raise VerificationError(
-            f"{share:.1%} of the multiply-adds would stay in FP32, so this is hardly {low.upper()}: try "
-            "--bf16 for "
-            "large numbers; if it is meant, name those nodes with --keep-fp32. Nothing was written"
+            f"{share:.1%} of the multiply-adds would stay in FP32, so this is hardly {low.upper()}: try --bf16, "
+            "which holds large numbers, or name the nodes that are to stay with --keep-fp32. Nothing was written"
         )
 
 
@@ -209,7 +210,7 @@ def _write_full(
     lowering = fastest(make, runner, note) if runner else cast("Lowering", options.lowering or "none")
     graph = make(lowering)
     _write(graph, target, note)
-    advice = "Nothing was written. This is a bug of the export: report it with the generator"
+    advice = "Nothing was written. This is a bug in gantool: report it with the generator"
     report = check(target, reference, "fp32", min_psnr, advice)
     note(f"{target.name} against {other} on {len(SEEDS)} seeds: {report}")
     record(graph, target, report.to_json())
@@ -226,4 +227,4 @@ def _write(graph: onnx.ModelProto, target: Path, note: Note) -> None:
         ) from error
     write_model(graph, target)
     if recipe_of(target).on_cpu and (level := level_that_works(target, target.read_bytes())) != LEVELS[0]:
-        note(f"{target.name}: ONNX Runtime crashes on it with {LEVELS[0]}, and runs it with {level}")
+        note(f"{target.name}: ONNX Runtime crashes with {LEVELS[0]} on it, so it is run with {level}")

@@ -16,7 +16,7 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.terminal import short, sides
 
 MAX_BYTES = (1 << 31) - 1  # of one protobuf message
-_MORE = "copy the files together again, or export it anew"
+_MORE = "copy the files together again, or export it again"
 
 
 def read_model(path: Path) -> onnx.ModelProto:
@@ -146,8 +146,8 @@ def _file_of(path: Path, location: str) -> tuple[Path, str]:
         ) from error
     if not location or not inside:
         raise GantoolError(
-            f"{path} names a file for its weights, {_quoted(location)}, that is outside of its folder; gantool "
-            f"reads only files beside the graph: {_MORE}"
+            f"{path} names a file for its weights, {_quoted(location)}, that is outside of its folder, and gantool "
+            "reads only files beside the graph: put the file there itself, not a link, or export it again"
         )
     if not there:
         raise GantoolError(

@@ -45,8 +45,7 @@ def origin_of(source: Path | None, foreign: Foreign) -> Origin:
     if origin == "checkpoint" and foreign != Foreign():
         raise UsageError(
             "--latent, --classes, --distribution, --range and --clamp are for generators from elsewhere: add "
-            "--from, "
-            "or leave them out"
+            "--from, or leave them out"
         )
     return origin
 

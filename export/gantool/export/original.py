@@ -81,7 +81,9 @@ class Original:
         except ModuleNotFoundError as error:
             raise MissingDependencyError("onnxruntime", "cpu", f"running {path.name}") from error
         except Exception as error:  # ONNX Runtime has a class of its own for each kind
-            raise GantoolError(f"ONNX Runtime does not run {path}: {_line(error)}; export it anew") from error
+            raise GantoolError(
+                f"ONNX Runtime does not run {path}: {_line(error)}; export it again"
+            ) from error
         batch, z, latent, label = _inputs(path, self._session, foreign)
         rows = batch or 2
         feeds = {"z": np.random.RandomState(0).randn(rows, latent), "label": np.zeros(rows, np.int64)}

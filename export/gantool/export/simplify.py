@@ -30,9 +30,8 @@ from onnxscript.optimizer import fold_constants_ir
 from onnxscript.rewriter import rewrite
 from onnxscript.rewriter.rules import common
 
-MAX_FOLDED = (
-    1 << 26
-)  # numbers in a tensor, 256 MiB in float32: all that one machine of 8 GiB folds beside the graph
+# Numbers in a tensor, 256 MiB in float32. Folding holds what it reads and what it makes at once, beside the graph.
+MAX_FOLDED = 1 << 26
 _SMALL = 1 << 18  # numbers, 1 MiB in float32; a constant up to here may be larger than what it is made of
 _RULES = (
     common.dropout_zero_rule,
