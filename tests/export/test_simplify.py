@@ -64,6 +64,38 @@ def test_no_small_constant_is_lost(operator: str, exponent: float, scalar: bool)
     assert any((to_array(weight) == constant).all() for weight in after.graph.initializer)
 
 
+def folded(*nodes: onnx.NodeProto, **weights: NDArray[Any]) -> onnx.ModelProto:
+    """Return x + w after simplification, in which the nodes make w."""
+    graph = make_graph(
+        [*nodes, make_node("Add", ["x", "w"], ["y"], name="add")],
+        "g",
+        [make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 1, 1, 1])],
+        [make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+        [from_array(array, name) for name, array in weights.items()],
+    )
+    model = ir.from_proto(make_model(graph, ir_version=8, opset_imports=[make_opsetid("", 17)]))
+    simplify(model)
+    return ir.to_proto(model)
+
+
+@pytest.mark.parametrize("side", [64, 1024, 1 << 20])
+@pytest.mark.parametrize("operator", ["Expand", "Tile", "ConstantOfShape"])
+def test_no_constant_makes_the_file_larger(operator: str, side: int) -> None:
+    shape = np.array([1, 1, side, side])
+    inputs = ["shape"] if operator == "ConstantOfShape" else ["c", "shape"]
+    after = folded(make_node(operator, inputs, ["w"]), c=np.ones((1, 1, 1, 1), np.float32), shape=shape)
+    assert after.ByteSize() < 1 << 16
+    stays = side > 64 or operator == "ConstantOfShape"  # which onnxscript never folds
+    assert (operator in [node.op_type for node in after.graph.node]) == stays
+
+
+def test_large_weights_are_folded() -> None:
+    weight = np.full((1, 1, 1024, 1024), 2, np.float32)
+    after = folded(make_node("Div", ["v", "sigma"], ["w"]), v=weight, sigma=np.float32(4).reshape(1))
+    assert [node.op_type for node in after.graph.node] == ["Add"]
+    assert any((to_array(each) == 0.5).all() for each in after.graph.initializer)
+
+
 @pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER", "VALID", "output_shape"])
 @pytest.mark.parametrize("operator", ["Conv", "ConvTranspose", "MaxPool", "AveragePool"])
 def test_paddings_are_those_of_onnx_runtime(operator: str, mode: str) -> None:
@@ -99,7 +131,7 @@ def test_paddings_are_those_of_onnx_runtime(operator: str, mode: str) -> None:
 
 def test_a_library_that_pads_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graphs.keras(tmp_path)
-    monkeypatch.setattr("gantool.export.adopt.write_paddings", lambda _: None)
+    monkeypatch.setattr("gantool.export.adopt.write_paddings", lambda *_: None)
     assert gantool("export same_upper.onnx --engine none -o g", tmp_path).code == 0
     with pytest.raises(GantoolError, match="images are 28×28×1, and here they become 53×53×1"):
         Generator.load(tmp_path / "g.onnx", "openvino")

@@ -6,10 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from field import data, faults, graphs, modules, runs
+from field import data, faults, graphs, kinds, lies, modules, runs
 from field.cases import Case, gantool
 
-CASES = [*modules.CASES, *graphs.CASES, *data.CASES, *faults.CASES, *runs.CASES]
+CASES = [
+    *modules.CASES,
+    *graphs.CASES,
+    *data.CASES,
+    *faults.CASES,
+    *runs.CASES,
+    *lies.CASES,
+    *kinds.CASES,
+]
 
 
 @pytest.mark.filterwarnings("default")  # those of a user's own module are not ours

@@ -6,6 +6,7 @@ after:  z float32 [N, L], label int64 [N], images float32 [N, C, H, W]; BatchNor
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from gantool.export.original import Doors, Original
 from gantool.export.padding import write_paddings
 from gantool.export.simplify import simplify
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.terminal import reason_of
 
 _OTHER_FLOATS = (ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
@@ -59,7 +61,7 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str
             proto = onnx.version_converter.convert_version(proto, oldest)
         except (RuntimeError, ValueError) as error:  # what onnx raises for operators that it cannot convert
             raise GantoolError(
-                f"{path} has opset {opset} and does not convert to {oldest} ({error}): export it anew"
+                f"{path} has opset {opset} and does not convert to {oldest} ({reason_of(error)}): export it again"
             ) from error
     model = ir.from_proto(proto)
     Sequential(
@@ -72,7 +74,8 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str
     ShapeInferencePass()(model)
     simplify(model)
     ShapeInferencePass()(model)
-    write_paddings(model)
+    write_paddings(model, partial(original.shapes, model))
+    ShapeInferencePass()(model)
     by_name = {value.name: value for value in (*model.graph.inputs, *model.graph.outputs)}
     free_names(model)
     _take_inputs(model, doors, by_name)

@@ -231,9 +231,9 @@ def _pixels(path: Path, name: str, data: bytes) -> Images:
 
 
 def _opset(graph: Path) -> int:
-    import onnx  # not on a device, which only reads bundles
+    from gantool.export.external import read_model  # not on a device, which only reads bundles
 
-    model = onnx.load(graph)
+    model = read_model(graph)
     return next(int(entry.version) for entry in model.opset_import if entry.domain == "")
 
 

@@ -9,7 +9,15 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-_NOT_THEIRS = ("torch", "onnx", "onnxscript", "onnx_ir", "numpy", "safetensors", "gantool", "sympy")
+import gantool.export
+import gantool.models
+import gantool.runtime
+
+_NOT_THEIRS = ("torch", "onnx", "onnxscript", "onnx_ir", "numpy", "safetensors", "sympy")
+# By where they are: a user's own folder may be called gantool, too.
+_ROOMS = tuple(
+    Path(str(room.__file__)).resolve().parent for room in (gantool.export, gantool.models, gantool.runtime)
+)
 _STDLIB = sysconfig.get_paths()["stdlib"]
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in ')
 _MOST = 300  # letters of a reason
@@ -41,19 +49,19 @@ def _reason(chain: list[BaseException], of_export: bool) -> str:
     text = str(innermost)
     if of_export and "data-dependent" in text:
         return (
-            "a value of z decides what is computed, and a graph has no such branch: compute both and choose with "
-            "torch.where"
+            "a value of z decides what is computed, and a graph cannot branch like that: compute both sides and "
+            "choose with torch.where"
         )
     if of_export and "SymbolicTensor" in text:
         operator = re.search(r"aten\.(\w+)", " ".join(map(str, chain)))
         return (
-            f"{operator[1] if operator else 'an operator'} has a setting that depends on the batch (groups, "
-            "say), and "
-            "a graph holds it as a constant: compute the same without it, as by scaling the activations"
+            f"{operator[1] if operator else 'an operator'} has a setting that depends on the batch (such as "
+            "groups), and in a graph it has to be a constant: compute the same without it, for example by scaling "
+            "the activations"
         )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if of_export and lines and lines[0].startswith("Constraints violated"):
-        return f"the batch is fixed inside, or has to be a multiple ({_short(lines[1:2])}): take it from z.shape[0]"
+        return f"the batch size is fixed inside ({_short(lines[1:2])}): take it from z.shape[0]"
     return f"{type(innermost).__name__}: {_short(lines[:1])}" if lines else type(innermost).__name__
 
 
@@ -92,8 +100,11 @@ def _stacks(trace: TracebackType | None) -> list[str]:
 def _is_theirs(name: str) -> bool:
     if name.startswith("<"):
         return False
-    parts = Path(name).parts
+    path = Path(name)
+    if any(path.resolve().is_relative_to(room) for room in _ROOMS):
+        return False
+    parts = path.parts
     if "site-packages" in parts or "dist-packages" in parts:
         marker = "site-packages" if "site-packages" in parts else "dist-packages"
         return parts[parts.index(marker) + 1].removesuffix(".py") not in _NOT_THEIRS
-    return "gantool" not in parts and not name.startswith(_STDLIB)
+    return not name.startswith(_STDLIB)

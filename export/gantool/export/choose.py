@@ -17,6 +17,7 @@ import onnx
 
 from gantool.export.build_options import BuildOptions, Flavour
 from gantool.export.engine import SUFFIXES, build
+from gantool.export.external import write_model
 from gantool.export.mixed import apply
 from gantool.export.options import LOWERINGS, Low, Lowering
 from gantool.export.recipe import Recipe
@@ -56,7 +57,7 @@ def host(batch: int) -> Runner:
         runs: dict[str, Run] = {}
         with TemporaryDirectory() as folder:
             path = Path(folder) / "g.onnx"
-            onnx.save(graph, path)
+            write_model(graph, path)
             for name in names:
                 try:
                     backend = load_backend(path, name)
@@ -83,7 +84,7 @@ def device(flavour: Flavour, options: BuildOptions, low: Low | None) -> Runner:
     def load(graph: onnx.ModelProto, stack: ExitStack) -> dict[str, Run]:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "g.onnx"
-            onnx.save(apply(graph, Recipe(low)) if low else graph, path)
+            write_model(apply(graph, Recipe(low)) if low else graph, path)
             plan = Path(folder) / f"g{SUFFIXES[flavour]}"
             plan.write_bytes(build(path, flavour, options).plan)
             backend = TensorRTBackend(plan)

@@ -19,6 +19,7 @@ from gantool.export.choose import Runner, fastest
 from gantool.export.count import by_type, layers_of, shapes_of
 from gantool.export.difference import MIN_PSNR, PARITY_KEY
 from gantool.export.emulate import Arrays
+from gantool.export.external import read_model, write_model
 from gantool.export.frechet import distances, text
 from gantool.export.graph import finish
 from gantool.export.options import BF16_OPSET, DEFAULT_OPSET, ExportOptions, Lowering, Precision, ToData
@@ -26,9 +27,11 @@ from gantool.export.parity import CALIBRATION_SEEDS, SEEDS, Reference, check, fe
 from gantool.export.precision import is_low
 from gantool.export.recipe import Recipe, read_recipe, recipe_of
 from gantool.runtime import GantoolError, Generator, VerificationError
-from gantool.runtime.apart import LEVELS, SESSION_KEY, level_that_works
+from gantool.runtime.apart import level_that_works
+from gantool.runtime.backends.session import LEVELS
 from gantool.runtime.images import to_uint8
 from gantool.runtime.onnx_file import read_metadata
+from gantool.runtime.terminal import listed, short
 
 Note = Callable[[str], None]
 MAX_FP32 = 0.75  # of the multiply-adds, in a graph that was asked for in another type
@@ -89,7 +92,7 @@ def reference_of_graph(source: Path) -> Reference:
             for seeds in (SEEDS, CALIBRATION_SEEDS)
         )
         reference = Reference(feeds, images, calibration)
-    return replace(reference, infinite=measure(onnx.load(source), reference).infinite)
+    return replace(reference, infinite=measure(read_model(source), reference).infinite)
 
 
 def _feeds(metadata: dict[str, Any], seeds: Sequence[int]) -> Arrays:
@@ -129,7 +132,7 @@ def low_graph(
         start = Recipe(precision.low, kept, quantized)
         graph, recipe = mixed.search(full, start, reference, precision.min_psnr, note)
     for node, reason in recipe.keep_fp32.items():
-        note(f"{node} stays in FP32: {reason}")
+        note(f"{short(node)} stays in FP32: {reason}")
     if recipe.low and not (given or precision.keep_fp32):
         _check_share(graph, recipe.low)
     return graph, recipe.precision
@@ -137,10 +140,12 @@ def low_graph(
 
 def _plain(source: Path) -> onnx.ModelProto:
     """Return a graph with its local functions inlined. Raises GantoolError if weights of it are sparse."""
-    full = onnx.load(source)
+    full = read_model(source)
     if full.graph.sparse_initializer:
-        names = ", ".join(weight.values.name for weight in full.graph.sparse_initializer[:3])
-        raise GantoolError(f"{source} has sparse weights ({names}): store them as plain initializers first")
+        names = listed((weight.values.name for weight in full.graph.sparse_initializer), 3)
+        raise GantoolError(
+            f"{source} has sparse weights ({names}), which gantool does not read: export it with dense weights"
+        )
     return onnx.inliner.inline_local_functions(full) if full.functions else full
 
 
@@ -150,9 +155,8 @@ def _check_share(graph: onnx.ModelProto, low: str) -> None:
     share = by_type(layers_of(inferred, shapes_of(inferred))).get("FLOAT", 0)
     if share > MAX_FP32:
         raise VerificationError(
-            f"{share:.1%} of the multiply-adds would stay in FP32, so this is hardly {low.upper()}: try "
-            "--bf16 for "
-            "large numbers; if it is meant, name those nodes with --keep-fp32. Nothing was written"
+            f"{share:.1%} of the multiply-adds would stay in FP32, so this is hardly {low.upper()}: try --bf16, "
+            "which holds large numbers, or name the nodes that are to stay with --keep-fp32. Nothing was written"
         )
 
 
@@ -176,12 +180,12 @@ def record(graph: onnx.ModelProto, target: Path, parity: dict[str, Any]) -> None
     for entry in [entry for entry in graph.metadata_props if entry.key == PARITY_KEY]:
         graph.metadata_props.remove(entry)
     graph.metadata_props.add(key=PARITY_KEY, value=json.dumps(parity))
-    onnx.save(graph, target)
+    write_model(graph, target)
 
 
 def add_distances(full: Path, target: Path, to_data: ToData, note: Note) -> None:
     """Measure how far from a data set the FP32 graph `full` and `target` are (the same: one), and record it."""
-    graph = onnx.load(target)
+    graph = read_model(target)
     found = distances(full, None if target == full else graph, to_data)
     note(f"{target.name}: {text(found)}")
     record(graph, target, {**read_metadata(target, PARITY_KEY), "frechet": found})
@@ -206,7 +210,7 @@ def _write_full(
     lowering = fastest(make, runner, note) if runner else cast("Lowering", options.lowering or "none")
     graph = make(lowering)
     _write(graph, target, note)
-    advice = "Nothing was written. This is a bug of the export: report it with the generator"
+    advice = "Nothing was written. This is a bug in gantool: report it with the generator"
     report = check(target, reference, "fp32", min_psnr, advice)
     note(f"{target.name} against {other} on {len(SEEDS)} seeds: {report}")
     record(graph, target, report.to_json())
@@ -214,13 +218,13 @@ def _write_full(
 
 
 def _write(graph: onnx.ModelProto, target: Path, note: Note) -> None:
-    """Check a graph and write it; its metadata say how far ONNX Runtime may optimize it, if not all the way."""
+    """Check a graph and write it; say how far ONNX Runtime may optimize it, if not all the way."""
     try:
         onnx.checker.check_model(graph, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GantoolError(f"onnx.checker refuses {target.name}: {' '.join(str(error).split())}") from error
-    onnx.save(graph, target)
+        raise GantoolError(
+            f"onnx.checker refuses {target.name}: {short(' '.join(str(error).split()), 300)}"
+        ) from error
+    write_model(graph, target)
     if recipe_of(target).on_cpu and (level := level_that_works(target, target.read_bytes())) != LEVELS[0]:
-        note(f"{target.name}: ONNX Runtime crashes on it with {LEVELS[0]}, and runs it with {level}")
-        graph.metadata_props.add(key=SESSION_KEY, value=json.dumps({"optimization": level}))
-        onnx.save(graph, target)
+        note(f"{target.name}: ONNX Runtime crashes with {LEVELS[0]} on it, so it is run with {level}")

@@ -17,7 +17,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import ShapeInferencePass
 
-from gantool.runtime.backends.quiet import import_onnxruntime, run_options
+from gantool.runtime.backends.quiet import run_options
+from gantool.runtime.backends.session import open_session
 from gantool.runtime.cpus import limit
 
 Arrays = dict[str, NDArray[Any]]
@@ -66,20 +67,12 @@ def run(graph: onnx.ModelProto, feeds: Arrays, names: Collection[str], batch: in
     A batch that is not full is filled up from the first rows, and what was made of these is cut off again where the
     first axis is the batch; a scalar, or a value of all rows as one, stays whole.
     """
-    onnxruntime = import_onnxruntime()  # the caller has said so if it is not there
-
     probed = onnx.ModelProto()
     probed.CopyFrom(graph)
     known = {value.name for value in probed.graph.output}
     probed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = limit()
     # Node by node, since each value is asked for; fused kernels are where ONNX Runtime goes wrong on odd graphs.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    session = onnxruntime.InferenceSession(
-        probed.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_session(probed.SerializeToString(), limit(), "ORT_ENABLE_BASIC")
     total = len(next(iter(feeds.values())))
     for start in range(0, total, batch):
         count = min(batch, total - start)

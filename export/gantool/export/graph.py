@@ -29,6 +29,7 @@ from gantool.export.names import TAIL, free_names
 from gantool.export.options import NATIVE_OPSET, Foreign, Lowering
 from gantool.export.simplify import simplify
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.terminal import short
 
 if TYPE_CHECKING:
     from gantool.export.sources import Source
@@ -60,7 +61,7 @@ def finish(model: ir.Model, metadata: dict[str, Any], lowering: Lowering, output
     Raises GantoolError where the lowering does not fit.
     """
     if refused := lower(model, lowering).refused:
-        reasons = "; ".join(f"{node}: {reason}" for node, reason in refused)
+        reasons = "; ".join(f"{short(node)}: {reason}" for node, reason in refused)
         raise GantoolError(
             f"--lowering {lowering} does not fit this network ({reasons}): use another, or none"
         )
@@ -105,8 +106,7 @@ def _export(source: Source, opset: int) -> ir.Model:
             logging.disable(logging.NOTSET)
     if program is None or program.model.opset_imports[""] != opset:
         raise GantoolError(
-            f"torch {torch.__version__} cannot export this generator to opset {opset}: leave out --opset, or "
-            "take "
+            f"torch {torch.__version__} cannot export this generator to opset {opset}: leave out --opset, or give "
             f"--opset {NATIVE_OPSET}"
         )
     return program.model
@@ -123,9 +123,8 @@ def _in_older_opset(model: ir.Model, opset: int, exactly: bool, note: Callable[[
         if exactly:
             raise GantoolError(f"{lacks}: --opset {NATIVE_OPSET} works, or leave --opset out") from error
     note(
-        f"{lacks}, so the graph has opset {NATIVE_OPSET}: TensorRT 10 and newer, TensorRT-RTX and ONNX "
-        "Runtime read "
-        "it, TensorRT 8 (JetPack 6.0) does not"
+        f"{lacks}, so the graph has opset {NATIVE_OPSET}: TensorRT 10 and newer, TensorRT-RTX and ONNX Runtime "
+        "read it, TensorRT 8 (JetPack 6.0) does not"
     )
     return model
 

@@ -20,6 +20,7 @@ from gantool.runtime.onnx_file import open_graph, read_metadata
 from gantool.runtime.plan import NAMES, describe, identify, read_header, version_text
 from gantool.runtime.sidecar import read_sidecar
 from gantool.runtime.spec import class_names
+from gantool.runtime.terminal import short
 
 CLASSES = 20  # that are named
 MAX_HEADER = 100 << 20  # bytes; safetensors itself allows no more
@@ -39,7 +40,7 @@ def inspect(path: Path, as_json: bool) -> None:
         if isinstance(value, list):
             print(f"{name}:")
             for row in value:
-                print("  " + "  ".join(f"{entry!s:<14}" for entry in row.values()).rstrip())
+                print("  " + "  ".join(f"{short(entry):<14}" for entry in row.values()).rstrip())
         else:
             print(f"{name:<{width}}  {_text(value)}")
 
@@ -76,7 +77,13 @@ def _kind(path: Path) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(entry)}" for name, entry in value.items()) or "none"
+        return (
+            ", ".join(
+                f"{short(name)} {short(entry) if isinstance(entry, str) else _text(entry)}"
+                for name, entry in value.items()
+            )
+            or "none"
+        )
     return f"{value:,}" if type(value) is int else str(value)
 
 
@@ -97,8 +104,8 @@ def _classes(metadata: Any) -> dict[str, str]:
     if not isinstance(metadata, dict) or type(classes := metadata.get("classes")) is not int or classes < 1:
         return {}
     names = class_names(metadata, classes)
-    shown = [f"{number} {name}" for number, name in enumerate(names[:CLASSES])]
-    more = [f"... {classes - 1} {names[-1]}"] if classes > CLASSES and names else []
+    shown = [f"{number} {short(name)}" for number, name in enumerate(names[:CLASSES])]
+    more = [f"... {classes - 1} {short(names[-1])}"] if classes > CLASSES and names else []
     return {"classes": f"{classes}: {', '.join([*shown, *more])}" if names else f"{classes}, without names"}
 
 
@@ -134,14 +141,14 @@ def _end(name: str, entry: Any) -> int:
         ):
             if math.prod(shape) <= 8 * (end - begin):  # a number has a bit or more
                 return end
-    raise ValueError(f"{name} is {entry!r:.80}")
+    raise ValueError(f"{short(name)} is {short(entry)}")
 
 
 def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     try:
         metadata = json.loads(header.pop("__metadata__", {}).get("gantool", "{}"))
         if not isinstance(metadata, dict):
-            raise ValueError(f"its metadata are {metadata!r:.80}")
+            raise ValueError(f"its metadata are {short(metadata)}")
         sizes = {
             name: math.prod(entry["shape"])
             for name, entry in header.items()
@@ -235,12 +242,13 @@ def _graph(path: Path) -> dict[str, Any]:
         import onnx
 
         from gantool.export.count import by_type, layers_of, shapes_of, type_name
+        from gantool.export.external import read_model
     except ModuleNotFoundError as error:  # of a device; what gantool wrote is known without
         if error.name != "onnx":
             raise
         return {**known, "graph": "its layers are shown where onnx is installed: pip install onnx"}
     try:
-        model = onnx.shape_inference.infer_shapes(onnx.load(path))
+        model = onnx.shape_inference.infer_shapes(read_model(path))
         graph, opset = model.graph, model.opset_import[0].version
     except Exception as error:  # protobuf's and onnx's own, which have no common base
         raise GantoolError(

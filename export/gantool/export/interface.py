@@ -192,8 +192,7 @@ def _by_signature(module: nn.Module, labelled: bool) -> str:
     if len(required) > 2:
         return (
             f"forward requires {', '.join(required)}; gantool gives z, and a label with --classes: wrap it in "
-            "a module "
-            "whose forward takes these alone and fills in the rest"
+            "a module whose forward takes only these and fills in the rest"
         )
     if len(required) == 2 and not labelled:
         return f"forward requires {required[1]}, too: if that is the label, add --classes"

@@ -29,6 +29,7 @@ from gantool.export.parity import BATCH, Reference, fixed_batch, measure
 from gantool.export.precision import range_of, to_low
 from gantool.export.recipe import KEY, Recipe
 from gantool.runtime.errors import GantoolError, UsageError, VerificationError
+from gantool.runtime.terminal import listed
 
 Note = Callable[[str], None]
 CALIBRATION_BATCHES = 4  # of 16 seeds
@@ -105,7 +106,7 @@ def matching(full: onnx.ModelProto, patterns: Sequence[str]) -> dict[str, str]:
     for pattern in patterns:
         found = [name for name in names if fnmatchcase(name, pattern)]
         if not found:
-            raise UsageError(f"--keep-fp32 {pattern!r} matches no node; the nodes are {', '.join(names)}")
+            raise UsageError(f"--keep-fp32 {pattern!r} matches no node; the nodes are {listed(names, 200)}")
         kept |= dict.fromkeys(found, f"--keep-fp32 {pattern}")
     if kept and all(str(node.name) in kept for node in int8.layers(ir.from_proto(full))):
         raise UsageError("--keep-fp32 names every layer with weights: nothing would be left in another type")

@@ -45,8 +45,7 @@ def origin_of(source: Path | None, foreign: Foreign) -> Origin:
     if origin == "checkpoint" and foreign != Foreign():
         raise UsageError(
             "--latent, --classes, --distribution, --range and --clamp are for generators from elsewhere: add "
-            "--from, "
-            "or leave them out"
+            "--from, or leave them out"
         )
     return origin
 
@@ -100,9 +99,11 @@ def _check_weights(given: Path) -> None:
 
 def split_key(given: Path) -> tuple[Path, str | None]:
     """Split FILE:KEY; a file of that whole name comes first."""
-    file, _, key = str(given).rpartition(":")
-    if file and key and not given.exists():
-        return Path(file), key
+    parts = str(given).split(":")
+    for count in range(len(parts) - 1, 0, -1):  # a key may have colons, too
+        file, key = ":".join(parts[:count]), ":".join(parts[count:])
+        if file and key and not given.exists() and (Path(file).exists() or count == 1):
+            return Path(file), key
     return given, None
 
 

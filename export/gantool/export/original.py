@@ -9,17 +9,20 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gantool.export.behaviour import SEEDS, in_unit, problem
-from gantool.export.emulate import Arrays
+from gantool.export.emulate import Arrays, run
 from gantool.export.external import tensors
 from gantool.export.options import Foreign
-from gantool.runtime.apart import level_that_works, settings_of
-from gantool.runtime.backends.quiet import import_onnxruntime, run_options
+from gantool.runtime.apart import level_that_works
+from gantool.runtime.backends.quiet import run_options
+from gantool.runtime.backends.session import open_session
 from gantool.runtime.cpus import limit
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.interrupt import stopped
+from gantool.runtime.terminal import listed, short, sides
 
 BATCH = 16  # of a graph that takes any
 Layout = Literal["NCHW", "NHWC", "NHW"]
@@ -64,15 +67,7 @@ class Original:
     def __init__(self, path: Path, model: onnx.ModelProto, foreign: Foreign) -> None:
         """Raise GantoolError, naming the graph's own inputs and outputs, if it is no generator."""
         data = model.SerializeToString()
-        try:
-            onnxruntime = import_onnxruntime()
-        except ModuleNotFoundError as error:
-            raise MissingDependencyError("onnxruntime", "cpu", f"running {path.name}") from error
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = limit()
         level = level_that_works(path, data)
-        options.graph_optimization_level = settings_of(level)
         self._path, self._foreign = path, foreign
         low = (
             onnx.TensorProto.FLOAT16,
@@ -82,9 +77,13 @@ class Original:
         )
         self.coarse = any(tensor.data_type in low for tensor in tensors(model))  # rounds its values
         try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            self._session = open_session(data, limit(), level)
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError("onnxruntime", "cpu", f"running {path.name}") from error
         except Exception as error:  # ONNX Runtime has a class of its own for each kind
-            raise GantoolError(f"ONNX Runtime does not run {path}: {_line(error)}; export it anew") from error
+            raise GantoolError(
+                f"ONNX Runtime does not run {path}: {_line(error)}; export it again"
+            ) from error
         batch, z, latent, label = _inputs(path, self._session, foreign)
         rows = batch or 2
         feeds = {"z": np.random.RandomState(0).randn(rows, latent), "label": np.zeros(rows, np.int64)}
@@ -106,6 +105,32 @@ class Original:
         if found := problem(images[: len(SEEDS)], again[: len(SEEDS)], alone, foreign=self._foreign):
             raise GantoolError(f"{self._path} {found}")
         return in_unit(images, self._foreign)
+
+    def shapes(self, model: ir.Model, names: list[str]) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of values of `model`, a later form of this graph; but for the batch, of any run.
+
+        Raises GantoolError where they are not.
+        """
+        doors, graph = self.doors, ir.to_proto(model)
+        level_that_works(self._path, graph.SerializeToString())
+        found: list[dict[str, tuple[int, ...]]] = []
+        for rows in (doors.batch,) if doors.batch else (2, 3):
+            z = np.random.RandomState(rows).randn(rows, doors.latent)
+            feeds = _feeds(doors.z, doors.label, {"z": z, "label": np.zeros(rows, np.int64)})
+            try:
+                values = next(run(graph, feeds, names, rows))
+            except Exception as error:
+                if stopped():
+                    raise KeyboardInterrupt from error
+                raise GantoolError(f"ONNX Runtime does not run {self._path}: {_line(error)}") from error
+            found.append({name: value.shape for name, value in values.items()})
+        for name in names:
+            if len({shapes[name][1:] for shapes in found}) > 1:
+                raise GantoolError(
+                    f"{self._path} makes a value {short(name)!r} of another size in another batch: export it with "
+                    "explicit pads"
+                )
+        return found[0]
 
     def _batches(self, feeds: Arrays, size: int) -> NDArray[np.float32]:
         """Return the images of all rows, `size` at a time."""
@@ -155,7 +180,7 @@ def _inputs(path: Path, session: Any, foreign: Foreign) -> tuple[int, Input, int
         raise GantoolError(
             f"{path} has {'an' if integers else 'no'} input for a label: "
             + (
-                f"give --classes, how many it knows ({integers[0].name})"
+                f"give --classes, how many it knows ({short(integers[0].name)})"
                 if integers
                 else "leave out --classes"
             )
@@ -205,7 +230,7 @@ def _images(
             case (height, width) if min(height, width) > 1:
                 fitting.append((value.name, "NHW", (1, height, width)))
     if len(fitting) > 1:
-        names = ", ".join(name for name, *_ in fitting)
+        names = listed(name for name, *_ in fitting)
         raise GantoolError(
             f"{path} has several outputs that may be images ({names}): export it with one of them"
         )
@@ -232,10 +257,9 @@ def _no_generator(path: Path, session: Any) -> GantoolError:
 
 
 def _shown(values: Sequence[Any]) -> str:
-    return "; ".join(
-        f"{value.name} {value.type[7:-1]} [{', '.join(map(str, value.shape))}]" for value in values
-    )
+    shown = [f"{short(value.name)} {value.type[7:-1]} [{sides(value.shape)}]" for value in values[:12]]
+    return "; ".join(shown) + (" ..." if len(values) > 12 else "")
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return short(" ".join(str(error).split()), 300)

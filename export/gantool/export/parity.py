@@ -17,12 +17,14 @@ import onnx
 
 from gantool.export.difference import MIN_PSNR, Parity, compare
 from gantool.export.emulate import Arrays, emulated, run
+from gantool.export.external import read_model
 from gantool.export.names import TAIL
 from gantool.export.recipe import recipe_of
 from gantool.runtime import Generator, VerificationError
 from gantool.runtime.images import to_uint8
 from gantool.runtime.seeds import labels, latents
 from gantool.runtime.spec import Images
+from gantool.runtime.terminal import short
 
 SEEDS = range(64)
 CALIBRATION_SEEDS = range(64, 128)
@@ -65,7 +67,7 @@ class Report:
         """Say why the graph does not pass, or None if it does. `min_psnr` None: by the precision."""
         far = self.parity.max_difference > FP32_MAX_DIFFERENCE
         if self.bad and (precision != "fp32" or far or not self.infinite.isdisjoint(_LAST)):
-            source = f"{self.bad} ({self.bad_value})"
+            source = f"{short(self.bad)} ({short(self.bad_value)})"
             return f"NaN or infinity come out of {source}: its numbers leave the range of their type"
         if precision == "fp32" and min_psnr is None:
             if far:
@@ -121,7 +123,7 @@ def measure(graph: onnx.ModelProto, reference: Reference) -> Report:
 
 def check(path: Path, reference: Reference, precision: str, min_psnr: float | None, advice: str) -> Report:
     """Measure a graph's file. Raises VerificationError, ending in `advice`, if it does not pass the gate."""
-    report = measure(onnx.load(path), reference)
+    report = measure(read_model(path), reference)
     if recipe_of(path).on_cpu:
         with Generator.load(path, provider="cpu") as generator:
             parity = compare(reference.images, generator.images(SEEDS))

@@ -4,10 +4,13 @@ onnxscript's own optimizer, which torch's exporter runs too, matches the constan
 `x + 0` takes `x + 1e-8` as well, `x * 1` takes `x * 1.000001`, and a generator that normalizes by
 `x / sqrt(mean(x²) + 1e-8)` then divides by zero. Here are its other rules, none of which looks at a constant of the
 arithmetic, and folding also of large weights: with spectral norm or an equalized learning rate, a weight is
-computed from another in each run, and would not count as a weight.
+computed from another in each run, and would not count as a weight. What would only make the file larger, as a
+number repeated for each pixel, stays computed.
 """
 
 from __future__ import annotations
+
+import math
 
 import onnx_ir as ir
 from onnx_ir.passes import Sequential
@@ -27,7 +30,9 @@ from onnxscript.optimizer import fold_constants_ir
 from onnxscript.rewriter import rewrite
 from onnxscript.rewriter.rules import common
 
-MAX_FOLDED = 1 << 28  # numbers in a tensor
+# Numbers in a tensor, 256 MiB in float32. Folding holds what it reads and what it makes at once, beside the graph.
+MAX_FOLDED = 1 << 26
+_SMALL = 1 << 18  # numbers, 1 MiB in float32; a constant up to here may be larger than what it is made of
 _RULES = (
     common.dropout_zero_rule,
     common.dropout_inference_rule,
@@ -58,7 +63,11 @@ def simplify(model: ir.Model) -> None:
     InlinePass()(model)
     for _ in range(2):  # what a rule leaves may be folded
         fold_constants_ir(
-            model, onnx_shape_inference=True, input_size_limit=MAX_FOLDED, output_size_limit=MAX_FOLDED
+            model,
+            onnx_shape_inference=True,
+            input_size_limit=MAX_FOLDED,
+            output_size_limit=MAX_FOLDED,
+            should_fold=_should_fold,
         )
         rewrite(model, pattern_rewrite_rules=list(_RULES))
     Sequential(
@@ -72,3 +81,17 @@ def simplify(model: ir.Model) -> None:
         OutputFixPass(),
         NameFixPass(),
     )(model)
+
+
+def _should_fold(node: ir.Node) -> bool | None:
+    """Return False for a node that makes much of little, before that is in memory; else None, the usual rules."""
+    read = sum(
+        value.const_value.size for value in node.inputs if value is not None and value.const_value is not None
+    )
+    made = sum(_numbers(value) for value in node.outputs)
+    return False if made > max(read, _SMALL) else None
+
+
+def _numbers(value: ir.Value) -> int:
+    sides = list(value.shape or ())
+    return math.prod(side for side in sides if isinstance(side, int)) if sides else 0

@@ -25,11 +25,13 @@ from gantool.export.cause import cause_of
 from gantool.export.interface import find_interface
 from gantool.export.options import Foreign
 from gantool.export.origin import RUNS, origin_of, split_key, this_folder_first
-from gantool.export.weights import State, Wanted, read_weights, wanted_by
+from gantool.export.state_dicts import State
+from gantool.export.weights import Wanted, read_weights, wanted_by
 from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
 from gantool.models.threads import limit_threads
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.seeds import labels, latents
+from gantool.runtime.terminal import short
 
 Note = Callable[[str], None]
 
@@ -59,8 +61,8 @@ class Source:
             images = self.module(*self.inputs(seeds)).float().numpy()
         if not np.isfinite(images).all():
             raise GantoolError(
-                f"the generator of {self.metadata['data']} gives NaN or infinity: its weights are damaged or too "
-                "large; use an earlier checkpoint"
+                f"the generator of {short(self.metadata['data'])} gives NaN or infinity: its weights are "
+                "damaged or too large; use an earlier checkpoint"
             )
         unit: NDArray[np.float32] = in_unit(images, self.foreign)
         return unit
@@ -97,7 +99,7 @@ def _from_run(path: Path | None, note: Note) -> Source:
     note(
         f"{path}: {network.architecture}, {network.size}×{network.size}×{network.channels}, latent "
         f"{network.latent} {network.distribution}, {checkpoint.metadata['images_seen'] / 1000:.1f} kimg of "
-        f"{checkpoint.metadata['data']}"
+        f"{short(checkpoint.metadata['data'])}"
     )
     return Source(checkpoint.generator, checkpoint.metadata)
 
@@ -112,8 +114,7 @@ def _from_pytorch_dcgan(given: Path, foreign: Foreign, note: Note) -> Source:
     source = _source(main, "pytorch-dcgan", path.name, latent, foreign, note)
     height, width, _ = source.metadata["image"]
     note(
-        f"{path}: strides and paddings are not in a state_dict; stride 2, padding 1 make {height}×{width}. If "
-        "your "
+        f"{path}: strides and paddings are not in a state_dict; stride 2, padding 1 make {height}×{width}. If your "
         "images have another size: --from package.module:function"
     )
     return source
@@ -148,9 +149,8 @@ def _no_dcgan(state: State) -> str | None:
         odd = [f"{name} {list(state[name].shape)}" for name in names if state[name].shape[2:] != (4, 4)]
         found = odd[0] if odd else f"{', '.join(list(state)[:4])} ..."
         return (
-            "it is not a generator of PyTorch's DCGAN example: expected 4×4 weights main.0.weight, "
-            "main.3.weight ..., "
-            f"found {found}; {elsewhere}"
+            "it is not a generator of PyTorch's DCGAN example: expected 4×4 weights main.0.weight, main.3.weight "
+            f"..., found {found}; {elsewhere}"
         )
     steps = list(pairwise(shapes))
     if any(one[1] != two[0] for one, two in steps) and all(one[0] == two[1] for one, two in steps):
@@ -197,8 +197,7 @@ def _call(origin: str) -> nn.Module:
     except SystemExit as error:
         raise GantoolError(
             f"--from {origin}: {name} ends Python when it is imported (sys.exit, or argparse): put what it "
-            "runs under "
-            'if __name__ == "__main__"'
+            'runs under if __name__ == "__main__"'
         ) from error
     except Exception as error:
         raise GantoolError(f"--from {origin}: importing {name} fails: {cause_of(error)}") from error
@@ -215,8 +214,8 @@ def _call(origin: str) -> nn.Module:
     if needed := _required(make):
         raise GantoolError(
             f"--from {origin}: {function} requires {', '.join(needed)}, and gantool calls it without "
-            "arguments: add a "
-            f"function that fills them in, as def make(): return {function}({needed[0]}=...)"
+            "arguments: add a function that fills them in, as "
+            f"def make(): return {function}({needed[0]}=...)"
         )
     try:
         module = make()
@@ -224,9 +223,8 @@ def _call(origin: str) -> nn.Module:
         raise GantoolError(f"--from {origin} fails: {cause_of(error)}") from error
     if isinstance(module, torch.jit.ScriptModule):
         raise GantoolError(
-            f"--from {origin} returned TorchScript, which torch cannot export: return the nn.Module that it "
-            "was made "
-            "of, and give the weights of the script as --weights: torch.save(script.state_dict(), 'g.pth')"
+            f"--from {origin} returned TorchScript, which torch cannot export: return the nn.Module that it was "
+            "made from, and give the weights of the script as --weights: torch.save(script.state_dict(), 'g.pth')"
         )
     if not isinstance(module, nn.Module):
         raise GantoolError(
@@ -335,6 +333,5 @@ def _warn_of_statistics(source: Source, note: Note) -> None:
         note(
             f"warning: {len(new)} of {len(norms)} BatchNorm layers ({', '.join(new[:3])}{more}) have "
             "no statistics of training (mean 0, variance 1): an averaged copy that did not get the buffers, "
-            "or weights "
-            "that were not loaded? The images are likely to be wrong"
+            "or weights that were not loaded? The images are likely to be wrong"
         )

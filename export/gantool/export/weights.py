@@ -8,27 +8,27 @@ from __future__ import annotations
 import re
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
+from gantool.export.state_dicts import State, forms, is_averaged, nameless, state_dicts
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.kinds import kind_of, wrong
+from gantool.runtime.terminal import listed, short, sides
 
-State = dict[str, Tensor]
 EXPECTED = "weights, .pth or .safetensors"
 
-_WRAPPED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")  # anywhere in a name
-_TRIVIAL = ("module", "_orig_mod", "module._orig_mod", "_orig_mod.module")  # of DataParallel, torch.compile
-_AVERAGED = {"ema", "avg", "averaged", "average", "swa", "shadow", "polyak"}
-_DEPTH = 6  # of dictionaries in dictionaries
-_MOST_LISTED = 12
+_TRIVIAL = {"module", "_orig_mod", "_fsdp_wrapped_module", "_forward_module"}  # prefixes that say nothing
+_SHARD = re.compile(r".*-(\d{5})-of-(\d{5})\.\w+")
 # A tensor of stride 0 may claim any size; weights are stored as they are.
 _SLACK, _TIMES = 64 << 20, 16
 # Data, with no code to run: the options of a training, and a number of NumPy's in any of its float or int types.
@@ -48,6 +48,7 @@ class Wanted:
 
     anchor: str  # a name that it has; what stands before it in a file is a prefix
     mismatch: Callable[[State], str | None]  # why a state_dict does not fit, or None
+    names: tuple[str, ...] = ()  # all that it has
 
 
 def read_weights(path: Path, key: str | None, wanted: Wanted, note: Callable[[str], None]) -> State:
@@ -55,30 +56,37 @@ def read_weights(path: Path, key: str | None, wanted: Wanted, note: Callable[[st
 
     Raises GantoolError, naming the state_dicts there, where none fits or several do.
     """
-    held = dict(_state_dicts(_load(path), ""))
+    content = _load(path)
+    held = dict(state_dicts(content))
     if key is not None:
         held = _under(held, key, path)
     if not held:
         raise GantoolError(
             f"{path} holds no state_dict of tensors: torch.save(generator.state_dict(), {path.name!r})"
         )
-    fitting = _fitting(held, wanted) or _fitting(
-        {name: _unwrapped(state) for name, state in held.items()}, wanted
-    )
+    fitting = next(filter(None, (_fitting(form, wanted) for form in forms(held, wanted.names))), {})
     if not fitting:
         raise GantoolError(_none_fits(path, held, wanted))
-    averaged = [name for name in fitting if _AVERAGED & set(re.split(r"[._]", name.lower()))]
+    averaged = [name for name in fitting if is_averaged(name)]
     chosen = averaged if averaged else list(fitting)
     if len(chosen) > 1:
         raise GantoolError(
-            f"{path} holds several state_dicts that fit: {_listed(fitting)}; choose one, as in {path}:{chosen[0]}"
+            f"{path} holds several state_dicts that fit: {listed(fitting)}; choose one, as in {path}:{chosen[0]}"
         )
     (name,) = chosen
     if averaged and len(fitting) > 1:
         (other, *_) = (each for each in fitting if each != name)
-        note(f"{path}: takes {name}, the averaged weights; the raw ones are {path}:{other}")
+        note(
+            f"{path}: takes {short(name)}, the averaged weights; for the raw ones give {path}:{short(other)}"
+        )
     elif name:
-        note(f"{path}: takes {name}")
+        note(f"{path}: takes {short(name)}")
+    if not averaged and key is None and (lists := [each for each in nameless(content) if is_averaged(each)]):
+        note(
+            f"warning: {path} has averaged weights in {short(lists[0])} as a list without names, which is not "
+            "read: copy them into the generator, as with ema.copy_to(generator.parameters()), and save its "
+            "state_dict"
+        )
     _check_sizes(path, fitting[name])
     return fitting[name]
 
@@ -96,17 +104,59 @@ def wanted_by(module: nn.Module) -> Wanted:
         unexpected = state.keys() - expected.keys()
         if missing or unexpected:
             return "; ".join(
-                f"{_count(names, 'name')} {what}: {_listed(sorted(names), 3)}"
+                f"{_count(names, 'name')} {what}: {listed(sorted(names), 3)}"
                 for what, names in (("missing", missing), ("unexpected", unexpected))
                 if names
-            )
+            ) + _of_norms(missing, unexpected)
         for name, value in state.items():
             target = expected[name]
             if not nn.parameter.is_lazy(target) and target.shape != value.shape:
-                return f"{name} is {list(value.shape)}, expected {list(target.shape)}"
+                return f"{short(name)} is [{sides(value.shape)}], expected [{sides(target.shape)}]"
         return None
 
-    return Wanted(anchor, mismatch)
+    blank = _blank(module)
+
+    def fits(state: State) -> str | None:
+        reason = mismatch(state)
+        return None if reason and blank is not None and _takes(blank, state) else reason
+
+    return Wanted(anchor, fits, tuple(expected))
+
+
+def _blank(module: nn.Module) -> nn.Module | None:
+    """Return a copy of the module without memory, in which loading can be tried."""
+    try:
+        return deepcopy(module).to("meta")
+    except Exception:  # of the user's own
+        return None
+
+
+def _takes(blank: nn.Module, state: State) -> bool:
+    """Whether a module loads a state_dict: its own hooks, and torch's, may rename what they find."""
+    if not any(name in state for name in blank.state_dict()):
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that nothing is copied
+            blank.load_state_dict(dict(state))
+    except Exception:
+        return False
+    return True
+
+
+def _of_norms(missing: set[str], unexpected: set[str]) -> str:
+    """Say what to do where one side has weight or spectral norm and the other has not."""
+    leaves = {name.rpartition(".")[2] for name in unexpected}
+    wanted = {name.rpartition(".")[2] for name in missing}
+    for norm, mark, new in (
+        ("weight_norm", "weight_g", "original0"),
+        ("spectral_norm", "weight_orig", "original"),
+    ):
+        if mark in leaves or new in leaves:
+            return f"; it was saved with {norm}: let the function return the generator with it, as in the training"
+        if mark in wanted or new in wanted:
+            return f"; it was saved without {norm}: let the function return the generator without it"
+    return ""
 
 
 def _load(path: Path) -> Any:
@@ -115,7 +165,7 @@ def _load(path: Path) -> Any:
         raise GantoolError(wrong(path, EXPECTED, kind))
     try:
         if kind.name != "torch":
-            return load_file(path)
+            return _with_shared(path, load_file(path))
         with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -124,6 +174,13 @@ def _load(path: Path) -> Any:
             raise GantoolError(_more_than_weights(path, names)) from error
         reason = " ".join(str(error).split("\n")[0].split())[:150] or type(error).__name__
         raise GantoolError(f"{path} is cut off or damaged ({reason}): copy or download it again") from error
+
+
+def _with_shared(path: Path, state: State) -> State:
+    """Add the tensors that are another by a second name, which save_model of safetensors leaves out."""
+    with safe_open(path, framework="pt") as file:
+        shared = file.metadata() or {}
+    return {**{name: state[kept] for name, kept in shared.items() if kept in state}, **state}
 
 
 def _in_the_way(path: Path, error: Exception) -> list[str]:
@@ -142,23 +199,11 @@ def _more_than_weights(path: Path, names: list[str]) -> str:
     state = "whole.state_dict()" if whole else "whole['g_ema']"
     comment = "" if whole else "  # or another of its keys"
     return (
-        f"{path} {found} ({_listed(own, 4)}), and loading that could run code. Where you trust it, take the "
-        "weights "
-        f"out once, with the code that wrote it at hand:\n"
+        f"{path} {found} ({listed(own, 4)}), and loading that could run code. If you trust it, take the weights "
+        "out once, where the code that wrote it can be imported:\n"
         f"  whole = torch.load({str(path)!r}, map_location='cpu', weights_only=False)\n"
         f"  torch.save({state}, 'g.pth'){comment}"
     )
-
-
-def _state_dicts(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, State]]:
-    """Yield each dictionary that holds tensors, by the keys that lead to it; optimizers are left out."""
-    if not isinstance(value, Mapping) or depth > _DEPTH or {"state", "param_groups"} <= value.keys():
-        return
-    tensors = {key: item for key, item in value.items() if isinstance(key, str) and isinstance(item, Tensor)}
-    if tensors:
-        yield name, tensors
-    for key, item in value.items():
-        yield from _state_dicts(item, f"{name}.{key}" if name else str(key), depth + 1)
 
 
 def _fitting(held: dict[str, State], wanted: Wanted) -> dict[str, State]:
@@ -176,18 +221,8 @@ def _with_prefixes(outer: str, state: State, anchor: str) -> Iterator[tuple[str,
         if name == anchor or name.endswith(f".{anchor}"):
             prefix = name[: -len(anchor)]
             part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-            shown = "" if prefix.strip(".") in _TRIVIAL else prefix.rstrip(".")
+            shown = "" if set(prefix.strip(".").split(".")) <= _TRIVIAL else prefix.rstrip(".")
             yield ".".join(filter(None, (outer, shown))), part
-
-
-def _unwrapped(state: State) -> State:
-    """Return a state_dict without what torch.compile and the like put into the names of inner modules."""
-    clean = {}
-    for name, value in state.items():
-        for wrapper in _WRAPPED:
-            name = name.replace(wrapper, "")
-        clean[name] = value
-    return clean
 
 
 def _under(held: dict[str, State], key: str, path: Path) -> dict[str, State]:
@@ -199,7 +234,7 @@ def _under(held: dict[str, State], key: str, path: Path) -> dict[str, State]:
             part = {inner[len(prefix) :]: value for inner, value in state.items() if inner.startswith(prefix)}
             found = {key: part} if part else {}
     if not found:
-        raise GantoolError(f"{path} has no state_dict under {key!r}; it holds {_shown(held)}")
+        raise GantoolError(f"{path} has no state_dict under {short(key)!r}; it holds {_shown(held)}")
     return found
 
 
@@ -211,23 +246,24 @@ def _none_fits(path: Path, held: dict[str, State], wanted: Wanted) -> str:
     ]
     # the one with its anchor, or the largest
     name, _, reason = max(parts, key=lambda part: (wanted.anchor in part[1], len(part[1])))
-    where = f"{path}:{name}" if name else str(path)
+    where = f"{path}:{short(name)}" if name else str(path)
+    if shard := _SHARD.fullmatch(path.name):
+        reason += (
+            f"; it is part {int(shard[1])} of {int(shard[2])} of a checkpoint: merge the parts into one file"
+        )
     if len(held) == 1:
         return f"{where} does not fit the generator: {reason}"
     return f"{path} holds {_shown(held)}, and none fits the generator; {where}: {reason}"
 
 
 def _shown(held: dict[str, State]) -> str:
-    return _listed([f"{name or 'state_dict'} ({_count(state, 'tensor')})" for name, state in held.items()])
+    return listed(
+        f"{short(name) or 'state_dict'} ({_count(state, 'tensor')})" for name, state in held.items()
+    )
 
 
 def _count(items: Any, word: str) -> str:
     return f"{len(items)} {word}{'s' if len(items) != 1 else ''}"
-
-
-def _listed(names: Any, most: int = _MOST_LISTED) -> str:
-    names = list(names)
-    return ", ".join(map(str, names[:most])) + (" ..." if len(names) > most else "")
 
 
 def _check_sizes(path: Path, state: State) -> None:
@@ -235,10 +271,10 @@ def _check_sizes(path: Path, state: State) -> None:
     for name, value in state.items():
         if value.is_meta:
             raise GantoolError(
-                f"{path}: {name} has a shape but no values (meta): save the weights themselves"
+                f"{path}: {short(name)} has a shape but no values (meta): save the weights themselves"
             )
         if value.numel() * value.element_size() > most:
             raise GantoolError(
-                f"{path}: {name} says it has {value.numel():,} values, more than a file of "
+                f"{path}: {short(name)} says it has {value.numel():,} values, more than a file of "
                 f"{path.stat().st_size:,} bytes holds: save the weights again"
             )

@@ -23,6 +23,7 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
 from gantool.runtime.kinds import kind_of, wrong
 from gantool.runtime.runs import newest_run
+from gantool.runtime.terminal import reason_of, short
 
 FORMAT = 1
 
@@ -73,13 +74,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
             header = (file.metadata() or {}).get("gantool", "")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise GantoolError(f"{path} is a damaged safetensors file ({error}): copy it again") from error
+        raise GantoolError(
+            f"{path} is a damaged safetensors file ({reason_of(error)}): copy it again"
+        ) from error
     try:
         metadata = json.loads(header)
         if metadata["format"] != FORMAT:
             raise GantoolError(
-                f"{path} has checkpoint format {metadata['format']}, this gantool reads {FORMAT}: "
-                f"it was written by gantool {metadata.get('gantool')}; install that version or newer"
+                f"{path} has checkpoint format {short(metadata['format'])}, this gantool reads {FORMAT}: "
+                f"it was written by gantool {short(metadata.get('gantool'))}; install that version or newer"
             )
         with torch.device("meta"):  # shapes without memory: the config may ask for any amount
             generator = Generator(config_from_json(metadata["config"]))
@@ -100,7 +103,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         ) from error
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise GantoolError(f"{path} holds NaN or infinity in {name}: use an earlier checkpoint")
+            raise GantoolError(f"{path} holds NaN or infinity in {short(name)}: use an earlier checkpoint")
     return Checkpoint(generator.eval(), metadata)
 
 

@@ -19,6 +19,7 @@ KINDS = {
     "features": (("features/classifier-*",), "classifiers that evaluate compares images by"),
     "speed": (("speed.json",), "the fastest way to train, measured on this machine"),
     "kernels": (("tensorrt-rtx/*.cache",), "kernels that TensorRT-RTX compiled for this GPU"),
+    "graphs": ((f"graphs/{_HASH}",), "which graphs ONNX Runtime and OpenVINO run here, and how"),
     "errors": (("errors/error-*",), "details of unexpected errors"),
 }
 

@@ -16,6 +16,7 @@ from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.plan import identify
 from gantool.runtime.seeds import DISTRIBUTIONS, class_number, labels, latents, whole_numbers
 from gantool.runtime.spec import Backend, Images, Labels, Latents, Spec
+from gantool.runtime.terminal import short
 
 DEFAULT_BATCH = 64
 MAX_BATCH = 1 << 20
@@ -33,7 +34,7 @@ class Generator:
     def __init__(self, backend: Backend) -> None:
         if backend.spec.distribution not in DISTRIBUTIONS:
             raise GantoolError(
-                f"the engine wants a latent distribution {backend.spec.distribution!r}, this gantool knows "
+                f"the engine wants a latent distribution {short(backend.spec.distribution)!r}, this gantool knows "
                 f"{', '.join(DISTRIBUTIONS)}: install a newer one"
             )
         self._backend = backend

@@ -6,78 +6,33 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
 from pathlib import Path
-from typing import Literal
 
-Name = Literal[
-    "missing", "unreadable", "empty", "folder", "run", "savedmodel",
-    "checkpoint", "safetensors", "onnx", "tensorrt", "rtx", "bundle",  # gantool's, or taken by it
-    "torch", "torchscript", "torchexport", "pickle", "stylegan", "hdf5", "keras", "tflite", "ultralytics",
-    "image", "images", "npy", "tar", "zip", "archive",
-    "lfs", "html", "json", "text", "cut", "unknown",
-]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a file is; both texts follow its path, and `{path}` in the advice stands for it."""
-
-    name: Name
-    found: str  # "is a PNG image"
-    advice: str  # what to do with it, or instead
-
-
-EXPORT_TORCH = (
-    "to export a generator of it: gantool export --from pytorch-dcgan {path}, or --from package.module:function "
-    "--weights {path}"
+from gantool.runtime.magic import (
+    EXPORT_TORCH,
+    EXTRACT,
+    IMAGES,
+    MAGIC,
+    ORIGINAL,
+    TF2ONNX,
+    TO_ONNX,
+    TRAIN,
+    UNPACK,
+    Kind,
 )
-_EXTRACT = (
-    "loading a pickle can run code, so gantool does not: where you trust it, load it with the code that wrote it, "
-    "and torch.save(generator.state_dict(), 'g.pth')"
-)
-_TO_ONNX = "then gantool export g.onnx"
-_TRAIN = "to train on it: gantool train --data {path}"
-_UNPACK = "unpack it, and give the file inside"
-_RUN = "to look into it: gantool inspect {path}; to make images: gantool generate --engine {path}"
+from gantool.runtime.protobuf import of_protobuf
+from gantool.runtime.terminal import listed, short
 
-_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6
-_IMAGES = "to train on images: gantool train --data FOLDER"
-
-# Offset, bytes there, what it is. ONNX has no magic of its own and comes after all of these.
-_MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
-    (0, b"ftrt", Kind("tensorrt", "is a TensorRT plan", _RUN)),
-    (0, b"vtrt", Kind("rtx", "is a TensorRT-RTX plan", _RUN)),
-    (0, _LEGACY, Kind("torch", "is a PyTorch checkpoint", EXPORT_TORCH)),
-    (2, b"\0\0{", Kind("ultralytics", "is a plan with metadata put in front (Ultralytics)",
-                       "make a plan from its ONNX graph: gantool export g.onnx")),
-    (0, b"\x89HDF\r\n\x1a\n", Kind("hdf5", "is an HDF5 file, as Keras saves models",
-                                  "in Python: keras.models.load_model('{path}').export('g.onnx', format='onnx'), "
-                                  + _TO_ONNX)),
-    (4, b"TFL3", Kind("tflite", "is a TensorFlow Lite model",
-                      "python -m tf2onnx.convert --tflite {path} --output g.onnx, " + _TO_ONNX)),
-    (0, b"bundle.json\0", Kind("bundle", "is a bundle of gantool",
-                               "build the engine from it: gantool export {path}")),
-    (257, b"ustar", Kind("tar", "is a tar archive", "unpack it; of images: gantool train --data FOLDER")),
-    (0, b"\x93NUMPY", Kind("npy", "is a NumPy array", "to train on images: gantool train --data FOLDER")),
-    (0, b"\x1f\x8b", Kind("archive", "is a gzip archive", _UNPACK)),
-    (0, b"7z\xbc\xaf\x27\x1c", Kind("archive", "is a 7z archive", _UNPACK)),
-    (0, b"Rar!", Kind("archive", "is a RAR archive", _UNPACK)),
-    (0, b"\xfd7zXZ\0", Kind("archive", "is an xz archive", _UNPACK)),
-    (0, b"BZh", Kind("archive", "is a bzip2 archive", _UNPACK)),
-    (0, b"\x28\xb5\x2f\xfd", Kind("archive", "is a zstd archive", _UNPACK)),
-    (0, b"\x89PNG", Kind("image", "is a PNG image", _IMAGES)),
-    (0, b"\xff\xd8\xff", Kind("image", "is a JPEG image", _IMAGES)),
-    (0, b"GIF8", Kind("image", "is a GIF image", _IMAGES)),
-    (8, b"WEBP", Kind("image", "is a WebP image", _IMAGES)),
-    (0, b"II*\0", Kind("image", "is a TIFF image", _IMAGES)),
-    (0, b"MM\0*", Kind("image", "is a TIFF image", _IMAGES)),
-    (0, b"version https://git-lfs", Kind("lfs", "is a Git LFS pointer, not the file itself",
-                                         "fetch the file: git lfs pull")),
-)  # fmt: skip
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+_MODELS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".onnx", ".h5", ".keras", ".pkl", ".pb", ".tflite")
 _STYLEGAN = (b"torch_utils.persistence", b"dnnlib")
-_HEAD, _SEARCHED = 512, 1 << 20  # bytes
+_HEAD, _SEARCHED = 4096, 1 << 20  # bytes
+_CHECK = "check the name, or give another"
+_TF1 = "python -m tf2onnx.convert --checkpoint {path}.meta " + TF2ONNX
+# Of the files of a TensorFlow checkpoint, which one without a suffix names: model.ckpt-1000.index ...
+_TF_PART = re.compile(r"(.*)\.(?:index|meta|data-\d{5}-of-\d{5})")
+_TF_INDEX = bytes.fromhex("57fb808b247547db")  # the last bytes
 _MAX_HEADER = 100 << 20  # of safetensors, which itself allows no more
 
 
@@ -87,21 +42,24 @@ def kind_of(path: Path) -> Kind:
         if path.is_dir():
             return _folder(path)
         if not path.is_file():
-            there = path.exists()
-            return Kind(
-                "missing", "is not a file" if there else "does not exist", "check the name, or give another"
-            )
+            return _missing(path)
         with path.open("rb") as file:
             head = file.read(_HEAD)
         if not head:
-            return Kind("empty", "is empty", "copy it again")
+            return Kind("empty", "is empty", "copy or download it again")
         return _by_bytes(path, head)
     except OSError as error:
         return Kind(
             "unreadable", f"cannot be read ({error.strerror or error})", "give a file that you may read"
         )
     except ValueError:  # a name with a zero byte
-        return Kind("missing", "does not exist", "check the name, or give another")
+        return Kind("missing", "does not exist", _CHECK)
+
+
+def _missing(path: Path) -> Kind:
+    if path.with_name(f"{path.name}.index").is_file():
+        return Kind("tensorflow", "is the name of a TensorFlow 1 checkpoint", _TF1)
+    return Kind("missing", "is not a file" if path.exists() else "does not exist", _CHECK)
 
 
 def wrong(path: Path, expected: str, kind: Kind | None = None) -> str:
@@ -114,9 +72,37 @@ def _folder(path: Path) -> Kind:
     if (path / "generator.safetensors").is_file():
         return Kind("run", "is a run of gantool train", "to export it: gantool export {path}")
     if (path / "saved_model.pb").is_file():
-        advice = "python -m tf2onnx.convert --saved-model {path} --output g.onnx, " + _TO_ONNX
+        advice = "python -m tf2onnx.convert --saved-model {path} --output g.onnx, " + TO_ONNX
         return Kind("savedmodel", "is a SavedModel of TensorFlow", advice)
+    if (path / "Manifest.json").is_file() and (path / "Data").is_dir():
+        return Kind("coreml", "is a CoreML package", ORIGINAL)
+    if (path / "model_index.json").is_file() or (path / "config.json").is_file():
+        weights = [name for name in _names(path) if name.endswith((".safetensors", ".bin", ".pth", ".pt"))]
+        if (path / "model_index.json").is_file() or weights:
+            return _repository(weights)
+    for name in _names(path):
+        if name.endswith(".index") and (parts := _TF_PART.fullmatch(name)):
+            advice = _TF1.replace("{path}", f"{{path}}/{parts[1]}")
+            return Kind("tensorflow", "is the folder of a TensorFlow 1 checkpoint", advice)
     return Kind("folder", "is a folder", "give a file in it; of images: gantool train --data {path}")
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the names in a folder, the first thousand of them."""
+    from itertools import islice
+
+    return sorted(entry.name for entry in islice(folder.iterdir(), 1000))
+
+
+def _repository(weights: list[str]) -> Kind:
+    name = weights[0] if len(weights) == 1 else "FILE"
+    held = f" ({listed(weights, 3)})" if weights else ""
+    return Kind(
+        "huggingface",
+        "is a folder of a model for transformers or diffusers" + held,
+        "gantool exports GAN generators, z to images: if it holds one, --from package.module:function --weights "
+        f"{{path}}/{name}",
+    )
 
 
 def _by_bytes(path: Path, head: bytes) -> Kind:
@@ -124,21 +110,47 @@ def _by_bytes(path: Path, head: bytes) -> Kind:
         return _safetensors(path, head)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip(path, head)
-    for offset, magic, kind in _MAGIC:
+    for offset, magic, kind in MAGIC:
         if head.startswith(magic, offset):
             return kind
     if head[:1] == b"\x80" and 2 <= (head[1:2] or b"\0")[0] <= 5:
         return _pickle(path)
-    # protobuf: field 1 of ModelProto, ir_version, a varint of one byte
-    if len(head) > 1 and head[0] == 0x08 and 0 < head[1] < 0x80:
-        return Kind("onnx", "is an ONNX graph", "to export it: gantool export {path}")
+    if (known := of_protobuf(path, head)) is not None:
+        return known
     if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":
-        return Kind("image", "is a BMP image", _IMAGES)
+        return Kind("image", "is a BMP image", IMAGES)
     if (text := _as_text(head)) is not None:
         return _text(text)
+    if (known := _by_neighbours(path)) is not None:
+        return known
     return Kind(
         "unknown", f"begins with {head[:8].hex(' ')}, which is not a known format", "copy or export it again"
     )
+
+
+def _by_neighbours(path: Path) -> Kind | None:
+    """Say what plain numbers are by what lies beside them, or at their end."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_TF_INDEX)))
+        if file.read() == _TF_INDEX:
+            return _tensorflow_part(path)
+    if _TF_PART.fullmatch(path.name):
+        return _tensorflow_part(path)
+    if path.with_suffix(".xml").is_file() and kind_of(path.with_suffix(".xml")).name == "openvino":
+        return Kind("openvino", "holds the weights of an OpenVINO model", ORIGINAL)
+    if path.suffix == ".pdiparams" or path.with_suffix(".pdmodel").is_file():
+        return Kind(
+            "paddle", "holds the weights of a Paddle model", "give its .pdmodel to paddle2onnx, " + TO_ONNX
+        )
+    if path.suffix == ".bin" and path.with_suffix(".param").is_file():
+        return Kind("other", "holds the weights of an ncnn model", ORIGINAL)
+    return None
+
+
+def _tensorflow_part(path: Path) -> Kind:
+    parts = _TF_PART.fullmatch(path.name)
+    stem = str(path.with_name(parts[1])) if parts else "model.ckpt"
+    return Kind("tensorflow", "is a part of a TensorFlow 1 checkpoint", _TF1.replace("{path}", stem))
 
 
 def _safetensors(path: Path, head: bytes) -> Kind:
@@ -177,25 +189,34 @@ def _zip(path: Path, head: bytes) -> Kind:
         what = "PyTorch checkpoint" if first.endswith((b"/data.pkl", b"/byteorder")) else "zip archive"
         return Kind("cut", f"is a {what} that is cut off or damaged", "copy or download it again")
     inner = {name.partition("/")[2] for name in names}
-    if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
+    if "MAR-INF/MANIFEST.json" in names:
+        held = [name for name in names if name.endswith((".pt", ".pth", ".onnx"))]
+        advice = f"unzip {{path}} {short(held[0])}, and give that file" if held else UNPACK
+        return Kind("zip", "is a model archive of TorchServe", advice)
+    if inner & {"constants.pkl", "bytecode.pkl"} or any(name.startswith("code/") for name in inner):
         advice = (
             "it is a program, and gantool takes weights: in Python, "
             "torch.save(torch.jit.load('{path}', map_location='cpu').state_dict(), 'g.pth'), then --from with g.pth"
         )
         return Kind("torchscript", "is TorchScript", advice)
     if "archive_format" in inner or "serialized_exported_program.json" in names:
-        advice = "in Python: torch.onnx.export(torch.export.load('{path}'), f='g.onnx'), " + _TO_ONNX
+        advice = "in Python: torch.onnx.export(torch.export.load('{path}'), f='g.onnx'), " + TO_ONNX
         return Kind("torchexport", "is a program of torch.export", advice)
     if "data.pkl" in inner:
         return Kind("torch", "is a PyTorch checkpoint", EXPORT_TORCH)
     if "model.weights.h5" in names:
-        advice = "in Python: keras.models.load_model('{path}').export('g.onnx', format='onnx'), " + _TO_ONNX
+        advice = "in Python: keras.models.load_model('{path}').export('g.onnx', format='onnx'), " + TO_ONNX
         return Kind("keras", "is a Keras model", advice)
     if names and all(name.endswith(".npy") for name in names):
-        return Kind("npy", "is an archive of NumPy arrays", _IMAGES)
+        return Kind("npy", "is an archive of NumPy arrays", IMAGES)
     if sum(name.lower().endswith(_IMAGE_SUFFIXES) for name in names) * 2 > len(names):
-        return Kind("images", "is a zip archive of images", _TRAIN)
-    return Kind("zip", "is a zip archive", _UNPACK)
+        return Kind("images", "is a zip archive of images", TRAIN)
+    if held := [name for name in names if name.endswith(_MODELS)]:
+        found = f"is a zip archive with {listed(held, 3)} in it"
+        return Kind(
+            "zip", found, f"unzip {{path}}, and give {short(held[0]) if len(held) == 1 else 'one of them'}"
+        )
+    return Kind("zip", "is a zip archive", UNPACK)
 
 
 def _pickle(path: Path) -> Kind:
@@ -207,7 +228,7 @@ def _pickle(path: Path) -> Kind:
             "export --from package.module:function --weights g.pth"
         )
         return Kind("stylegan", "is a pickle of StyleGAN's tools, and loading one runs code", advice)
-    return Kind("pickle", "is a Python pickle", _EXTRACT)
+    return Kind("pickle", "is a Python pickle", EXTRACT)
 
 
 def _as_text(head: bytes) -> str | None:
@@ -222,9 +243,62 @@ def _as_text(head: bytes) -> str | None:
 
 
 def _text(text: str) -> Kind:
-    start = text.lstrip("\ufeff \t\r\n").lower()
+    start = text.lstrip("\ufeff \t\r\n")
     if start.startswith("<"):
-        return Kind("html", "is a web page or XML", "download the file itself")
+        if re.match(r"(?:<\?xml[^>]*>\s*)?<net[ >]", start):
+            return Kind("openvino", "is an OpenVINO model", ORIGINAL)
+        return Kind(
+            "html",
+            "is a web page or XML",
+            "a page was saved in place of the file, often one for logging in: download the file itself",
+        )
     if start.startswith(("{", "[")):
-        return Kind("json", "is JSON, perhaps a plan's sidecar", "give the file that it is of, without .json")
+        return _json(start)
+    if re.match(r"ir_version: *\d", start):
+        return _as_onnx_text("textproto")
+    if start.startswith("model_checkpoint_path:"):
+        name = start.partition('"')[2].partition('"')[0]
+        advice = f"python -m tf2onnx.convert --checkpoint {short(name)}.meta " + TF2ONNX
+        return Kind("tensorflow", "names the newest of some TensorFlow 1 checkpoints", advice)
     return Kind("text", "is a text file", "give another file")
+
+
+_SCRIPTED = (
+    "convert the Keras or TensorFlow model that it was made from: python -m tf2onnx.convert, " + TO_ONNX
+)
+# What is at the start of a JSON file, the first that fits.
+_JSON: tuple[tuple[str, Kind], ...] = (
+    (r'"plan_sha256"', Kind("json", "is the sidecar of a plan", "give the plan, the same name without .json")),
+    (r'"weight_map"', Kind(
+        "shards",
+        "lists the parts of a checkpoint that is in several files",
+        "merge them once in Python: load_file of safetensors.torch for each part, all in one dictionary, save_file "
+        "of that as g.safetensors, and give g.safetensors")),
+    (r'"(?:irVersion|opsetImport)"', Kind("onnxtext", "", "")),
+    (r'"base_code"\s*:\s*\{\s*"magic"', Kind("paddle", "is a Paddle model",
+        "paddle2onnx --model_dir FOLDER --model_filename {path} --params_filename FILE.pdiparams --save_file "
+        "g.onnx, " + TO_ONNX)),
+    (r'^\{\s*"nodes"\s*:\s*\[\s*\{\s*"op"', Kind("mxnet", "is an MXNet symbol",
+        "in MXNet: mx.onnx.export_model, with its .params, " + TO_ONNX)),
+    (r'"(?:modelTopology|weightsManifest)"', Kind("tensorflow", "is a model of TensorFlow.js", _SCRIPTED)),
+    (r'"(?:_class_name|model_type|architectures|_diffusers_version)"', Kind(
+        "huggingface", "is the configuration of a model, not the model",
+        "give the file with the weights beside it")),
+    (r'^\{.{0,200}?"(?:error|errors|message|detail|status|status_code|code)"\s*:', Kind(
+        "json", "is a server's answer (JSON), not the file", "download it again, where you are logged in")),
+)  # fmt: skip
+
+
+def _json(start: str) -> Kind:
+    for pattern, kind in _JSON:
+        if re.search(pattern, start, re.DOTALL):
+            return _as_onnx_text("json") if kind.name == "onnxtext" else kind
+    return Kind("json", "is JSON", "give the model, not what describes it")
+
+
+def _as_onnx_text(form: str) -> Kind:
+    return Kind(
+        "onnxtext",
+        "is an ONNX graph as text",
+        f"in Python: onnx.save(onnx.load('{{path}}', format='{form}'), 'g.onnx'), " + TO_ONNX,
+    )

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.terminal import reason_of, short
 
 _GRAPH, _METADATA_PROPS, _KEY, _VALUE = 7, 14, 1, 2
 _NODE, _INITIALIZER, _ATTRIBUTE, _TENSORS, _GRAPHS = 1, 5, 5, (5, 10), (6, 11)
@@ -50,8 +51,8 @@ def open_graph(graph: Path) -> mmap:
         )
     if outside:
         raise GantoolError(
-            f"{graph} keeps weights in another file (external data); a graph of gantool has its weights "
-            "inside: export it again, or merge them with onnx.save_model(..., save_as_external_data=False)"
+            f"{graph} keeps weights in another file (external data), and only a graph with its weights inside "
+            f"is run: gantool export {graph} -o g makes one"
         )
     return data
 
@@ -67,9 +68,19 @@ def read_metadata(graph: Path, key: str = "gantool", data: mmap | None = None) -
             if pair.get(_KEY) == key.encode():
                 value = json.loads(pair[_VALUE])
                 if not isinstance(value, dict):
-                    raise ValueError(f"its metadata under {key!r} are {value!r:.80}")
+                    raise ValueError(f"its metadata under {key!r} are {short(value)}")
                 return value
     return {}
+
+
+def content(graph: Path, data: bytes | mmap) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of a graph but for its metadata, which no library that runs it reads."""
+    with _damage_of(graph):
+        for number, value in _fields(memoryview(data)):
+            if number != _METADATA_PROPS:
+                yield f"{number} {value if isinstance(value, int) else len(value)} ".encode()
+                if not isinstance(value, int):
+                    yield value
 
 
 def output_shape(graph: Path, data: mmap, name: str) -> list[int | None]:
@@ -95,7 +106,7 @@ def _damage_of(graph: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise GantoolError(f"{graph} is damaged ({error!r}): copy or export it again") from error
+        raise GantoolError(f"{graph} is damaged ({reason_of(error)}): copy or export it again") from error
 
 
 def _has_external(graph: memoryview, depth: int) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.terminal import reason_of
 
 
 def sidecar_path(plan: Path) -> Path:
@@ -36,7 +37,7 @@ def read_sidecar(plan: Path) -> dict[str, Any]:
         sidecar = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise GantoolError(
-            f"{path} is not a sidecar of gantool ({error!r}): remove it, or export again"
+            f"{path} is not a sidecar of gantool ({reason_of(error)}): remove it, or export again"
         ) from error
     if wrong := _wrong(sidecar):
         raise GantoolError(f"{path} is not a sidecar of gantool ({wrong}): remove it, or export again")

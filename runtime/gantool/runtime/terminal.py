@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
@@ -13,6 +13,28 @@ def printable(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() or letter in keep else "?" for letter in text)
+
+
+def short(text: object, most: int = 80) -> str:
+    """Return the start of what a file says, for a message: a name in a file may have a million letters."""
+    letters = str(text)
+    return printable(letters if len(letters) <= most else f"{letters[:most]} ...")
+
+
+def reason_of(error: Exception, most: int = 200) -> str:
+    """Return in a line what a library says of a damaged file, which may quote the whole of it."""
+    return short(f"{type(error).__name__}: {' '.join(str(error)[: 4 * most].split())}", most)
+
+
+def listed(names: Iterable[object], most: int = 12) -> str:
+    """Return the first of some names that a file holds, each as `short` has it."""
+    texts = [short(name) for name in names]
+    return ", ".join(texts[:most]) + (" ..." if len(texts) > most else "")
+
+
+def sides(shape: Sequence[object]) -> str:
+    """Return the sides of a tensor, some of which may be names: "N, 3, 64, 64"."""
+    return listed(shape, 8)
 
 
 @contextmanager

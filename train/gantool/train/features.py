@@ -28,7 +28,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
-from gantool.runtime.backends.quiet import import_onnxruntime
+from gantool.runtime.apart import level_that_works
+from gantool.runtime.backends.session import open_session
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.cpus import limit
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
@@ -192,17 +193,13 @@ def _prepare(images: Pixels) -> Tensor:
 
 
 def _onnx(path: Path) -> Extractor:
-    try:
-        onnxruntime = import_onnxruntime()
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("onnxruntime", "cpu", "--features FILE.onnx") from error
     if not path.is_file():
         raise GantoolError(f"--features {path}: there is no such file")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong comes as an exception
-    options.intra_op_num_threads = limit()
+    level = level_that_works(path)
     try:
-        session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session: Any = open_session(path, limit(), level)
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("onnxruntime", "cpu", "--features FILE.onnx") from error
     except Exception as error:  # ONNX Runtime has a class of its own for each kind
         raise GantoolError(f"--features {path} is no graph that ONNX Runtime runs: {error}") from error
     inputs = session.get_inputs()

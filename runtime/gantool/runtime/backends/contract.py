@@ -10,6 +10,7 @@ from typing import Any
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.onnx_file import output_shape, read_metadata
 from gantool.runtime.spec import Spec, class_names
+from gantool.runtime.terminal import listed, reason_of, short, sides
 
 # By name: float, int64, uint8 ..., and the shape, in which None or a name is any size.
 MAX_LATENT = 1 << 20
@@ -81,7 +82,8 @@ def in_fp16(path: Path, data: mmap) -> bool:
 
 
 def _shown(tensors: Tensors) -> str:
-    return ", ".join(f"{name} {kind} {shape}" for name, (kind, shape) in tensors.items()) or "none"
+    shown = [f"{short(name)} {kind} [{sides(shape)}]" for name, (kind, shape) in tensors.items()]
+    return listed(shown) or "none"
 
 
 def _metadata(path: Path, data: mmap) -> tuple[str, int | None, tuple[str, ...]]:
@@ -94,5 +96,5 @@ def _metadata(path: Path, data: mmap) -> tuple[str, int | None, tuple[str, ...]]
         return str(metadata["latent"]["distribution"]), classes, class_names(metadata, classes)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise GantoolError(
-            f"the `gantool` metadata in {path} is damaged ({error!r}): export it again"
+            f"the `gantool` metadata in {path} is damaged ({reason_of(error)}): export it again"
         ) from error

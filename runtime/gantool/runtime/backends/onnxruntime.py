@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import starmap
-from mmap import mmap
 from pathlib import Path
 from typing import Any
 
-from gantool.runtime.apart import LEVELS, NO_FILES, SESSION_KEY, level_that_works, settings_of
+from gantool.runtime.apart import level_that_works
 from gantool.runtime.backends.contract import check_images, in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
+from gantool.runtime.backends.session import LEVELS, open_session
 from gantool.runtime.cpus import cores, limit
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.images import to_uint8
 from gantool.runtime.interrupt import stopped
-from gantool.runtime.onnx_file import open_graph, read_metadata
+from gantool.runtime.onnx_file import open_graph
 from gantool.runtime.spec import Images, Labels, Latents
+from gantool.runtime.terminal import short
 
 
 class OnnxRuntimeBackend:
@@ -34,7 +35,7 @@ class OnnxRuntimeBackend:
         """
         self._path = path
         self._graph = open_graph(path)
-        self._level = _level(path, self._graph) if provider == "cpu" else LEVELS[0]
+        self._level = level_that_works(path, self._graph) if provider == "cpu" else LEVELS[0]
         self._session = self._open(provider, threads or limit())
         self._on_gpu = provider != "cpu"
         self._threads = 1 if self._on_gpu else threads or cores()
@@ -76,16 +77,8 @@ class OnnxRuntimeBackend:
                 f"the installed ONNX Runtime has no {name}: pip uninstall onnxruntime, then "
                 f"{pip_install('gpu')}"
             )
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what fails is raised, and said once, below
-        options.intra_op_num_threads = threads
-        options.graph_optimization_level = settings_of(self._level)
-        options.add_session_config_entry(*NO_FILES)
-        if provider == "cpu":
-            # It has no INT8 form of the layers of an INT8 graph, and would make their weights float in every run.
-            options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
-            session = onnxruntime.InferenceSession(self._graph[:], options, providers=[name])
+            session = open_session(self._graph[:], threads, self._level, name)
         except Exception as error:
             raise GantoolError(
                 f"ONNX Runtime cannot load {self._path}: {_reason(error)}; export it again, or copy it again if it "
@@ -129,13 +122,7 @@ def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
     return binding.copy_outputs_to_cpu()[0]
 
 
-def _level(path: Path, data: mmap) -> str:
-    """Return the level of optimization that a graph bears: its metadata say so, or it is tried."""
-    if not read_metadata(path, data=data):
-        return level_that_works(path, data[:])
-    return str(read_metadata(path, SESSION_KEY, data).get("optimization", LEVELS[0]))
-
-
 def _reason(error: Exception) -> str:
     """Return the first line of ONNX Runtime's message without its prefix of codes."""
-    return str(error).splitlines()[0].rsplit("[ONNXRuntimeError] : ", 1)[-1]
+    first = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return short(first.rsplit("[ONNXRuntimeError] : ", 1)[-1], 300)

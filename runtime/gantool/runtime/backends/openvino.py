@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import starmap
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from gantool.runtime.apart import check_openvino
 from gantool.runtime.backends.contract import Tensors, check_images, in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
 from gantool.runtime.backends.quiet import import_core
@@ -20,6 +22,7 @@ from gantool.runtime.images import to_uint8
 from gantool.runtime.interrupt import deaf
 from gantool.runtime.onnx_file import open_graph
 from gantool.runtime.spec import Images, Labels, Latents
+from gantool.runtime.terminal import short
 
 _TYPES = {"f32": "float", "i64": "int64", "u8": "uint8"}  # as ONNX Runtime calls them
 _OTHERWISE = "run it with --provider cpu, or export it again"
@@ -47,6 +50,7 @@ class OpenVinoBackend:
         self._fp16 = in_fp16(path, graph)
         count = threads or limit()
         self._settings = {"INFERENCE_NUM_THREADS": count} if count else {}
+        check_openvino(path, graph, version("openvino"))
         self._core = core()
         with self._told("load a graph", _OTHERWISE):
             self._model = self._core.read_model(graph[:])  # by a path it would go by the file's name
@@ -102,7 +106,9 @@ class OpenVinoBackend:
         except RuntimeError as error:
             lines = (line.strip() for line in str(error).splitlines())
             reason = " ".join(line for line in lines if line and " src/" not in line and "://" not in line)
-            raise GantoolError(f"OpenVINO cannot {what} from {self._path}: {reason}; {advice}") from error
+            raise GantoolError(
+                f"OpenVINO cannot {what} from {self._path}: {short(reason, 300)}; {advice}"
+            ) from error
 
 
 def _requests(compiled: Any, count: int) -> SimpleQueue[Any]:
