@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from field import data, faults, graphs, modules, runs
-from field.cases import Case, gantool
+from field import data, faults, graphs, interfaces, modules, runs
+from field.cases import BROUGHT, Case, gantool
 
-CASES = [*modules.CASES, *graphs.CASES, *data.CASES, *faults.CASES, *runs.CASES]
+CASES = [*modules.CASES, *graphs.CASES, *interfaces.CASES, *data.CASES, *faults.CASES, *runs.CASES]
 
 
 @pytest.mark.filterwarnings("default")  # those of a user's own module are not ours
 @pytest.mark.parametrize(
     "case", [pytest.param(case, id=case.id, marks=[pytest.mark.slow] * case.slow) for case in CASES]
 )
-def test_what_people_bring(case: Case, tmp_path: Path) -> None:
+def test_what_people_bring(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BROUGHT)  # for what prepares a case
     if case.prepare:
         case.prepare(tmp_path)
     answer = gantool(case.command, tmp_path)

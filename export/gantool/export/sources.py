@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gantool.export.behaviour import CHECKED, SEEDS, in_unit, problem
+from gantool.export.behaviour import CHECKED, SEEDS, cut, in_unit, problem
 from gantool.export.cause import cause_of
 from gantool.export.interface import find_interface
 from gantool.export.options import Foreign
@@ -307,12 +307,7 @@ def _check(source: Source, note: Note) -> None:
     if found := problem(images, again, alone, other, source.foreign):
         raise GantoolError(f"the generator of {name} {found}")
     if source.foreign.clamp:
-        bottom, top = (float(side) for side in source.foreign.values.split(","))
-        outside = np.mean((images < bottom) | (images > top))
-        note(
-            f"{name}: --clamp cuts off {outside:.1%} of its values, which go from {images.min():.3g} to "
-            f"{images.max():.3g}"
-        )
+        note(f"{name}: {cut(images, source.foreign)}")
 
 
 def _warn_of_statistics(source: Source, note: Note) -> None:
