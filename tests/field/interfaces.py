@@ -442,6 +442,90 @@ NAMES = [
 ]  # fmt: skip
 
 
+def derived(taken: str) -> Folder:
+    """Use, for values, weights and nodes, the names that gantool's passes give to what they add."""
+
+    def prepare(folder: Path) -> None:
+        weights: dict[str, NDArray[Any]] = {
+            "w": _weights(8, 64) / 3,
+            "sides": np.array([-1, 4, 4, 4]),
+            "k": _weights(4, 6, 4, 4) / 3,
+            "k2": _weights(3, 6, 3, 3) / 3,
+            **{f"r_{role}": 1 + _weights(4) ** 2 for role in ("scale", "bias", "mean", "var")},
+        }
+        nodes = [
+            make_node("MatMul", ["in", "w"], ["m"], name="mm"),
+            make_node("Reshape", ["m", "sides"], ["r"], name="reshape"),
+            make_node("BatchNormalization", ["r", "r_scale", "r_bias", "r_mean", "r_var"], ["b"], name="bn"),
+            make_node("Relu", ["b"], ["x"], name="relu"),
+            make_node("ConvTranspose", ["x", "k"], ["y"], name="up", strides=[2, 2], pads=[1, 1, 1, 1]),
+            make_node("Conv", ["y", "k2"], ["c"], name="last", pads=[1, 1, 1, 1]),
+        ]
+        x = "c"
+        for index, name in enumerate(taken.split()):
+            one, value = (name, f"v{index}") if index % 2 else (f"one{index}", name)
+            weights[one] = np.array(0.9, np.float32)
+            nodes.append(make_node("Mul", [x, one], [value], name=name))
+            x = value
+        nodes.append(make_node("Tanh", [x], ["image"], name="tanh"))
+        arrays = [from_array(np.asarray(array, array.dtype), name) for name, array in weights.items()]
+        graph = make_graph(nodes, "g", [info("in", ["N", 8])], [info("image", ["N", 3, 8, 8])], arrays)
+        onnx.save(make_model(graph, ir_version=8, opset_imports=[make_opsetid("", 17)]), folder / "o.onnx")
+
+    return prepare
+
+
+NAMES += [
+    Case(f"names: derived, {flags}", f"export o.onnx {flags} {NONE}", prepare=derived(taken))
+    for flags, taken in (
+        (
+            "--fp16",
+            "m/float16 k/float16 z/float16 x/float c/float image/low y/exact m/exact m/rounded m/back",
+        ),
+        (
+            "--int8 --int8-ends",
+            "x/up/scale x/up/zero x/up/int8 up/weight/int8 up/weight/scale up/quantize r/scale",
+        ),
+        ("--lowering subpixel", "y/conv y/conv/0 y/interleave up/conv up/interleave"),
+        ("--lowering cpu", "y/stack/0 y/stack/1 y/conv_0_0 y/conv_0_0/0 y/row_0 up/row_0"),
+    )
+]
+
+ADVICE = ("dynamic batch", "--classes", "--latent")
+RUNS = [
+    Case("runs: an operator of nobody", f"export o.onnx {NONE}", 1, ("does not load o.onnx: ", "No Op registered for Foo"), ADVICE, prepare=made("Foo", alone=True)),
+    Case("runs: a domain of nobody", f"export o.onnx {NONE}", 1, ("does not load o.onnx: ", "com.acme"), ADVICE, prepare=made("Foo", alone=True, domain="com.acme")),
+    Case("runs: fewer classes", f"export o.onnx --classes 10 {NONE}", 1, ("does not run o.onnx: ", "--classes must be as many as it knows: 4"), ("dynamic batch",), prepare=small(label=("label", I64, ["N"]), classes=4)),
+    Case("runs: a batch of 1 inside", f"export o.onnx {NONE}", 1, ("Export it with a dynamic batch",), ("--classes", "[ONNXRuntimeError]"), prepare=small(weights={"shape/": np.array([1, 3, 8, 8])})),
+    Case("runs: another latent size", f"export o.onnx --latent 9 {NONE}", 1, ("--latent must be its latent size",), ("--classes",), prepare=small(("z", F, ["N", "d"]))),
+]  # fmt: skip
+
+
+def valued(factor: float, shift: float) -> Folder:
+    """Have images from shift - factor to shift + factor."""
+    weights = {"factor": np.array(factor, np.float32), "shift": np.array(shift, np.float32)}
+    last = [make_node("Mul", ["x", "factor"], ["scaled"]), make_node("Add", ["scaled", "shift"], ["image"])]
+    return small(image="x", last=last, weights=weights, outputs=[info("image", ["N", 3, 8, 8])])
+
+
+VALUES = [
+    Case(f"values: {shift} ± {factor} {flags}", f"export o.onnx {flags} {NONE}", code, says, prepare=valued(factor, shift))
+    for factor, shift, flags, code, says in (
+        (1.4, 0, "--clamp", 0, ("--clamp cuts off ", "of its values, which go from -1.4 to 1.4")),
+        (0.9, 0, "--clamp", 0, ("--clamp cuts off none of its values",)),
+        (1, 0, "--range 0,1 --clamp", 1, ("expected [0, 1]: leave out --range 0,1",)),
+        (1.3, 0, "--range 0,1 --clamp", 1, ("leave out --range 0,1",)),
+        (0.65, 0.5, "--range 0,1 --clamp", 0, ("--clamp cuts off ",)),
+        (0.5, 0.5, "--clamp", 1, ("add --range 0,1",)),
+        (127.5, 127.5, "--clamp", 1, ("add --range 0,255",)),
+        (140, 127.5, "--range 0,255 --clamp", 0, ("--clamp cuts off ",)),
+        (1.2, 0, "--range 0,255 --clamp", 1, ("leave out --range 0,255",)),
+        (5, 0, "--clamp", 0, ("--clamp cuts off ",)),
+        (1.4, 0, "", 1, ("add --clamp; otherwise end it with tanh",)),
+    )
+]  # fmt: skip
+
+
 def of_module(name: str, classes: int = 0) -> Folder:
     """Find in g.onnx the images of `odd_calls`."""
 
@@ -499,4 +583,4 @@ MODULES = [
     Case("takes: z as tokens", f"{FROM}:Tokens --latent 8 {NONE}", says=("z goes in as [N, 1, latent]",), then=of_module("Tokens")),
 ]  # fmt: skip
 
-CASES = [*LABELS, *OTHERS, *OUTPUTS, *NAMES, *MODULES]
+CASES = [*LABELS, *OTHERS, *OUTPUTS, *NAMES, *RUNS, *VALUES, *MODULES]
