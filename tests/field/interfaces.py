@@ -274,6 +274,8 @@ OTHERS = [
     Case("inputs: z without a batch", f"export o.onnx {NONE}", 1, ("takes z without a batch",), prepare=small(("z", F, [8]))),
     Case("inputs: a number alone", f"export o.onnx {NONE}", 1, ("is not a generator", "z float []"), prepare=alone(info("z", []))),
     Case("inputs: no input", f"export o.onnx {NONE}", 1, ("is not a generator: it takes nothing",), prepare=alone()),
+    Case("inputs: one more number", f"export o.onnx {NONE}", 1, ("takes in2 float [N, 1] beside z: if that is a label, give --classes",), prepare=read(info("in2", ["N", 1]))),
+    Case("inputs: a label of bools", f"export o.onnx --classes 2 {NONE}", 1, ("neither integers nor floats (label bool [N])",), prepare=read(info("label", ["N"], TensorProto.BOOL))),
     Case("inputs: text", f"export o.onnx {NONE}", 1, ("is not a generator", "prompt string [N]"), prepare=text),
 ]  # fmt: skip
 
@@ -338,7 +340,7 @@ OUTPUTS = [
     Case("outputs: the same twice", f"export o.onnx {NONE}", prepare=made("Identity", image="x"), then=itself()),
     Case("outputs: two alike", f"export o.onnx {NONE}", 1, ("several outputs that may be images (other, x)", "name that one image"), prepare=made("Neg", image="x")),
     Case("outputs: a larger grey map", f"export o.onnx {NONE}", 1, ("several outputs that may be images (a, x)",), prepare=small(image="x", last=[make_node("Resize", ["x", "none", "twice"], ["l"]), make_node("ReduceMean", ["l"], ["a"], axes=[1])], weights={"none": np.array([], np.float32), "twice": np.array([1, 1, 2, 2], np.float32)}, outputs=[info("a", None), info("x", None)])),
-    Case("outputs: RGBA alone", f"export o.onnx {NONE}", 1, ("other float32 [2, 4, 8, 8]", "images[:, :3], and export it again"), prepare=made("Pad", ("image", "pads"), alone=True)),
+    Case("outputs: RGBA alone", f"export o.onnx {NONE}", 1, ("other float32 [2, 4, 8, 8]", "images[:, :3]. Then export it again"), prepare=made("Pad", ("image", "pads"), alone=True)),
     Case("outputs: flat", f"export o.onnx {NONE}", 1, ("images.view(-1, 3, 8, 8)",), prepare=made("Reshape", ("image", "flat"), alone=True)),
     Case("outputs: a number alone", f"export o.onnx {NONE}", 1, ("other float32 []",), prepare=made("ReduceMean", alone=True, keepdims=0)),
     Case("outputs: a sequence alone", f"export o.onnx {NONE}", 1, ("other seq(tensor(float))",), prepare=made("SequenceConstruct", alone=True)),

@@ -443,7 +443,7 @@ CAUSES = [
             ),
         ))
     ),
-    Case("no module", f"export --from nowhere:make --latent 4 {NONE}", 1, ("there is no module nowhere", "nowhere.py")),
+    Case("no module", f"export --from nowhere:make --latent 4 {NONE}", 1, ("finds no module nowhere", "nowhere.py")),
     Case("a file for a module", f"export --from mine.py --latent 4 {NONE}", 2, ("--from mine:make",)),
 ]  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gantool.export.matching import Layout, label_of, says_setting
+from gantool.export.matching import Layout, label_of, says_label, says_setting
 from gantool.export.options import Foreign
 from gantool.runtime.errors import GantoolError, UsageError
 
@@ -128,6 +128,11 @@ def _roles(path: Path, given: Sequence[Given], foreign: Foreign) -> tuple[Given,
     odd = [each for each in fed if not each.is_vector or (each.type in INTEGERS and each.is_partly_open)]
     if not floats or (len(given) <= 2 and odd):
         raise GantoolError(f"{path} is not a generator: it takes {shown(given)}; {EXPECTED}")
+    for value in given:
+        if value not in fed and value.shape != () and says_label(value.name):
+            raise GantoolError(
+                f"{path} takes a label that is neither integers nor floats ({value}): export it with these"
+            )
     rest = [value for value in given if value not in fed or says_setting(value.name)]
     if len(given) > 2 or (len(given) == 2 and rest):
         raise GantoolError(
@@ -143,7 +148,9 @@ def _roles(path: Path, given: Sequence[Given], foreign: Foreign) -> tuple[Given,
     if not foreign.classes:
         columns = label.columns if label.type in FLOATS and (label.columns or 0) > 1 else None
         count = f" {columns}" if columns else ", how many it knows"
-        raise GantoolError(f"{path} has an input for a label ({label}): give --classes{count}")
+        if says_label(label.name):
+            raise GantoolError(f"{path} has an input for a label ({label}): give --classes{count}")
+        raise GantoolError(f"{path} takes {label} beside z: if that is a label, give --classes{count}")
     return next(value for value in given if value is not label), label
 
 
@@ -184,7 +191,7 @@ def _shape_of_z(path: Path, z: Given, foreign: Foreign) -> tuple[int, ...]:
     if not sides:
         raise GantoolError(f"{path} takes z without a batch ({z}); {EXPECTED}")
     if foreign.latent not in (None, z.columns):
-        raise UsageError(f"{path} has its latent size inside, {z.columns}: leave out --latent")
+        raise UsageError(f"{path} has a latent size of {z.columns} already: leave out --latent")
     return tuple(side if isinstance(side, int) else 1 for side in sides)
 
 

@@ -105,8 +105,7 @@ def _export(source: Source, opset: int) -> ir.Model:
             logging.disable(logging.NOTSET)
     if program is None or program.model.opset_imports[""] != opset:
         raise GantoolError(
-            f"torch {torch.__version__} cannot export this generator to opset {opset}: leave out --opset, or "
-            "take "
+            f"torch {torch.__version__} cannot export this generator to opset {opset}: leave out --opset, or give "
             f"--opset {NATIVE_OPSET}"
         )
     return program.model
@@ -123,9 +122,8 @@ def _in_older_opset(model: ir.Model, opset: int, exactly: bool, note: Callable[[
         if exactly:
             raise GantoolError(f"{lacks}: --opset {NATIVE_OPSET} works, or leave --opset out") from error
     note(
-        f"{lacks}, so the graph has opset {NATIVE_OPSET}: TensorRT 10 and newer, TensorRT-RTX and ONNX "
-        "Runtime read "
-        "it, TensorRT 8 (JetPack 6.0) does not"
+        f"{lacks}, so the graph has opset {NATIVE_OPSET}: TensorRT 10 and newer, TensorRT-RTX and ONNX Runtime "
+        "read it, TensorRT 8 (JetPack 6.0) does not"
     )
     return model
 

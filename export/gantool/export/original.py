@@ -55,6 +55,8 @@ class Original:
         except Exception as error:  # ONNX Runtime has a class of its own for each kind
             raise GantoolError(f"ONNX Runtime does not load {path}: {_line(error)}") from error
         given, outputs = _given(model, self._session)
+        if not outputs:
+            raise GantoolError(f"{path} is not a generator: it has no output; {EXPECTED}")
         inputs = match_inputs(path, given, foreign)
         rows = inputs.batch or 2
         feeds = {"z": np.random.RandomState(0).randn(rows, inputs.latent), "label": np.zeros(rows, np.int64)}
@@ -147,8 +149,8 @@ def _images(path: Path, outputs: Sequence[Given], found: list[Any], rows: int) -
     if not hint and any(isinstance(array, np.ndarray) and array.dtype == np.uint8 for array in found):
         hint = "Integers are not taken: return the floats before they are rounded, and gantool rounds them"
     raise GantoolError(
-        f"{path} is not a generator: of z [{rows}, ...] it makes {made or 'nothing'}; {EXPECTED}"
-        + (f". {hint}, and export it again" if hint else "")
+        f"{path} is not a generator: with a batch of {rows} it makes {made or 'nothing'}; {EXPECTED}"
+        + (f". {hint}. Then export it again" if hint else "")
     )
 
 
@@ -174,7 +176,8 @@ def _advice(said: str, foreign: Foreign) -> str:
     """Say what to do where ONNX Runtime fails over the shape or the values of what it is given, else nothing."""
     if known := re.search(r"out of data bounds.*inclusive range \[-(\d+),", said):
         return f". If this is its table of labels, --classes must be as many as it knows: {known[1]}"
-    if not re.search(r"dimension|shape|broadcast|rank", said, re.IGNORECASE):
+    without_names = re.sub(r"Name:'[^']*'", "", said)
+    if not re.search(r"dimension|shape|broadcast|rank", without_names, re.IGNORECASE):
         return ""
     flags = ["--classes must be as many as it knows"] * (foreign.classes > 0)
     flags += ["--latent must be its latent size"] * (foreign.latent is not None)
