@@ -336,6 +336,8 @@ OUTPUTS = [
             ("integers", made("Cast", kind=TensorProto.UINT8, to=TensorProto.UINT8)),
         )
     ),
+    Case("outputs: z passed on", f"export o.onnx {NONE}", prepare=small(outputs=[info("z", ["N", 8]), info("image", ["N", 3, 8, 8])]), then=itself()),
+    Case("outputs: the name of an input of gantool's", f"export o.onnx {NONE}", prepare=small(("images", F, ["N", 8]), image="z"), then=itself()),
     Case("outputs: a pyramid", f"export o.onnx {NONE}", says=("of its outputs, other is taken",), prepare=made(*LARGER, image="x"), then=of_size(16, 16, 3)),
     Case("outputs: the same twice", f"export o.onnx {NONE}", prepare=made("Identity", image="x"), then=itself()),
     Case("outputs: two alike", f"export o.onnx {NONE}", 1, ("several outputs that may be images (other, x)", "name that one image"), prepare=made("Neg", image="x")),

@@ -58,6 +58,9 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str
     original = Original(path, proto, foreign)
     original.notes += [f"its input {name} is not used, and left out" for name in unread]
     doors = original.doors
+    (images,) = [value for value in proto.graph.output if value.name == doors.images]
+    del proto.graph.output[:]  # others are in the way: one may be an input that is passed on
+    proto.graph.output.append(images)
     opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
     if opset < oldest:
         try:
