@@ -133,7 +133,7 @@ def _roles(path: Path, given: Sequence[Given], foreign: Foreign) -> tuple[Given,
             raise GantoolError(
                 f"{path} takes a label that is neither integers nor floats ({value}): export it with these"
             )
-    rest = [value for value in given if value not in fed or says_setting(value.name)]
+    rest = [value for value in given if value not in fed or value in odd or says_setting(value.name)]
     if len(given) > 2 or (len(given) == 2 and rest):
         raise GantoolError(
             f"{path} takes {shown(given)}, and gantool gives it z and one label alone. Fix the rest inside "

@@ -69,23 +69,24 @@ def words(name: str) -> set[str]:
 
 def says_label(name: str) -> bool:
     """Whether a name is that of a label, and not of z too."""
-    return not (found := words(name)).isdisjoint(_LABEL) and found.isdisjoint(_Z)
+    return _says(name, _LABEL, _Z)
 
 
 def says_setting(name: str) -> bool:
     """Whether a name is that of something that stays the same from image to image, as a truncation."""
-    return not (found := words(name)).isdisjoint(_SETTING) and found.isdisjoint(_LABEL | _Z)
+    return _says(name, _SETTING, _LABEL | _Z)
 
 
 def label_of(one: str, two: str) -> int | None:
     """Return which of two inputs, 0 or 1, is the label, by its name or by that of z; None if neither says."""
-    for says in (
-        (says_label(one), says_label(two)),
-        (_says(two, _Z, _LABEL), _says(one, _Z, _LABEL)),  # the other one is the label
-        (_says(two, _MAYBE_Z, _LABEL), _says(one, _MAYBE_Z, _LABEL)),
+    for these, not_these, is_label in (
+        (_LABEL, _Z, True),
+        (_Z, _LABEL, False),
+        (_MAYBE_Z, _LABEL, False),
     ):
+        says = [_says(name, these, not_these) for name in (one, two)]
         if says[0] != says[1]:
-            return 0 if says[0] else 1
+            return says.index(is_label)
     return None
 
 
