@@ -150,7 +150,7 @@ def test_a_conditional_module_to_the_last_image(tmp_path: Path) -> None:
         ),
         ("blind", ("--latent", "12", "--classes", "2"), 1, "does not depend on the label"),
         ("own_batch", ("--latent", "12"), 1, "gives other images in another batch"),
-        ("unbounded", ("--latent", "12"), 1, "add --clamp; else end it with tanh"),
+        ("unbounded", ("--latent", "12"), 1, "add --clamp; otherwise end it with tanh"),
         ("noisy", ("--latent", "12"), 1, "expected [-1, 1]|gives other images for the same z"),
         ("dead", ("--latent", "12"), 1, "gives the same image for every z"),
         ("no_module", ("--latent", "12"), 1, "returned int, expected an nn.Module"),
@@ -308,7 +308,7 @@ def changed(kind: str) -> onnx.ModelProto:
         ("sigmoid", "if they are in [0, 1], as a sigmoid gives them, add --range 0,1"),
         ("noise", "gives other images for the same z"),
         ("mean", "gives other images in another batch"),
-        ("unknown operator", "does not run odd.onnx|is damaged"),
+        ("unknown operator", "does not load odd.onnx|is damaged"),
         ("batch of one inside", "with a dynamic batch if one is fixed inside"),
     ],
 )
@@ -357,10 +357,10 @@ def test_a_graph_that_is_no_generator(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "relu.onnx")
     result = run_gantool("export", "relu.onnx", "--fp16", cwd=tmp_path)
     assert result.returncode == 1
-    assert "and one output with images" in result.stderr
+    assert "and one float output with images" in result.stderr
     bounded = elsewhere("NCHW", False, 17)
     bounded.graph.node[-1].op_type = "Relu"
     onnx.save(bounded, tmp_path / "relu.onnx")
     result = run_gantool("export", "relu.onnx", "--fp16", cwd=tmp_path)
     assert result.returncode == 1
-    assert "add --clamp; else end it with tanh" in result.stderr
+    assert "add --clamp; otherwise end it with tanh" in result.stderr

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from field import data, faults, graphs, kinds, lies, modules, runs
-from field.cases import Case, gantool
+from field import data, faults, graphs, interfaces, kinds, lies, modules, runs
+from field.cases import BROUGHT, Case, gantool
 
 CASES = [
     *modules.CASES,
     *graphs.CASES,
+    *interfaces.CASES,
     *data.CASES,
     *faults.CASES,
     *runs.CASES,
@@ -24,7 +25,8 @@ CASES = [
 @pytest.mark.parametrize(
     "case", [pytest.param(case, id=case.id, marks=[pytest.mark.slow] * case.slow) for case in CASES]
 )
-def test_what_people_bring(case: Case, tmp_path: Path) -> None:
+def test_what_people_bring(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BROUGHT)  # for what prepares a case
     if case.prepare:
         case.prepare(tmp_path)
     answer = gantool(case.command, tmp_path)

@@ -6,6 +6,8 @@ after:  z float32 [N, L], label int64 [N], images float32 [N, C, H, W]; BatchNor
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -26,12 +28,13 @@ from onnx_ir.passes.common import (
     ShapeInferencePass,
 )
 
+from gantool.export.doors import Doors, Input
 from gantool.export.external import load_whole, tensors
 from gantool.export.fold import fold_batchnorm
 from gantool.export.graph import add_range
 from gantool.export.names import free_names
 from gantool.export.options import Foreign
-from gantool.export.original import Doors, Original
+from gantool.export.original import Original
 from gantool.export.padding import write_paddings
 from gantool.export.simplify import simplify
 from gantool.runtime.errors import GantoolError
@@ -53,8 +56,13 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str
         InlinePass()(wide)
         _to_float32(wide)
         proto = ir.to_proto(wide)
+    unread = _leave_out_unread(proto)
     original = Original(path, proto, foreign)
+    original.notes += [f"its input {name} is not used, and left out" for name in unread]
     doors = original.doors
+    (images,) = [value for value in proto.graph.output if value.name == doors.images]
+    del proto.graph.output[:]  # others are in the way: one may be an input that is passed on
+    proto.graph.output.append(images)
     opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
     if opset < oldest:
         try:
@@ -95,13 +103,33 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str
             "format": 1,
             "architecture": model.graph.name or "onnx",
             "image": [height, width, channels],
-            "latent": {"size": doors.latent, "distribution": foreign.distribution},
+            "latent": {"size": doors.inputs.latent, "distribution": foreign.distribution},
             "classes": foreign.classes,
             "data": path.name,
             "gantool": version("gantool"),
         },
         original,
     )
+
+
+def _leave_out_unread(model: onnx.ModelProto) -> list[str]:
+    """Remove the inputs that no node reads, in place, as a label that is not used, and return their names."""
+    read = {value.name for value in model.graph.output} | set(_read(model.graph))
+    default = {weight.name for weight in model.graph.initializer}
+    unread = [value for value in model.graph.input if value.name not in read | default]
+    for value in unread:
+        model.graph.input.remove(value)
+    return [value.name for value in unread]
+
+
+def _read(graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield the names that the nodes of a graph and of its subgraphs read."""
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _read(inner)
+                yield from (value.name for value in inner.output)
 
 
 def _to_float32(model: ir.Model) -> None:
@@ -128,27 +156,33 @@ def _in_float32(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
 
 
 def _take_inputs(model: ir.Model, doors: Doors, by_name: dict[str | None, ir.Value]) -> None:
-    """Make z [N, L] and label int64 [N] the inputs; a Reshape, Cast or Gather gives the graph what it had."""
-    batch = doors.batch or "N"
-    rows = _input("z", ir.DataType.FLOAT, batch, doors.latent)
-    columns = _reshape(model, rows, doors.z.shape) if len(doors.z.shape) > 1 else []
-    _feed(model, by_name[doors.z.name], rows, columns)
+    """Make z [N, L] and label int64 [N] the inputs; a Reshape, Gather or Cast gives the graph what it had."""
+    inputs = doors.inputs
+    batch = inputs.batch or "N"
+    rows = _input("z", ir.DataType.FLOAT, batch, inputs.latent)
+    columns = _reshape(model, rows, inputs.z.shape) if len(inputs.z.shape) > 1 else []
+    _feed(model, by_name[inputs.z.name], rows, columns)
     model.graph.inputs[:] = [rows]
-    if doors.label is None:
+    if inputs.label is None:
         return
     label = _input("label", ir.DataType.INT64, batch)
-    steps: list[ir.Node] = []
-    if doors.one_hot:
-        rows_of = _constant(model, "label/rows", np.eye(doors.label.shape[0], dtype=np.float32))
-        steps = [_node("Gather", [rows_of, label], "label/one_hot", ir.DataType.FLOAT)]
-    else:
-        if doors.label.shape:
-            steps = _reshape(model, label, doors.label.shape)
-        if doors.label.dtype == np.int32:
-            last = steps[-1].outputs[0] if steps else label
-            steps.append(_node("Cast", [last], "label/cast", ir.DataType.INT32, {"to": ir.DataType.INT32}))
-    _feed(model, by_name[doors.label.name], label, steps)
+    _feed(model, by_name[inputs.label.name], label, _label_steps(model, label, inputs.label, inputs.one_hot))
     model.graph.inputs.append(label)
+
+
+def _label_steps(model: ir.Model, label: ir.Value, wanted: Input, one_hot: bool) -> list[ir.Node]:
+    """Return the nodes that give label int64 [N] the form that the graph wants."""
+    dtype = ir.DataType.from_numpy(np.dtype(wanted.dtype))
+    dtype = ir.DataType.FLOAT if dtype in _OTHER_FLOATS else dtype
+    if one_hot:
+        classes = math.prod(wanted.shape)
+        table = np.eye(classes, dtype=dtype.numpy()).reshape(classes, *wanted.shape)
+        return [_node("Gather", [_constant(model, "label/rows", table), label], "label/one_hot", dtype)]
+    steps = _reshape(model, label, wanted.shape) if wanted.shape else []
+    if dtype != ir.DataType.INT64:
+        last = steps[-1].outputs[0] if steps else label
+        steps.append(_node("Cast", [last], "label/cast", dtype, {"to": dtype}))
+    return steps
 
 
 def _input(name: str, dtype: ir.DataType, *shape: Any) -> ir.Value:
@@ -214,5 +248,5 @@ def _take_images(model: ir.Model, doors: Doors, images: ir.Value) -> None:
             node = _node("Transpose", [images], "images/nchw", ir.DataType.FLOAT, {"perm": [0, 3, 1, 2]})
             model.graph.append(node)
             (images,) = node.outputs
-    images.name, images.shape = "images", ir.Shape([doors.batch or "N", *doors.size])
+    images.name, images.shape = "images", ir.Shape([doors.inputs.batch or "N", *doors.size])
     model.graph.outputs[:] = [images]

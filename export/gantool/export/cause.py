@@ -55,9 +55,8 @@ def _reason(chain: list[BaseException], of_export: bool) -> str:
     if of_export and "SymbolicTensor" in text:
         operator = re.search(r"aten\.(\w+)", " ".join(map(str, chain)))
         return (
-            f"{operator[1] if operator else 'an operator'} has a setting that depends on the batch (such as "
-            "groups), and in a graph it has to be a constant: compute the same without it, for example by scaling "
-            "the activations"
+            f"{operator[1] if operator else 'an operator'} has a setting that depends on the batch (groups, say), "
+            "and a graph holds it as a constant: compute the same without it, as by scaling the activations"
         )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if of_export and lines and lines[0].startswith("Constraints violated"):

@@ -72,6 +72,8 @@ def graph_of_onnx(
     reference = Reference(feeds, images, _feeds(metadata, CALIBRATION_SEEDS))
     height, width, channels = metadata["image"]
     size = f"{height}×{width}×{channels}, latent {latent['size']} {latent['distribution']}"
+    for line in original.notes:
+        note(f"{source}: {line}")
     note(f"{source}: {size}; {CHECKED}")
     min_psnr = MIN_PSNR["fp16"] if original.coarse else None
     return _write_full(model, metadata, target, options, reference, source.name, note, runner, min_psnr)

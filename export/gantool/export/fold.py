@@ -60,7 +60,7 @@ class _BatchNormAboveReshape(RewriteRuleClassBase):
         repeated = [
             op.initializer(
                 ir.tensor(np.repeat(parameter.const_value.numpy(), height * width)),  # [C] -> [C·h·w]
-                name=f"{reshaped.name}_{role}",  # two parameters may be one tensor: all zeros, say
+                name=f"{reshaped.name}/{role}",  # two parameters may be one tensor: all zeros, say
             )
             for role, parameter in zip(
                 ("scale", "bias", "mean", "var"), normalized.producer().inputs[1:], strict=True

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-import inspect
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from gantool.export.advice import by_first_layer, by_optional_label, by_signature, parameters
 from gantool.export.cause import cause_of
+from gantool.export.matching import (
+    Images,
+    Layout,
+    Output,
+    how_to_mend,
+    label_of,
+    pick,
+    says_label,
+    says_setting,
+)
 from gantool.runtime.errors import GantoolError
 
-Shape = Literal["rows", "columns", "list"]  # z [N, L], z [N, L, 1, 1], [z [N, L]]
-CALLED: dict[Shape, str] = {"rows": "z [2, {}]", "columns": "z [2, {}, 1, 1]", "list": "a list of z [2, {}]"}
+DEEPEST = 4  # of what a module returns: an object may hold itself
+Shape = Literal["rows", "columns", "list", "tokens"]
+CALLED: dict[Shape, str] = {
+    "rows": "z [2, {}]",
+    "columns": "z [2, {}, 1, 1]",
+    "list": "a list of z [2, {}]",
+    "tokens": "z [2, 1, {}]",
+}
+Form = Literal["numbers", "one-hot", "one-hot columns", "column", "float column"]
+FORMS: dict[Form, str] = {  # of labels of 10 classes
+    "numbers": "",  # int64 [N]
+    "one-hot": "labels go in one-hot",  # float32 [N, 10]
+    "one-hot columns": "labels go in one-hot, [N, classes, 1, 1]",
+    "column": "labels go in as [N, 1]",
+    "float column": "labels go in as floats [N, 1]",
+}
+
+
+class Call(NamedTuple):
+    """How a module wants to be called."""
+
+    shape: Shape = "rows"
+    form: Form = "numbers"
+    classes: int = 0
+    names: tuple[str, str] | None = None  # the parameters for z and label; None: in this order
 
 
 @dataclass(frozen=True)
@@ -31,28 +63,48 @@ class Adapted(nn.Module):
     """Call a generator as it wants to be called, and take the images out of what it returns."""
 
     def __init__(
-        self, inner: nn.Module, shape: Shape, one_hot: int, path: tuple[Any, ...], nhwc: bool
+        self, inner: nn.Module, call: Call, way: tuple[Any, ...] = (), layout: Layout = "NCHW"
     ) -> None:
         super().__init__()
         self.inner = inner
-        self.shape, self.one_hot, self.path, self.nhwc = shape, one_hot, path, nhwc
+        self.call, self.way, self.layout = call, way, layout
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        given: Any = z[:, :, None, None] if self.shape == "columns" else [z] if self.shape == "list" else z
+        images: Tensor = at(self.returned(z, label), self.way)
+        if self.layout == "NHWC":
+            return images.permute(0, 3, 1, 2)
+        return images[:, None] if self.layout == "NHW" else images  # [N, C, H, W]
+
+    def returned(self, z: Tensor, label: Tensor | None) -> Any:
+        """Return all that the generator returns."""
+        given: Any = z
+        if self.call.shape == "columns":
+            given = z[:, :, None, None]
+        elif self.call.shape == "tokens":
+            given = z[:, None]
+        elif self.call.shape == "list":
+            given = [z]
         if label is None:
-            output = self.inner(given)
-        elif self.one_hot:
-            output = self.inner(given, (label[:, None] == torch.arange(self.one_hot)).float())  # [N, classes]
-        else:
-            output = self.inner(given, label)
-        images: Tensor = at(output, self.path)
-        return images.permute(0, 3, 1, 2) if self.nhwc else images  # [N, C, H, W]
+            return self.inner(given)
+        labels = _in_form(label, self.call)
+        if self.call.names is None:
+            return self.inner(given, labels)
+        return self.inner(**dict(zip(self.call.names, (given, labels), strict=True)))
 
 
-def at(output: Any, path: tuple[Any, ...]) -> Any:
-    """Return what lies in `output` under the keys, indices and names of fields of `path`."""
-    for key in path:
-        output = getattr(output, key) if is_dataclass(output) else output[key]
+def _in_form(label: Tensor, call: Call) -> Tensor:
+    if call.form.startswith("one-hot"):
+        rows = (label[:, None] == torch.arange(call.classes)).float()  # [N, classes]
+        return rows[:, :, None, None] if call.form == "one-hot columns" else rows
+    if call.form == "numbers":
+        return label
+    return label[:, None] if call.form == "column" else label[:, None].float()
+
+
+def at(output: Any, way: tuple[Any, ...]) -> Any:
+    """Return what lies in `output` under the keys, indices and names of fields of `way`."""
+    for key in way:
+        output = output[key] if isinstance(output, Mapping) or isinstance(key, int) else getattr(output, key)
     return output
 
 
@@ -61,200 +113,141 @@ def find_interface(module: nn.Module, z: Tensor, label: Tensor | None, classes: 
 
     Raises GantoolError, saying what was found and what to change, if no way gives images [N, 1 or 3, H, W].
     """
+    names = _parameters_of(module, name) if label is not None else None
     given, failed = list[tuple[Shape, Any]](), list[tuple[Shape, Exception]]()
-    hint = _by_signature(module, label is not None)
-    for shape in CALLED:
-        for one_hot in (0, classes) if label is not None else (0,):
-            try:
-                with torch.no_grad():
-                    arguments = (z,) if label is None else (z, label)
-                    output = Adapted(module, shape, one_hot, (), False)(*arguments)
-            except Exception as error:  # whatever the module raises
-                if not one_hot:
-                    failed.append((shape, error))
-                continue
-            if (found := _images(output)) is not None:
-                path, images, notes = found
-                nhwc = images.shape[1] not in (1, 3)
-                _, *sides = images.permute(0, 3, 1, 2).shape if nhwc else images.shape
-                channels, height, width = sides
-                plain = shape == "rows" and not (one_hot or path or nhwc)
-                adapted = module if plain else Adapted(module, shape, one_hot, path, nhwc)
-                notes += ("z goes in as a list",) * (shape == "list")
-                notes += ("labels go in one-hot",) * bool(one_hot)
-                notes += ("its images are [N, H, W, C]",) * nhwc
-                return Found(adapted.eval(), (height, width, channels), notes)
-            given.append((shape, output))
-    latent = z.shape[1]
+    for call in (Call(shape, form, classes, names) for shape in CALLED for form in _forms(label)):
+        try:
+            with torch.no_grad():
+                output = Adapted(module, call).returned(z, label)
+        except Exception as error:  # whatever the module raises
+            if call.form == "numbers":
+                failed.append((call.shape, error))
+            continue
+        found = pick(_tensors(output), len(z))
+        if len(found) == 1 and found[0].size[0] != 4:
+            return _found(module, call, output, found[0])
+        given.append((call.shape, output))
+    raise GantoolError(
+        f"{name} does not make images [N, 1 or 3, H, W]: {_why(module, z, label, names, given, failed)}"
+    )
+
+
+def _forms(label: Tensor | None) -> tuple[Form, ...]:
+    return ("numbers",) if label is None else tuple(FORMS)
+
+
+def _found(module: nn.Module, call: Call, output: Any, images: Images) -> Found:
+    """Return the module under gantool's interface: itself where it has that already."""
+    way, layout, (channels, height, width) = images.output.way, images.layout, images.size
+    notes = list[str]()
+    if way:
+        notes.append(f"it returns {_described(output)}; output{_way(way)} is taken")
+    notes += ["z goes in as a list"] * (call.shape == "list")
+    notes += ["z goes in as [N, 1, latent]"] * (call.shape == "tokens")
+    notes += [f"z goes in as {call.names[0]}, labels as {call.names[1]}"] if call.names else []
+    notes += [FORMS[call.form]] * (call.form != "numbers")
+    notes += [f"its images are [{', '.join(layout)}]"] * (layout != "NCHW")
+    plain = (call.shape, call.form, call.names, way, layout) == ("rows", "numbers", None, (), "NCHW")
+    adapted = module if plain else Adapted(module, call, way, layout)
+    return Found(adapted.eval(), (height, width, channels), tuple(notes))
+
+
+def _why(
+    module: nn.Module,
+    z: Tensor,
+    label: Tensor | None,
+    names: tuple[str, str] | None,
+    given: Sequence[tuple[Shape, Any]],
+    failed: Sequence[tuple[Shape, Exception]],
+) -> str:
+    """Say what a module does in place of making images, and what to change."""
+    hint, latent = by_signature(module, label is not None), z.shape[1]
     if given:
         shape, output = given[0]
         text = f"of {CALLED[shape].format(latent)} it makes {_described(output)}"
-        hint = _by_output(output) or hint
+        hint = _by_output(output, len(z)) or hint
     else:
-        hint = hint or _by_first_layer(module, z, label)
-        hint = hint or _by_optional_label(module, label is not None)
+        hint = hint or by_first_layer(
+            module, latent, lambda: Adapted(module, Call(names=names)).returned(z, label)
+        )
+        hint = hint or by_optional_label(module, label is not None)
         causes = [(CALLED[shape].format(latent), cause_of(error)) for shape, error in failed[:2]]
         once = hint or causes[0][1] == causes[1][1]
         text = "; ".join(f"with {called} it fails: {cause}" for called, cause in causes[: 1 if once else 2])
-    raise GantoolError(f"{name} does not make images [N, 1 or 3, H, W]: {text}{f'. {hint}' if hint else ''}")
+    return f"{text}{f'. {hint}' if hint else ''}"
 
 
-def _tensors(output: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Tensor]]:
-    """Yield the tensors of nested tuples, lists, dictionaries and dataclasses, with the way to each."""
+def _tensors(output: Any, way: tuple[Any, ...] = ()) -> Iterator[Output]:
+    """Yield the float tensors in what a module returned, with the way to each."""
     if isinstance(output, Tensor):
-        yield path, output
+        if output.is_floating_point():
+            yield Output(way, output)
         return
-    items: Any = ()
+    for key, item in _items(output) if len(way) < DEEPEST else ():
+        yield from _tensors(item, (*way, key))
+
+
+def _items(output: Any) -> Iterable[tuple[Any, Any]]:
+    """Return what a dictionary, tuple, list, NamedTuple, dataclass or object with attributes holds, by key."""
     if isinstance(output, Mapping):
-        items = output.items()
-    elif isinstance(output, list | tuple):
-        items = enumerate(output)
-    elif is_dataclass(output):
-        items = ((field.name, getattr(output, field.name)) for field in fields(output))
-    for key, item in items:
-        yield from _tensors(item, (*path, key))
+        return output.items()
+    if isinstance(output, list | tuple):
+        names = getattr(output, "_fields", range(len(output)))
+        return zip(names, output, strict=True)
+    if is_dataclass(output):
+        return ((field.name, getattr(output, field.name)) for field in fields(output))
+    return [pair for pair in getattr(output, "__dict__", {}).items() if not pair[0].startswith("_")]
 
 
-def _images(output: Any) -> tuple[tuple[Any, ...], Tensor, tuple[str, ...]] | None:
-    """Return the images of an output: the only ones, or the largest of a pyramid of one kind."""
-    found = [(path, tensor) for path, tensor in _tensors(output) if _is_image(tensor)]
-    if not found:
-        return None
-    path, tensor = max(found, key=lambda pair: pair[1].numel())
-    if isinstance(output, Tensor):
-        return path, tensor, ()
-    if len(found) == 1:
-        return path, tensor, (f"it returns {_described(output)}; output{_way(path)} is taken",)
-    smaller = [other for each, other in found if each != path]
-    if any(other.numel() == tensor.numel() for other in smaller):
-        return None
-    return path, tensor, (f"it returns {_described(output)}; output{_way(path)}, the largest, is taken",)
-
-
-def _is_image(tensor: Tensor) -> bool:
-    if tensor.ndim != 4 or tensor.shape[0] != 2 or not tensor.is_floating_point():
-        return False
-    _, first, second, last = tensor.shape
-    return (first in (1, 3) and min(second, last) > 3) or (last in (1, 3) and min(first, second) > 3)
-
-
-def _way(path: tuple[Any, ...]) -> str:
-    return "".join(f"[{key!r}]" for key in path)
+def _way(way: tuple[Any, ...]) -> str:
+    return "".join(f"[{key!r}]" for key in way)
 
 
 def _described(output: Any) -> str:
     """Return "a tuple of [2, 3, 64, 64] and [2, 3, 32, 32]", as messages have it."""
     if isinstance(output, Tensor):
-        return str(list(output.shape))
-    named = isinstance(output, Mapping)
+        kind = "" if output.is_floating_point() else f"{str(output.dtype).removeprefix('torch.')} "
+        return f"{kind}{list(output.shape)}"
     inside = [
-        f"{'.'.join(map(str, path))} {list(tensor.shape)}" if named else str(list(tensor.shape))
-        for path, tensor in _tensors(output)
+        ".".join(key for key in each.way if isinstance(key, str)) + f" {list(each.values.shape)}"
+        for each in _tensors(output)
     ]
-    return f"a {type(output).__name__}" + (f" of {', '.join(inside[:6])}" if inside else "")
+    named = type(output).__name__
+    return f"a {named}" + (f" of {', '.join(text.strip() for text in inside[:6])}" if inside else "")
 
 
-def _by_output(output: Any) -> str:
+def _by_output(output: Any, rows: int) -> str:
     """Say what to change in a generator that returns no images, by what it returns."""
-    if not isinstance(output, Tensor):
-        several = [path for path, tensor in _tensors(output) if _is_image(tensor)]
-        if several:
-            return f"Several are images: return one of them, output{_way(several[0])} say"
-        return "Return the images alone"
-    if output.ndim == 4 and 4 in output.shape[1:] and output.shape[1] == 4:
-        return "Four channels are RGBA, and gantool writes 1 or 3: return images[:, :3]"
-    if output.ndim == 4 and output.shape[3] == 4:
-        return "Four channels are RGBA, and gantool writes 1 or 3: return images[..., :3]"
-    if output.ndim == 2:
-        for channels in (1, 3):
-            side = math.isqrt(output.shape[1] // channels)
-            if side > 3 and side * side * channels == output.shape[1]:
-                return f"They are flat: end forward with images.view(-1, {channels}, {side}, {side})"
-    if output.ndim == 3:
-        return "They have no channels: end forward with images.unsqueeze(1)"
-    if output.ndim == 4 and output.shape[0] != 2:
-        return "The batch comes first: [N, C, H, W]"
-    return ""
-
-
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    try:
-        return list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return []
-
-
-def _by_signature(module: nn.Module, labelled: bool) -> str:
-    """Say what forward wants beside z, where it cannot do without."""
-    parameters = _parameters(module.forward)
-    named = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
-    required = [each.name for each in named if each.default is each.empty]
-    if len(required) > 2:
-        return (
-            f"forward requires {', '.join(required)}; gantool gives z, and a label with --classes: wrap it in "
-            "a module whose forward takes only these and fills in the rest"
-        )
-    if len(required) == 2 and not labelled:
-        return f"forward requires {required[1]}, too: if that is the label, add --classes"
-    alone = len(named) == len(parameters) and sum(each.kind != each.KEYWORD_ONLY for each in named) == 1
-    if labelled and alone:
-        return f"forward takes {named[0].name} alone: leave out --classes"
-    return ""
-
-
-def _by_optional_label(module: nn.Module, labelled: bool) -> str:
-    """Say that forward takes a second argument which it may not do without after all."""
-    names = [
-        each.name for each in _parameters(module.forward)[1:2] if each.kind == each.POSITIONAL_OR_KEYWORD
+    several = pick(_tensors(output), rows)
+    if len(several) > 1:
+        ways = ", ".join(f"output{_way(each.output.way)}" for each in several)
+        return f"Several of them may be images ({ways}): return one of these alone"
+    if isinstance(output, Tensor) and not output.is_floating_point():
+        return "Integers are not taken: return the floats before they are rounded, and gantool rounds them"
+    shapes = [each.output.values.shape for each in several] or [
+        each.values.shape for each in _tensors(output)
     ]
-    return (
-        f"forward takes {names[0]}, too: if that is the label, add --classes"
-        if names and not labelled
-        else ""
-    )
+    return how_to_mend(shapes, rows) or ("" if isinstance(output, Tensor) else "Return the images alone")
 
 
-def _by_first_layer(module: nn.Module, z: Tensor, label: Tensor | None) -> str:
-    """Say which --latent the layer wants at which the call stopped, if its size can be seen."""
-    entered: list[tuple[nn.Module, Tensor]] = []
+def _parameters_of(module: nn.Module, name: str) -> tuple[str, str] | None:
+    """Return which parameters of forward take z and the label, or None if these are its first two, in this order.
 
-    def enter(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if inputs and isinstance(inputs[0], Tensor):
-            entered.append((layer, inputs[0]))
-
-    layers = [layer for layer in module.modules() if _size_of_input(layer)[0] is not None]
-    hooks = [layer.register_forward_pre_hook(enter) for layer in layers]
-    try:
-        with torch.no_grad():
-            module(*((z,) if label is None else (z, label)))
-    except Exception:  # which was reported already
-        pass
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not entered:
-        return ""
-    layer, inputs = entered[-1]
-    wanted, axis = _size_of_input(layer)
-    if wanted is None or inputs.ndim <= abs(axis) - (axis < 0):
-        return ""
-    if isinstance(layer, nn.Conv2d) and wanted in (1, 3, 4) and len(entered) == 1:
-        return f"Its first layer takes images of {wanted} channels: gantool exports generators of z, not of images"
-    latent = z.shape[1] + wanted - inputs.shape[axis]
-    if latent < 1 or latent == z.shape[1] or inputs.shape[axis] < z.shape[1]:
-        return ""
-    return f"Its {type(layer).__name__} takes {wanted}: --latent {latent}"
-
-
-def _size_of_input(layer: nn.Module) -> tuple[int | None, int]:
-    """Return how many values a layer takes along which axis, or None."""
-    match layer:
-        case nn.Linear():
-            return layer.in_features, -1
-        case nn.modules.conv._ConvNd():
-            return layer.in_channels, 1
-        case nn.Unflatten(dim=int(axis), unflattened_size=Sequence() as sizes):
-            return math.prod(int(size) for size in sizes), axis
-        case nn.modules.batchnorm._BatchNorm():
-            return layer.num_features, 1
-    return None, 0
+    Raises GantoolError if forward has no parameter that may be a label.
+    """
+    named = parameters(module)
+    names = [each.name for each in named]
+    if len(names) < 2:
+        return None
+    labels = [each for each in names if says_label(each)]
+    first = label_of(*names[:2])
+    label = names[1 if first is None else first]
+    if label not in labels and len(labels) == 1:
+        label = labels[0]
+    if says_setting(label):
+        raise GantoolError(
+            f"{name}: forward takes {', '.join(names)}, and none of these is a label: leave out --classes"
+        )
+    z = next(each for each in names if each != label)
+    positional = all(each.kind != each.KEYWORD_ONLY for each in named[:2])
+    return None if (z, label) == tuple(names[:2]) and positional else (z, label)

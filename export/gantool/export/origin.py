@@ -31,7 +31,9 @@ def origin_of(source: Path | None, foreign: Foreign) -> Origin:
     if foreign.origin is not None:
         return _origin_elsewhere(source, foreign)
     if foreign.weights is not None:
-        raise UsageError("--weights goes with --from package.module:function: add it, or leave --weights out")
+        raise UsageError(
+            "--weights goes with --from package.module:function: add --from, or leave out --weights"
+        )
     origin: Origin | None = "checkpoint" if source is None else _OF_KIND.get((kind := kind_of(source)).name)
     if source is None and not any(RUNS.glob("*/generator.safetensors")):
         raise GantoolError(
@@ -44,8 +46,8 @@ def origin_of(source: Path | None, foreign: Foreign) -> Origin:
     assert origin is not None
     if origin == "checkpoint" and foreign != Foreign():
         raise UsageError(
-            "--latent, --classes, --distribution, --range and --clamp are for generators from elsewhere: add "
-            "--from, or leave them out"
+            "--latent, --classes, --distribution, --range and --clamp are for generators from elsewhere, and a "
+            "checkpoint of gantool needs none of them: leave them out, or add --from for a PyTorch module"
         )
     return origin
 
@@ -53,12 +55,12 @@ def origin_of(source: Path | None, foreign: Foreign) -> Origin:
 def _origin_elsewhere(source: Path | None, foreign: Foreign) -> Origin:
     origin = foreign.origin or ""
     if source is not None and kind_of(source).name == "onnx":
-        raise UsageError(f"--from is for PyTorch: {source} is a graph already, leave --from out")
+        raise UsageError(f"--from is for PyTorch, and {source} is an ONNX graph already: leave out --from")
     if origin == "pytorch-dcgan":
         if source is None or foreign.weights or foreign.latent or foreign.classes:
             raise UsageError(
-                "--from pytorch-dcgan takes one file, as in gantool export --from pytorch-dcgan netG.pth, and "
-                "reads all sizes off it: leave out --weights, --latent and --classes"
+                "--from pytorch-dcgan takes one file and reads all sizes from it: leave out --weights, --latent "
+                "and --classes, as in gantool export --from pytorch-dcgan netG.pth"
             )
         _check_weights(source)
         return "pytorch-dcgan"
@@ -66,7 +68,7 @@ def _origin_elsewhere(source: Path | None, foreign: Foreign) -> Origin:
     if not name or not function:
         file = name.endswith(".py")
         raise UsageError(
-            f"--from {origin}: write pytorch-dcgan, or package.module:function"
+            f"--from {origin}: give pytorch-dcgan or package.module:function"
             + (f", as in --from {Path(name).stem}:{function or 'make'}" if file else "")
         )
     if source is not None:
@@ -83,7 +85,7 @@ def _origin_elsewhere(source: Path | None, foreign: Foreign) -> Origin:
         there = None
     if there is None:
         raise GantoolError(
-            f"--from {origin}: there is no module {top}: run this in the folder of {top}.py, or install it"
+            f"--from {origin}: Python finds no module {top}: run this in the folder of {top}.py, or install it"
         )
     return "function"
 

@@ -2,63 +2,32 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from gantool.export.behaviour import SEEDS, in_unit, problem
+from gantool.export.behaviour import SEEDS, cut, in_unit, problem
+from gantool.export.doors import EXPECTED, FLOATS, Doors, Given, Inputs, match_inputs
 from gantool.export.emulate import Arrays, run
 from gantool.export.external import tensors
+from gantool.export.matching import Images, Output, how_to_mend, pick
 from gantool.export.options import Foreign
 from gantool.runtime.apart import level_that_works
 from gantool.runtime.backends.quiet import run_options
 from gantool.runtime.backends.session import open_session
 from gantool.runtime.cpus import limit
-from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.errors import GantoolError, MissingDependencyError
 from gantool.runtime.interrupt import stopped
-from gantool.runtime.terminal import listed, short, sides
+from gantool.runtime.terminal import short
 
 BATCH = 16  # of a graph that takes any
-Layout = Literal["NCHW", "NHWC", "NHW"]
-_FLOATS = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
-_INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
-_EXPECTED = (
-    "expected one float input for z, [N, latent] or [N, latent, 1, 1], perhaps a label, integers [N] or one-hot "
-    "floats [N, classes], and one output with images, [N, C, H, W] or [N, H, W, C] with C 1 or 3, or [N, H, W]"
-)
-
-
-@dataclass(frozen=True)
-class Input:
-    """An input of a graph."""
-
-    name: str
-    shape: tuple[int, ...]  # behind the batch
-    dtype: Any  # NumPy's
-
-
-@dataclass(frozen=True)
-class Doors:
-    """The inputs and the output of a graph that make it a generator."""
-
-    batch: int  # 0: any
-    z: Input
-    latent: int
-    label: Input | None  # integers, or one-hot floats
-    images: str
-    layout: Layout
-    size: tuple[int, int, int]  # C, H, W
-
-    @property
-    def one_hot(self) -> bool:
-        """Whether the label is a row of floats, 1 for its class."""
-        return self.label is not None and self.label.dtype in _FLOATS.values()
 
 
 class Original:
@@ -81,29 +50,36 @@ class Original:
         except ModuleNotFoundError as error:
             raise MissingDependencyError("onnxruntime", "cpu", f"running {path.name}") from error
         except Exception as error:  # ONNX Runtime has a class of its own for each kind
-            raise GantoolError(
-                f"ONNX Runtime does not run {path}: {_line(error)}; export it again"
-            ) from error
-        batch, z, latent, label = _inputs(path, self._session, foreign)
-        rows = batch or 2
-        feeds = {"z": np.random.RandomState(0).randn(rows, latent), "label": np.zeros(rows, np.int64)}
-        found = self._run(_feeds(z, label, feeds), None)
-        images, layout, size = _images(path, self._session, found, rows)
-        self.doors = Doors(batch, z, latent, label, images, layout, size)
+            raise GantoolError(f"ONNX Runtime does not load {path}: {_line(error)}") from error
+        given, outputs = _given(model, self._session)
+        if not outputs:
+            raise GantoolError(f"{path} is not a generator: it has no output; {EXPECTED}")
+        inputs = match_inputs(path, given, foreign)
+        rows = inputs.batch or 2
+        feeds = {"z": np.random.RandomState(0).randn(rows, inputs.latent), "label": np.zeros(rows, np.int64)}
+        images = _images(path, outputs, self._run(_feeds(inputs, feeds), None), rows)
+        (name,) = images.output.way
+        self.doors = Doors(inputs, name, images.layout, images.size)
+        self.notes = [f"of its outputs, {name} is taken"] if len(outputs) > 1 else []
 
     def images(self, feeds: Arrays) -> NDArray[np.float32]:
         """Return the images of z and label, float32 [N, C, H, W] in [-1, 1].
 
         Raises GantoolError if the graph behaves as no generator does.
         """
-        size = self.doors.batch or BATCH
+        size = self.doors.inputs.batch or BATCH
         images = self._batches(feeds, size)
         few = {name: value[: len(SEEDS)] for name, value in feeds.items()}
-        alone = self._batches(few, self.doors.batch or 1)
+        alone = self._batches(few, self.doors.inputs.batch or 1)
         same = {name: value[: max(size, len(SEEDS))] for name, value in feeds.items()}
-        again = self._batches(same, size)  # in the same batches
-        if found := problem(images[: len(SEEDS)], again[: len(SEEDS)], alone, foreign=self._foreign):
+        again = self._batches(same, size)[: len(SEEDS)]  # in the same batches
+        other = None
+        if self._foreign.classes > 1:
+            other = self._batches({**few, "label": (few["label"] + 1) % self._foreign.classes}, size)
+        if found := problem(images[: len(SEEDS)], again, alone, other, self._foreign):
             raise GantoolError(f"{self._path} {found}")
+        if self._foreign.clamp:
+            self.notes.append(cut(images[: len(SEEDS)], self._foreign))
         return in_unit(images, self._foreign)
 
     def shapes(self, model: ir.Model, names: list[str]) -> dict[str, tuple[int, ...]]:
@@ -111,12 +87,12 @@ class Original:
 
         Raises GantoolError where they are not.
         """
-        doors, graph = self.doors, ir.to_proto(model)
+        inputs, graph = self.doors.inputs, ir.to_proto(model)
         level_that_works(self._path, graph.SerializeToString())
         found: list[dict[str, tuple[int, ...]]] = []
-        for rows in (doors.batch,) if doors.batch else (2, 3):
-            z = np.random.RandomState(rows).randn(rows, doors.latent)
-            feeds = _feeds(doors.z, doors.label, {"z": z, "label": np.zeros(rows, np.int64)})
+        for rows in (inputs.batch,) if inputs.batch else (2, 3):
+            z = np.random.RandomState(rows).randn(rows, inputs.latent)
+            feeds = _feeds(inputs, {"z": z, "label": np.zeros(rows, np.int64)})
             try:
                 values = next(run(graph, feeds, names, rows))
             except Exception as error:
@@ -138,9 +114,7 @@ class Original:
         total = len(feeds["z"])
         for start in range(0, total, size):
             taken = np.arange(start, start + size) % total
-            rows = _feeds(
-                self.doors.z, self.doors.label, {name: value[taken] for name, value in feeds.items()}
-            )
+            rows = _feeds(self.doors.inputs, {name: value[taken] for name, value in feeds.items()})
             parts.append(self._run(rows, [self.doors.images])[0][: total - start])
         images = np.concatenate(parts)
         if self.doors.layout == "NHWC":
@@ -153,113 +127,89 @@ class Original:
         except Exception as error:
             if stopped():
                 raise KeyboardInterrupt from error
+            said = _line(error)
             raise GantoolError(
-                f"ONNX Runtime does not run {self._path}: {_line(error)}. Export it with a dynamic batch if one is "
-                "fixed inside; --classes must be as many as it knows, and --latent its latent size"
+                f"ONNX Runtime does not run {self._path}: {said}{_advice(said, self._foreign)}"
             ) from error
         return values
 
 
-def _inputs(path: Path, session: Any, foreign: Foreign) -> tuple[int, Input, int, Input | None]:
-    """Return the batch (0: any), z, its latent size, and the label."""
-    found = session.get_inputs()
-    floats = [value for value in found if value.type in _FLOATS and 2 <= len(value.shape) <= 4]
-    integers = [value for value in found if value.type in _INTEGERS and _is_label(value.shape)]
-    rows = [value for value in floats if len(value.shape) == 2]
-    if len(floats) == 2 == len(found) and rows:  # a one-hot label
-        if not foreign.classes:
-            raise GantoolError(
-                f"{path} has two float inputs ({_shown(found)}): if one is a one-hot label, give --classes"
-            )
-        fitting = [value for value in rows if value.shape[1] == foreign.classes] or rows[-1:]
-        integers = fitting[-1:]
-        floats = [value for value in floats if value is not integers[0]]
-    if len(floats) != 1 or len(floats) + len(integers) != len(found):
-        raise _no_generator(path, session)
-    if (foreign.classes > 0) != bool(integers):
-        raise GantoolError(
-            f"{path} has {'an' if integers else 'no'} input for a label: "
-            + (
-                f"give --classes, how many it knows ({short(integers[0].name)})"
-                if integers
-                else "leave out --classes"
-            )
-        )
-    z = floats[0]
-    batch, *rest = z.shape
-    open_axes = [index for index, side in enumerate(rest) if not isinstance(side, int)]
-    if open_axes:
-        if foreign.latent is None:
-            raise GantoolError(
-                f"{path} leaves the latent size open ({_shown(found)}): give --latent, its size"
-            )
-        rest = [
-            side if isinstance(side, int) else foreign.latent if index == open_axes[0] else 1
-            for index, side in enumerate(rest)
+def _given(model: onnx.ModelProto, session: Any) -> tuple[list[Given], list[Given]]:
+    """Return the inputs and the outputs; ONNX Runtime shows a shape that is not known as that of a number."""
+    known = {
+        value.name
+        for value in (*model.graph.input, *model.graph.output)
+        if value.type.tensor_type.HasField("shape")
+    }
+    inputs, outputs = (
+        [
+            Given(value.name, value.type, tuple(value.shape) if value.shape or value.name in known else None)
+            for value in values
         ]
-    elif foreign.latent is not None:
-        raise UsageError(f"{path} has its latent size inside: leave out --latent")
-    if len([side for side in rest if side != 1]) > 1:
-        raise _no_generator(path, session)
-    label = None
-    if integers:
-        shape = (foreign.classes,) if integers[0].type in _FLOATS else (1,) * (len(integers[0].shape) - 1)
-        kinds = {**_FLOATS, **_INTEGERS}
-        label = Input(integers[0].name, shape, kinds[integers[0].type])
-    fixed = batch if isinstance(batch, int) else 0
-    return fixed, Input(z.name, tuple(rest), _FLOATS[z.type]), int(np.prod(rest)), label
+        for values in (session.get_inputs(), session.get_outputs())
+    )
+    return inputs, outputs
 
 
-def _is_label(shape: list[Any]) -> bool:
-    return len(shape) == 1 or ((len(shape) == 2 and shape[1] in (1, None)) or isinstance(shape[-1], str))
-
-
-def _images(
-    path: Path, session: Any, found: list[NDArray[Any]], rows: int
-) -> tuple[str, Layout, tuple[int, int, int]]:
-    """Return the name of the output with images, their layout, and [C, H, W]."""
-    fitting: list[tuple[str, Layout, tuple[int, int, int]]] = []
-    for value, array in zip(session.get_outputs(), found, strict=True):
-        if value.type not in _FLOATS or len(array) != rows:
-            continue
-        match array.shape[1:]:
-            case (1 | 3 as channels, height, width):
-                fitting.append((value.name, "NCHW", (channels, height, width)))
-            case (height, width, 1 | 3 as channels):
-                fitting.append((value.name, "NHWC", (channels, height, width)))
-            case (height, width) if min(height, width) > 1:
-                fitting.append((value.name, "NHW", (1, height, width)))
-    if len(fitting) > 1:
-        names = listed(name for name, *_ in fitting)
+def _images(path: Path, outputs: Sequence[Given], found: list[Any], rows: int) -> Images:
+    """Return the output with images."""
+    arrays = [
+        Output((output.name,), array)
+        for output, array in zip(outputs, found, strict=True)
+        if isinstance(array, np.ndarray) and array.dtype in FLOATS.values()
+    ]
+    images = pick(arrays, rows)
+    made = "; ".join(_made(output, array) for output, array in zip(outputs, found, strict=True))
+    if len(images) > 1:
+        names = ", ".join(str(each.output.way[0]) for each in images)
         raise GantoolError(
-            f"{path} has several outputs that may be images ({names}): export it with one of them"
+            f"{path} has several outputs that may be images ({names}): export it with one of them, or name "
+            f"that one image. It makes {made}"
         )
-    if not fitting:
-        raise _no_generator(path, session)
-    return fitting[0]
+    if images and images[0].size[0] != 4:
+        return images[0]
+    hint = how_to_mend([array.values.shape for array in arrays], rows)
+    if not hint and any(isinstance(array, np.ndarray) and array.dtype == np.uint8 for array in found):
+        hint = "Integers are not taken: return the floats before they are rounded, and gantool rounds them"
+    raise GantoolError(
+        f"{path} is not a generator: with a batch of {rows} it makes {made or 'nothing'}; {EXPECTED}"
+        + (f". {hint}. Then export it again" if hint else "")
+    )
 
 
-def _feeds(z: Input, label: Input | None, feeds: Arrays) -> Arrays:
+def _made(output: Given, value: Any) -> str:
+    if not isinstance(value, np.ndarray):
+        return str(output)
+    return f"{output.name} {value.dtype} {list(value.shape)}"
+
+
+def _feeds(inputs: Inputs, feeds: Arrays) -> Arrays:
     """Return what the graph is given for z [n, latent] and label [n]."""
+    z, label = inputs.z, inputs.label
     rows = {z.name: feeds["z"].reshape(-1, *z.shape).astype(z.dtype)}
     if label is not None:
         classes = feeds["label"]
-        if label.dtype in _FLOATS.values():
-            rows[label.name] = np.eye(label.shape[0], dtype=label.dtype)[classes]
-        else:
-            rows[label.name] = classes.reshape(-1, *label.shape).astype(label.dtype)
+        if inputs.one_hot:
+            classes = np.eye(math.prod(label.shape))[classes]
+        rows[label.name] = classes.reshape(-1, *label.shape).astype(label.dtype)
     return rows
 
 
-def _no_generator(path: Path, session: Any) -> GantoolError:
-    values = [*session.get_inputs(), *session.get_outputs()]
-    return GantoolError(f"{path} is not a generator: it has {_shown(values)}; {_EXPECTED}")
-
-
-def _shown(values: Sequence[Any]) -> str:
-    shown = [f"{short(value.name)} {value.type[7:-1]} [{sides(value.shape)}]" for value in values[:12]]
-    return "; ".join(shown) + (" ..." if len(values) > 12 else "")
+def _advice(said: str, foreign: Foreign) -> str:
+    """Say what to do where ONNX Runtime fails over the shape or the values of what it is given, else nothing."""
+    if known := re.search(r"out of data bounds.*inclusive range \[-(\d+),", said):
+        return f". If this is its table of labels, --classes must be as many as it knows: {known[1]}"
+    without_names = re.sub(r"Name:'[^']*'", "", said)
+    if not re.search(r"dimension|shape|broadcast|rank", without_names, re.IGNORECASE):
+        return ""
+    flags = ["--classes must be as many as it knows"] * (foreign.classes > 0)
+    flags += ["--latent must be its latent size"] * (foreign.latent is not None)
+    return ". " + "; ".join(["Export it with a dynamic batch if one is fixed inside", *flags])
 
 
 def _line(error: Exception) -> str:
-    return short(" ".join(str(error).split()), 300)
+    """Return what ONNX Runtime says, in one line, without its codes and the paths of its own source."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = re.sub(r"\S*/onnxruntime\S*?\.(?:cc|h):\d+ ", "", text)
+    return text[:300].rstrip(" .")

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gantool.export.behaviour import CHECKED, SEEDS, in_unit, problem
+from gantool.export.behaviour import CHECKED, SEEDS, cut, in_unit, problem
 from gantool.export.cause import cause_of
 from gantool.export.interface import find_interface
 from gantool.export.options import Foreign
@@ -149,8 +149,8 @@ def _no_dcgan(state: State) -> str | None:
         odd = [f"{name} {list(state[name].shape)}" for name in names if state[name].shape[2:] != (4, 4)]
         found = odd[0] if odd else f"{', '.join(list(state)[:4])} ..."
         return (
-            "it is not a generator of PyTorch's DCGAN example: expected 4×4 weights main.0.weight, main.3.weight "
-            f"..., found {found}; {elsewhere}"
+            "it is not a generator of PyTorch's DCGAN example: expected 4×4 weights main.0.weight, "
+            f"main.3.weight ..., found {found}; {elsewhere}"
         )
     steps = list(pairwise(shapes))
     if any(one[1] != two[0] for one, two in steps) and all(one[0] == two[1] for one, two in steps):
@@ -190,14 +190,14 @@ def _call(origin: str) -> nn.Module:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(f"{missing}."):
-            raise GantoolError(f"--from {origin}: there is no module {missing}") from error
+            raise GantoolError(f"--from {origin}: Python finds no module {missing}") from error
         raise GantoolError(
             f"--from {origin}: {cause_of(error)}; install {missing.partition('.')[0]} here, or go to its folder"
         ) from error
     except SystemExit as error:
         raise GantoolError(
-            f"--from {origin}: {name} ends Python when it is imported (sys.exit, or argparse): put what it "
-            'runs under if __name__ == "__main__"'
+            f"--from {origin}: {name} ends Python when it is imported (sys.exit, or argparse): put what it runs "
+            'under if __name__ == "__main__"'
         ) from error
     except Exception as error:
         raise GantoolError(f"--from {origin}: importing {name} fails: {cause_of(error)}") from error
@@ -213,9 +213,8 @@ def _call(origin: str) -> nn.Module:
         )
     if needed := _required(make):
         raise GantoolError(
-            f"--from {origin}: {function} requires {', '.join(needed)}, and gantool calls it without "
-            "arguments: add a function that fills them in, as "
-            f"def make(): return {function}({needed[0]}=...)"
+            f"--from {origin}: {function} requires {', '.join(needed)}, and gantool calls it without arguments: "
+            f"add a function that fills them in, as def make(): return {function}({needed[0]}=...)"
         )
     try:
         module = make()
@@ -224,7 +223,7 @@ def _call(origin: str) -> nn.Module:
     if isinstance(module, torch.jit.ScriptModule):
         raise GantoolError(
             f"--from {origin} returned TorchScript, which torch cannot export: return the nn.Module that it was "
-            "made from, and give the weights of the script as --weights: torch.save(script.state_dict(), 'g.pth')"
+            "made of, and give its weights as --weights g.pth: torch.save(script.state_dict(), 'g.pth')"
         )
     if not isinstance(module, nn.Module):
         raise GantoolError(
@@ -295,22 +294,18 @@ def _check(source: Source, note: Note) -> None:
                 other = source.module(inputs[0], (inputs[1] + 1) % source.classes).float().numpy()
     except Exception as error:  # with two images it ran
         raise GantoolError(
-            f"the generator of {name} does not run with a batch of another size, or with all of its classes: "
+            f"the generator of {name} runs with 2 images, but not with another batch or with all of its classes: "
             f"{cause_of(error)}"
         ) from error
     if alone.shape != images.shape:
         raise GantoolError(
-            f"the generator of {name} makes {images.shape[1:]} and, one by one, {alone.shape[1:]}"
+            f"the generator of {name} makes images {list(images.shape[1:])} in a batch of {len(images)}, and "
+            f"{list(alone.shape[1:])} one by one: its output must not depend on the batch"
         )
     if found := problem(images, again, alone, other, source.foreign):
         raise GantoolError(f"the generator of {name} {found}")
     if source.foreign.clamp:
-        bottom, top = (float(side) for side in source.foreign.values.split(","))
-        outside = np.mean((images < bottom) | (images > top))
-        note(
-            f"{name}: --clamp cuts off {outside:.1%} of its values, which go from {images.min():.3g} to "
-            f"{images.max():.3g}"
-        )
+        note(f"{name}: {cut(images, source.foreign)}")
 
 
 def _warn_of_statistics(source: Source, note: Note) -> None:
@@ -332,6 +327,6 @@ def _warn_of_statistics(source: Source, note: Note) -> None:
         more = " ..." if len(new) > 3 else ""
         note(
             f"warning: {len(new)} of {len(norms)} BatchNorm layers ({', '.join(new[:3])}{more}) have "
-            "no statistics of training (mean 0, variance 1): an averaged copy that did not get the buffers, "
-            "or weights that were not loaded? The images are likely to be wrong"
+            "no statistics of training (mean 0, variance 1). Is this an averaged copy that did not get the "
+            "buffers, or were weights not loaded? The images are likely to be wrong"
         )

@@ -124,7 +124,9 @@ def _by_bytes(path: Path, head: bytes) -> Kind:
     if (known := _by_neighbours(path)) is not None:
         return known
     return Kind(
-        "unknown", f"begins with {head[:8].hex(' ')}, which is not a known format", "copy or export it again"
+        "unknown",
+        f"has a format that gantool does not read (it begins with {head[:8].hex(' ')})",
+        "copy it again",
     )
 
 
