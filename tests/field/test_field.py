@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from field import data, faults, graphs, modules, runs
+from field import data, faults, graphs, modules, precisions, runs
 from field.cases import Case, gantool
 
-CASES = [*modules.CASES, *graphs.CASES, *data.CASES, *faults.CASES, *runs.CASES]
+CASES = [*modules.CASES, *graphs.CASES, *data.CASES, *faults.CASES, *runs.CASES, *precisions.CASES]
 
 
 @pytest.mark.filterwarnings("default")  # those of a user's own module are not ours

@@ -73,6 +73,8 @@ class Original:
         options.intra_op_num_threads = limit()
         level = level_that_works(path, data)
         options.graph_optimization_level = settings_of(level)
+        # Q/DQ as the graph has it: the integer kernels that ONNX Runtime puts in its place saturate on some CPUs.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         self._path, self._foreign = path, foreign
         low = (
             onnx.TensorProto.FLOAT16,
