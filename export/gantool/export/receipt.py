@@ -100,7 +100,7 @@ def _multiply_adds(trt: ModuleType, layer: Any) -> int:
         layer.__class__ = trt.IMatrixMultiplyLayer
         rows, columns = layer.get_input(0).shape[-2:]
         inner = rows if layer.op0 == trt.MatrixOperation.TRANSPOSE else columns
-        return math.prod(of_one_image(layer.get_output(0).shape)) * max(inner, 0)
+        return int(math.prod(of_one_image(layer.get_output(0).shape)) * max(inner, 0))
     return 0
 
 
