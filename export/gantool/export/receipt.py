@@ -98,8 +98,7 @@ def _multiply_adds(trt: ModuleType, layer: Any) -> int:
         return int(pixels * channels * math.prod(layer.kernel_size_nd))
     if layer.type == trt.LayerType.MATRIX_MULTIPLY:
         layer.__class__ = trt.IMatrixMultiplyLayer
-        rows, columns = layer.get_input(0).shape[-2:]
-        inner = rows if layer.op0 == trt.MatrixOperation.TRANSPOSE else columns
+        inner = layer.get_input(0).shape[-2 if layer.op0 == trt.MatrixOperation.TRANSPOSE else -1]
         return int(math.prod(of_one_image(layer.get_output(0).shape)) * max(inner, 0))
     return 0
 
