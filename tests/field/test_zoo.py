@@ -23,7 +23,7 @@ from gantool.runtime.spec import Images
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # warnings of others' modules
 SEEDS = range(16)
-# dB of the worst image. Measured over all families: 78 and more for FP32 with OpenVINO (a few values that lie
+# dB of the worst image. Measured over 13 of the families: 78 and more for FP32 with OpenVINO (a few values that lie
 # between two grey levels fall to the other side), 61.1 to 71.1 for FP16 with either library. No value was off by
 # more than a level, so a mean that is off by a tenth of one is far outside of what rounding does.
 FP32_PSNR, FP16_PSNR = 70.0, 57.0
