@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from field import data, faults, graphs, interfaces, kinds, lies, modules, runs
+from field import data, faults, graphs, interfaces, kinds, lies, modules, precisions, runs
 from field.cases import BROUGHT, Case, gantool
 
 CASES = [
@@ -18,6 +18,7 @@ CASES = [
     *runs.CASES,
     *lies.CASES,
     *kinds.CASES,
+    *precisions.CASES,
 ]
 
 

@@ -51,8 +51,12 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str
     Raises GantoolError, naming the graph's own inputs and outputs, if it is no generator.
     """
     proto = load_whole(path)
-    if any(tensor.data_type == onnx.TensorProto.DOUBLE for tensor in tensors(proto)):
-        wide = ir.from_proto(proto)  # ONNX Runtime has no convolutions in it
+    without_kernels = (
+        onnx.TensorProto.DOUBLE,
+        onnx.TensorProto.BFLOAT16,
+    )  # of layers, in ONNX Runtime on a CPU
+    if any(tensor.data_type in without_kernels for tensor in tensors(proto)):
+        wide = ir.from_proto(proto)
         InlinePass()(wide)
         _to_float32(wide)
         proto = ir.to_proto(wide)

@@ -9,6 +9,8 @@ from typing import Any
 
 import onnx
 
+from gantool.export.receipt import of_one_image
+
 Shapes = dict[str, list[Any]]
 
 
@@ -43,8 +45,8 @@ def layers_of(graph: onnx.GraphProto, shapes: Shapes) -> list[Layer]:
         if weight is not None:
             count, kind = _multiply_adds(node, weight, shapes), type_name(weight.data_type)
         elif node.op_type == "MatMul":  # of data by data, as in attention
-            sides = [*shapes.get(node.output[0], [])[1:], *shapes.get(node.input[0], [])[-1:]]
-            count = math.prod(side for side in sides if isinstance(side, int))
+            inner = [side for side in shapes.get(node.input[0], [])[-1:] if isinstance(side, int)]
+            count = math.prod((*of_one_image(shapes.get(node.output[0], [])), *inner))
             kind = type_name(types.get(node.input[0], onnx.TensorProto.UNDEFINED))
         layers.append(Layer(node.name, node.op_type, kind, count))
     return layers
@@ -67,10 +69,12 @@ def by_type(layers: list[Layer]) -> dict[str, float]:
 
 
 def _multiply_adds(node: onnx.NodeProto, weight: onnx.TensorProto, shapes: Shapes) -> int:
-    """Count those of one image: taps of a kernel times the pixels that it is laid on."""
+    """Count those of one image: taps of a kernel times the pixels that it is laid on, a matrix times its rows."""
     taps: int = math.prod(weight.dims)
-    if node.op_type in ("Gemm", "MatMul"):
+    if node.op_type == "Gemm":
         return taps
+    if node.op_type == "MatMul":
+        return taps * math.prod(of_one_image(shapes.get(node.output[0], [])[:-1]))
     if node.op_type not in ("Conv", "ConvTranspose"):
         return 0
     pixels = shapes.get(node.output[0] if node.op_type == "Conv" else node.input[0], [])[2:]

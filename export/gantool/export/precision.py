@@ -41,6 +41,7 @@ def to_low(model: ir.Model, low: Low, keep: Collection[str]) -> None:
                 f"node {node.name} ({node.op_type}) holds a graph: export it without control flow"
             )
         pinned = node.op_type in _FIXED or node.name in keep or str(node.name).startswith(f"{TAIL}/")
+        pinned = pinned or not _exists_in(node, dtype, model.opset_imports.get(node.domain))
         wanted = ir.DataType.FLOAT if pinned else dtype
         for index, value in enumerate(node.inputs):
             if value is None or value.dtype not in (ir.DataType.FLOAT, dtype) or value.dtype == wanted:
@@ -55,6 +56,25 @@ def to_low(model: ir.Model, low: Low, keep: Collection[str]) -> None:
     for value in model.graph.outputs:
         if value.dtype == dtype:  # --output float
             _output_in_float(model.graph, value)
+
+
+def _exists_in(node: ir.Node, dtype: ir.DataType, opset: int | None) -> bool:
+    """Tell whether ONNX has an operator in `dtype`: there is no Celu in FP16, say, and no Einsum in BF16."""
+    if opset is None or not onnx.defs.has(node.op_type, opset, node.domain):
+        return True  # an operator of a library's own, which says so itself
+    schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
+    allowed = {entry.type_param_str: entry.allowed_type_strs for entry in schema.type_constraints}
+    data = schema.inputs[: _NOT_DATA.get(node.op_type, len(schema.inputs))]
+    used = [
+        formal.type_str
+        for formal, value in (
+            *zip(data, node.inputs, strict=False),
+            *zip(schema.outputs, node.outputs, strict=False),
+        )
+        if value is not None
+    ]
+    types = [allowed.get(name, [name]) for name in used]
+    return all(f"tensor({dtype.name.lower()})" in each for each in types if "tensor(float)" in each)
 
 
 def _cast(graph: ir.Graph, before: ir.Node, value: ir.Value, dtype: ir.DataType) -> ir.Value:

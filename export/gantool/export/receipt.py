@@ -85,7 +85,7 @@ def of_network(trt: ModuleType, network: Any) -> Receipt:
 
 
 def _multiply_adds(trt: ModuleType, layer: Any) -> int:
-    """Count those of one image; the first axis of every tensor is N."""
+    """Count those of one image."""
     convolutions = {
         trt.LayerType.CONVOLUTION: (trt.IConvolutionLayer, layer.get_output),  # each output pixel: C·k·k
         trt.LayerType.DECONVOLUTION: (trt.IDeconvolutionLayer, layer.get_input),  # each input pixel: O·k·k
@@ -97,8 +97,19 @@ def _multiply_adds(trt: ModuleType, layer: Any) -> int:
         channels = layer.get_input(0).shape[1] * layer.num_output_maps // layer.num_groups
         return int(pixels * channels * math.prod(layer.kernel_size_nd))
     if layer.type == trt.LayerType.MATRIX_MULTIPLY:
-        return int(math.prod(layer.get_output(0).shape[1:]) * layer.get_input(0).shape[-1])
+        layer.__class__ = trt.IMatrixMultiplyLayer
+        inner = layer.get_input(0).shape[-2 if layer.op0 == trt.MatrixOperation.TRANSPOSE else -1]
+        return int(math.prod(of_one_image(layer.get_output(0).shape)) * max(inner, 0))
     return 0
+
+
+def of_one_image(shape: Sequence[Any]) -> list[int]:
+    """Return the sides without N's: the one that is open, which attention may put second, else the first.
+
+    An open side is -1 or a name. N folded into another side, [N·tokens, C], takes that along.
+    """
+    known = [side for side in shape if isinstance(side, int) and side >= 0]
+    return known[1:] if len(known) == len(shape) else known
 
 
 def of_engine(

@@ -65,5 +65,9 @@ def bicubic():
     return _m("bicubic", pad="reflect")
 
 
+def celu():
+    return _m("nearest", act=nn.CELU)
+
+
 def antialias():
     return _m("bilinear-aa")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -15,6 +15,7 @@ from typing import Any
 from gantool.runtime.apart import check_openvino
 from gantool.runtime.backends.contract import Tensors, check_images, in_fp16, spec_of_graph
 from gantool.runtime.backends.parts import Batch, in_parts, worth_parts
+from gantool.runtime.backends.providers import adds_int8_exactly
 from gantool.runtime.backends.quiet import import_core
 from gantool.runtime.cpus import limit
 from gantool.runtime.errors import GantoolError, MissingDependencyError, pip_install
@@ -52,6 +53,9 @@ class OpenVinoBackend:
         self._settings = {"INFERENCE_NUM_THREADS": count} if count else {}
         check_openvino(path, graph, version("openvino"))
         self._core = core()
+        if not adds_int8_exactly():
+            with suppress(RuntimeError):  # a version without this switch
+                self._core.set_property("CPU", {"LP_TRANSFORMS_MODE": False})  # Q/DQ in float32
         with self._told("load a graph", _OTHERWISE):
             self._model = self._core.read_model(graph[:])  # by a path it would go by the file's name
         compiled = self._compile("LATENCY")
