@@ -158,7 +158,7 @@ EXPORT = [
     Case(
         "external.onnx --engine rtx",
         1,
-        ("external.onnx says that its weights are in",),
+        ("external.onnx names a file for its weights",),
         id="external-data-to-build",
     ),
     Case("g.onnx --engine none", 2, ("nothing to do",), id="nothing-to-do"),
