@@ -34,7 +34,7 @@ $(DEV): $(DEMO)
 	@touch $@
 
 data: $(DEMO)
-	@$(BIN)/python train/fashion_mnist.py
+	@$(BIN)/python -m gantool.train.data.debian
 
 demo: data
 	@mkdir -p demo
@@ -57,7 +57,7 @@ slow: $(DEV)
 	$(BIN)/pytest -m slow
 
 golden: $(DEV)
-	$(BIN)/python export/golden.py
+	$(BIN)/python tests/helpers/golden.py
 
 bench: $(DEV)
 	$(BIN)/python benchmarks/runtime.py

@@ -22,8 +22,8 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from gantool.runtime.cpus import Others, cores
-from gantool.train.data import load_images
+from gantool.runtime.process.cpus import Others, cores
+from gantool.train.data.dataset import load_images
 
 HERE = Path(__file__).parent
 GOAL = 0.5  # of the best fixed number

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gantool.export.build_options import BuildOptions
 from gantool.export.convert import graph_of_torch, low_graph, prove
-from gantool.export.engine import build
+from gantool.export.engine.build import build
+from gantool.export.engine.options import BuildOptions
 from gantool.export.options import ExportOptions, Precision
 from gantool.models import PRESETS, Generator, save_checkpoint
 

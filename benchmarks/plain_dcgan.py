@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from gantool.runtime.images import to_uint8
-from gantool.train.data import load_images
+from gantool.runtime.outputs.images import to_uint8
+from gantool.train.data.dataset import load_images
 
 LATENT, WIDTH, BATCH, SAMPLES = 100, 64, 128, 5000
 

@@ -35,11 +35,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from export import checkpoint
 from gantool.models import load_checkpoint
 from gantool.runtime import Generator
-from gantool.runtime.cpus import cores
 from gantool.runtime.generator import load_backend
+from gantool.runtime.outputs.writer import Written, target, writer
+from gantool.runtime.process.cpus import cores
 from gantool.runtime.seeds import latents
 from gantool.runtime.spec import Images
-from gantool.runtime.writer import Written, target, writer
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

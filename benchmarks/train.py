@@ -22,9 +22,9 @@ from statistics import median
 
 import numpy as np
 
-from gantool.train.data import load_images
-from gantool.train.evaluate import measure
-from gantool.train.features import find_extractor
+from gantool.train.data.dataset import load_images
+from gantool.train.metrics.evaluate import measure
+from gantool.train.metrics.extractors import find_extractor
 from gantool.train.plot import Curve, chart
 
 HERE = Path(__file__).parent

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from conftest import run_gantool
-from export.networks import CLASSES, full_graph
-from gantool.export import bundle
+from gantool.export.packaging import bundle
 from gantool.runtime import GantoolError, Generator
+from helpers.networks import CLASSES, full_graph
 
 Members = dict[str, bytes]
 

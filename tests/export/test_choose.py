@@ -9,11 +9,11 @@ from typing import Any
 import onnx
 import pytest
 
-from export.networks import full_graph
-from gantool.export import choose
-from gantool.export.build_options import BuildOptions
+from gantool.export import tune_lowering as choose
+from gantool.export.engine.options import BuildOptions
 from gantool.export.options import Lowering
 from gantool.runtime import GantoolError
+from helpers.networks import full_graph
 
 SECONDS = {"none": 1.0, "subpixel": 0.5, "phases": 0.48, "dla": 0.3}  # of a batch; the others do not build
 

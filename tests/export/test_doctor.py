@@ -8,15 +8,17 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import golden
 import numpy as np
 import onnx
 import pytest
 
-import golden
 from conftest import run_gantool
-from export.networks import full_graph
-from gantool.export import bundle, machine, selftest
+from gantool.export.doctor import selftest
+from gantool.export.doctor import system_info as machine
+from gantool.export.packaging import bundle
 from gantool.runtime.errors import pip_install
+from helpers.networks import full_graph
 
 
 def test_doctor_says_what_runs_here_and_what_would(work: Path, checkpoint: Path) -> None:
@@ -57,7 +59,7 @@ def test_doctor_needs_none_of_the_extras(work: Path) -> None:
     absent = "torch onnx onnx_ir onnxruntime openvino tensorrt tensorrt_rtx cuda safetensors"
     code = (
         f"import sys\nsys.modules.update(dict.fromkeys({absent!r}.split()))\n"
-        "from pathlib import Path\nfrom gantool.export.doctor import doctor\n"
+        "from pathlib import Path\nfrom gantool.export.doctor.report import doctor\n"
         "doctor(Path(), False, True, Path('r.json'))"
     )
     import subprocess

@@ -16,12 +16,12 @@ import pytest
 from onnx import helper, numpy_helper
 
 from conftest import run_gantool
-from gantool.export import build_options
-from gantool.export.build_options import BuildOptions, parse_compute_capabilities, parse_size
-from gantool.export.engine import build, choose_flavour
-from gantool.export.receipt import Layer
+from gantool.export.engine import options as build_options
+from gantool.export.engine.build import build, choose_flavour
+from gantool.export.engine.layer_report import Layer
+from gantool.export.engine.options import BuildOptions, parse_compute_capabilities, parse_size
 from gantool.runtime import GantoolError, UsageError
-from gantool.runtime.plan import identify, read_header
+from gantool.runtime.artifacts.plan import identify, read_header
 
 pytest.importorskip("tensorrt_rtx")
 

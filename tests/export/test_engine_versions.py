@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
-from export.fake_builder import TABLE, World, names
-from gantool.export import engine, progress, refit
-from gantool.export.build_options import BuildOptions
-from gantool.export.engine import build
+from gantool.export import progress
+from gantool.export.engine import build as engine
+from gantool.export.engine import refit
+from gantool.export.engine.build import build
+from gantool.export.engine.options import BuildOptions
+from gantool.runtime.artifacts.sidecar import read_sidecar, sha256, sidecar_path
 from gantool.runtime.errors import GantoolError, UsageError, VerificationError
-from gantool.runtime.sidecar import read_sidecar, sha256, sidecar_path
-from runtime.fake_tensorrt import plan_bytes
-from runtime.tiny import tiny_graph
+from helpers.fake_builder import TABLE, World, names
+from helpers.fake_tensorrt import plan_bytes
+from helpers.tiny import tiny_graph
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},

@@ -8,15 +8,15 @@ import numpy as np
 import onnx
 import pytest
 
-from export.networks import full_graph, silent
-from gantool.export.build_options import BuildOptions
 from gantool.export.convert import low_graph, prove
-from gantool.export.count import layers_of, shapes_of
-from gantool.export.engine import build
+from gantool.export.engine.build import build
+from gantool.export.engine.options import BuildOptions
+from gantool.export.graph.macs import layers_of, shapes_of
 from gantool.export.options import LOWERINGS, Low, Precision
-from gantool.export.recipe import recipe_of
 from gantool.runtime import GantoolError, Generator
-from gantool.runtime.onnx_file import read_metadata
+from gantool.runtime.artifacts.onnx import read_metadata
+from gantool.runtime.artifacts.recipe import recipe_of
+from helpers.networks import full_graph, silent
 
 PRECISIONS = {
     "fp32": Precision(),

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from conftest import run_gantool
-from gantool.export.build_options import BuildOptions
-from gantool.export.difference import PARITY_KEY
+from gantool.export.engine.options import BuildOptions
 from gantool.export.launch import export
 from gantool.export.options import ExportOptions, Low, Precision, ToData
+from gantool.export.precision.psnr import PARITY_KEY
 from gantool.runtime import Generator, UsageError
-from gantool.runtime.onnx_file import read_metadata
+from gantool.runtime.artifacts.onnx import read_metadata
 from gantool.runtime.spec import Images
 
 

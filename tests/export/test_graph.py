@@ -10,17 +10,17 @@ import onnx
 import pytest
 import torch
 
-from export.networks import NETWORKS, full_graph, lived_in, silent
 from gantool.export.convert import graph_of_torch, low_graph, prove
-from gantool.export.difference import compare
-from gantool.export.graph import add_uint8_tail
+from gantool.export.graph.from_torch import add_uint8_tail
 from gantool.export.options import ExportOptions, Precision
-from gantool.export.parity import SEEDS, Reference, check
+from gantool.export.precision.parity import SEEDS, Reference, check
+from gantool.export.precision.psnr import compare
 from gantool.models import Generator, load_checkpoint, save_checkpoint
 from gantool.runtime import Generator as Runtime
 from gantool.runtime import VerificationError
-from gantool.runtime.images import to_uint8
+from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.seeds import latents
+from helpers.networks import NETWORKS, full_graph, lived_in, silent
 
 
 def fp16_graph(source: Path, target: Path, reference: Reference) -> None:
@@ -125,7 +125,7 @@ def test_a_graph_of_other_weights_is_caught(tmp_path: Path, monkeypatch: pytest.
     save_checkpoint(tmp_path / "c", lived_in(NETWORKS["dcgan16"]), 1, "shapes")
     # an export that spoils a weight on the way: only parity can notice
     monkeypatch.setattr(
-        "gantool.export.graph.add_uint8_tail", lambda model: (_spoil(model), add_uint8_tail(model))
+        "gantool.export.graph.from_torch.add_uint8_tail", lambda model: (_spoil(model), add_uint8_tail(model))
     )
     with pytest.raises(VerificationError, match="does not agree with its reference"):
         graph_of_torch(tmp_path / "c", tmp_path / "g.onnx", ExportOptions(), silent)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from conftest import run_gantool
-from export.networks import full_graph
 from gantool.export import inspect
 from gantool.runtime import Generator
-from gantool.runtime.backends.cuda import driver_problem, import_driver
+from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
+from helpers.networks import full_graph
 
 
 def test_inspect_a_graph(exported: Path) -> None:

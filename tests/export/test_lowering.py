@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 from onnx.numpy_helper import from_array
 
-from export.networks import NETWORKS, full_graph, in_fp16
-from gantool.export.build_options import BuildOptions
-from gantool.export.difference import compare
-from gantool.export.engine import build
-from gantool.export.graph import add_uint8_tail
-from gantool.export.lowering import Lowered, lower
+from gantool.export.engine.build import build
+from gantool.export.engine.options import BuildOptions
+from gantool.export.graph.from_torch import add_uint8_tail
+from gantool.export.graph.lowering import Lowered, lower
 from gantool.export.options import LOWERINGS, Lowering
+from gantool.export.precision.psnr import compare
 from gantool.runtime.seeds import latents
+from helpers.networks import NETWORKS, full_graph, in_fp16
 
 REWRITING = tuple(name for name in LOWERINGS if name != "none")
 SOME = ("dcgan28", "dcgan32", "dcgan64", "dcgan5-32", "attention")

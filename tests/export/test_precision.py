@@ -18,16 +18,16 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 from onnx.numpy_helper import from_array, to_array
 from torch import nn
 
-from export.networks import NETWORKS, full_graph, in_fp16, lived_in, silent
-from gantool.export import mixed
 from gantool.export.convert import graph_of_torch, low_graph
-from gantool.export.emulate import emulated, run
-from gantool.export.names import TAIL
+from gantool.export.graph.names import TAIL
 from gantool.export.options import ExportOptions, Precision
-from gantool.export.parity import Reference, measure
-from gantool.export.recipe import Recipe, read_recipe
+from gantool.export.precision import sensitivity as mixed
+from gantool.export.precision.parity import Reference, measure
+from gantool.export.precision.simulate import emulated, run
 from gantool.models import Generator, save_checkpoint
 from gantool.runtime import GantoolError, UsageError, VerificationError
+from gantool.runtime.artifacts.recipe import Recipe, read_recipe
+from helpers.networks import NETWORKS, full_graph, in_fp16, lived_in, silent
 
 FP16, BF16 = onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16
 

@@ -19,8 +19,8 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from field import graphs
 from field.cases import gantool
-from gantool.export.padding import write_paddings
-from gantool.export.simplify import simplify
+from gantool.export.graph.padding import write_paddings
+from gantool.export.graph.simplify import simplify
 from gantool.runtime import Generator
 from gantool.runtime.errors import GantoolError
 
@@ -131,7 +131,7 @@ def test_paddings_are_those_of_onnx_runtime(operator: str, mode: str) -> None:
 
 def test_a_library_that_pads_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graphs.keras(tmp_path)
-    monkeypatch.setattr("gantool.export.adopt.write_paddings", lambda *_: None)
+    monkeypatch.setattr("gantool.export.graph.from_onnx.write_paddings", lambda *_: None)
     assert gantool("export same_upper.onnx --engine none -o g", tmp_path).code == 0
     with pytest.raises(GantoolError, match="images are 28×28×1, and here they become 53×53×1"):
         Generator.load(tmp_path / "g.onnx", "openvino")

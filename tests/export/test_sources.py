@@ -17,11 +17,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from conftest import run_gantool
-from export.networks import enliven
 from gantool.runtime import Generator
-from gantool.runtime.images import to_uint8
-from gantool.runtime.onnx_file import read_metadata
+from gantool.runtime.artifacts.onnx import read_metadata
+from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.seeds import latents
+from helpers.networks import enliven
 
 
 def example(nz: int, ngf: int, nc: int) -> nn.Module:

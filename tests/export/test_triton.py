@@ -16,10 +16,10 @@ import pytest
 from google.protobuf import text_format
 
 from conftest import run_gantool
-from export.networks import CLASSES, full_graph
-from gantool.export import triton
-from gantool.export.build_options import BuildOptions
+from gantool.export.engine.options import BuildOptions
+from gantool.export.packaging import triton
 from gantool.runtime import UsageError
+from helpers.networks import CLASSES, full_graph
 
 
 def load_model_config() -> ModuleType:

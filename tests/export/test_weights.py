@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import save_file, save_model
 from torch import nn
 
-from export.networks import enliven
 from field.cases import gantool
-from gantool.export.origin import split_key
-from gantool.export.weights import read_weights, wanted_by
+from gantool.export.graph.weights import read_weights, wanted_by
+from gantool.export.source import split_key
 from gantool.runtime.errors import GantoolError
+from helpers.networks import enliven
 
 State = dict[str, torch.Tensor]
 Change = Callable[[State], Any]

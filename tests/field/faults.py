@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 
 from field.cases import Case
-from gantool.export import bundle
+from gantool.export.packaging import bundle
 
 
 def graph(folder: Path) -> None:

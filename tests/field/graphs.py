@@ -17,7 +17,7 @@ from onnx.numpy_helper import to_array
 
 from field.cases import BROUGHT, Case
 from gantool.runtime import Generator
-from gantool.runtime.onnx_file import read_metadata
+from gantool.runtime.artifacts.onnx import read_metadata
 
 NONE = "--engine none -o g"
 _FOLDERS: list[TemporaryDirectory[str]] = []  # removed when the tests end

@@ -25,7 +25,7 @@ from onnx.numpy_helper import from_array
 
 from field.cases import Case, Folder
 from gantool.runtime import Generator
-from gantool.runtime.images import to_uint8
+from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.seeds import labels, latents
 
 NONE = "--engine none -o g"

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from field.cases import BROUGHT, gantool
-from gantool.export.difference import compare
+from gantool.export.precision.psnr import compare
 from gantool.runtime import Generator
-from gantool.runtime.plan import identify
+from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.seeds import labels, latents
 from gantool.runtime.spec import Images
 

@@ -10,15 +10,16 @@ import pytest
 from onnx.external_data_helper import set_external_data
 
 from conftest import run_gantool
-from gantool.runtime import Generator, apart
+from gantool.runtime import Generator
 from gantool.runtime.backends.session import open_session
 from gantool.runtime.errors import GantoolError
-from runtime.tiny import tiny_graph
+from gantool.runtime.process import apart
+from helpers.tiny import tiny_graph
 
 # Of the process that tries a graph: ends it as a crash in a library would, where the graph is to be loaded.
 CRASH = """\
 import os, signal, sys
-if "gantool.runtime.apart" in sys.argv:
+if "gantool.runtime.process.apart" in sys.argv:
     os.kill(os.getpid(), signal.SIGSEGV)
 """
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from conftest import run_gantool
-from gantool.runtime.measure import Timing, summary
-from gantool.runtime.power import rails, sampled, watts
-from runtime.tiny import tiny_graph
+from gantool.runtime.bench.measure import Timing, summary
+from gantool.runtime.bench.power import rails, sampled, watts
+from helpers.tiny import tiny_graph
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gantool.runtime.cpus import Others, cores
+from gantool.runtime.process.cpus import Others, cores
 
 HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 V2 = "24 1 0:1 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup rw\n"
@@ -95,7 +95,7 @@ def test_without_proc_it_is_the_affinity(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("taskset") is None, reason="needs taskset")
 def test_one_cpu_by_taskset() -> None:
     first = min(os.sched_getaffinity(0))
-    script = "from gantool.runtime.cpus import cores; print(cores())"
+    script = "from gantool.runtime.process.cpus import cores; print(cores())"
     command = ["taskset", "-c", str(first), sys.executable, "-c", script]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "1\n"
 

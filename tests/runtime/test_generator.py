@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gantool.export import bundle
+from gantool.export.packaging import bundle
 from gantool.runtime import (
     GantoolError,
     Generator,
@@ -27,10 +27,10 @@ from gantool.runtime import (
 from gantool.runtime.backends import providers
 from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend, run_bound
 from gantool.runtime.backends.openvino import OpenVinoBackend
-from gantool.runtime.images import to_uint8
+from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.seeds import latents
 from gantool.runtime.spec import Images, Labels, Latents
-from runtime.tiny import LATENT, tiny_graph
+from helpers.tiny import LATENT, tiny_graph
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def loaded_by(code: str) -> set[str]:
         "from gantool.runtime import Generator",
         "import gantool.cli",
         "sys.argv = ['gantool', '--help']\nimport gantool.cli\ntry: gantool.cli.main()\nexcept SystemExit: pass",
-        "import gantool.export.launch, gantool.export.engine",
+        "import gantool.export.launch, gantool.export.engine.build",
     ],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:

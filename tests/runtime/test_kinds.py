@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save
 
-from gantool.runtime.kinds import kind_of, wrong
-from runtime.tiny import tiny_graph
+from gantool.runtime.artifacts.kinds import kind_of, wrong
+from helpers.tiny import tiny_graph
 
 STATE = {"main.0.weight": torch.zeros(3, 4)}
 
@@ -123,7 +123,7 @@ def test_no_library_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "g"
     path.write_bytes(torched())
     code = (
-        "import sys; from pathlib import Path; from gantool.runtime.kinds import kind_of; "
+        "import sys; from pathlib import Path; from gantool.runtime.artifacts.kinds import kind_of; "
         f"kind_of(Path({str(path)!r})); "
         "print([name for name in ('numpy', 'PIL', 'torch', 'onnx') if name in sys.modules])"
     )

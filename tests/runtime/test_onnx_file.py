@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gantool.runtime.artifacts.onnx import open_graph, read_metadata
 from gantool.runtime.errors import GantoolError
-from gantool.runtime.onnx_file import open_graph, read_metadata
 
 same_folder = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 json_objects = st.dictionaries(st.text(), st.text() | st.integers() | st.lists(st.text()), max_size=4)

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save
 
+from gantool.runtime.artifacts.plan import describe, identify, read_header, version_text
 from gantool.runtime.errors import GantoolError
-from gantool.runtime.plan import describe, identify, read_header, version_text
-from runtime.tiny import build_plan, tiny_graph
+from helpers.tiny import build_plan, tiny_graph
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gantool.runtime.errors import UsageError
-from gantool.runtime.pool import in_order, thread_count
+from gantool.runtime.outputs.pool import in_order, thread_count
 
 
 @given(st.integers(1, 5), st.integers(0, 40))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gantool.runtime.errors import UsageError
+from gantool.runtime.outputs.writer import Target, split
 from gantool.runtime.seeds import (
     DISTRIBUTIONS,
     MAX_SEED,
@@ -19,7 +20,6 @@ from gantool.runtime.seeds import (
     shard,
     whole_numbers,
 )
-from gantool.runtime.writer import Target, split
 
 seeds = st.integers(0, MAX_SEED)
 ranges = st.tuples(seeds, st.integers(0, 50)).map(lambda pair: (pair[0], min(pair[0] + pair[1], MAX_SEED)))

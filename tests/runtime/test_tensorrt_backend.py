@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gantool.runtime.backends.cuda import driver_problem
-from gantool.runtime.backends.library import recorder
-from gantool.runtime.backends.tensorrt import TensorRTBackend
+from gantool.runtime.backends.tensorrt.cuda import driver_problem
+from gantool.runtime.backends.tensorrt.library import recorder
+from gantool.runtime.backends.tensorrt.runner import TensorRTBackend
 from gantool.runtime.errors import EngineMismatchError, GantoolError
 from gantool.runtime.generator import Generator
-from gantool.runtime.images import to_uint8
-from runtime.fake_tensorrt import plan_bytes
-from runtime.tiny import build_plan, some_z, tiny_graph
+from gantool.runtime.outputs.images import to_uint8
+from helpers.fake_tensorrt import plan_bytes
+from helpers.tiny import build_plan, some_z, tiny_graph
 
 STANDIN = Path(__file__).with_name("standin")
 TESTS = STANDIN.parents[1]

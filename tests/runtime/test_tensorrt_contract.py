@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-import gantool.runtime.backends.tensorrt
-from runtime import fake_tensorrt as fake
+import gantool.runtime.backends.tensorrt.runner
+from helpers import fake_tensorrt as fake
 
 trt = pytest.importorskip("tensorrt_rtx", reason="the contract is held against the real bindings")
 driver = pytest.importorskip("cuda.bindings.driver", reason="the contract is held against the real bindings")
 
-BACKENDS = Path(gantool.runtime.backends.tensorrt.__file__).parent
+BACKENDS = Path(gantool.runtime.backends.tensorrt.runner.__file__).parent
 # how the source calls it -> what it is
 ROOTS = {
     ("driver",): driver,

@@ -20,10 +20,10 @@ from PIL import Image
 from conftest import run_gantool
 from gantool.runtime import Generator
 from gantool.runtime.errors import GantoolError
-from gantool.runtime.formats import Encoding
+from gantool.runtime.outputs.formats import Encoding
+from gantool.runtime.outputs.writer import Target, Written, array_header, writer
 from gantool.runtime.spec import Spec
-from gantool.runtime.writer import Target, Written, array_header, writer
-from runtime.tiny import tiny_graph
+from helpers.tiny import tiny_graph
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,9 @@ from PIL import Image
 from conftest import run_gantool
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import GantoolError, UsageError
-from gantool.train import data, listing
-from gantool.train.data import ImageData, load_images
+from gantool.train.data import dataset as data
+from gantool.train.data import listing
+from gantool.train.data.dataset import ImageData, load_images
 
 Colour = int | tuple[int, int, int]
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from gantool.train.decode import Into, fit, open_image
-from gantool.train.facts import Tally
+from gantool.train.data.decode import Into, fit, open_image
+from gantool.train.data.facts import Tally
 
 
 def decode(image: Image.Image, kind: str = "PNG", size: int = 8, **options: Any) -> NDArray[np.uint8]:

@@ -15,8 +15,8 @@ from PIL import Image
 
 from conftest import run_gantool
 from gantool.runtime.errors import pip_install
-from gantool.train.data import load_images
-from gantool.train.metrics import frechet, scores
+from gantool.train.data.dataset import load_images
+from gantool.train.metrics.scores import frechet, scores
 
 
 def clouds(seed: int = 0, count: int = 600) -> Any:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gantool.runtime.errors import GantoolError
-from gantool.train import fashion
-from gantool.train.data import load_images
+from gantool.train.data import fashion_mnist as fashion
+from gantool.train.data.dataset import load_images
 
 IMAGES = np.random.RandomState(0).randint(0, 256, (20, 8, 8), np.uint8)
 NOWHERE = "http://127.0.0.1:9/nothing.gz"  # the discard port: refused at once

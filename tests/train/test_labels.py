@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gantool.runtime.errors import GantoolError
-from gantool.train.labels import Labels, as_class, labels_of, labels_of_values, why_none
+from gantool.train.data.labels import Labels, as_class, labels_of, labels_of_values, why_none
 
 
 def paths(*folders: str) -> list[str]:

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from conftest import run_gantool, training
 from gantool.models import load_checkpoint
-from gantool.train.loop import Sampler
 from gantool.train.losses import LOSSES
+from gantool.train.trainer import Sampler
 
 SMALL = ("--no-autotune", "--width", "4", "--batch", "32", "--tick", "0.064", "--snap", "3")
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from conftest import run_gantool
-from gantool.train.data import load_images
+from gantool.train.data.dataset import load_images
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from field.cases import gantool
 from gantool.models import load_checkpoint
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.runs import new_run, newest_run, run_number
-from gantool.train import loop, watch
-from gantool.train.run import fakes_kimg, fakes_name
+from gantool.train import monitors as watch
+from gantool.train import trainer as loop
+from gantool.train.run_dir import fakes_kimg, fakes_name
 
 SMALL = "--no-autotune --device cpu --width 4 --size 16 --batch 16"
 

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from field.cases import gantool
-from gantool.train import loop, watch
+from gantool.train import monitors as watch
+from gantool.train import trainer as loop
 
 BASE = (
     "--no-autotune --device cpu --width 4 --size 16 --latent 8 --batch 16 --tick 0.064 --snap 2 --kimg {kimg}"

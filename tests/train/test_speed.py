@@ -15,11 +15,11 @@ import torch
 
 from conftest import run_gantool
 from gantool.models import NetworkConfig
-from gantool.runtime import cpus
-from gantool.train import speed
+from gantool.runtime.process import cpus
+from gantool.train import autotune as speed
+from gantool.train.autotune import Tuned, best_rate, fastest
+from gantool.train.distributed import alone
 from gantool.train.options import TrainingOptions
-from gantool.train.processes import alone
-from gantool.train.speed import Tuned, best_rate, fastest
 
 OPTIONS = TrainingOptions(NetworkConfig(size=16, width=2, latent=4), "boxes", batch=4, device="cpu")
 

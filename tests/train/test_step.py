@@ -15,10 +15,10 @@ from gantool.models import NetworkConfig
 from gantool.runtime.errors import UsageError
 from gantool.runtime.seeds import latents
 from gantool.train.augment import adapt, augment
+from gantool.train.distributed import alone
 from gantool.train.losses import LOSSES
 from gantool.train.options import TrainingOptions
 from gantool.train.penalties import one_centred, zero_centred
-from gantool.train.processes import alone
 from gantool.train.state import TrainingState, draw_latents, new_state
 from gantool.train.step import step
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gantool.models.threads import leave_room
-from gantool.runtime.cpus import Others, cores
+from gantool.runtime.process.cpus import Others, cores
 from gantool.train.threads import LONGEST_UP, SHORTEST, Change, Threads
 
 BATCH = 64  # long steps, so that hours are simulated in a moment

@@ -15,11 +15,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from conftest import run_gantool
 from gantool.models import NetworkConfig, load_checkpoint
 from gantool.runtime.errors import pip_install
+from gantool.train.autotune import fastest
+from gantool.train.distributed import alone
+from gantool.train.monitors import Alarms, diversity
 from gantool.train.options import TrainingOptions
 from gantool.train.plot import Curve, chart
-from gantool.train.processes import alone
-from gantool.train.speed import fastest
-from gantool.train.watch import Alarms, diversity
 
 
 def test_the_distance_is_measured_and_the_best_checkpoint_kept(tmp_path: Path) -> None:

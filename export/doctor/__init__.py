@@ -1,0 +1,1 @@
+"""What this machine has, and whether it works. Each check imports what it checks."""

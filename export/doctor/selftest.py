@@ -1,0 +1,139 @@
+"""`gantool doctor --selftest`: tiny generators through all that this machine has, against golden images.
+
+The generators are bundles in the package (`golden/`, made
+by tests/helpers/golden.py). Each way to run them has a process
+of its own, so that a library that crashes says so in the report and ends nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import as_file, files
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gantool.export.engine.build import MODULES, SUFFIXES, build, choose_flavour
+from gantool.export.engine.options import BuildOptions, Flavour
+from gantool.export.packaging import bundle
+from gantool.export.precision.psnr import compare
+from gantool.runtime import Generator
+from gantool.runtime.artifacts.plan import NAMES
+from gantool.runtime.backends.providers import OF_ONNX_RUNTIME, PROVIDERS
+from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
+from gantool.runtime.process import child
+
+GENERATORS = ("fp32", "fp16", "int8", "conditional")
+TIMEOUT = 1800  # seconds for one way; a Jetson takes minutes to build
+PASSED, BUILT, SKIPPED, FAILED = "passed", "built only", "skipped", "failed"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One generator through one library."""
+
+    way: str  # onnxruntime-cpu, openvino, tensorrt, rtx ...
+    generator: str
+    outcome: str  # PASSED, BUILT: no GPU to run it on, SKIPPED: not on this machine, FAILED
+    detail: str
+
+
+def selftest() -> Iterator[Check]:
+    """Yield a check for each generator and each way to run it that is installed."""
+    ways = {way(name): "onnxruntime" if name in OF_ONNX_RUNTIME else name for name in PROVIDERS}
+    ways |= {str(flavour): module for flavour, module in MODULES.items()}
+    for name, module in ways.items():
+        if find_spec(module) is None:
+            yield Check(name, "all", SKIPPED, f"{module} is not installed")
+        else:
+            yield from in_a_process(name, GENERATORS)
+
+
+def way(provider: str) -> str:
+    """Return what a check of a provider is called."""
+    return f"onnxruntime-{provider}" if provider in OF_ONNX_RUNTIME else provider
+
+
+def in_a_process(way: str, generators: Sequence[str]) -> Iterator[Check]:
+    """Yield the checks of one way; where its process ends badly, the last says how."""
+    command = child.python("gantool.export.doctor.selftest", way, *generators)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        lines, problem = result.stdout, _ending(result)
+    except subprocess.TimeoutExpired as error:
+        text = error.stdout or b""
+        lines = text if isinstance(text, str) else text.decode(errors="replace")
+        problem = f"did not end within {TIMEOUT} s"
+    checks = [Check(**json.loads(line)) for line in lines.splitlines() if line.startswith('{"way"')]
+    yield from checks
+    if problem:
+        missing = [name for name in generators if name not in {check.generator for check in checks}]
+        yield Check(way, missing[0] if missing else "at exit", FAILED, problem)
+
+
+def _ending(result: subprocess.CompletedProcess[str]) -> str:
+    """Say how a process ended, or nothing if it ended well."""
+    last = (result.stderr.strip().splitlines() or ["nothing on stderr"])[-1][:300]
+    if result.returncode < 0:
+        return f"crashed with signal {-result.returncode}; {last}"
+    return f"ended with code {result.returncode}; {last}" if result.returncode else ""
+
+
+def check(way: str, name: str) -> Check:
+    """Run one generator one way, in this process."""
+    with (
+        as_file(files("gantool.export.doctor") / "golden" / f"{name}.tar") as path,
+        TemporaryDirectory() as folder,
+    ):
+        carried = bundle.read(path)
+        graph = Path(folder) / "g.onnx"
+        graph.write_bytes(carried.graph)
+        engine, provider, detail = graph, "auto", ""
+        try:
+            if way in MODULES:
+                engine, detail = _built(graph, "tensorrt" if way == "tensorrt" else "rtx")
+            else:
+                provider = way.removeprefix("onnxruntime-")
+            with Generator.load(engine, provider) as generator:
+                images = generator.images(bundle.SEEDS)
+        except (EngineMismatchError, MissingDependencyError) as error:
+            if detail:
+                return Check(way, name, BUILT, f"{detail}not run: {_cause(error)}")
+            return Check(way, "all", SKIPPED, str(error))
+        except GantoolError as error:
+            return Check(way, name, FAILED, f"{detail}{error}".replace(f"{folder}/", ""))
+    if images.shape != carried.golden.shape:
+        return Check(way, name, FAILED, f"{detail}images {images.shape}, golden ones {carried.golden.shape}")
+    parity = compare(carried.golden, images)
+    close = parity.psnr >= carried.min_psnr
+    expected = "" if close else f"; expected at least {carried.min_psnr:g} dB"
+    return Check(way, name, PASSED if close else FAILED, f"{detail}{parity}{expected}")
+
+
+def _cause(error: GantoolError) -> str:
+    """Return the words of `no_gpu` that are not about a plan that is gone by then, or all of them."""
+    return str(error).partition(", and ")[2].partition("; ")[0] or str(error)
+
+
+def _built(graph: Path, flavour: Flavour) -> tuple[Path, str]:
+    """Build a graph; return the plan, and words about it."""
+    choose_flavour(flavour)  # says why not, where it cannot build
+    started = time.monotonic()
+    built = build(graph, flavour, BuildOptions(max_batch=16))
+    plan = graph.with_name(f"g{SUFFIXES[flavour]}")
+    plan.write_bytes(built.plan)
+    seconds = time.monotonic() - started
+    return plan, f"{NAMES[flavour]} {built.version} built it in {seconds:.1f} s; "
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[2:]:
+        one = check(sys.argv[1], argument)
+        print(json.dumps(asdict(one)), flush=True)
+        if one.outcome == SKIPPED:
+            break

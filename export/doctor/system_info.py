@@ -1,0 +1,168 @@
+"""What this machine is and has, for `gantool doctor`; what is not there is said so, and nothing is an error."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from gantool.export.engine.build import MODULES, choose_flavour, gpu_problem
+from gantool.export.engine.options import Flavour
+from gantool.runtime.artifacts.plan import NAMES
+from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
+from gantool.runtime.backends.tensorrt.library import extra, import_library
+from gantool.runtime.errors import GantoolError
+
+PACKAGES = (
+    *(
+        "gantool",
+        "numpy",
+        "pillow",
+        "typer",
+        "torch",
+        "onnx",
+        "onnx-ir",
+        "onnxscript",
+        "onnxruntime",
+        "onnxruntime-gpu",
+        "openvino",
+    ),
+    *("tensorrt", "tensorrt-rtx-cu13", "cuda-bindings"),
+)
+# By the start of L4T's version; NVIDIA's JetPack archive.
+JETPACKS = {
+    **{"35": "5.1", "36.3": "6.0", "36.4": "6.1 or 6.2", "36.5": "6.2", "38.2": "7.0", "38.4": "7.1"},
+    "39.2": "7.2",
+}
+
+
+def facts() -> dict[str, Any]:
+    """Return what a bug report needs: no names of people, machines or folders. Raises nothing."""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "cpu": f"{os.cpu_count()} × {_cpu()}",
+        "memory": _memory(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "gpu": _gpu(),
+        **jetson(Path("/")),
+        "builders": {NAMES[flavour]: _builder(flavour) for flavour in MODULES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    for path, pattern in (
+        ("/proc/cpuinfo", r"^model name\s*: (.+)$"),
+        ("/proc/device-tree/model", r"^([^\0]+)"),
+    ):
+        if found := re.search(pattern, _read(Path(path)), re.MULTILINE):
+            return found[1]
+    return platform.processor() or "unknown"
+
+
+def _memory() -> str:
+    sizes = dict(re.findall(r"^(\w+): +(\d+) kB$", _read(Path("/proc/meminfo")), re.MULTILINE))
+    if "MemTotal" not in sizes:
+        return "unknown"
+    total, free = (int(sizes[name]) / 2**20 for name in ("MemTotal", "MemAvailable"))
+    return f"{total:.1f} GiB, {free:.1f} GiB available"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _gpu() -> Any:
+    """Return one entry for each GPU, or why there is none."""
+    try:
+        driver = import_driver(extra("tensorrt"), "looking for a GPU")
+    except GantoolError as error:
+        return str(error)
+    return driver_problem(driver) or describe_gpus(driver)
+
+
+def describe_gpus(driver: Any) -> dict[str, Any]:
+    """Return the driver's version and what each GPU is, by the CUDA driver API; `driver` has started."""
+    attribute = driver.CUdevice_attribute
+
+    def ask(device: Any, name: str) -> int:
+        return int(driver.cuDeviceGetAttribute(getattr(attribute, name), device)[1])
+
+    number = int(driver.cuDriverGetVersion()[1])  # 12060 for 12.6
+    found: dict[str, Any] = {"CUDA of the driver": f"{number // 1000}.{number % 1000 // 10}"}
+    for index in range(int(driver.cuDeviceGetCount()[1])):
+        device = driver.cuDeviceGet(index)[1]
+        name = driver.cuDeviceGetName(256, device)[1].split(b"\0")[0].decode(errors="replace")
+        major = ask(device, "CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR")
+        minor = ask(device, "CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR")
+        memory = int(driver.cuDeviceTotalMem(device)[1]) / 2**30
+        kind = "integrated" if ask(device, "CU_DEVICE_ATTRIBUTE_INTEGRATED") else "discrete"
+        found[f"GPU {index}"] = f"{name}, compute capability {major}.{minor}, {memory:.1f} GiB, {kind}"
+    return found
+
+
+def jetson(root: Path) -> dict[str, Any]:
+    """Return L4T, JetPack and the power mode of a Jetson whose files lie under `root`; {} for other machines."""
+    # "# R36 (release), REVISION: 4.3, GCID: ..."
+    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", _read(root / "etc/nv_tegra_release"))
+    if not found:
+        return {}
+    l4t = f"{found[1]}.{found[2]}"
+    # the longest start first
+    jetpack = next(
+        (JETPACKS[start] for start in sorted(JETPACKS, reverse=True) if f"{l4t}.".startswith(f"{start}.")),
+        "unknown",
+    )
+    model = _read(root / "proc/device-tree/model").rstrip("\0\n") or "unknown"
+    return {"jetson": {"model": model, "L4T": l4t, "JetPack": jetpack, "power mode": _power_mode()}}
+
+
+def _power_mode() -> str:
+    program = shutil.which("nvpmodel")
+    if program is None:
+        return "unknown: no nvpmodel"
+    try:
+        answer = subprocess.run(
+            [program, "-q"], capture_output=True, text=True, timeout=10, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"unknown: {error}"
+    return " ".join(answer.stdout.split()) or f"unknown: {' '.join(answer.stderr.split())}"
+
+
+def _builder(flavour: Flavour) -> str:
+    """Say whether a library builds engines here, or why not."""
+    if importlib.util.find_spec(MODULES[flavour]) is None:
+        return "not installed"
+    try:
+        library = import_library(flavour, "building")
+        choose_flavour(flavour)
+    except GantoolError as error:
+        return f"no: {error}"
+    return f"{library.__version__} builds here"
+
+
+def builds_and_runs(rtx: bool) -> Flavour | None:
+    """Return the library of a plan if an engine that it builds here also runs here, else None."""
+    flavour: Flavour = "rtx" if rtx else "tensorrt"
+    try:
+        choose_flavour(flavour)
+        return None if gpu_problem(flavour) else flavour
+    except GantoolError:
+        return None

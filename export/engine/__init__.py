@@ -1,0 +1,1 @@
+"""Plans from graphs, on the device. May import TensorRT alone."""

@@ -1,0 +1,286 @@
+"""Build an engine from an ONNX file with TensorRT or TensorRT-RTX; no torch, since this runs on the device.
+
+The precision is what the graph says, and the network is strongly typed, so nothing is silently built in FP32.
+TensorRT 8.x has no strong typing, and DLA before TensorRT 11 none either: there, the builder gets a flag for each
+type of the graph, and what it made of them is read off the engine.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gantool.export.engine import layer_report as receipt
+from gantool.export.engine.layer_report import Receipt, network_layers
+from gantool.export.engine.options import (
+    HARDWARE,
+    VERBOSITY,
+    BuildOptions,
+    Flavour,
+    check_options,
+    compute_capabilities,
+    refuse,
+    strongly_typed,
+)
+from gantool.export.progress import monitor
+from gantool.runtime.artifacts.onnx import read_metadata
+from gantool.runtime.artifacts.recipe import KEY
+from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
+from gantool.runtime.backends.tensorrt.library import import_library, recorder
+from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.files import atomic
+from gantool.runtime.process.signals import stop_signals
+
+MODULES: dict[Flavour, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
+SUFFIXES: dict[Flavour, str] = {"tensorrt": ".plan", "rtx": ".rtx.plan"}
+_FLAGS = {"HALF": "FP16", "BF16": "BF16", "INT8": "INT8"}  # of a network that is not strongly typed
+
+
+@dataclass(frozen=True)
+class Built:
+    """A plan's bytes and what is known of it."""
+
+    plan: bytes
+    version: str  # of the library
+    receipt: Receipt
+    batches: tuple[int, int, int]  # smallest, tuned for, largest
+    tensors: dict[str, Any]  # name -> {"mode", "type", "shape"}, -1 for any batch
+    not_on_dla: tuple[str, ...] = ()  # layers that fall back to the GPU
+
+
+def choose_flavour(engine: str) -> Flavour | None:
+    """Return which library builds for `--engine engine`; None if auto finds none here.
+
+    tensorrt builds for the GPU that it runs on, so auto takes it only where a driver is. Raises
+    MissingDependencyError or EngineMismatchError where the one asked for cannot build here.
+    """
+    if engine not in ("auto", "none", *MODULES):
+        raise UsageError(f"--engine {engine} is unknown: choose auto, tensorrt, rtx or none")
+    if engine == "none":
+        return None
+    if engine == "auto":
+        return next((flavour for flavour in MODULES if _can_build(flavour)), None)
+    flavour: Flavour = "tensorrt" if engine == "tensorrt" else "rtx"
+    import_library(flavour, "building the engine")
+    if flavour == "tensorrt" and (
+        problem := driver_problem(import_driver("tensorrt", "building the engine"))
+    ):
+        raise EngineMismatchError(
+            f"TensorRT builds on the GPU that the engine is for, and {problem}: export with --engine rtx or "
+            "--engine none, or run this on the device"
+        )
+    return flavour
+
+
+def gpu_problem(flavour: Flavour) -> str | None:
+    """Say why no engine can run here, or None if one can."""
+    return driver_problem(import_driver(flavour, "running an engine"))
+
+
+def _can_build(flavour: Flavour) -> bool:
+    if importlib.util.find_spec(MODULES[flavour]) is None:
+        return False
+    if flavour == "rtx":
+        return True
+    try:
+        return driver_problem(import_driver("tensorrt", "building the engine")) is None
+    except MissingDependencyError:  # without it nothing tells whether there is a GPU to build for
+        return False
+
+
+def build(graph: Path, flavour: Flavour, options: BuildOptions, library: ModuleType | None = None) -> Built:
+    """Build `graph` into a plan; `library` is imported where it is not given.
+
+    Raises GantoolError, quoting the library, for what it does not take, VerificationError if the engine has less of
+    a low precision than the graph asks for, and KeyboardInterrupt, after the running step, on a signal.
+    """
+    trt = library or import_library(flavour, "building the engine")
+    check_options(flavour, options) if library is None else refuse(flavour, trt, options)
+    logger = recorder(trt)
+    logger.errors.clear()
+    builder = trt.Builder(logger)
+    strong = strongly_typed(trt, options)
+    network = builder.create_network(_network_flags(trt, strong))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse_from_file(str(graph)):
+        reason = parser.get_error(0).desc() if parser.num_errors else _first(logger.errors)
+        raise GantoolError(f"{MODULES[flavour]} {trt.__version__} cannot parse {graph}: {reason}")
+    _check_generator(network, graph)
+    config = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)  # which would round what the graph calls FP32
+    asked = receipt.of_network(trt, network)
+    if not strong:
+        _ask_for_types(trt, network, config, asked)
+    _configure(trt, config, options)
+    batches = _set_profile(builder, network, config, options)
+    not_on_dla: tuple[str, ...] = ()
+    if options.dla is not None:
+        if not asked.shares().keys() & {"HALF", "INT8"}:
+            raise UsageError(
+                f"--dla {options.dla}: DLA computes in FP16 and INT8, and {graph.name} in neither"
+            )
+        not_on_dla = _use_dla(trt, builder, network, config, options.dla)
+    plan = _run(trt, builder, network, config)
+    if plan is None:
+        raise GantoolError(_failure(f"{MODULES[flavour]} {trt.__version__}", graph, _first(logger.errors)))
+    if options.timing_cache is not None:
+        with atomic(options.timing_cache) as part:
+            part.write_bytes(bytes(config.get_timing_cache().serialize()))
+    got = asked
+    if not strong:
+        runtime = trt.Runtime(logger)
+        runtime.engine_host_code_allowed = True  # the plan is our own; a version-compatible one has such code
+        engine = runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            raise GantoolError(f"{graph.name} was built, and does not load: {_first(logger.errors)}")
+        got = receipt.of_engine(trt, engine, asked, not_on_dla if options.dla is not None else None)
+    receipt.check(asked, got, read_metadata(graph, KEY))
+    return Built(bytes(plan), trt.__version__, got, batches, _tensors(network), not_on_dla)
+
+
+def _first(errors: list[str]) -> str:
+    return errors[0] if errors else "it gives no reason"
+
+
+def _failure(library: str, graph: Path, reason: str) -> str:
+    if "deconv" in reason and "bf16" in reason:
+        return (
+            f"{library} has no BF16 form of the transposed convolutions of {graph.name} ({reason[:120]} ...): "
+            "export with --lowering subpixel, phases or phases-stack, or with --fp16"
+        )
+    advice = "a larger --workspace, other --sm, --fp16, or --engine none for the graph alone"
+    return f"{library} cannot build {graph.name}: {reason}; try {advice}"
+
+
+def _network_flags(trt: ModuleType, strong: bool) -> int:
+    flag = trt.NetworkDefinitionCreationFlag
+    if strong:
+        return 1 << int(flag.STRONGLY_TYPED)  # its value differs between TensorRT 10 and 11
+    return 1 << int(flag.EXPLICIT_BATCH)
+
+
+def _ask_for_types(trt: ModuleType, network: Any, config: Any, asked: Receipt) -> None:
+    """Give a builder that chooses the types those of the graph, and hold it to the layers that are to stay FP32."""
+    types = {layer.type for layer in asked.layers}
+    for kind in types & set(_FLAGS):
+        config.set_flag(getattr(trt.BuilderFlag, _FLAGS[kind]))
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the inspector
+    if not types & {"HALF", "BF16"}:  # without their flags FP32 stays what it is
+        return
+    config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+    for layer, entry in zip(network_layers(network), asked.layers, strict=True):
+        computes = entry.multiply_adds or entry.kind in ("ACTIVATION", "ELEMENTWISE", "SCALE", "UNARY")
+        if computes and (entry.type, layer.get_output(0).dtype.name) == ("FLOAT", "FLOAT"):
+            layer.precision = trt.DataType.FLOAT
+            layer.set_output_type(0, trt.DataType.FLOAT)
+
+
+def _configure(trt: ModuleType, config: Any, options: BuildOptions) -> None:
+    """Set what was asked for; `refuse` has seen that it is there."""
+    if options.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace)
+    if options.builder_level is not None:
+        config.builder_optimization_level = options.builder_level
+    if options.profile_verbosity is not None:
+        config.profiling_verbosity = getattr(trt.ProfilingVerbosity, VERBOSITY[options.profile_verbosity])
+    if options.version_compatible:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if options.hardware_compatible is not None:
+        level = getattr(trt.HardwareCompatibilityLevel, HARDWARE[options.hardware_compatible])
+        config.hardware_compatibility_level = level
+    if options.strip_weights:
+        config.set_flag(trt.BuilderFlag.STRIP_PLAN)
+        config.set_flag(trt.BuilderFlag.REFIT_IDENTICAL)
+    if options.timing_cache is not None:
+        _use_timing_cache(config, options.timing_cache)
+    names = options.compute_capabilities
+    if names:
+        known_names = compute_capabilities(trt)
+        config.num_compute_capabilities = len(names)
+        for index, name in enumerate(names):
+            if not config.set_compute_capability(known_names[name], index):
+                raise GantoolError(f"TensorRT-RTX {trt.__version__} does not build for --sm {name}")
+
+
+def _use_timing_cache(config: Any, path: Path) -> None:
+    """Read the cache. Raises GantoolError for another file, which would be written over after the build."""
+    known = path.read_bytes() if path.exists() else b""
+    cache = config.create_timing_cache(known)
+    empty = bytes(config.create_timing_cache(b"").serialize())
+    # of what it cannot read the library makes an empty cache, and merely warns
+    dropped = cache is None or (known not in (b"", empty) and bytes(cache.serialize()) == empty)
+    if dropped or not config.set_timing_cache(cache, False):
+        raise GantoolError(
+            f"--timing-cache {path} is no timing cache, or one of another GPU or version of TensorRT: give another "
+            "file, or remove it"
+        )
+
+
+def _use_dla(trt: ModuleType, builder: Any, network: Any, config: Any, core: int) -> tuple[str, ...]:
+    """Put on a DLA core what it takes; return the names of the layers that fall back to the GPU."""
+    if core >= builder.num_DLA_cores:
+        raise UsageError(f"--dla {core}: this device has {builder.num_DLA_cores} DLA cores, counted from 0")
+    config.default_device_type = trt.DeviceType.DLA
+    config.DLA_core = core
+    config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+    return tuple(layer.name for layer in network_layers(network) if not config.can_run_on_DLA(layer))
+
+
+def _run(trt: ModuleType, builder: Any, network: Any, config: Any) -> Any:
+    """Build; show progress and stop on a signal where the library can. Raises KeyboardInterrupt."""
+    if not hasattr(trt, "IProgressMonitor"):
+        return builder.build_serialized_network(network, config)
+    with stop_signals() as stopping:
+        watch = monitor(trt, stopping)
+        config.progress_monitor = watch
+        plan = builder.build_serialized_network(network, config)
+        if stopping:
+            raise KeyboardInterrupt
+    return plan
+
+
+def _tensors(network: Any) -> dict[str, Any]:
+    inputs = [("INPUT", network.get_input(index)) for index in range(network.num_inputs)]
+    outputs = [("OUTPUT", network.get_output(index)) for index in range(network.num_outputs)]
+    return {
+        tensor.name: {"mode": mode, "type": tensor.dtype.name, "shape": list(tensor.shape)}
+        for mode, tensor in (*inputs, *outputs)
+    }
+
+
+def _check_generator(network: Any, graph: Path) -> None:
+    """Raise GantoolError unless the network maps z, perhaps with a label, to images."""
+    tensors = _tensors(network)
+    match tensors:
+        case {
+            "z": {"mode": "INPUT", "type": "FLOAT", "shape": [_, _]},
+            "images": {"mode": "OUTPUT", "type": "UINT8" | "FLOAT", "shape": [_, *sizes]},
+            **rest,
+        } if len(sizes) == 3 and min(sizes) > 0:
+            match rest:
+                case {"label": {"mode": "INPUT", "type": "INT64" | "INT32", "shape": [_]}} if len(rest) == 1:
+                    return
+            if not rest:
+                return
+    found = "; ".join(f"{name} {entry['type']} {tuple(entry['shape'])}" for name, entry in tensors.items())
+    raise GantoolError(
+        f"{graph} is no generator of gantool: its inputs and outputs are {found}; expected z FLOAT (N, latent), "
+        "perhaps label INT64 (N), and images UINT8 (N, H, W, C) or FLOAT (N, C, H, W)"
+    )
+
+
+def _set_profile(builder: Any, network: Any, config: Any, options: BuildOptions) -> tuple[int, int, int]:
+    """Add the profile of a dynamic batch; return the batches that the engine takes."""
+    batch, latent = network.get_input(0).shape
+    if batch != -1:
+        return batch, batch, batch
+    profile = builder.create_optimization_profile()
+    profile.set_shape("z", *((count, latent) for count in options.batches))
+    if network.num_inputs > 1:
+        profile.set_shape("label", *((count,) for count in options.batches))
+    if config.add_optimization_profile(profile) < 0:
+        raise GantoolError(f"the builder does not take batches of {options.batches}")
+    return options.batches

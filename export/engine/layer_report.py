@@ -1,0 +1,165 @@
+"""The precision receipt: what each layer of a network computes in, and the share of multiply-adds by type.
+
+A strongly typed network gives the engine exactly its types, so there the receipt is read off the network. Where the
+builder is free to choose (TensorRT 8.x, and DLA before 11) it is read off the engine with the engine inspector.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from types import ModuleType
+from typing import Any
+
+from gantool.runtime.errors import VerificationError
+
+NETWORK, INSPECTOR = "network, strongly typed", "engine inspector"
+UNKNOWN = "UNKNOWN"  # the inspector does not tell
+_BITS = {"FLOAT": 32, "HALF": 16, "BF16": 16, "INT8": 8, UNKNOWN: 0}
+# Words of the inspector's "Format/Datatype": "Row major linear FP16 format" in TensorRT 8, "Half" in 10.
+_WORDS = {"FLOAT": r"FP32|\bFloat", "HALF": r"\bFP16|Half", "BF16": "BF16|BFloat", "INT8": "Int8"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the network."""
+
+    name: str  # of the ONNX node
+    kind: str  # DECONVOLUTION, ...
+    type: str  # FLOAT, HALF, BF16, INT8, UNKNOWN, ...
+    multiply_adds: int  # for one image
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the layers compute in."""
+
+    source: str  # NETWORK or INSPECTOR
+    layers: tuple[Layer, ...]
+
+    def shares(self) -> dict[str, float]:
+        """Return the share of multiply-adds by type, the largest first; they add up to 1."""
+        total = sum(layer.multiply_adds for layer in self.layers) or 1
+        types = dict.fromkeys(layer.type for layer in self.layers if layer.multiply_adds)
+        found = {kind: sum(x.multiply_adds for x in self.layers if x.type == kind) / total for kind in types}
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the sidecar keeps."""
+        shares = {kind: round(share, 4) for kind, share in self.shares().items()}
+        return {"source": self.source, "shares": shares, "layers": [asdict(layer) for layer in self.layers]}
+
+    def __str__(self) -> str:
+        shares = ", ".join(f"{share:.1%} {kind}" for kind, share in self.shares().items()) or "none"
+        return f"multiply-adds: {shares} ({self.source})"
+
+
+def network_layers(network: Any) -> Iterator[Any]:
+    """Yield the layers of a network."""
+    for index in range(network.num_layers):
+        yield network.get_layer(index)
+
+
+def of_network(trt: ModuleType, network: Any) -> Receipt:
+    """Read the receipt off a network: a layer computes in the type of what it reads.
+
+    An INT8 layer is one that reads Dequantize layers, with its image and with its weights.
+    """
+    kinds = trt.LayerType
+    dequantized = {
+        layer.get_output(0).name for layer in network_layers(network) if layer.type == kinds.DEQUANTIZE
+    }
+    layers = []
+    for layer in network_layers(network):
+        tensor, weights = (
+            layer.get_input(0) or layer.get_output(0),
+            layer.get_input(1),
+        )  # a constant reads nothing
+        count = _multiply_adds(trt, layer)
+        integer = count and weights and {tensor.name, weights.name} <= dequantized
+        layers.append(Layer(layer.name, layer.type.name, "INT8" if integer else tensor.dtype.name, count))
+    return Receipt(NETWORK, tuple(layers))
+
+
+def _multiply_adds(trt: ModuleType, layer: Any) -> int:
+    """Count those of one image."""
+    convolutions = {
+        trt.LayerType.CONVOLUTION: (trt.IConvolutionLayer, layer.get_output),  # each output pixel: C·k·k
+        trt.LayerType.DECONVOLUTION: (trt.IDeconvolutionLayer, layer.get_input),  # each input pixel: O·k·k
+    }
+    if layer.type in convolutions:
+        kind, tensor = convolutions[layer.type]
+        layer.__class__ = kind  # the way of the bindings from ILayer to the layer's own class
+        pixels = math.prod(tensor(0).shape[2:])
+        channels = layer.get_input(0).shape[1] * layer.num_output_maps // layer.num_groups
+        return int(pixels * channels * math.prod(layer.kernel_size_nd))
+    if layer.type == trt.LayerType.MATRIX_MULTIPLY:
+        layer.__class__ = trt.IMatrixMultiplyLayer
+        inner = layer.get_input(0).shape[-2 if layer.op0 == trt.MatrixOperation.TRANSPOSE else -1]
+        return int(math.prod(of_one_image(layer.get_output(0).shape)) * max(inner, 0))
+    return 0
+
+
+def of_one_image(shape: Sequence[Any]) -> list[int]:
+    """Return the sides without N's: the one that is open, which attention may put second, else the first.
+
+    An open side is -1 or a name. N folded into another side, [N·tokens, C], takes that along.
+    """
+    known = [side for side in shape if isinstance(side, int) and side >= 0]
+    return known[1:] if len(known) == len(shape) else known
+
+
+def of_engine(
+    trt: ModuleType, engine: Any, asked: Receipt, not_on_dla: Sequence[str] | None = None
+) -> Receipt:
+    """Read the receipt off an engine that was built with detailed profiling verbosity.
+
+    DLA shows as one layer, so what was placed on it (all but `not_on_dla`; None without DLA) keeps the type asked
+    for, which is one of the two that DLA has. What else the inspector does not tell is UNKNOWN.
+    """
+    context = engine.create_execution_context()
+    for index in range(engine.num_io_tensors):  # without shapes it says "N/A due to dynamic shapes"
+        name = engine.get_tensor_name(index)
+        if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT:
+            context.set_input_shape(name, engine.get_tensor_profile_shape(name, 0)[1])
+    inspector = engine.create_engine_inspector()
+    inspector.execution_context = context
+    text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    entries = [entry for entry in json.loads(text)["Layers"] if entry.get("LayerType") != "Reformat"]
+    layers = []
+    for layer in asked.layers:
+        found = {_type(entry) for entry in entries if _names(entry, layer.name)}
+        on_dla = not_on_dla is not None and layer.name not in not_on_dla
+        # of a layer that became several the widest type
+        kind = next((kind for kind in _WORDS if kind in found), layer.type if on_dla else UNKNOWN)
+        layers.append(Layer(layer.name, layer.kind, kind, layer.multiply_adds))
+    return Receipt(INSPECTOR, tuple(layers))
+
+
+def _names(entry: dict[str, Any], name: str) -> bool:
+    """Tell whether a layer of the engine holds that of the network: fused layers have the names of all of them."""
+    text = f"{entry.get('Name', '')} {entry.get('Metadata', '')}"
+    return re.search(rf"(?<![\w./]){re.escape(name)}(_myl\w*)?(?![\w./])", text) is not None
+
+
+def _type(entry: dict[str, Any]) -> str:
+    text = " ".join(tensor.get("Format/Datatype", "") for tensor in entry.get("Inputs", [])[:1])
+    return next((kind for kind, words in _WORDS.items() if re.search(words, text)), UNKNOWN)
+
+
+def check(asked: Receipt, got: Receipt, recipe: dict[str, Any]) -> None:
+    """Raise VerificationError if a layer computes in a wider type than the graph or its recipe wants."""
+    wanted = {layer.name: _BITS.get(layer.type, 0) for layer in asked.layers if layer.multiply_adds}
+    if recipe.get("low"):  # of gantool.runtime.artifacts.recipe
+        keep = set(recipe["keep_fp32"])
+        wanted = {name: bits if name in keep else min(bits, 16) for name, bits in wanted.items()}
+    missed = [layer for layer in got.layers if _BITS.get(layer.type, 0) > wanted.get(layer.name, 32)]
+    if missed:
+        names = ", ".join(f"{layer.name} in {layer.type}" for layer in missed)
+        raise VerificationError(
+            f"the engine computes {names}, and the graph wants a lower precision: {got}. Nothing was written; try "
+            "another --lowering, or keep them on purpose with --keep-fp32"
+        )

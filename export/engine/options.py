@@ -1,0 +1,178 @@
+"""How to build an engine, and what each library does not have: refused before any work, never dropped."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from gantool.runtime.artifacts.plan import NAMES
+from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
+from gantool.runtime.backends.tensorrt.library import import_library
+from gantool.runtime.errors import UsageError
+
+Flavour = Literal["tensorrt", "rtx"]
+HARDWARE = {"ampere+": "AMPERE_PLUS", "same": "SAME_COMPUTE_CAPABILITY"}
+VERBOSITY = {"none": "NONE", "layer": "LAYER_NAMES_ONLY", "detailed": "DETAILED"}
+DLA_CORES = (0, 1)
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How to build. Raises UsageError for values that no library takes."""
+
+    min_batch: int = 1
+    opt_batch: int | None = None  # what the engine is tuned for; None: 16, or as near as the other two allow
+    max_batch: int = 64
+    workspace: int | None = None  # bytes; None leaves the choice to the library
+    compute_capabilities: tuple[str, ...] = ()  # "86": RTX only; () for all that the library targets
+    builder_level: int | None = None  # 0 builds fastest, 5 runs fastest
+    timing_cache: Path | None = None  # read if it is there, and written
+    version_compatible: bool = False  # for later versions of TensorRT, too
+    hardware_compatible: str | None = None  # for other GPUs, too: ampere+, or same compute capability
+    strip_weights: bool = False  # a small plan, to be refitted on the device
+    dla: int | None = None  # core
+    profile_verbosity: str | None = None
+
+    def __post_init__(self) -> None:
+        low, best, high = self.batches
+        if not 1 <= low <= best <= high:
+            raise UsageError(
+                f"--min-batch {low} --opt-batch {best} --max-batch {high}: they must rise from at least 1"
+            )
+        if self.dla is not None and (self.min_batch, self.opt_batch) != (1, None):
+            raise UsageError(
+                "--dla takes batches of one size, --max-batch: leave out --min-batch and --opt-batch"
+            )
+        for flag, value, known in (
+            ("--builder-level", self.builder_level, range(6)),
+            ("--hardware-compatible", self.hardware_compatible, HARDWARE),
+            ("--dla", self.dla, DLA_CORES),
+            ("--profile-verbosity", self.profile_verbosity, VERBOSITY),
+        ):
+            if value is not None and value not in known:
+                raise UsageError(f"{flag} {value}: choose {', '.join(map(str, known))}")
+
+    @property
+    def batches(self) -> tuple[int, int, int]:
+        """The smallest batch, the one tuned for, the largest. DLA takes one size only, the largest."""
+        if self.dla is not None:
+            return self.max_batch, self.max_batch, self.max_batch
+        best = max(min(16, self.max_batch), self.min_batch) if self.opt_batch is None else self.opt_batch
+        return self.min_batch, best, self.max_batch
+
+
+def parse_size(text: str) -> int:
+    """Read `2GiB` or `512MiB` into bytes; K, M, G alone mean KiB, MiB, GiB as in trtexec."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG])(?:iB)?", text)
+    size = int(float(match[1]) * 1024 ** " KMG".index(match[2])) if match else 0
+    if not 0 < size < 2**63:
+        raise UsageError(f"--workspace {text!r}: write a size with its unit, as in 2GiB or 512MiB")
+    return size
+
+
+def parse_compute_capabilities(text: str) -> tuple[str, ...]:
+    """Read `86,89` or `8.6,8.9` into ("86", "89")."""
+    names = tuple(part.strip().lower().removeprefix("sm").replace(".", "") for part in text.split(","))
+    if not all(name.isdecimal() for name in names):
+        raise UsageError(f"--sm {text!r}: write compute capabilities, as in 86,89")
+    return names
+
+
+def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
+    """Raise UsageError for options that the library that will build does not have, before any work is done."""
+    given = [flag for flag, value in _given(options).items() if value]
+    if flavour is None:
+        if given:
+            raise UsageError(f"{', '.join(given)}: for building an engine, and none is built; leave it out")
+        return
+    if flavour == "tensorrt" and options.compute_capabilities:
+        raise UsageError("--sm is for TensorRT-RTX, which does not build here: leave it out, or --engine rtx")
+    if given:
+        refuse(flavour, import_library(flavour, "building the engine"), options)
+
+
+def _given(options: BuildOptions) -> dict[str, bool]:
+    return {
+        "--sm": bool(options.compute_capabilities),
+        "--workspace": options.workspace is not None,
+        "--builder-level": options.builder_level is not None,
+        "--timing-cache": options.timing_cache is not None,
+        "--version-compatible": options.version_compatible,
+        "--hardware-compatible": options.hardware_compatible is not None,
+        "--strip-weights": options.strip_weights,
+        "--dla": options.dla is not None,
+        "--profile-verbosity": options.profile_verbosity is not None,
+    }
+
+
+def refuse(flavour: Flavour, trt: ModuleType, options: BuildOptions) -> None:
+    """Raise UsageError for an option that this version of the library lacks, with the reason."""
+    given = _given(options)
+    name = f"{NAMES[flavour]} {trt.__version__}"
+    if flavour == "rtx":
+        for flag, reason in _NOT_RTX.items():
+            if given[flag]:
+                raise UsageError(f"{flag}: {name} {reason}; leave it out")
+        if options.strip_weights and (problem := driver_problem(import_driver("rtx", "building the engine"))):
+            raise UsageError(f"--strip-weights: {name} builds such plans only where a GPU is, and {problem}")
+        known = compute_capabilities(trt)
+        if unknown := [one for one in options.compute_capabilities if one not in known]:
+            raise UsageError(
+                f"--sm {','.join(unknown)}: {name} builds for {', '.join(sorted(known, key=int))}"
+            )
+    for flag, names, since in (
+        ("--builder-level", (trt.IBuilderConfig, "builder_optimization_level"), "8.6"),
+        ("--version-compatible", (trt.BuilderFlag, "VERSION_COMPATIBLE"), "8.6"),
+        ("--strip-weights", (trt.BuilderFlag, "STRIP_PLAN"), "10.0"),
+        ("--hardware-compatible", (trt, "HardwareCompatibilityLevel"), "8.6"),
+    ):
+        if given[flag] and not hasattr(*names):
+            raise UsageError(
+                f"{flag} needs TensorRT {since} or newer, here is {trt.__version__}: leave it out"
+            )
+    if options.hardware_compatible:
+        level = HARDWARE[options.hardware_compatible]
+        if not hasattr(trt.HardwareCompatibilityLevel, level):
+            raise UsageError(
+                f"--hardware-compatible {options.hardware_compatible} needs TensorRT 10.13.3 or newer, here is "
+                f"{trt.__version__}: take ampere+, or leave it out"
+            )
+    if options.dla is not None and not _has_dla(trt.__version__):
+        raise UsageError(
+            f"--dla: TensorRT {trt.__version__} has no DLA, which 8.x to 10.7 have, and 11.4.1 on: leave it out"
+        )
+    if options.profile_verbosity in ("none", "layer") and not strongly_typed(trt, options):
+        raise UsageError(
+            f"--profile-verbosity {options.profile_verbosity}: what {name} made of the types is read off the engine"
+            f"{' with DLA' if options.dla is not None else ''}, which takes detailed; leave it out"
+        )
+
+
+def strongly_typed(trt: ModuleType, options: BuildOptions) -> bool:
+    """Return whether the engine gets exactly the types of the graph; TensorRT 8.x, and DLA before 11, choose."""
+    chooses = options.dla is not None and hasattr(trt.BuilderFlag, "FP16")
+    return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED") and not chooses
+
+
+# Measured with 1.7.1: what it takes without an error and does not use, and what it has no library for.
+_NOT_RTX = {
+    "--builder-level": "builds the same plan at every level",
+    "--version-compatible": "lacks the lean runtime that goes into such a plan",
+    "--timing-cache": "takes a timing cache and does not use it",
+    "--hardware-compatible": "builds for the compute capabilities of --sm instead",
+    "--dla": "has no DLA",
+}
+
+
+def _has_dla(version: str) -> bool:
+    numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdecimal())
+    return (8,) <= numbers < (10, 8) or numbers >= (11, 4, 1)
+
+
+def compute_capabilities(trt: ModuleType) -> dict[str, Any]:
+    """Return the compute capabilities that TensorRT-RTX builds for, by names as "86"."""
+    members = trt.ComputeCapability.__members__.items()
+    return {name.removeprefix("SM"): value for name, value in members if name.startswith("SM")}

@@ -1,0 +1,68 @@
+"""Put the weights of a graph into a plan that was built without them; on the device, without torch and onnx."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gantool.runtime.artifacts.plan import NAMES, read_header
+from gantool.runtime.artifacts.sidecar import read_sidecar, sha256, sidecar_path
+from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
+from gantool.runtime.backends.tensorrt.library import extra, import_library, no_gpu, recorder, refused
+from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.files import atomic
+
+
+def refit(plan: Path, graph: Path, out: Path) -> None:
+    """Write the whole plan, and its sidecar, to `out`.
+
+    Raises UsageError if `graph` is not the one that the plan was built from, EngineMismatchError without a GPU, and
+    GantoolError, quoting the library, if it does not take the weights.
+    """
+    header = read_header(plan)
+    if not graph.is_file():
+        raise GantoolError(f"there is no graph {graph}")
+    sidecar = read_sidecar(plan)
+    if sidecar and sidecar["graph_sha256"] != sha256(graph):
+        raise UsageError(
+            f"{plan} was built from another graph, {sidecar['graph']}: {graph} has another SHA-256"
+        )
+    if sidecar and not sidecar["stripped"]:
+        raise UsageError(f"{plan} has its weights: refit is for plans of --strip-weights")
+    purpose = f"refitting {plan.name}"
+    if (problem := driver_problem(import_driver(extra(header.kind), purpose))) is not None:
+        raise no_gpu(plan, header, problem)
+    trt = import_library(header.kind, purpose)
+    if not hasattr(trt, "OnnxParserRefitter"):
+        raise UsageError(f"gantool refit needs {NAMES[header.kind]} 10.0 or newer, here is {trt.__version__}")
+    logger = recorder(trt)
+    logger.errors.clear()
+    engine = trt.Runtime(logger).deserialize_cuda_engine(plan.read_bytes())
+    if engine is None:
+        raise refused(plan, header, trt, _first(logger))
+    whole = refitted(trt, engine, graph, logger)
+    with atomic(out) as part:
+        part.write_bytes(whole)
+    if sidecar:
+        sidecar |= {"plan_sha256": sha256(out), "stripped": False}
+        with atomic(sidecar_path(out)) as part:
+            part.write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
+
+
+def refitted(trt: ModuleType, engine: Any, graph: Path, logger: Any) -> bytes:
+    """Return the plan of an engine with the weights of `graph` in it."""
+    refitter = trt.Refitter(engine, logger)
+    parser = trt.OnnxParserRefitter(refitter, logger)
+    if not parser.refit_from_file(str(graph)) or not refitter.refit_cuda_engine():
+        raise GantoolError(
+            f"the plan does not take the weights of {graph}: {_first(logger)}; build it again with --strip-weights"
+        )
+    config = engine.create_serialization_config()
+    config.clear_flag(trt.SerializationFlag.EXCLUDE_WEIGHTS)
+    return bytes(engine.serialize_with_config(config))
+
+
+def _first(logger: Any) -> str:
+    return str(logger.errors[0]) if logger.errors else "it gives no reason"

@@ -1,0 +1,1 @@
+"""Generators become ONNX graphs. May import torch and onnx."""

@@ -1,0 +1,231 @@
+"""The graph: a trained generator as one ONNX model, z in, images out.
+
+Input  z       float32 [N, latent]
+Output images  uint8 [N, H, W, C], or float32 [N, C, H, W] in [-1, 1]
+
+Weights are inside, N is dynamic, BatchNorm is folded, and `metadata_props["gantool"]` carries the metadata of
+the checkpoint. Passes change an `onnx_ir.Model` in place.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+from gantool.export.graph.cause import cause_of
+from gantool.export.graph.fold_batchnorm import fold_batchnorm
+from gantool.export.graph.lowering import lower
+from gantool.export.graph.names import TAIL, free_names
+from gantool.export.graph.simplify import simplify
+from gantool.export.options import NATIVE_OPSET, Foreign, Lowering
+from gantool.runtime.errors import GantoolError
+from gantool.runtime.process.terminal import short
+
+if TYPE_CHECKING:
+    from gantool.export.graph.sources import Source
+
+# Domain of nodes that a conversion is to leave alone: older opsets have them as they are.
+_SAME = "gantool.same"
+
+
+def float_graph(source: Source, opset: int, exactly: bool, note: Callable[[str], None]) -> ir.Model:
+    """Export a generator: z [N, latent] (and label [N]) -> images, float32 [N, C, H, W], BatchNorm folded.
+
+    Where the graph does not go into `opset`, it has a newer one unless it must be `exactly` this.
+    Raises GantoolError where torch cannot, or where a BatchNorm has no layer before it to go into.
+    """
+    model = _export(source, max(opset, NATIVE_OPSET))
+    simplify(model)
+    free_names(model, (*model.graph.inputs, *model.graph.outputs))
+    if opset < NATIVE_OPSET:
+        model = _in_older_opset(model, opset, exactly, note)
+    add_range(model, source.foreign)
+    fold_batchnorm(model)
+    ClearMetadataAndDocStringPass()(model)  # torch's own hold stack traces with paths of this machine
+    return model
+
+
+def finish(model: ir.Model, metadata: dict[str, Any], lowering: Lowering, output: str) -> onnx.ModelProto:
+    """Lower a float graph, give it the uint8 tail and its metadata. Changes `model`; returns it as a file has it.
+
+    Raises GantoolError where the lowering does not fit.
+    """
+    if refused := lower(model, lowering).refused:
+        reasons = "; ".join(f"{short(node)}: {reason}" for node, reason in refused)
+        raise GantoolError(
+            f"--lowering {lowering} does not fit this network ({reasons}): use another, or none"
+        )
+    if output == "uint8":
+        add_uint8_tail(model)
+    model.graph.name = str(metadata["architecture"])
+    model.metadata_props["gantool"] = json.dumps(metadata)
+    model.producer_name, model.producer_version = "gantool", str(metadata["gantool"])
+    return ir.to_proto(model)
+
+
+def _export(source: Source, opset: int) -> ir.Model:
+    """Return the float graph: z -> images, float32 [N, C, H, W]."""
+    import torch
+
+    inputs = source.inputs(range(2))
+    silence = io.StringIO()  # torch prints whole programs
+    with warnings.catch_warnings(), redirect_stdout(silence), redirect_stderr(silence), torch.no_grad():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.ERROR)  # torchvision is not there: no news
+        try:
+            program = torch.onnx.export(
+                source.module,
+                inputs,
+                input_names=["z", "label"][: len(inputs)],
+                output_names=["images"],
+                dynamic_shapes=tuple({0: torch.export.Dim("N")} for _ in inputs),
+                opset_version=opset,
+                dynamo=True,
+                optimize=False,  # see simplify
+                verbose=False,
+            )
+        except Exception as error:  # torch wraps whatever its tracing meets, a signal too
+            if isinstance(error.__cause__, KeyboardInterrupt) or isinstance(
+                error.__context__, KeyboardInterrupt
+            ):
+                raise KeyboardInterrupt from error
+            raise GantoolError(
+                f"torch {torch.__version__} cannot export this generator: {cause_of(error, of_export=True)}"
+            ) from error
+        finally:
+            logging.disable(logging.NOTSET)
+    if program is None or program.model.opset_imports[""] != opset:
+        raise GantoolError(
+            f"torch {torch.__version__} cannot export this generator to opset {opset}: leave out --opset, or give "
+            f"--opset {NATIVE_OPSET}"
+        )
+    return program.model
+
+
+def _in_older_opset(model: ir.Model, opset: int, exactly: bool, note: Callable[[str], None]) -> ir.Model:
+    """Return the graph in `opset`; where it has what that lacks, unchanged with a note, or GantoolError."""
+    try:
+        return _converted(model, opset)
+    except Exception as error:  # of C++, without a class of its own
+        found = re.search(r"(?:for|of|resize) (\w+)|(Resize antialias)", str(error), re.IGNORECASE)
+        what = next((group for group in (found.groups() if found else ()) if group), "an operator")
+        lacks = f"opset {opset} lacks what this generator needs ({what})"
+        if exactly:
+            raise GantoolError(f"{lacks}: --opset {NATIVE_OPSET} works, or leave --opset out") from error
+    note(
+        f"{lacks}, so the graph has opset {NATIVE_OPSET}: TensorRT 10 and newer, TensorRT-RTX and ONNX Runtime "
+        "read it, TensorRT 8 (JetPack 6.0) does not"
+    )
+    return model
+
+
+def _converted(model: ir.Model, opset: int) -> ir.Model:
+    """Convert a graph of torch's to an older opset. Raises what the converter or the checker does."""
+    model = ir.from_proto(ir.to_proto(model))  # a copy
+    for node in model.graph:
+        if node.op_type.startswith("Reduce") and not node.attributes.get_int("noop_with_empty_axes", 0):
+            node.attributes.pop("noop_with_empty_axes", None)  # the default, which older opsets do not name
+        if node.op_type == "Split":
+            _name_sizes(model.graph, node)
+        if node.op_type == "Split" or (node.op_type == "Pad" and len(node.inputs) <= 3):
+            node.domain = _SAME
+    model.opset_imports[_SAME] = 1
+    model = ir.from_proto(onnx.version_converter.convert_version(ir.to_proto(model), opset))
+    for node in model.graph:
+        node.domain = "" if node.domain == _SAME else node.domain
+    model.opset_imports.pop(_SAME, None)
+    onnx.checker.check_model(ir.to_proto(model), full_check=True)
+    return model
+
+
+def _name_sizes(graph: ir.Graph, node: ir.Node) -> None:
+    """Write the sizes of a Split as an input, where it has only their number, which is newer than opset 17."""
+    count = node.attributes.pop("num_outputs", None)
+    if count is None or len(node.inputs) > 1:
+        return
+    assert node.inputs[0] is not None
+    side = (node.inputs[0].shape or ir.Shape([]))[node.attributes.get_int("axis", 0)]
+    if not isinstance(side, int):
+        raise GantoolError("No adapter for Split")
+    step = -(-side // count.as_int())  # all but the last are equal
+    sizes = [step] * (count.as_int() - 1) + [side - step * (count.as_int() - 1)]
+    tensor = ir.tensor(sizes, ir.DataType.INT64, name=f"{node.name}/split")
+    value = ir.Value(
+        name=tensor.name, type=ir.TensorType(tensor.dtype), shape=ir.Shape([len(sizes)]), const_value=tensor
+    )
+    graph.register_initializer(value)
+    node.resize_inputs(2)
+    node.replace_input_with(1, value)
+
+
+def add_range(model: ir.Model, foreign: Foreign) -> None:
+    """Bring the output to [-1, 1] as --range and --clamp say; `behaviour.in_unit` does the same to an array."""
+    factor, shift = foreign.scale
+    steps = [("scale", "Mul", [factor]), ("shift", "Add", [shift])] if (factor, shift) != (1, 0) else []
+    steps += [("clamp", "Clip", [-1.0, 1.0])] if foreign.clamp else []
+    if not steps:
+        return
+    (images,) = model.graph.outputs
+    value, shape, name = images, images.shape, images.name
+    images.name = "images_in_range"
+    for step, operator, constants in steps:
+        value = _append(model.graph, f"range/{step}", operator, value, constants, {})
+    value.name, value.type, value.shape = name, ir.TensorType(ir.DataType.FLOAT), shape
+    model.graph.outputs[0] = value
+
+
+def add_uint8_tail(model: ir.Model) -> None:
+    """Turn the output from float32 [N, C, H, W] in [-1, 1] into uint8 [N, H, W, C].
+
+    x * 127.5 + 128, clipped to 0..255, transposed, cast: in this order, since TensorRT takes uint8 only as a
+    network's output and its cast is undefined outside [0, 256).
+    """
+    (images,) = model.graph.outputs
+    batch, channels, height, width = images.shape or ir.Shape([])
+    images.name = "images_float"
+    value = images  # [N, C, H, W]
+    for name, operator, constants, attributes in (
+        ("scale", "Mul", [127.5], {}),
+        ("shift", "Add", [128.0], {}),
+        ("clip", "Clip", [0.0, 255.0], {}),
+        ("to_nhwc", "Transpose", [], {"perm": [0, 2, 3, 1]}),  # [N, H, W, C]
+        ("to_uint8", "Cast", [], {"to": ir.DataType.UINT8}),
+    ):
+        value = _append(model.graph, f"{TAIL}/{name}", operator, value, constants, attributes)
+    value.name, value.type = "images", ir.TensorType(ir.DataType.UINT8)
+    value.shape = ir.Shape([batch, height, width, channels])
+    model.graph.outputs[0] = value
+
+
+def _append(
+    graph: ir.Graph,
+    name: str,
+    operator: str,
+    value: ir.Value,
+    constants: list[float],
+    attributes: dict[str, Any],
+) -> ir.Value:
+    """Append a node that takes `value` and scalar constants; return its output."""
+    inputs = [value]
+    for index, constant in enumerate(constants):
+        tensor = ir.tensor(constant, ir.DataType.FLOAT, name=f"{name}_{index}")
+        initializer = ir.Value(
+            name=tensor.name, type=ir.TensorType(tensor.dtype), shape=ir.Shape([]), const_value=tensor
+        )
+        graph.register_initializer(initializer)
+        inputs.append(initializer)
+    node = ir.node(operator, inputs, attributes=attributes, name=name)
+    graph.append(node)
+    (output,) = node.outputs
+    output.name = name
+    return output

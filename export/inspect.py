@@ -1,0 +1,280 @@
+"""`gantool inspect`: what a checkpoint, a graph, a plan or a bundle is, without an engine or a GPU."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from gantool.export.given import CHECKPOINT, file_of, files_of
+from gantool.export.packaging import bundle
+from gantool.export.precision.psnr import PARITY_KEY
+from gantool.runtime import Generator
+from gantool.runtime.artifacts.onnx import open_graph, read_metadata
+from gantool.runtime.artifacts.plan import NAMES, describe, identify, read_header, version_text
+from gantool.runtime.artifacts.recipe import KEY
+from gantool.runtime.artifacts.sidecar import read_sidecar
+from gantool.runtime.errors import GantoolError
+from gantool.runtime.process.terminal import short
+from gantool.runtime.spec import class_names
+
+CLASSES = 20  # that are named
+MAX_HEADER = 100 << 20  # bytes; safetensors itself allows no more
+
+
+def inspect(path: Path, as_json: bool) -> None:
+    """Print what `path` is, aligned for people or as JSON. Raises GantoolError for what is none of gantool's."""
+    if path.is_dir() and not (path / CHECKPOINT).is_file():
+        _inspect_folder(path, as_json)
+        return
+    found = facts(file_of(path))
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    width = max(map(len, found))
+    for name, value in found.items():
+        if isinstance(value, list):
+            print(f"{name}:")
+            for row in value:
+                print("  " + "  ".join(f"{short(entry):<14}" for entry in row.values()).rstrip())
+        else:
+            print(f"{name:<{width}}  {_text(value)}")
+
+
+def _inspect_folder(folder: Path, as_json: bool) -> None:
+    """Print a line for each file in a folder that gantool may have made."""
+    rows = []
+    for path in files_of(folder):
+        try:
+            kind = _kind(path)
+        except GantoolError as error:
+            kind = f"damaged: {error}"
+        rows.append({"file": str(path), "kind": kind, "bytes": path.stat().st_size})
+    if not rows:
+        raise GantoolError(
+            f"{folder} holds no checkpoint, graph, plan or bundle: name another folder, or a file"
+        )
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    width = max(len(str(row["file"])) for row in rows)
+    for row in rows:
+        print(f"{row['file']:<{width}}  {row['bytes']:>13,} bytes  {row['kind']}")
+
+
+def _kind(path: Path) -> str:
+    if _safetensors_header(path) is not None:
+        return "checkpoint"
+    if bundle.is_bundle(path):
+        return "bundle"
+    kind = identify(path)
+    return f"{NAMES[kind]} graph" if kind == "onnx" else describe(read_header(path))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return (
+            ", ".join(
+                f"{short(name)} {short(entry) if isinstance(entry, str) else _text(entry)}"
+                for name, entry in value.items()
+            )
+            or "none"
+        )
+    return f"{value:,}" if type(value) is int else str(value)
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """Return what is known of a file, by name. Raises GantoolError if it is damaged or nothing of gantool's."""
+    header = _safetensors_header(path)
+    if header is not None:
+        return {"file": str(path), "kind": "checkpoint", **_checkpoint(path, header)}
+    if bundle.is_bundle(path):
+        return {"file": str(path), "kind": "bundle", **_bundle(path)}
+    kind = identify(path)
+    facts = _graph(path) if kind == "onnx" else _plan(path)
+    return {"file": str(path), "kind": f"{NAMES[kind]} {'graph' if kind == 'onnx' else 'plan'}", **facts}
+
+
+def _classes(metadata: Any) -> dict[str, str]:
+    """Return the classes of a conditional generator as one entry; {} for any other."""
+    if not isinstance(metadata, dict) or type(classes := metadata.get("classes")) is not int or classes < 1:
+        return {}
+    names = class_names(metadata, classes)
+    shown = [f"{number} {short(name)}" for number, name in enumerate(names[:CLASSES])]
+    more = [f"... {classes - 1} {short(names[-1])}"] if classes > CLASSES and names else []
+    return {"classes": f"{classes}: {', '.join([*shown, *more])}" if names else f"{classes}, without names"}
+
+
+def _safetensors_header(path: Path) -> dict[str, Any] | None:
+    """Return the JSON at the start of a safetensors file; None for another kind of file."""
+    if not path.is_file():
+        return None  # identify says so
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if file.read(1) != b"{" or not 2 <= size <= min(MAX_HEADER, path.stat().st_size - 8):
+            return None
+        file.seek(8)
+        text = file.read(size)
+    try:
+        header = json.loads(text)
+        ends = [_end(name, entry) for name, entry in header.items() if name != "__metadata__"]
+    except (ValueError, AttributeError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise GantoolError(f"{path} is a damaged safetensors file ({reason}): copy it again") from error
+    expected = 8 + size + max(ends, default=0)
+    if expected != path.stat().st_size:
+        raise GantoolError(
+            f"{path} has {path.stat().st_size} bytes, its header says {expected}: copy it again"
+        )
+    return dict(header)
+
+
+def _end(name: str, entry: Any) -> int:
+    """Return where the data of a tensor end. Raises ValueError for what describes none."""
+    match entry:
+        case {"dtype": str(), "shape": list() as shape, "data_offsets": [int(begin), int(end)]} if (
+            all(type(side) is int and side >= 0 for side in shape) and 0 <= begin <= end
+        ):
+            if math.prod(shape) <= 8 * (end - begin):  # a number has a bit or more
+                return end
+    raise ValueError(f"{short(name)} is {short(entry)}")
+
+
+def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
+    try:
+        metadata = json.loads(header.pop("__metadata__", {}).get("gantool", "{}"))
+        if not isinstance(metadata, dict):
+            raise ValueError(f"its metadata are {short(metadata)}")
+        sizes = {
+            name: math.prod(entry["shape"])
+            for name, entry in header.items()
+            if not name.endswith(
+                ("running_mean", "running_var", "num_batches_tracked")
+            )  # statistics, not learned
+        }
+        types = Counter(entry["dtype"] for entry in header.values())
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise GantoolError(f"{path} is a damaged checkpoint ({reason}): copy it again") from error
+    weights = [
+        {"name": name, "shape": entry["shape"], "type": entry["dtype"]} for name, entry in header.items()
+    ]
+    return {
+        "metadata": metadata or "none of gantool's",
+        **_classes(metadata),
+        "parameters": sum(sizes.values()),
+        "types": dict(types),
+        "weights": weights,
+    }
+
+
+def _plan(path: Path) -> dict[str, Any]:
+    header = read_header(path)  # and whether the file is whole
+    sidecar = read_sidecar(path)
+    receipt = sidecar.get("receipt", {})
+    whole = "not in the header" if header.size is None else "as the header says"
+    return {
+        "what": describe(header),
+        "version": version_text(header.version),
+        "compute capabilities": ", ".join(header.compute_capabilities) or "not in the header",
+        "size": f"{path.stat().st_size:,} bytes, {whole}",
+        "sidecar": "there, and the plan's SHA-256 is its"
+        if sidecar
+        else f"no {path.name}.json: little is known",
+        "batch": sidecar.get("batch", "unknown"),
+        **{
+            name: sidecar.get(name, {} if sidecar else "unknown") for name in ("metadata", "recipe", "parity")
+        },
+        **_classes(sidecar.get("metadata")),
+        "multiply-adds by type": "unknown"
+        if not receipt
+        else {kind: f"{share:.1%}" for kind, share in receipt.get("shares", {}).items()},
+        "types from": receipt.get("source", "unknown"),
+        "multiply-adds": sum(layer["multiply_adds"] for layer in receipt["layers"]) if receipt else "unknown",
+        "tensors": [{"name": name, **entry} for name, entry in sidecar.get("tensors", {}).items()]
+        if sidecar
+        else _of_engine(path),
+        "layers": receipt.get("layers", []),
+    }
+
+
+def _of_engine(path: Path) -> list[dict[str, Any]]:
+    """Return the tensors of a plan without a sidecar, where a device is that loads it; else none."""
+    try:
+        with Generator.load(path) as generator:
+            spec = generator.spec
+    except GantoolError:
+        return []
+    size = (spec.height, spec.width, spec.channels)
+    images = [-1, *size] if spec.dtype == "uint8" else [-1, size[2], *size[:2]]
+    rows = [("z", "INPUT", "FLOAT", [-1, spec.latent]), ("label", "INPUT", "INT64", [-1])]
+    rows.append(("images", "OUTPUT", "UINT8" if spec.dtype == "uint8" else "FLOAT", images))
+    columns = ("name", "mode", "type", "shape")
+    return [dict(zip(columns, row, strict=True)) for row in rows if row[0] != "label" or spec.classes != 0]
+
+
+def _bundle(path: Path) -> dict[str, Any]:
+    carried = bundle.read(path)  # each member has the SHA-256 that the manifest says
+    count, *size = carried.golden.shape
+    known = {
+        "size": f"{path.stat().st_size:,} bytes, its members as their SHA-256 say",
+        "precision": carried.precision,
+        "golden images": f"{count} of {'×'.join(map(str, size))}, to be reached within {carried.min_psnr:g} dB",
+    }
+    with TemporaryDirectory() as folder:
+        graph = Path(folder) / bundle.GRAPH
+        graph.write_bytes(carried.graph)
+        return {**known, **_graph(graph)}
+
+
+def _graph(path: Path) -> dict[str, Any]:
+    data = open_graph(path)
+    known = {
+        "metadata": read_metadata(path, data=data),
+        "recipe": read_metadata(path, KEY, data),
+        "parity": read_metadata(path, PARITY_KEY, data),
+    }
+    try:
+        import onnx
+
+        from gantool.export.graph.external import read_model
+        from gantool.export.graph.macs import by_type, layers_of, shapes_of, type_name
+    except ModuleNotFoundError as error:  # of a device; what gantool wrote is known without
+        if error.name != "onnx":
+            raise
+        return {**known, "graph": "its layers are shown where onnx is installed: pip install onnx"}
+    try:
+        model = onnx.shape_inference.infer_shapes(read_model(path))
+        graph, opset = model.graph, model.opset_import[0].version
+    except Exception as error:  # protobuf's and onnx's own, which have no common base
+        raise GantoolError(
+            f"{path} is damaged ({' '.join(str(error).split())[:200]}): copy it again"
+        ) from error
+    shapes = shapes_of(graph)
+    layers = layers_of(graph, shapes)
+    types = Counter(type_name(weight.data_type) for weight in graph.initializer)
+    values = [*(("INPUT", value) for value in graph.input), *(("OUTPUT", value) for value in graph.output)]
+    return {
+        "opset": opset,
+        **known,
+        **_classes(known["metadata"]),
+        "parameters": sum(math.prod(weight.dims) for weight in graph.initializer),
+        "weights by type": dict(types),
+        "multiply-adds": sum(layer.multiply_adds for layer in layers),
+        "multiply-adds by type": {kind: f"{share:.1%}" for kind, share in by_type(layers).items()},
+        "operators": dict(Counter(node.op_type for node in graph.node)),
+        "tensors": [
+            {
+                "name": value.name,
+                "mode": mode,
+                "type": type_name(value.type.tensor_type.elem_type),
+                "shape": shapes[value.name],
+            }
+            for mode, value in values
+        ],
+        "layers": [asdict(layer) for layer in layers],
+    }

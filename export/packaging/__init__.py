@@ -1,0 +1,1 @@
+"""Bundles and model repositories. May import NumPy and Pillow."""

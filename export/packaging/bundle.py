@@ -1,0 +1,245 @@
+"""What is carried to a device: one tar with the graph, its recipe, and images that an engine of it must make.
+
+    bundle.json           what it is; size and SHA-256 of the others
+    graph.onnx            what the engine is built from
+    recipe.json           of a graph that is not in FP32: which node computes in what
+    golden/seed0000.png   ... seed0009.png: of the FP32 graph, by ONNX Runtime
+
+The same export gives the same bytes. Reading needs neither torch nor onnx, and believes nothing in the file.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gantool.export.precision.psnr import MIN_PSNR, compare
+from gantool.runtime import Generator
+from gantool.runtime.artifacts.onnx import read_metadata
+from gantool.runtime.artifacts.plan import identify
+from gantool.runtime.artifacts.recipe import KEY, recipe_of
+from gantool.runtime.errors import (
+    EngineMismatchError,
+    GantoolError,
+    MissingDependencyError,
+    UsageError,
+    VerificationError,
+)
+from gantool.runtime.files import atomic
+from gantool.runtime.seeds import labels
+from gantool.runtime.spec import Images
+
+FORMAT = 1
+SEEDS = range(10)
+MANIFEST, GRAPH, RECIPE = "bundle.json", "graph.onnx", "recipe.json"
+GOLDEN = tuple(f"golden/seed{seed:04d}.png" for seed in SEEDS)
+# All that a bundle may hold, and the most bytes of each; protobuf ends at 2 GiB.
+LIMITS = {MANIFEST: 2**20, GRAPH: 2**31, RECIPE: 2**24, **dict.fromkeys(GOLDEN, 2**24)}
+MAX_SIDE = 4096  # pixels
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was read, whose members are those that its manifest lists."""
+
+    path: Path
+    graph: bytes
+    precision: str
+    min_psnr: float  # dB that each image of an engine must reach
+    golden: Images  # [10, H, W, C]
+
+
+def check_source(graph: Path) -> None:
+    """Raise UsageError, before any work, for a graph that cannot make golden images."""
+    if (precision := recipe_of(graph).precision) != "fp32":
+        raise UsageError(
+            f"--bundle takes its golden images from the FP32 graph, and {graph} is in {precision.upper()}: give "
+            f"the FP32 graph and --recipe {graph}"
+        )
+
+
+def write(target: Path, graph: Path, full: Path, min_psnr: float | None) -> None:
+    """Write a bundle of `graph`; its golden images are those of the FP32 graph `full`.
+
+    `min_psnr`, in dB, is what engines must reach; None: by the precision.
+    """
+    with Generator.load(full, provider="cpu") as generator:
+        images, classes = generator.images(SEEDS), generator.spec.classes
+    members = {GRAPH: graph.read_bytes()}
+    if recipe := read_metadata(graph, KEY):
+        members[RECIPE] = _json(recipe)
+    members |= {name: _png(image) for name, image in zip(GOLDEN, images, strict=True)}
+    precision = recipe_of(graph).precision
+    manifest = {
+        "format": FORMAT,
+        "gantool": version("gantool"),
+        "precision": precision,
+        "opset": _opset(graph),
+        "metadata": read_metadata(graph),
+        "seeds": list(SEEDS),
+        "labels": labels(SEEDS, classes).tolist() if classes else None,
+        "min_psnr": min_psnr or MIN_PSNR[precision],
+        "members": {name: {"size": len(data), "sha256": _digest(data)} for name, data in members.items()},
+    }
+    with atomic(target) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, data in {MANIFEST: _json(manifest), **members}.items():
+            info = tarfile.TarInfo(name)  # its time and owner are 0
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def is_bundle(path: Path) -> bool:
+    """Tell by the first bytes whether a file is a bundle, perhaps a damaged one."""
+    start = f"{MANIFEST}\0".encode()
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
+
+
+def read(path: Path) -> Bundle:
+    """Read a bundle. Raises GantoolError for anything that `write` would not have written."""
+    if not path.is_file():
+        raise GantoolError(f"there is no file {path}: make a bundle with gantool export --bundle {path.name}")
+    members = _members(path)
+    if missing := [name for name in (MANIFEST, GRAPH, *GOLDEN) if name not in members]:
+        raise _refused(path, f"{missing[0]} is missing")
+    precision, min_psnr, listed = _manifest(path, members.pop(MANIFEST))
+    found = {name: {"size": len(data), "sha256": _digest(data)} for name, data in members.items()}
+    for name in sorted(found.keys() | listed.keys()):
+        if found.get(name) != listed.get(name):
+            raise _refused(path, f"{name} is not the one that {MANIFEST} lists (size or SHA-256)")
+    golden = [_pixels(path, name, members[name]) for name in GOLDEN]
+    if len({image.shape for image in golden}) > 1:
+        raise _refused(path, "its golden images differ in size")
+    return Bundle(path, members[GRAPH], precision, min_psnr, np.stack(golden))
+
+
+def prove(bundle: Bundle, engine: Path, note: Callable[[str], None]) -> None:
+    """Run the golden seeds through an engine or graph that was made of the bundle, where that can be done here.
+
+    Raises VerificationError if an image is too far from its golden one; says so where they cannot be run.
+    """
+    graph = identify(engine) == "onnx"
+    if graph and not recipe_of(engine).on_cpu:
+        note(
+            "the golden seeds were not run: no engine was built, and ONNX Runtime has no convolution in BF16"
+        )
+        return
+    try:
+        with Generator.load(engine, provider="cpu" if graph else "auto") as generator:
+            images = generator.images(SEEDS)
+    except (EngineMismatchError, MissingDependencyError) as error:
+        # the folder in which it is made, and advice about it, mean nothing to a reader
+        reason = str(error).partition("; ")[0].replace(f"{engine.parent}/", "")
+        note(f"the golden seeds were not run: {reason}")
+        return
+    where = f"{engine.name} against the golden images of {bundle.path.name}"
+    if images.shape != bundle.golden.shape:
+        raise VerificationError(
+            f"{where}: its images are {list(images.shape)}, expected {list(bundle.golden.shape)}. Nothing was "
+            "kept; make the bundle again"
+        )
+    parity = compare(bundle.golden, images)
+    if parity.psnr < bundle.min_psnr:
+        raise VerificationError(
+            f"{where}: {parity}; expected at least {bundle.min_psnr:g} dB on each of {len(SEEDS)} seeds. Nothing "
+            "was kept; make the bundle again with more in FP32 (--keep-fp32), or with a lower --min-psnr"
+        )
+    note(f"{where}: {parity}{', by ONNX Runtime; no engine was built' if graph else ''}")
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    """Return the files of a tar: plain ones with known names only, so nothing of tar's extensions is followed."""
+    members: dict[str, bytes] = {}
+    with path.open("rb") as file:
+        while True:
+            block = file.read(tarfile.BLOCKSIZE)
+            if block == bytes(tarfile.BLOCKSIZE):  # the end
+                return members
+            try:
+                info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            except tarfile.HeaderError as error:
+                raise _refused(path, f"it is no tar, or cut off ({error})") from error
+            limit = LIMITS.get(info.name)
+            if limit is None or info.name in members or info.type != tarfile.REGTYPE:
+                raise _refused(
+                    path, f"it holds {info.name!r} (type {info.type!r}) twice, or it does not belong"
+                )
+            if not 0 <= info.size <= limit:
+                raise _refused(path, f"{info.name} says that it has {info.size} bytes, the most is {limit}")
+            data = file.read(info.size)
+            if len(data) < info.size:
+                raise _refused(path, f"it is cut off in {info.name}")
+            members[info.name] = data
+            file.seek(-info.size % tarfile.BLOCKSIZE, io.SEEK_CUR)
+
+
+def _manifest(path: Path, data: bytes) -> tuple[str, float, dict[str, Any]]:
+    """Return the precision, the dB to reach, and the members with their sizes and SHA-256."""
+    try:
+        manifest = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _refused(path, f"{MANIFEST} is no JSON") from error
+    match manifest:
+        case {
+            "format": int(number),
+            "precision": str(precision),
+            "min_psnr": float(psnr),
+            "members": dict(listed),
+        } if number == FORMAT and precision in MIN_PSNR and 0 < psnr < 200:
+            return precision, psnr, listed
+        case {"format": int(number)} if number > FORMAT:
+            raise GantoolError(
+                f"{path} is a bundle of format {number}, this gantool reads {FORMAT}: install a newer one"
+            )
+    raise _refused(path, f"{MANIFEST} does not say format, precision, min_psnr and members as it should")
+
+
+def _refused(path: Path, reason: str) -> GantoolError:
+    return GantoolError(f"{path} is no whole bundle of gantool: {reason}; copy it or make it again")
+
+
+def _png(image: Images) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).save(file, "png")
+    return file.getvalue()
+
+
+def _pixels(path: Path, name: str, data: bytes) -> Images:
+    """Return the image in a PNG, uint8 [H, W, C]; its size is looked at before it is unpacked."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            if image.mode not in ("L", "RGB") or max(image.size) > MAX_SIDE:
+                raise ValueError(
+                    f"{image.mode} of {image.size}, expected grey or RGB up to {MAX_SIDE} a side"
+                )
+            pixels = np.asarray(image)
+    except Exception as error:  # a damaged file can bring any error out of a decoder
+        raise _refused(path, f"{name} is no such PNG as it should be ({error})") from error
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _opset(graph: Path) -> int:
+    from gantool.export.graph.external import read_model  # not on a device, which only reads bundles
+
+    model = read_model(graph)
+    return next(int(entry.version) for entry in model.opset_import if entry.domain == "")
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _digest(data: bytes) -> str:
+    return sha256(data).hexdigest()

@@ -1,0 +1,212 @@
+"""An entry of a Triton model repository: NAME/config.pbtxt and NAME/1/model.plan or model.onnx.
+
+Sources: "Model Configuration" and "Model Repository" in the user guide of Triton Inference Server.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from gantool.export.engine.options import BuildOptions, Flavour
+from gantool.runtime import Generator
+from gantool.runtime.artifacts.onnx import read_metadata
+from gantool.runtime.artifacts.recipe import recipe_of
+from gantool.runtime.artifacts.sidecar import read_sidecar
+from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.files import atomic
+
+CONFIG, LABELS = "config.pbtxt", "labels.txt"
+_TYPES = {"FLOAT": "TYPE_FP32", "UINT8": "TYPE_UINT8", "INT64": "TYPE_INT64", "INT32": "TYPE_INT32"}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output as TensorRT describes it."""
+
+    name: str
+    type: str  # FLOAT, UINT8, INT64 or INT32
+    shape: tuple[int, ...]  # -1 for any batch
+
+
+def parse_entry(target: Path, name: str) -> Path:
+    """Return the folder of the model for REPO/NAME, or for a repository REPO that is there: REPO/`name`.
+
+    Raises UsageError for a name that Triton does not take.
+    """
+    inside = target.is_dir() and not (target / CONFIG).is_file()
+    entry = target / name if inside else target
+    if not inside and entry.parent == Path():
+        raise UsageError(
+            f"--triton {target}: there is no such repository; give a model in it: {target / name}"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", entry.name):  # it becomes a part of URLs
+        raise UsageError(
+            f"--triton {target}: {entry.name!r} is no name for a model in Triton: take letters, digits, _, . and -"
+        )
+    return entry
+
+
+def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
+    """Raise UsageError, before any work, for an engine that Triton could not use."""
+    if flavour == "tensorrt" and options.batches[0] > 1:
+        raise UsageError(
+            f"--triton needs an engine that takes single requests, and this one takes {options.batches[0]} images "
+            "at least: leave out --min-batch and --dla"
+        )
+    if flavour == "tensorrt" and options.strip_weights:
+        raise UsageError("--triton needs a plan with its weights: leave out --strip-weights")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is to be written."""
+
+    entry: Path
+    model: bytes
+    model_name: str  # model.plan or model.onnx
+    config: str
+    class_names: list[str]  # [] without classes
+
+
+def contents(entry: Path, graph: Path, plan: Path | None, options: BuildOptions) -> Contents:
+    """Return the files of a model for a TensorRT plan, or where there is none for the graph.
+
+    Raises GantoolError for a graph that ONNX Runtime, which Triton then runs it with, does not take.
+    """
+    largest = options.max_batch if plan is None else int(read_sidecar(plan)["batch"]["max"])
+    tensors = _tensors_of_graph(graph) if plan is None else _tensors_of_plan(plan)
+    metadata = read_metadata(graph)
+    names = _class_names(metadata)
+    recipe = {**metadata["latent"], "precision": recipe_of(graph).precision}
+    text = _config(entry.name, plan is not None, tensors, options.batches[1], largest, recipe, bool(names))
+    model = "model.onnx" if plan is None else "model.plan"
+    return Contents(entry, (plan or graph).read_bytes(), model, text, names)
+
+
+def write(made: Contents, note: Callable[[str], None]) -> None:
+    """Write a model; each file appears whole, and what an earlier one left is removed."""
+    folder = made.entry / "1"
+    if folder.exists():
+        note(f"{folder} is there already: its model is replaced")
+    with atomic(folder / made.model_name) as part:
+        part.write_bytes(made.model)
+    if made.class_names:
+        with atomic(made.entry / LABELS) as part:
+            part.write_text("".join(f"{name}\n" for name in made.class_names), encoding="utf-8")
+    with atomic(made.entry / CONFIG) as part:  # last: it makes a model of the folder
+        part.write_text(made.config, encoding="utf-8")
+    for left in {"model.onnx", "model.plan"} - {made.model_name}:
+        (folder / left).unlink(missing_ok=True)
+    if not made.class_names:
+        (made.entry / LABELS).unlink(missing_ok=True)
+
+
+def command(repository: Path, version_compatible: bool) -> str:
+    """Return the line that serves a repository; the release of Triton is for the reader to choose."""
+    allowed = " --backend-config=tensorrt,version-compatible=true" if version_compatible else ""
+    return (
+        f"docker run --rm --gpus all -p 8000-8002:8000-8002 -v {quote(str(repository.resolve()))}:/models "
+        "nvcr.io/nvidia/tritonserver:YY.MM-py3 tritonserver --model-repository=/models"
+        f"{allowed}"
+    )
+
+
+def _tensors_of_plan(plan: Path) -> list[Tensor]:
+    tensors = read_sidecar(plan)["tensors"]
+    return [Tensor(name, entry["type"], tuple(entry["shape"])) for name, entry in tensors.items()]
+
+
+def _tensors_of_graph(graph: Path) -> list[Tensor]:
+    if not recipe_of(graph).on_cpu:
+        raise GantoolError(
+            f"--triton: {graph.name} would be run with ONNX Runtime, which has no convolution in BF16: build a "
+            "TensorRT engine, or export with --fp16"
+        )
+    with Generator.load(graph, provider="cpu") as generator:
+        spec = generator.spec
+    if spec.max_batch is not None:
+        raise GantoolError(
+            f"--triton needs a graph of any batch, and {graph.name} takes {spec.max_batch} images only: export "
+            "its generator with a dynamic batch"
+        )
+    label = [Tensor("label", "INT64", (-1,))] if spec.classes != 0 else []
+    size = (spec.height, spec.width, spec.channels)
+    images = (
+        Tensor("images", "UINT8", (-1, *size))
+        if spec.dtype == "uint8"
+        else Tensor("images", "FLOAT", (-1, size[2], *size[:2]))
+    )
+    return [Tensor("z", "FLOAT", (-1, spec.latent)), *label, images]
+
+
+def _class_names(metadata: dict[str, Any]) -> list[str]:
+    """Return a name for each class, its number where the metadata have none; [] for no classes.
+
+    Raises GantoolError if there are not as many names as classes, or one is empty: lines would be off by one.
+    """
+    classes = metadata.get("classes", 0)
+    names = metadata.get("class_names") or list(range(classes))
+    lines = [" ".join(str(name).split()) for name in names] if isinstance(names, list) else []  # one a line
+    if len(lines) != classes or not all(lines):
+        raise GantoolError(
+            f"--triton: the generator has {classes} classes, and class_names in its metadata is "
+            f"{json.dumps(names)[:80]}: give each class a name, or leave class_names out"
+        )
+    return lines
+
+
+def _config(
+    name: str,
+    plan: bool,
+    tensors: list[Tensor],
+    tuned: int,
+    largest: int,
+    recipe: dict[str, Any],
+    labels: bool,
+) -> str:
+    """Return config.pbtxt, a ModelConfig in protobuf's text format."""
+    inputs = [tensor for tensor in tensors if tensor.name != "images"]
+    (images,) = (tensor for tensor in tensors if tensor.name == "images")
+    # Zeros: Triton's random data would be labels that no class has.
+    warm = " ".join(
+        f'inputs {{ key: "{tensor.name}" value {{ {_signature(tensor)} zero_data: true }} }}'
+        for tensor in inputs
+    )
+    label_file = f' label_filename: "{LABELS}"' if labels else ""  # an input has no place for it
+    lines = [
+        f'name: "{name}"',
+        f'platform: "{"tensorrt_plan" if plan else "onnxruntime_onnx"}"',
+        f"max_batch_size: {largest}",
+        *(f'input {{ name: "{x.name}" {_signature(x)}{_reshape(x)} }}' for x in inputs),
+        f'output {{ name: "images" {_signature(images)}{label_file} }}',
+        "version_policy { latest { num_versions: 1 } }",
+        f"dynamic_batching {{ preferred_batch_size: {sorted({min(tuned, largest), largest})} }}",
+        *(
+            f'model_warmup {{ name: "batch {batch}" batch_size: {batch} {warm} }}'
+            for batch in sorted({1, largest})
+        ),
+        *(
+            f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(str(value))} }} }}'
+            for key, value in {
+                "latent": recipe["size"],
+                "distribution": recipe["distribution"],
+                "precision": recipe["precision"],
+            }.items()
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _signature(tensor: Tensor) -> str:
+    """Return type and shape without the batch, which Triton puts in front; [N] becomes [N, 1], as it has none."""
+    return f"data_type: {_TYPES[tensor.type]} dims: {list(tensor.shape[1:]) or [1]}"
+
+
+def _reshape(tensor: Tensor) -> str:
+    return "" if tensor.shape[1:] else " reshape { shape: [ ] }"

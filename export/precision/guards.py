@@ -1,0 +1,92 @@
+"""Find the divisions that a small number guards, where the lower precision has no such number.
+
+x / sqrt(mean(x²) + 1e-8) divides by zero in FP16 where all x are zero: 1e-8 is 0 there, and so is what it was to
+keep from being 0. The division stays in FP32 then, with the nodes that its divisor comes from, up to the layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.convenience import get_const_tensor
+
+from gantool.export.options import Low
+from gantool.export.precision import quantize as int8
+from gantool.export.precision.cast import TYPES
+from gantool.export.precision.simulate import Arrays
+
+DEPTH = 8  # nodes from a division back to the guard of its divisor
+_ENDS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", *(set(int8.ACTIVATIONS) - {"Clip"}))
+
+
+def vanishing(full: onnx.ModelProto, low: Low, values: Arrays) -> dict[str, str]:
+    """Return the nodes of an FP32 graph that divide by what is 0 in `low` and not in FP32, with the reason.
+
+    `values` are the graph's own, of some seeds.
+    """
+    model = ir.from_proto(full)
+    found: dict[str, str] = {}
+    for node in model.graph:
+        small = _epsilon(node)
+        if small and _lost(np.array(small, np.float32), low):
+            found[str(node.name)] = f"its epsilon {small:.3g} is 0 in {low.upper()}"
+        divisor = _divisor(node)
+        if divisor is None:
+            continue
+        behind = list(before(model, divisor))
+        numbers = [small for one in behind for small in _numbers(one, values, low)]
+        if numbers:
+            reason = f"{min(numbers):.3g}, by which is divided, is 0 in {low.upper()}"
+            found |= dict.fromkeys([str(node.name), *(str(one.name) for one in behind)], reason)
+    return found
+
+
+def before(model: ir.Model, value: ir.Value) -> Iterator[ir.Node]:
+    """Yield the nodes that `value` comes from, up to layers and activations and DEPTH steps back."""
+    layers = {id(node) for node in int8.layers(model)}
+    seen: set[int] = set()
+    values = [value]
+    for _ in range(DEPTH):
+        nodes = [node for value in values if (node := value.producer()) is not None and id(node) not in seen]
+        nodes = [node for node in nodes if id(node) not in layers and node.op_type not in _ENDS]
+        seen |= {id(node) for node in nodes}
+        yield from dict.fromkeys(nodes)
+        values = [value for node in nodes for value in node.inputs if value is not None]
+
+
+def _divisor(node: ir.Node) -> ir.Value | None:
+    """Return what a node divides by, or takes the logarithm of."""
+    if node.op_type == "Div":
+        return node.inputs[1]
+    if node.op_type in ("Reciprocal", "Log"):
+        return node.inputs[0]
+    if node.op_type == "Pow" and node.inputs[1] is not None:
+        exponent = get_const_tensor(node.inputs[1])
+        if exponent is not None and (exponent.numpy() < 0).any():
+            return node.inputs[0]
+    return None
+
+
+def _epsilon(node: ir.Node) -> float:
+    return float(node.attributes.get_float("epsilon", 0.0) or 0.0)
+
+
+def _numbers(node: ir.Node, values: Arrays, low: Low) -> Iterator[float]:
+    """Yield the numbers of a node's constants and of its output that are 0 in `low`, the smallest of each."""
+    constants = [get_const_tensor(value) for value in node.inputs if value is not None]
+    arrays = [tensor.numpy() for tensor in constants if tensor is not None]
+    arrays += [values[value.name] for value in node.outputs if value.name in values]
+    for array in arrays:
+        if array.dtype == np.float32 and (lost := _lost(array, low)):
+            yield lost
+
+
+def _lost(array: NDArray[np.float32], low: Low) -> float:
+    """Return the smallest magnitude in an array that becomes 0 in `low`, or 0."""
+    with np.errstate(over="ignore"):
+        gone = np.abs(array[(array != 0) & (array.astype(TYPES[low].numpy()) == 0)])
+    return float(gone.min()) if gone.size else 0.0

@@ -1,0 +1,167 @@
+"""INT8 as QuantizeLinear and DequantizeLinear in the graph, where TensorRT fuses them.
+
+A pair stands in front of a layer's data and behind its INT8 weights, never between a layer and its activation:
+
+    x -> Q -> DQ -> ConvTranspose -> Relu -> Q -> DQ -> ConvTranspose ...
+              DQ(weights int8) ---'
+
+Scales are symmetric, since TensorRT takes no zero point: one for the data of a layer, one for each output channel
+of its weights. Between a DQ and the next Q all is float32, or a DQ would not lie right before its layer.
+Source: NVIDIA, Developer Guide, "Working with Quantized Types".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.convenience import get_const_tensor
+
+from gantool.export.precision.simulate import Arrays
+from gantool.runtime.backends.quiet import import_onnxruntime
+
+PERCENTILE = 99.99
+_LEVELS = 127.0
+
+ACTIVATIONS = ("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Tanh", "Sigmoid", "Clip")
+
+
+def layers(model: ir.Model) -> list[ir.Node]:
+    """Return the nodes with weights that can be INT8, in the order of the graph."""
+    return [node for node in model.graph if _channel_axis(node) is not None]
+
+
+def followers(node: ir.Node) -> Iterator[ir.Node]:
+    """Yield the nodes that a library computes along with a layer: the activation behind it, if any."""
+    while len(users := [user for user, _ in node.outputs[0].uses()]) == 1:
+        (node,) = users
+        if node.op_type not in (*ACTIVATIONS, "DepthToSpace", "Reshape"):
+            return
+        yield node
+
+
+def quantize(model: ir.Model, limits: dict[str, float]) -> set[str]:
+    """Make the layers named in `limits` INT8, in place; a limit is the largest magnitude of a layer's data.
+
+    Returns the names of all nodes that must stay float32 around the pairs.
+    """
+    pairs: dict[tuple[ir.Value, float], ir.Value] = {}
+    pinned = set()
+    for node in [node for node in layers(model) if node.name in limits]:
+        data, axis, weight = node.inputs[0], _channel_axis(node), _weight(node)
+        assert data is not None
+        assert axis is not None
+        assert weight is not None
+        key = data, limits[str(node.name)]
+        if key not in pairs:  # two layers may read the same
+            pairs[key] = _quantized_data(model.graph, node, *key)
+        node.replace_input_with(0, pairs[key])
+        node.replace_input_with(1, _quantized_weight(model.graph, node, weight.numpy(), axis))
+        pinned |= {str(node.name), *(str(follower.name) for follower in followers(node))}
+    return pinned
+
+
+def _weight(node: ir.Node) -> ir.TensorProtocol | None:
+    """Return the second input of a node if it is constant."""
+    value = node.inputs[1] if len(node.inputs) > 1 else None
+    return None if value is None else get_const_tensor(value)
+
+
+def _channel_axis(node: ir.Node) -> int | None:
+    """Return the axis of the output channels in a node's weights; None if it has no constant weights."""
+    weight = _weight(node)
+    if weight is None:
+        return None
+    group = node.attributes.get_int("group", 1)
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "ConvTranspose" and group == 1:  # with more, one channel of axis 1 stands for several
+        return 1
+    if node.op_type == "Gemm" and not node.attributes.get_int("transA", 0):
+        return 0 if node.attributes.get_int("transB", 0) else 1
+    return 1 if node.op_type == "MatMul" and len(weight.shape) == 2 else None
+
+
+def _quantized_data(graph: ir.Graph, node: ir.Node, data: ir.Value, limit: float) -> ir.Value:
+    scale = _constant(graph, f"{data.name}/{node.name}/scale", np.float32(limit / _LEVELS))
+    zero = _constant(graph, f"{data.name}/{node.name}/zero", np.int8(0))
+    there = ir.node("QuantizeLinear", [data, scale, zero], name=f"{node.name}/quantize")
+    back = ir.node("DequantizeLinear", [there.outputs[0], scale, zero], name=f"{node.name}/dequantize")
+    graph.insert_before(node, [there, back])
+    for name, dtype, value in (
+        ("int8", ir.DataType.INT8, there.outputs[0]),
+        ("back", ir.DataType.FLOAT, back.outputs[0]),
+    ):
+        value.name, value.type, value.shape = (
+            f"{data.name}/{node.name}/{name}",
+            ir.TensorType(dtype),
+            data.shape,
+        )
+    return back.outputs[0]
+
+
+def _quantized_weight(graph: ir.Graph, node: ir.Node, weight: NDArray[np.float32], axis: int) -> ir.Value:
+    others = tuple(index for index in range(weight.ndim) if index != axis)
+    largest = np.abs(weight).max(others, keepdims=True)  # [1, O, 1, 1] for a ConvTranspose
+    scale = np.where(largest, largest, 1) / np.float32(_LEVELS)
+    integers = np.clip(np.rint(weight / scale), -_LEVELS, _LEVELS).astype(np.int8)
+    name = f"{node.name}/weight"
+    inputs = [
+        _constant(graph, f"{name}/int8", integers),
+        _constant(graph, f"{name}/scale", scale.reshape(-1).astype(np.float32)),
+        _constant(graph, f"{name}/zero", np.zeros(scale.size, np.int8)),
+    ]
+    back = ir.node("DequantizeLinear", inputs, attributes={"axis": axis}, name=f"{name}/dequantize")
+    graph.insert_before(node, back)
+    (value,) = back.outputs
+    value.name, value.type, value.shape = (
+        f"{name}/back",
+        ir.TensorType(ir.DataType.FLOAT),
+        ir.Shape(tuple(weight.shape)),
+    )
+    return value
+
+
+def _constant(graph: ir.Graph, name: str, array: NDArray[np.generic] | np.generic) -> ir.Value:
+    tensor = ir.tensor(np.asarray(array), name=name)
+    value = ir.Value(
+        name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(np.shape(array)), const_value=tensor
+    )
+    graph.register_initializer(value)
+    return value
+
+
+def limits(batches: Iterable[Arrays], names: Iterable[str], method: str) -> dict[str, float]:
+    """Return the magnitude at which each value is cut off, from its histogram over calibration seeds.
+
+    minmax keeps the largest; percentile keeps 99.99 % of the magnitudes; entropy loses the least information
+    (Kullback-Leibler). Zeros are left out: a ReLU makes so many that they would be all that a histogram sees, and
+    they lose nothing.
+    """
+    wanted = set(names)
+    values = [
+        {name: value[value != 0] for name, value in batch.items() if name in wanted} for batch in batches
+    ]
+    if method == "minmax":
+        return {
+            name: max(*(float(np.abs(batch[name]).max(initial=0)) for batch in values), 1e-12)
+            for name in wanted
+        }
+    calibrate = import_onnxruntime("onnxruntime.quantization.calibrate")
+    collector = calibrate.HistogramCollector(
+        method=method,
+        symmetric=True,
+        num_bins=2048,
+        num_quantized_bins=128,
+        percentile=PERCENTILE,
+        scenario="same",
+    )
+    with redirect_stdout(StringIO()):  # it prints
+        for batch in values:
+            collector.collect({name: [value] for name, value in batch.items()})
+        found = collector.compute_collection_result()
+    return {name: max(float(np.abs(result[:2]).max()), 1e-12) for name, result in found.items()}

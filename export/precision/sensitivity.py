@@ -1,0 +1,225 @@
+"""Find which nodes must stay in FP32, or out of INT8, for a graph to pass the gate.
+
+First, what cannot be: nodes that read, hold or make numbers beyond FP16's range. Then the graph is compared with
+its FP32 form layer by layer: the signal-to-noise ratio of what a layer makes against that of what it reads. While
+the gate is missed, the layer that adds most noise goes one step up, from INT8 to FP16 or FP32, from FP16 to FP32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from gantool.export.graph.names import TAIL
+from gantool.export.options import Low
+from gantool.export.precision import quantize as int8
+from gantool.export.precision.cast import range_of, to_low
+from gantool.export.precision.guards import before, vanishing
+from gantool.export.precision.parity import BATCH, Reference, fixed_batch, measure
+from gantool.export.precision.simulate import Arrays, emulated, run
+from gantool.runtime.artifacts.recipe import KEY, Recipe
+from gantool.runtime.errors import GantoolError, UsageError, VerificationError
+from gantool.runtime.process.terminal import listed
+
+Note = Callable[[str], None]
+CALIBRATION_BATCHES = 4  # of 16 seeds
+EXACT = 200.0  # dB: what stands for no noise
+
+
+def apply(full: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
+    """Return a copy of an FP32 graph that computes as the recipe says, with the recipe in its metadata."""
+    model = ir.from_proto(full)
+    names = {str(node.name) for node in model.graph}
+    if unknown := sorted({*recipe.keep_fp32, *recipe.int8} - names):
+        raise GantoolError(
+            f"the recipe speaks of nodes that the graph does not have ({', '.join(unknown[:3])} ...): it was made "
+            "for another network or --lowering"
+        )
+    pinned = {*recipe.keep_fp32, *int8.quantize(model, recipe.int8)}
+    if recipe.low:
+        to_low(model, recipe.low, pinned)
+    RemoveUnusedNodesPass()(model)  # the FP32 weights
+    model.metadata_props[KEY] = recipe.to_json()
+    return ir.to_proto(model)
+
+
+def search(
+    full: onnx.ModelProto, start: Recipe, reference: Reference, min_psnr: float | None, note: Note
+) -> tuple[onnx.ModelProto, Recipe]:
+    """Return the graph, and the recipe, that passes the gate with as few exceptions as were found.
+
+    `start` is what was asked for. Raises VerificationError if nothing that was asked for is left.
+    """
+    values = activations(full, reference.feeds, 1)[0]
+    recipe = start
+    if recipe.low:
+        recipe = _keep(recipe, out_of_range(full, recipe.low, values) | vanishing(full, recipe.low, values))
+    layers = [str(node.name) for node in int8.layers(ir.from_proto(full))]
+    while True:
+        graph = apply(full, recipe)
+        report = measure(graph, reference)
+        if (problem := report.problem(recipe.precision, min_psnr)) is None:
+            break
+        if recipe.low and (origin := _origin(full, report.bad, recipe)):
+            note(f"{problem}: {report.bad} stays in FP32, with what feeds it")
+            recipe = _keep(recipe, dict.fromkeys(origin, f"NaN or infinity come out of {report.bad}"))
+            continue
+        names = list(recipe.int8) if start.int8 else [name for name in layers if name not in recipe.keep_fp32]
+        if not names:
+            break
+        ratios = _signal_to_noise(full, graph, values, reference, names)
+        worst = max(ratios, key=lambda name: _added_noise(*ratios[name]))
+        step = "INT8" if recipe.int8 else str(recipe.low).upper()
+        reason = "signal to noise falls from {:.0f} to {:.0f} dB in ".format(*ratios[worst]) + step
+        note(f"{problem}: {worst} stays out, its {reason}")
+        if recipe.int8:
+            recipe = replace(
+                recipe, int8={name: limit for name, limit in recipe.int8.items() if name != worst}
+            )
+        else:
+            recipe = _keep(recipe, dict.fromkeys(_group(full, worst), reason))
+    left = recipe.int8 if start.int8 else set(layers) - set(recipe.keep_fp32)
+    if problem or not left:
+        large = any(reason.startswith("numbers up to") for reason in recipe.keep_fp32.values())
+        advice = "; weights this large are rarely meant: train longer or with a lower --lr" if large else ""
+        raise VerificationError(
+            f"{start.precision.upper()} does not pass the gate: {problem or 'every layer would have to stay out'}. "
+            f"Nothing was written; give a lower --min-psnr if that is enough, or another precision{advice}"
+        )
+    return graph, recipe
+
+
+def matching(full: onnx.ModelProto, patterns: Sequence[str]) -> dict[str, str]:
+    """Return the nodes that each `--keep-fp32 PATTERN` names. Raises UsageError for one that names none."""
+    names = [node.name for node in full.graph.node if not node.name.startswith(f"{TAIL}/")]
+    kept: dict[str, str] = {}
+    for pattern in patterns:
+        found = [name for name in names if fnmatchcase(name, pattern)]
+        if not found:
+            raise UsageError(f"--keep-fp32 {pattern!r} matches no node; the nodes are {listed(names, 200)}")
+        kept |= dict.fromkeys(found, f"--keep-fp32 {pattern}")
+    if kept and all(str(node.name) in kept for node in int8.layers(ir.from_proto(full))):
+        raise UsageError("--keep-fp32 names every layer with weights: nothing would be left in another type")
+    return kept
+
+
+def calibrated(
+    full: onnx.ModelProto, feeds: Arrays, method: str, ends: bool, keep: dict[str, str]
+) -> dict[str, float]:
+    """Return each layer that is to be INT8 with the limit of its data, from calibration on 64 seeds.
+
+    `ends` takes the first and the last layer too, which change images most. Layers of `keep` stay out.
+    """
+    layers = int8.layers(ir.from_proto(full))
+    # By what they read: a layer that was lowered is several, which read the same.
+    outer = [] if ends else [layers[0].inputs[0], layers[-1].inputs[0]]
+    layers = [node for node in layers if node.name not in keep and node.inputs[0] not in outer]
+    if not layers:
+        raise UsageError("--int8 finds no layer between the first and the last: add --int8-ends")
+    reads = {str(node.name): str(node.inputs[0].name) for node in layers if node.inputs[0] is not None}
+    found = int8.limits(activations(full, feeds, CALIBRATION_BATCHES), reads.values(), method)
+    return {name: found[value] for name, value in reads.items()}
+
+
+def activations(full: onnx.ModelProto, feeds: Arrays, batches: int) -> list[Arrays]:
+    """Return every value of an FP32 graph for some batches of seeds, by name, its inputs too."""
+    names = [value for node in full.graph.node for value in node.output if value]
+    size = fixed_batch(full) or BATCH
+    found = []
+    for index, values in enumerate(islice(run(full, feeds, names, size), batches)):
+        inputs = {name: value[index * size : (index + 1) * size] for name, value in feeds.items()}
+        found.append({**values, **inputs})
+    return found
+
+
+def out_of_range(full: onnx.ModelProto, low: Low, values: Arrays) -> dict[str, str]:
+    """Return the nodes that read, hold or make numbers that `low` does not have, with the reason."""
+    limit, weights = range_of(low), {}
+    for weight in full.graph.initializer:
+        if weight.data_type == onnx.TensorProto.FLOAT:
+            weights[weight.name] = onnx.numpy_helper.to_array(weight)
+    found = {}
+    for node in full.graph.node:
+        if node.name.startswith(f"{TAIL}/"):
+            continue
+        known: list[NDArray[Any]] = [
+            array
+            for name in (*node.input, *node.output)
+            if (array := values.get(name, weights.get(name))) is not None
+        ]
+        largest = max(
+            (_largest(array) for array in known if array.dtype == np.float32),
+            default=0,
+        )
+        if largest > limit:
+            found[node.name] = f"numbers up to {largest:.3g}, over the {limit:g} of {low.upper()}"
+    return found
+
+
+def _largest(array: NDArray[np.float32]) -> float:
+    """Return the largest magnitude, infinity aside: a mask may have it, and every type does."""
+    return float(np.abs(array, where=np.isfinite(array), out=np.zeros_like(array)).max(initial=0))
+
+
+def _origin(full: onnx.ModelProto, name: str | None, recipe: Recipe) -> list[str]:
+    """Return the node `name` and those that feed it up to the layers, as far as they are not in FP32 yet."""
+    model = ir.from_proto(full)
+    node = next((node for node in model.graph if node.name == name), None)
+    if node is None or str(name).startswith(f"{TAIL}/"):
+        return []
+    feeding = [one for value in node.inputs if value is not None for one in before(model, value)]
+    names = [] if node in int8.layers(model) else [str(node.name)]
+    names += [str(one.name) for one in feeding]
+    return [one for one in dict.fromkeys(names) if one not in recipe.keep_fp32]
+
+
+def _keep(recipe: Recipe, more: dict[str, str]) -> Recipe:
+    return replace(recipe, keep_fp32={**more, **recipe.keep_fp32})
+
+
+def _group(full: onnx.ModelProto, name: str) -> list[str]:
+    """Return a layer and the activation that a library computes along with it."""
+    node = next(node for node in ir.from_proto(full).graph if node.name == name)
+    return [name, *(str(follower.name) for follower in int8.followers(node))]
+
+
+def _signal_to_noise(
+    full: onnx.ModelProto, graph: onnx.ModelProto, values: Arrays, reference: Reference, names: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Return the ratios, in dB, of what each layer reads in `graph` and of what it makes."""
+    nodes = {node.name: node for node in full.graph.node}
+    made = {value for node in full.graph.node for value in node.output}
+    reads = {name: [value for value in nodes[name].input if value in made] for name in names}
+    probes = sorted({value for name in names for value in (*reads[name], nodes[name].output[0])})
+    (noisy,) = islice(run(emulated(graph), reference.feeds, probes, fixed_batch(graph) or BATCH), 1)
+    snr = {value: _snr(values[value], noisy[value]) for value in probes}
+    return {
+        name: (min((snr[value] for value in reads[name]), default=EXACT), snr[nodes[name].output[0]])
+        for name in names
+    }
+
+
+def _added_noise(before: float, after: float) -> float:
+    """Return the noise that a layer adds, as a share of its signal."""
+    return float(10 ** (-after / 10) - 10 ** (-before / 10))
+
+
+def _snr(exact: NDArray[Any], noisy: NDArray[Any]) -> float:
+    finite = np.isfinite(exact)
+    if not finite.any():
+        return EXACT
+    noise = float(np.square(exact[finite].astype(np.float64) - noisy[finite]).mean())
+    signal = float(np.square(exact[finite], dtype=np.float64).mean())
+    if not math.isfinite(noise):
+        return -EXACT
+    return min(10 * math.log10(signal / noise), EXACT) if noise and signal else EXACT

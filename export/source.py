@@ -1,0 +1,123 @@
+"""What `gantool export` was given, told apart before torch or onnx is imported: by its bytes, not by its name."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from gantool.export.options import Foreign
+from gantool.runtime.artifacts.kinds import kind_of, wrong
+from gantool.runtime.errors import GantoolError, UsageError
+
+Origin = Literal["checkpoint", "pytorch-dcgan", "function", "graph", "bundle"]
+
+RUNS = Path("runs")
+EXPECTED = "the generator.safetensors of a run, an ONNX graph or a bundle"
+EXPECTED_WEIGHTS = "weights, .pth or .safetensors"
+_OF_KIND: dict[str, Origin] = {
+    "checkpoint": "checkpoint",
+    "run": "checkpoint",
+    "onnx": "graph",
+    "bundle": "bundle",
+}
+
+
+def origin_of(source: Path | None, foreign: Foreign) -> Origin:
+    """Return what makes the generator. Raises GantoolError where `source` and the flags of --from do not fit it."""
+    if foreign.origin is not None:
+        return _origin_elsewhere(source, foreign)
+    if foreign.weights is not None:
+        raise UsageError(
+            "--weights goes with --from package.module:function: add --from, or leave out --weights"
+        )
+    origin: Origin | None = "checkpoint" if source is None else _OF_KIND.get((kind := kind_of(source)).name)
+    if source is None and not any(RUNS.glob("*/generator.safetensors")):
+        raise GantoolError(
+            f"no run with a checkpoint in {RUNS}/: train one with `gantool train`, or name a file"
+        )
+    if origin is None and source is not None:
+        if kind.name == "missing" and not source.exists():
+            raise GantoolError(f"{source} does not exist; expected {EXPECTED}, or train one: gantool train")
+        raise GantoolError(wrong(source, EXPECTED, kind))
+    assert origin is not None
+    if origin == "checkpoint" and foreign != Foreign():
+        raise UsageError(
+            "--latent, --classes, --distribution, --range and --clamp are for generators from elsewhere, and a "
+            "checkpoint of gantool needs none of them: leave them out, or add --from for a PyTorch module"
+        )
+    return origin
+
+
+def _origin_elsewhere(source: Path | None, foreign: Foreign) -> Origin:
+    origin = foreign.origin or ""
+    if source is not None and kind_of(source).name == "onnx":
+        raise UsageError(f"--from is for PyTorch, and {source} is an ONNX graph already: leave out --from")
+    if origin == "pytorch-dcgan":
+        if source is None or foreign.weights or foreign.latent or foreign.classes:
+            raise UsageError(
+                "--from pytorch-dcgan takes one file and reads all sizes from it: leave out --weights, --latent "
+                "and --classes, as in gantool export --from pytorch-dcgan netG.pth"
+            )
+        _check_weights(source)
+        return "pytorch-dcgan"
+    name, _, function = origin.partition(":")
+    if not name or not function:
+        file = name.endswith(".py")
+        raise UsageError(
+            f"--from {origin}: give pytorch-dcgan or package.module:function"
+            + (f", as in --from {Path(name).stem}:{function or 'make'}" if file else "")
+        )
+    if source is not None:
+        raise UsageError(f"--from {origin} makes the generator: give its weights as --weights {source}")
+    if foreign.latent is None:
+        raise UsageError(f"--from {origin} needs the size of z: --latent 128, say")
+    if foreign.weights is not None:
+        _check_weights(foreign.weights)
+    top = name.partition(".")[0]
+    try:
+        with this_folder_first():
+            there = importlib.util.find_spec(top)
+    except (ValueError, ImportError):  # a name that no module can have, or one already half imported
+        there = None
+    if there is None:
+        raise GantoolError(
+            f"--from {origin}: Python finds no module {top}: run this in the folder of {top}.py, or install it"
+        )
+    return "function"
+
+
+def _check_weights(given: Path) -> None:
+    path, _ = split_key(given)
+    kind = kind_of(path)
+    if kind.name == "missing":
+        raise GantoolError(f"there is no file {path}; expected {EXPECTED_WEIGHTS}")
+    if kind.name not in ("torch", "safetensors", "checkpoint"):
+        raise GantoolError(wrong(path, EXPECTED_WEIGHTS, kind))
+
+
+def split_key(given: Path) -> tuple[Path, str | None]:
+    """Split FILE:KEY; a file of that whole name comes first."""
+    parts = str(given).split(":")
+    for count in range(len(parts) - 1, 0, -1):  # a key may have colons, too
+        file, key = ":".join(parts[:count]), ":".join(parts[count:])
+        if file and key and not given.exists() and (Path(file).exists() or count == 1):
+            return Path(file), key
+    return given, None
+
+
+@contextmanager
+def this_folder_first() -> Iterator[None]:
+    """Find modules of the folder where the command runs, as `python -m` does; afterwards last.
+
+    So what the user's module imports as it runs is found, and no file there stands in for a library's.
+    """
+    folder, paths = str(Path.cwd()), list(sys.path)
+    sys.path[:] = [folder, *(path for path in paths if path not in ("", folder))]
+    try:
+        yield
+    finally:
+        sys.path[:] = paths if {"", folder} & set(paths) else [*paths, folder]

@@ -1,0 +1,147 @@
+"""`--lowering auto`: measure the lowerings of a graph with what will run it here, and take the fastest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+
+from gantool.export.engine.build import SUFFIXES, build
+from gantool.export.engine.options import BuildOptions, Flavour
+from gantool.export.graph.external import write_model
+from gantool.export.options import LOWERINGS, Low, Lowering
+from gantool.export.precision.sensitivity import apply
+from gantool.runtime.artifacts.plan import NAMES
+from gantool.runtime.artifacts.recipe import Recipe
+from gantool.runtime.backends import providers
+from gantool.runtime.backends.tensorrt.runner import TensorRTBackend
+from gantool.runtime.errors import GantoolError
+from gantool.runtime.generator import load_backend
+from gantool.runtime.spec import Backend, Labels, Latents
+
+ROUNDS = 7
+MARGIN = 1.05  # another form must be faster by this much: machines are noisy
+OF_DLA = ("dla", "dla-onehot")
+
+Run = Callable[[], object]  # makes a few batches of images
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What the graphs are measured with."""
+
+    lowerings: tuple[Lowering, ...]
+    # Returns the ways to run a graph by their names for the note, the usual one first; the stack frees them. Raises
+    # GantoolError if that does not take the graph.
+    load: Callable[[onnx.ModelProto, ExitStack], dict[str, Run]]
+
+
+def host(batch: int) -> Runner:
+    """Measure the FP32 graph with what this CPU has to run it, first what `gantool generate` takes by itself."""
+    usual = "openvino" if providers.choose("auto") == "openvino" else "cpu"
+    packages = {"cpu": "onnxruntime", "openvino": "openvino"}
+    names = [name for name in sorted(packages, key=lambda name: name != usual) if find_spec(packages[name])]
+
+    def load(graph: onnx.ModelProto, stack: ExitStack) -> dict[str, Run]:
+        feeds = _feeds(graph, batch)
+        batches = [(feeds["z"], feeds.get("label"))] * 4
+        runs: dict[str, Run] = {}
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "g.onnx"
+            write_model(graph, path)
+            for name in names:
+                try:
+                    backend = load_backend(path, name)
+                    stack.callback(backend.close)
+                    _run_all(backend, batches)  # warms up
+                except GantoolError:
+                    if name == usual:
+                        raise
+                    continue
+                runs[f"--provider {name}, batch {batch}"] = partial(_run_all, backend, batches)
+        return runs
+
+    return Runner(tuple(name for name in LOWERINGS if name not in OF_DLA), load)
+
+
+def _run_all(backend: Backend, batches: Iterable[tuple[Latents, Labels | None]]) -> None:
+    for _ in backend.infer_each(batches):
+        pass
+
+
+def device(flavour: Flavour, options: BuildOptions, low: Low | None) -> Runner:
+    """Measure engines that are built here, in the type asked for beside INT8, whose share comes later."""
+
+    def load(graph: onnx.ModelProto, stack: ExitStack) -> dict[str, Run]:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "g.onnx"
+            write_model(apply(graph, Recipe(low)) if low else graph, path)
+            plan = Path(folder) / f"g{SUFFIXES[flavour]}"
+            plan.write_bytes(build(path, flavour, options).plan)
+            backend = TensorRTBackend(plan)
+        stack.callback(backend.close)
+        feeds = _feeds(graph, batch)  # of a graph with a fixed batch that one
+        return {where: lambda: backend.infer(feeds["z"], feeds.get("label"))}
+
+    batch = options.batches[1]
+    lowerings = tuple(name for name in LOWERINGS if name not in OF_DLA or options.dla is not None)
+    where = f"{NAMES[flavour]}, batch {batch}, copies included"
+    return Runner(lowerings, load)
+
+
+def fastest(
+    make: Callable[[Lowering], onnx.ModelProto], runner: Runner, note: Callable[[str], None]
+) -> Lowering:
+    """Return the lowering that is fastest the usual way; `make` makes the graph of one. What fails is left out.
+
+    Rounds take turns, so that a change of the machine's pace meets all; each keeps its shortest time. Raises
+    GantoolError if none runs.
+    """
+    best: dict[tuple[str, Lowering], float] = {}
+    with ExitStack() as stack:
+        runs: dict[tuple[str, Lowering], Run] = {}
+        for name in runner.lowerings:
+            try:
+                runs |= {(where, name): run for where, run in runner.load(make(name), stack).items()}
+            except GantoolError as error:  # noqa: PERF203 (a handful of rounds, each of seconds)
+                note(f"--lowering {name} is left out: {error}")
+        for _ in range(ROUNDS):
+            for key, run in runs.items():
+                started = time.perf_counter()
+                run()
+                best[key] = min(best.get(key, float("inf")), time.perf_counter() - started)
+    if not best:
+        raise GantoolError(f"--lowering auto: none of {', '.join(runner.lowerings)} runs here; name one")
+    usual, base = next(iter(best))  # none, wherever that runs
+    speeds: dict[str, dict[Lowering, float]] = {}
+    for (where, name), seconds in best.items():
+        speeds.setdefault(where, {})[name] = best[usual, base] / seconds
+    chosen = max(speeds[usual], key=lambda name: speeds[usual][name] * (MARGIN if name == base else 1))
+    for where, of_where in speeds.items():
+        shown = ", ".join(f"{name} {speed:.2f}" for name, speed in of_where.items())
+        if where == usual:
+            note(f"--lowering {chosen}: speed against {base} with {where}: {shown}")
+            continue
+        best_here = max(of_where, key=lambda name: of_where[name])
+        faster = of_where[best_here] > MARGIN * speeds[usual][chosen]
+        note(f"with {where}: {shown}" + (f"; to use it, name --lowering {best_here}" if faster else ""))
+    return chosen
+
+
+def _feeds(graph: onnx.ModelProto, batch: int) -> dict[str, Any]:
+    """Return zeros for each input."""
+    feeds = {}
+    for value in graph.graph.input:
+        dims = [dim.dim_value or batch for dim in value.type.tensor_type.shape.dim]
+        floats = value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        feeds[value.name] = np.zeros(dims, np.float32 if floats else np.int64)
+    return feeds

@@ -1,0 +1,32 @@
+"""How many threads torch computes with on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from gantool.runtime.process.cpus import Others, cores, is_busy
+
+
+def limit_threads() -> int:
+    """Have torch use no more threads than this process has CPUs, and return how many it uses.
+
+    By itself torch goes by the CPUs of the machine; where a quota gives fewer, the threads wait for each other at
+    every layer. Fewer by OMP_NUM_THREADS or `torch.set_num_threads` stay fewer.
+    """
+    count = min(torch.get_num_threads(), cores())
+    torch.set_num_threads(count)
+    return count
+
+
+def leave_room(others: Others, note: Callable[[str], None]) -> None:
+    """Have torch use as many threads as `limit_threads` says, or as find a CPU where `others` keep them busy.
+
+    Threads that do not find one keep all others waiting: on a busy machine, fewer are faster. `note` gets a line.
+    """
+    most, used = limit_threads(), others.cpus()
+    if is_busy(used) and (room := others.room()) < most:
+        torch.set_num_threads(room)
+        threads = f"{room} thread{'s' if room > 1 else ''}"
+        note(f"the machine is busy, other programs use {used:.1f} CPUs: going on with {threads}, not {most}")

@@ -1,0 +1,188 @@
+"""Look into an ONNX file without the onnx package, which a device that builds or runs engines may not have.
+
+ONNX is protobuf: fields of (number << 3 | wire type), then a varint, 4 or 8 bytes, or a length and bytes. The
+numbers are those of onnx.proto:
+
+    ModelProto      7 graph, 14 metadata_props (1 key, 2 value), 25 functions
+    GraphProto      1 node, 5 initializer, 12 output, 15 sparse_initializer
+    FunctionProto   7 node, 11 attribute_proto
+    NodeProto       5 attribute, in it 5 a tensor, 10 tensors, 6 and 11 graphs, 22 and 23 sparse tensors
+    SparseTensor    1 values, 2 indices
+    TensorProto     14 data_location, 1 for a file outside
+    ValueInfoProto  1 name, 2 type, in it 1 tensor_type, 2 shape, 1 dim, 1 dim_value
+
+As protobuf does, tags and enums are cut to 32 bits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import Any
+
+from gantool.runtime.errors import GantoolError
+from gantool.runtime.process.terminal import reason_of, short
+
+_GRAPH, _METADATA_PROPS, _KEY, _VALUE = 7, 14, 1, 2
+_NODE, _INITIALIZER, _ATTRIBUTE, _TENSORS, _GRAPHS = 1, 5, 5, (5, 10), (6, 11)
+_FUNCTION, _FUNCTION_NODE, _FUNCTION_ATTRIBUTE = 25, 7, 11
+_SPARSE_INITIALIZER, _SPARSE_TENSORS, _SPARSE_PARTS = 15, (22, 23), (1, 2)
+_OUTPUT, _SHAPE, _DIM_VALUE = 12, (2, 1, 2, 1), 1
+_32_BITS = (1 << 32) - 1
+_DATA_LOCATION, _EXTERNAL = 14, 1
+_DEPTH = 8  # of graphs in graphs; a generator has none
+_DAMAGE = (ValueError, IndexError, KeyError, TypeError, RecursionError)
+
+
+def open_graph(graph: Path) -> mmap:
+    """Return the file as it is now, also where another takes its name; read is only what is looked at.
+
+    Raises GantoolError if it is no whole protobuf, or if a weight lies in another file: that file's name is not to
+    be trusted.
+    """
+    with graph.open("rb") as file, _damage_of(graph):
+        data = mmap(file.fileno(), 0, access=ACCESS_READ)
+        model = memoryview(data)
+        outside = any(_has_external(entry, _DEPTH) for entry in _messages(model, _GRAPH)) or any(
+            _function_has_external(entry) for entry in _messages(model, _FUNCTION)
+        )
+    if outside:
+        raise GantoolError(
+            f"{graph} keeps weights in another file (external data), and only a graph with its weights inside "
+            f"is run: gantool export {graph} -o g makes one"
+        )
+    return data
+
+
+def read_metadata(graph: Path, key: str = "gantool", data: mmap | None = None) -> dict[str, Any]:
+    """Return the JSON under `key` in the graph's metadata, or {} where there is none; `data` is the file, if read.
+
+    Raises GantoolError if the file is no whole protobuf.
+    """
+    with _damage_of(graph):
+        for entry in _messages(memoryview(graph.read_bytes() if data is None else data), _METADATA_PROPS):
+            pair = {number: bytes(value) for number, value in _fields(entry) if isinstance(value, memoryview)}
+            if pair.get(_KEY) == key.encode():
+                value = json.loads(pair[_VALUE])
+                if not isinstance(value, dict):
+                    raise ValueError(f"its metadata under {key!r} are {short(value)}")
+                return value
+    return {}
+
+
+def content(graph: Path, data: bytes | mmap) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of a graph but for its metadata, which no library that runs it reads."""
+    with _damage_of(graph):
+        for number, value in _fields(memoryview(data)):
+            if number != _METADATA_PROPS:
+                yield f"{number} {value if isinstance(value, int) else len(value)} ".encode()
+                if not isinstance(value, int):
+                    yield value
+
+
+def output_shape(graph: Path, data: mmap, name: str) -> list[int | None]:
+    """Return the shape that a graph's own text gives its output `name`, None for a side that it leaves open."""
+    with _damage_of(graph):
+        for entry in _messages(memoryview(data), _GRAPH):
+            for output in _messages(entry, _OUTPUT):
+                if any(bytes(text) == name.encode() for text in _messages(output, 1)):
+                    dims = [output]
+                    for number in _SHAPE:
+                        dims = [inner for message in dims for inner in _messages(message, number)]
+                    return [_dim_value(dim) for dim in dims]
+    return []
+
+
+def _dim_value(dim: memoryview) -> int | None:
+    values = [value for number, value in _fields(dim) if number == _DIM_VALUE and isinstance(value, int)]
+    return values[-1] if values else None
+
+
+@contextmanager
+def _damage_of(graph: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGE as error:
+        raise GantoolError(f"{graph} is damaged ({reason_of(error)}): copy or export it again") from error
+
+
+def _has_external(graph: memoryview, depth: int) -> bool:
+    if not depth:
+        raise ValueError("graphs within graphs without end")
+    return (
+        any(map(_is_external, _messages(graph, _INITIALIZER)))
+        or any(map(_sparse_is_external, _messages(graph, _SPARSE_INITIALIZER)))
+        or any(_node_has_external(node, depth) for node in _messages(graph, _NODE))
+    )
+
+
+def _function_has_external(function: memoryview) -> bool:
+    return any(_node_has_external(node, _DEPTH) for node in _messages(function, _FUNCTION_NODE)) or any(
+        _attribute_has_external(attribute, _DEPTH) for attribute in _messages(function, _FUNCTION_ATTRIBUTE)
+    )
+
+
+def _node_has_external(node: memoryview, depth: int) -> bool:
+    return any(_attribute_has_external(attribute, depth) for attribute in _messages(node, _ATTRIBUTE))
+
+
+def _attribute_has_external(attribute: memoryview, depth: int) -> bool:
+    return (
+        any(map(_is_external, _messages(attribute, *_TENSORS)))
+        or any(map(_sparse_is_external, _messages(attribute, *_SPARSE_TENSORS)))
+        or any(_has_external(inner, depth - 1) for inner in _messages(attribute, *_GRAPHS))
+    )
+
+
+def _sparse_is_external(sparse: memoryview) -> bool:
+    return any(map(_is_external, _messages(sparse, *_SPARSE_PARTS)))
+
+
+def _is_external(tensor: memoryview) -> bool:
+    return any(
+        number == _DATA_LOCATION and isinstance(value, int) and value & _32_BITS == _EXTERNAL
+        for number, value in _fields(tensor)
+    )
+
+
+def _messages(message: memoryview, *numbers: int) -> Iterator[memoryview]:
+    """Yield the bytes of each field that has one of these numbers."""
+    for number, value in _fields(message):
+        if number in numbers and isinstance(value, memoryview):
+            yield value
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """Yield the number of each field, and its bytes or its varint; skip those of a fixed size."""
+    position = 0
+    while position < len(message):
+        tag, position = _varint(message, position)
+        number, wire = (tag & _32_BITS) >> 3, tag & 7
+        if wire == 0:
+            value, position = _varint(message, position)
+            yield number, value
+        elif wire == 2:
+            length, position = _varint(message, position)
+            if position + length > len(message):
+                raise ValueError(f"a field of {length} bytes runs over the end")
+            yield number, message[position : position + length]
+            position += length
+        elif wire in (1, 5):
+            position += 8 if wire == 1 else 4
+        else:
+            raise ValueError(f"wire type {wire} at byte {position}")
+
+
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    """Return the number at `position`, 7 bits a byte with the lowest first, and the position after it."""
+    value = 0
+    for shift in range(0, 70, 7):  # 64 bits have 10 bytes at most
+        byte = message[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise ValueError(f"a number without end at byte {position}")

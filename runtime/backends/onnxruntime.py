@@ -1,0 +1,128 @@
+"""Run a generator's ONNX graph with ONNX Runtime: on the CPU, with CUDA or with TensorRT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import starmap
+from pathlib import Path
+from typing import Any
+
+from gantool.runtime.artifacts.onnx import open_graph
+from gantool.runtime.backends.contract import check_images, in_fp16, spec_of_graph
+from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
+from gantool.runtime.backends.quiet import import_onnxruntime, run_options
+from gantool.runtime.backends.session import LEVELS, open_session
+from gantool.runtime.backends.sharding import Batch, in_parts, worth_parts
+from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, pip_install
+from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.process.apart import level_that_works
+from gantool.runtime.process.cpus import cores, limit
+from gantool.runtime.process.interrupt import stopped
+from gantool.runtime.process.terminal import short
+from gantool.runtime.spec import Images, Labels, Latents
+
+
+class OnnxRuntimeBackend:
+    """A generator's graph in an ONNX Runtime session."""
+
+    def __init__(self, path: Path, provider: str, threads: int | None = None) -> None:
+        """Load `path`. `provider` is a name of OF_ONNX_RUNTIME; `threads` are those of the CPU provider, one a
+        core where it is None.
+
+        Raises GantoolError for a graph that is broken or no generator, and EngineMismatchError if the provider
+        does not start here: ONNX Runtime by itself would go on with the CPU.
+        """
+        self._path = path
+        self._graph = open_graph(path)
+        self._level = level_that_works(path, self._graph) if provider == "cpu" else LEVELS[0]
+        self._session = self._open(provider, threads or limit())
+        self._on_gpu = provider != "cpu"
+        self._threads = 1 if self._on_gpu else threads or cores()
+        self._of_one_thread: Any = None
+        self.name = f"ONNX Runtime, {OF_ONNX_RUNTIME[provider].removesuffix('ExecutionProvider')}"
+        inputs, outputs = (
+            {node.name: (node.type[7:-1], node.shape) for node in nodes}  # tensor(float)
+            for nodes in (self._session.get_inputs(), self._session.get_outputs())
+        )
+        self.spec = spec_of_graph(path, self._graph, inputs, outputs)
+
+    def infer(self, z: Latents, label: Labels | None = None) -> Images:
+        """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C], on all cores."""
+        return self._run(self._session, z, label)
+
+    def infer_each(self, batches: Iterable[Batch]) -> Iterator[Images]:
+        """Yield what `infer` returns for each batch, in order; on a CPU each core works on a part of its own."""
+        batches, parts = worth_parts(batches, self.spec)
+        if not parts or self._threads == 1 or self._session is None:
+            yield from starmap(self.infer, batches)
+            return
+        if self._of_one_thread is None:
+            self._of_one_thread = self._open("cpu", 1)
+        yield from in_parts(batches, self._threads, partial(self._run, self._of_one_thread))
+
+    def close(self) -> None:
+        """Free the sessions."""
+        self._session = self._of_one_thread = None
+
+    def _open(self, provider: str, threads: int) -> Any:
+        """Return a session with so many threads; 0 is one a core."""
+        try:
+            onnxruntime = import_onnxruntime()
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError("onnxruntime", "cpu", f"running {self._path.name}") from error
+        name = OF_ONNX_RUNTIME[provider]
+        if name not in onnxruntime.get_available_providers():
+            raise EngineMismatchError(
+                f"the installed ONNX Runtime has no {name}: pip uninstall onnxruntime, then "
+                f"{pip_install('gpu')}"
+            )
+        try:
+            session = open_session(self._graph[:], threads, self._level, name)
+        except Exception as error:
+            raise GantoolError(
+                f"ONNX Runtime cannot load {self._path}: {_reason(error)}; export it again, or copy it again if it "
+                "came over a network"
+            ) from error
+        if session.get_providers()[0] != name:
+            raise EngineMismatchError(
+                f"{name} does not start here, though ONNX Runtime has it (is there a driver, and the CUDA and "
+                "cuDNN that it wants?): run it on the CPU with --provider cpu"
+            )
+        return session
+
+    def _run(self, session: Any, z: Latents, label: Labels | None) -> Images:
+        if session is None:
+            raise GantoolError(f"{self._path} is closed: load it again")
+        feeds = {"z": z} if label is None else {"z": z, "label": label}
+        try:
+            images = (
+                run_bound(session, feeds, "cuda")
+                if self._on_gpu
+                else session.run(["images"], feeds, run_options())[0]
+            )
+        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            if stopped():
+                raise KeyboardInterrupt from error
+            raise GantoolError(
+                f"ONNX Runtime failed on {len(z)} images from {self._path}: {_reason(error)}; "
+                "try a smaller --batch"
+            ) from error
+        check_images(self._path, images, self.spec, len(z))
+        return images if self.spec.dtype == "uint8" else to_uint8(images, in_fp16(self._path, self._graph))
+
+
+def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
+    """Return the images of a run whose output stays on `device` until it is done: one copy each way."""
+    binding = session.io_binding()
+    for name, value in feeds.items():
+        binding.bind_cpu_input(name, value)
+    binding.bind_output("images", device)
+    session.run_with_iobinding(binding, run_options())
+    return binding.copy_outputs_to_cpu()[0]
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of ONNX Runtime's message without its prefix of codes."""
+    first = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return short(first.rsplit("[ONNXRuntimeError] : ", 1)[-1], 300)

@@ -1,0 +1,140 @@
+"""Run a generator's ONNX graph with OpenVINO on the CPU: Intel's, AMD's or ARM's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
+from itertools import starmap
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from gantool.runtime.artifacts.onnx import open_graph
+from gantool.runtime.backends.contract import Tensors, check_images, in_fp16, spec_of_graph
+from gantool.runtime.backends.providers import adds_int8_exactly
+from gantool.runtime.backends.quiet import import_core
+from gantool.runtime.backends.sharding import Batch, in_parts, worth_parts
+from gantool.runtime.errors import GantoolError, MissingDependencyError, pip_install
+from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.process.apart import check_openvino
+from gantool.runtime.process.cpus import limit
+from gantool.runtime.process.interrupt import deaf
+from gantool.runtime.process.terminal import short
+from gantool.runtime.spec import Images, Labels, Latents
+
+_TYPES = {"f32": "float", "i64": "int64", "u8": "uint8"}  # as ONNX Runtime calls them
+_OTHERWISE = "run it with --provider cpu, or export it again"
+
+
+class OpenVinoBackend:
+    """A generator's graph, compiled by OpenVINO: in BF16 where the CPU computes in it, as the name then says."""
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        """Load `path`; `threads` are OpenVINO's choice where it is None.
+
+        Raises GantoolError for a graph that is broken or no generator.
+        """
+        if find_spec("openvino") is None:
+            raise MissingDependencyError("openvino", "openvino", f"running {path.name} with OpenVINO")
+        try:
+            core = import_core()
+        except ImportError as error:  # the package is there, a library that it loads is not
+            raise GantoolError(
+                f"openvino is installed but does not load ({error}): "
+                f"{pip_install('openvino', '--force-reinstall ')}, or run it with --provider cpu"
+            ) from error
+        self._path = path
+        graph = open_graph(path)
+        self._fp16 = in_fp16(path, graph)
+        count = threads or limit()
+        self._settings = {"INFERENCE_NUM_THREADS": count} if count else {}
+        check_openvino(path, graph, version("openvino"))
+        self._core = core()
+        if not adds_int8_exactly():
+            with suppress(RuntimeError):  # a version without this switch
+                self._core.set_property("CPU", {"LP_TRANSFORMS_MODE": False})  # Q/DQ in float32
+        with self._told("load a graph", _OTHERWISE):
+            self._model = self._core.read_model(graph[:])  # by a path it would go by the file's name
+        compiled = self._compile("LATENCY")
+        self.spec = spec_of_graph(path, graph, _tensors(compiled.inputs), _tensors(compiled.outputs))
+        self._alone: SimpleQueue[Any] | None = _requests(compiled, 1)
+        self._streams: SimpleQueue[Any] | None = None
+        precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string().upper()
+        self.name = "OpenVINO, CPU" + (f" in {precision}" if precision in ("BF16", "F16") else "")
+
+    def infer(self, z: Latents, label: Labels | None = None) -> Images:
+        """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C], on all cores."""
+        return self._run(self._alone, z, label)
+
+    def infer_each(self, batches: Iterable[Batch]) -> Iterator[Images]:
+        """Yield what `infer` returns for each batch, in order; each stream works on a part of its own."""
+        batches, parts = worth_parts(batches, self.spec)
+        if not parts or self._alone is None:
+            yield from starmap(self.infer, batches)
+            return
+        if self._streams is None:
+            compiled = self._compile("THROUGHPUT")
+            self._count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+            self._streams = _requests(compiled, self._count)
+        yield from in_parts(batches, self._count, partial(self._run, self._streams))
+
+    def close(self) -> None:
+        """Free the compiled graphs."""
+        self._alone = self._streams = self._model = None
+
+    def _compile(self, hint: str) -> Any:
+        with self._told("load a graph", _OTHERWISE):
+            return self._core.compile_model(self._model, "CPU", {**self._settings, "PERFORMANCE_HINT": hint})
+
+    def _run(self, requests: SimpleQueue[Any] | None, z: Latents, label: Labels | None) -> Images:
+        """Run a batch in a request that is free; one runs one batch at a time."""
+        if requests is None:
+            raise GantoolError(f"{self._path} is closed: load it again")
+        request = requests.get()
+        try:
+            with self._told(f"make {len(z)} images", "try a smaller --batch"), deaf():
+                images = request.infer({"z": z} if label is None else {"z": z, "label": label})["images"]
+        finally:
+            requests.put(request)
+        check_images(self._path, images, self.spec, len(z))
+        return images if self.spec.dtype == "uint8" else to_uint8(images, self._fp16)
+
+    @contextmanager
+    def _told(self, what: str, advice: str) -> Iterator[None]:
+        """Quote OpenVINO's message on one line, without its own source files and links."""
+        try:
+            yield
+        except RuntimeError as error:
+            lines = (line.strip() for line in str(error).splitlines())
+            reason = " ".join(line for line in lines if line and " src/" not in line and "://" not in line)
+            raise GantoolError(
+                f"OpenVINO cannot {what} from {self._path}: {short(reason, 300)}; {advice}"
+            ) from error
+
+
+def _requests(compiled: Any, count: int) -> SimpleQueue[Any]:
+    requests: SimpleQueue[Any] = SimpleQueue()
+    for _ in range(count):
+        requests.put(compiled.create_infer_request())
+    return requests
+
+
+def _tensors(ports: list[Any]) -> Tensors:
+    types = (port.element_type.to_string() for port in ports)
+    shapes = (list(map(_size, port.partial_shape)) for port in ports)
+    return {
+        _name(port): (_TYPES.get(name, name), shape)
+        for port, name, shape in zip(ports, types, shapes, strict=True)
+    }
+
+
+def _name(port: Any) -> str:
+    """Return the name in the contract, of those that a tensor has where operators were folded away."""
+    return next((name for name in ("z", "label", "images") if name in port.names), port.any_name)
+
+
+def _size(dimension: Any) -> int | None:
+    return dimension.get_length() if dimension.is_static else None

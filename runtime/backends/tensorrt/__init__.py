@@ -1,0 +1,1 @@
+"""TensorRT and TensorRT-RTX. May import the engine library and cuda-bindings."""

@@ -1,0 +1,344 @@
+"""Run a plan with TensorRT or TensorRT-RTX: the names used here are the same in both modules."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gantool.runtime.artifacts.plan import NAMES, describe, read_header
+from gantool.runtime.artifacts.sidecar import read_sidecar
+from gantool.runtime.backends.tensorrt.buffers import Lane, Sized, Ticket
+from gantool.runtime.backends.tensorrt.cuda import Device, driver_problem, import_driver
+from gantool.runtime.backends.tensorrt.library import (
+    extra,
+    import_library,
+    no_gpu,
+    recorder,
+    refused,
+    version_problem,
+)
+from gantool.runtime.backends.tensorrt.rtx import RuntimeCache
+from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError
+from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.spec import Images, Labels, Latents, Spec, class_names
+
+_LABEL_TYPES = {"INT64": np.int64, "INT32": np.int32}  # TensorRT 8 makes INT32 of the graph's INT64
+# Batch sizes with a context and a graph of their own: each context takes memory for the largest batch.
+_SIZES = 3
+Tensor = tuple[str, str, tuple[int, ...]]  # INPUT or OUTPUT, the name of its type, its shape with -1 for any
+
+
+class TensorRTBackend:
+    """A generator's plan on GPU 0, with two sets of buffers for the largest batch of profile 0.
+
+    While one batch runs the next is started, in a stream and a context of its own; one set has to do where there
+    is no memory for a second, and with TensorRT 8. From the second batch of a size on, a CUDA graph is launched in
+    place of the engine's kernels one by one; where it cannot be captured, all goes on without. The graphs of the
+    last few sizes are kept, each with an execution context of its own, since another shape makes a context's graph
+    invalid (NVIDIA, Developer Guide, "CUDA Graphs"). For one thread at a time.
+    """
+
+    def __init__(self, path: Path, library: Any = None, driver: Any = None) -> None:
+        """Load `path`. The engine library and `cuda.bindings.driver` are imported where they are not given.
+
+        Raises GantoolError for a plan that is damaged or no generator, EngineMismatchError if it was built
+        for another version or device or there is no driver, and MissingDependencyError.
+        """
+        self._path = path
+        self._device: Device | None = None
+        self._runtime: Any = None
+        self._engine: Any = None
+        self._rtx: RuntimeCache | None = None
+        self._lanes: list[Lane] = []
+        self._turn = 0
+        self._graphs = True  # while capturing works
+        self._sizes = _SIZES  # while there is memory
+        self.compute_seconds: float | None = None  # of the last batch, without copies, by the GPU's clock
+        # What is wrong with the file comes first, then the machine, and last the library: it is large, of no
+        # use without a driver, and TensorRT's Runtime crashes without one.
+        self._header = read_header(path)
+        self.name = NAMES[self._header.kind]
+        metadata = _metadata(path)
+        purpose = f"running {path.name}, a {describe(self._header)},"
+        driver = driver or import_driver(extra(self._header.kind), purpose)
+        if (problem := driver_problem(driver)) is not None:
+            raise no_gpu(path, self._header, problem)
+        trt = library or import_library(self._header.kind, purpose)
+        # TensorRT looks itself, and may load a version-compatible plan; TensorRT-RTX does not look
+        if self._header.kind == "rtx" and (problem := version_problem(path, self._header, trt)) is not None:
+            raise EngineMismatchError(problem)
+        with self._closing():
+            self._load(trt, driver, *metadata)
+
+    def infer(self, z: Latents, label: Labels | None = None) -> Images:
+        """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C].
+
+        Raises UsageError if the engine does not take their shapes, and GantoolError, with everything freed, if
+        the engine or the GPU fails.
+        """
+        return self._finish(self._start(z, label))
+
+    def infer_each(self, batches: Iterable[tuple[Latents, Labels | None]]) -> Iterator[Images]:
+        """Yield what `infer` returns, for each batch in order; two are under way at a time."""
+        pending: deque[Ticket] = deque()
+        for z, label in batches:
+            if len(pending) == len(self._lanes):
+                yield self._finish(pending.popleft())
+            pending.append(self._start(z, label))
+        while pending:
+            yield self._finish(pending.popleft())
+
+    def close(self) -> None:
+        """Free the engine and the device. Calling it twice is harmless."""
+        if self._device is None:
+            return
+        self._device.settle()  # the execution contexts have memory of their own that may be in use
+        for lane in self._lanes:
+            for sized in lane.sized:
+                lane.drop_graph(sized)
+        if self._rtx is not None and self._lanes:
+            self._rtx.save()
+        # in this order, and while the CUDA context lives
+        for lane in self._lanes:
+            for sized in lane.sized:
+                sized.context = None
+        self._lanes = []
+        self._rtx = None
+        self._engine = None
+        self._runtime = None
+        self._device.close()
+        self._device = None
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Free everything if the block fails."""
+        try:
+            yield
+        except BaseException:
+            self._rtx = None  # what failed is not worth keeping
+            self.close()
+            raise
+
+    # Engine objects live in attributes only: the traceback of what is raised here would keep a local variable
+    # alive past `close`, to be freed after the CUDA context.
+
+    def _load(
+        self, trt: Any, driver: Any, distribution: str, classes: int | None, names: tuple[str, ...]
+    ) -> None:
+        logger = recorder(trt)
+        self._errors: list[str] = logger.errors
+        self._errors.clear()
+        self._device = device = Device(driver)
+        try:
+            self._runtime = trt.Runtime(logger)
+        except TypeError as error:  # what the bindings make of a null pointer
+            self._errors.append(str(error))
+        if self._errors:  # a driver that is too old, say; a Runtime that begins so may crash on its first use
+            raise EngineMismatchError(
+                f"{self.name} does not start: {self._reason()}; update the NVIDIA driver"
+            )
+        data = self._path.read_bytes()
+        self._engine = self._runtime.deserialize_cuda_engine(data)
+        if self._engine is None:
+            raise refused(self._path, self._header, trt, self._reason())
+        tensors = _tensors(self._engine)
+        spec = _spec(self._path, tensors, distribution, classes)
+        spec = replace(spec, class_names=names if spec.classes else ())
+        if spec.max_batch is None:
+            smallest, _, largest = self._engine.get_tensor_profile_shape("z", 0)
+            spec = replace(spec, min_batch=smallest[0], max_batch=largest[0])
+        self.spec = spec
+        if self._header.kind == "rtx":
+            digest = hashlib.sha256(data).hexdigest()[:32]
+            self._rtx = RuntimeCache(trt, self._engine, f"{digest}-{device.identity()}")
+            self._graphs = False  # it makes its own
+        label_type = _LABEL_TYPES[tensors["label"][1]] if "label" in tensors else None
+        self._lanes.append(self._lane(spec, label_type))
+        # before 10, contexts cannot share an optimization profile
+        if self._header.kind == "tensorrt" and str(trt.__version__).startswith("8."):
+            self._sizes = 1
+        else:
+            with suppress(GantoolError):  # without memory for a second one it goes on, a little slower
+                self._lanes.append(self._lane(spec, label_type))
+
+    def _lane(self, spec: Spec, label_type: DTypeLike | None) -> Lane:
+        assert self._device is not None
+        lane = Lane(self._device, spec, label_type)
+        self._add_context(lane)
+        return lane
+
+    def _add_context(self, lane: Lane) -> None:
+        """Give a lane one more execution context, without a shape so far."""
+        sized = Sized()
+        if self._rtx is None:
+            sized.context = self._engine.create_execution_context()
+        else:
+            sized.context = self._engine.create_execution_context(self._rtx.config)
+        self._expect(sized.context is not None, "make an execution context")
+        lane.sized.append(sized)
+
+    def _start(self, z: Latents, label: Labels | None) -> Ticket:
+        """Queue a batch in the lane whose turn it is."""
+        if self._device is None:
+            raise GantoolError(f"{self._path} is closed: load it again")
+        inputs = self._checked(z, label)
+        lane = self._lanes[self._turn % len(self._lanes)]
+        with self._closing():
+            if lane.ticket is not None:
+                self._complete(lane.ticket)
+            self._errors.clear()
+            self._device.activate()  # the last call may have come from another thread
+            sized = self._of_size(lane, inputs)
+            if sized.runs == 1 and self._graphs:  # what a new shape defers to its first run is done
+                self._capture(lane, sized)
+            lane.upload(inputs)
+            self._device.record(lane.begun, lane.stream)
+            if sized.graph is not None:
+                self._device.launch(sized.graph, lane.stream)
+            else:
+                self._expect(sized.context.execute_async_v3(lane.stream), f"run a batch of {len(z)}")
+            self._device.record(lane.ended, lane.stream)
+            lane.download(len(z))
+        sized.runs += 1
+        self._turn += 1
+        lane.ticket = Ticket(lane, len(z))
+        return lane.ticket
+
+    def _finish(self, ticket: Ticket) -> Images:
+        """Return the images of a batch that was started."""
+        if ticket.images is None:
+            if self._device is None:
+                raise GantoolError(f"{self._path} is closed: load it again")
+            with self._closing():
+                self._complete(ticket)
+        assert ticket.images is not None
+        return ticket.images if self.spec.dtype == "uint8" else to_uint8(ticket.images, None)
+
+    def _complete(self, ticket: Ticket) -> None:
+        """Wait for a batch, and take its images out of the buffer, which the next but one writes over."""
+        assert self._device is not None
+        lane = ticket.lane
+        self._device.activate()
+        self._device.synchronize(lane.stream)
+        self.compute_seconds = self._device.seconds(lane.begun, lane.ended)
+        ticket.images = lane.images[: ticket.n].copy()
+        lane.ticket = None
+
+    def _of_size(self, lane: Lane, inputs: dict[str, NDArray[Any]]) -> Sized:
+        """Return the context of the batch size of `inputs`: a new one, or else the one that ran longest ago."""
+        batch = len(inputs["z"])
+        sized = next((one for one in lane.sized if one.batch == batch), None)
+        if sized is None:
+            if self._graphs and lane.sized[0].batch and len(lane.sized) < self._sizes:
+                try:
+                    self._add_context(lane)
+                except GantoolError:  # no memory for one more: go on with those that there are
+                    self._sizes = len(lane.sized)
+                    self._errors.clear()
+            sized = lane.sized[-1] if not lane.sized[-1].batch else lane.sized[0]
+            self._shape(lane, sized, inputs)
+        lane.sized.remove(sized)
+        lane.sized.append(sized)
+        return sized
+
+    def _shape(self, lane: Lane, sized: Sized, inputs: dict[str, NDArray[Any]]) -> None:
+        """Give a context another batch size; its graph was of the old one."""
+        lane.drop_graph(sized)
+        sized.batch = 0
+        for name, value in inputs.items():
+            self._expect(sized.context.set_input_shape(name, value.shape), f"take a batch of {len(value)}")
+        for name, address in lane.addresses.items():
+            self._expect(sized.context.set_tensor_address(name, address), f"take the address of {name}")
+        sized.batch, sized.runs = len(inputs["z"]), 0
+
+    def _capture(self, lane: Lane, sized: Sized) -> None:
+        """Make the graph of a context's batch size, or give graphs up."""
+        assert self._device is not None
+        sized.graph = self._device.capture(
+            lambda: bool(sized.context.execute_async_v3(lane.stream)), lane.stream
+        )
+        if sized.graph is None:
+            self._graphs = False
+            self._errors.clear()
+
+    def _checked(self, z: Latents, label: Labels | None) -> dict[str, NDArray[Any]]:
+        """Return the inputs by name. Raises UsageError if the engine does not take their shapes."""
+        low, high, latent = self.spec.min_batch, self.spec.max_batch or 1, self.spec.latent
+        if z.ndim != 2 or z.shape[1] != latent or not low <= len(z) <= high:
+            raise UsageError(f"z is {list(z.shape)}, {self._path} takes [{low} to {high}, {latent}]")
+        found = None if label is None else label.shape
+        wanted = None if self.spec.classes == 0 else z.shape[:1]
+        if found != wanted:
+            raise UsageError(f"label has shape {found}, {self._path} takes {wanted}")
+        return {"z": z} if label is None else {"z": z, "label": label}
+
+    def _expect(self, done: bool, what: str) -> None:
+        if not done:
+            advice = "free memory on the GPU, or build the plan for smaller batches"
+            raise GantoolError(f"{self.name} cannot {what} with {self._path}: {self._reason()}; {advice}")
+
+    def _reason(self) -> str:
+        return self._errors[0] if self._errors else "it logged no reason"  # later lines follow from the first
+
+
+def _tensors(engine: Any) -> dict[str, Tensor]:
+    """Return what the engine takes and gives."""
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    modes = [engine.get_tensor_mode(name).name for name in names]
+    types = [engine.get_tensor_dtype(name).name for name in names]
+    shapes = [tuple(engine.get_tensor_shape(name)) for name in names]
+    return dict(zip(names, zip(modes, types, shapes, strict=True), strict=True))
+
+
+def _spec(path: Path, tensors: dict[str, Tensor], distribution: str, classes: int | None) -> Spec:
+    """Read the contract off the engine's tensors. Raises GantoolError if it is no generator."""
+    label = tensors.get("label")
+    match tensors:
+        case {"z": ("INPUT", "FLOAT", (batch, latent)), "images": ("OUTPUT", kind, (same, a, b, c))} if (
+            len(tensors) == (2 if label is None else 3)
+            and label in (None, *(("INPUT", name, (batch,)) for name in _LABEL_TYPES))
+            and batch == same
+            and kind in ("UINT8", "FLOAT")
+            and min(latent, a, b, c) > 0
+        ):
+            height, width, channels = (a, b, c) if kind == "UINT8" else (b, c, a)
+            if channels in (1, 3):
+                dynamic = batch < 0
+                return Spec(
+                    latent=latent,
+                    height=height,
+                    width=width,
+                    channels=channels,
+                    min_batch=1 if dynamic else batch,
+                    max_batch=None if dynamic else batch,
+                    dtype="uint8" if kind == "UINT8" else "float32",
+                    distribution=distribution,
+                    classes=0 if label is None else classes,
+                )
+    shown = ", ".join(
+        f"{mode.lower()} {name} {kind} {list(dims)}" for name, (mode, kind, dims) in tensors.items()
+    )
+    raise GantoolError(
+        f"{path} is no generator of gantool: it has {shown or 'no tensors'}; expected input z FLOAT "
+        "[N, latent], perhaps label INT64 [N], and output images UINT8 [N, H, W, C] or FLOAT [N, C, H, W] with C "
+        "1 or 3"
+    )
+
+
+def _metadata(path: Path) -> tuple[str, int | None, tuple[str, ...]]:
+    """Return the distribution of z, how many classes there are, and their names, as the sidecar has them."""
+    try:
+        metadata = read_sidecar(path).get("metadata", {})
+        distribution = str(metadata.get("latent", {}).get("distribution", "normal"))
+        classes = int(metadata.get("classes", 0)) or None
+        return distribution, classes, class_names(metadata, classes)
+    except (AttributeError, ValueError, TypeError) as error:
+        raise GantoolError(f"the metadata in the sidecar of {path} is damaged: export it again") from error

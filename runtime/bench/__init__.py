@@ -1,0 +1,1 @@
+"""Rates, latencies and power of engines. May import what the runtime may."""

@@ -1,0 +1,137 @@
+"""One engine measured in a process of its own: its memory and its start are then its own.
+
+    python -m gantool.runtime.bench.measure STARTED SECONDS THREADS PROVIDER BATCHES FILE
+
+prints a line of JSON for each batch; `gantool bench` starts it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gantool.runtime.bench.power import sampled
+from gantool.runtime.errors import GantoolError
+from gantool.runtime.generator import load_backend
+from gantool.runtime.seeds import latents
+from gantool.runtime.spec import Backend, Labels, Latents
+
+_FEWEST = 10  # single runs, however long they take; of others two
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one batch size takes."""
+
+    rate: float  # images/s, one batch after the other as `gantool generate` asks for them
+    watts: list[float]  # meanwhile
+    runs: list[float]  # seconds of each run by itself, in order
+    compute: list[float]  # the same without copies, by the GPU's own clock; empty where there is none
+
+
+def measure(backend: Backend, batch: int, seconds: float) -> Timing:
+    """Run batches for `seconds` and one by one for as long, after as long to warm up."""
+    z = latents(range(batch), backend.spec.latent, backend.spec.distribution)
+    label: Labels | None = None if backend.spec.classes == 0 else np.zeros(batch, np.int64)
+
+    def batches(fewest: int) -> Iterator[tuple[Latents, Labels | None]]:
+        end = time.perf_counter() + seconds
+        while fewest > 0 or time.perf_counter() < end:
+            fewest -= 1
+            yield z, label
+
+    for _ in backend.infer_each(batches(2)):
+        pass
+    started = time.perf_counter()
+    with sampled() as watts:
+        images = sum(map(len, backend.infer_each(batches(2))))
+        rate = images / (time.perf_counter() - started)
+    runs: list[float] = []
+    compute: list[float] = []
+    for one in batches(_FEWEST):
+        started = time.perf_counter()
+        backend.infer(*one)
+        runs.append(time.perf_counter() - started)
+        if (alone := getattr(backend, "compute_seconds", None)) is not None:
+            compute.append(alone)
+    return Timing(rate, watts, runs, compute)
+
+
+def summary(timing: Timing, batch: int) -> dict[str, Any]:
+    """Return rate, latencies in milliseconds, power, and what makes them doubtful."""
+    runs = np.array(timing.runs)
+    p50, p90, p99 = np.percentile(runs, (50, 90, 99))
+    quarter = max(len(runs) // 4, 1)
+    slower = float(np.median(runs[-quarter:]) / np.median(runs[:quarter]))
+    doubts = []
+    if p90 > 1.5 * p50:
+        doubts.append(f"p90 is {p90 / p50:.1f} times p50: other programs ran")
+    if slower > 1.2:
+        doubts.append(f"it became {slower:.1f} times slower: throttled, or others began to run")
+    power = float(np.mean(timing.watts)) if timing.watts else None
+    return {
+        "batch": batch,
+        "images_per_second": timing.rate,
+        "ms": {"p50": p50 * 1e3, "p90": p90 * 1e3, "p99": p99 * 1e3},
+        "compute_ms": (
+            dict(zip(("p50", "p90", "p99"), np.percentile(timing.compute, (50, 90, 99)) * 1e3, strict=True))
+            if timing.compute
+            else None
+        ),
+        "runs": len(runs),
+        "watts": power,
+        "mj_per_image": None if power is None else power / timing.rate * 1e3,
+        "doubts": doubts,
+    }
+
+
+def peak_memory() -> int | None:
+    """Return the most bytes of host memory that this process had, or None on Windows."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main(
+    started: float, seconds: float, threads: int | None, provider: str, batches: list[int], path: Path
+) -> None:
+    """Print a line of JSON for each batch, or one with the error."""
+    backend = load_backend(path, provider, threads)
+    spec = backend.spec
+    first = spec.min_batch
+    label = None if spec.classes == 0 else np.zeros(first, np.int64)
+    backend.infer(latents(range(first), spec.latent, spec.distribution), label)
+    start = time.monotonic() - started
+    for batch in batches:
+        if not spec.min_batch <= batch <= (spec.max_batch or batch):
+            print(json.dumps({"batch": batch, "takes": [spec.min_batch, spec.max_batch]}), flush=True)
+            continue
+        found = summary(measure(backend, batch, seconds), batch)
+        both = {"runs_on": backend.name, "start_seconds": start, "peak_bytes": peak_memory()}
+        print(json.dumps({**found, **both}), flush=True)
+    backend.close()
+
+
+if __name__ == "__main__":
+    _started, _seconds, _threads, _provider, _batches, _file = sys.argv[1:]
+    try:
+        main(
+            float(_started),
+            float(_seconds),
+            int(_threads) or None,
+            _provider,
+            [int(batch) for batch in _batches.split(",")],
+            Path(_file),
+        )
+    except GantoolError as error:
+        print(json.dumps({"error": str(error), "exit_code": error.exit_code}))

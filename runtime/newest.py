@@ -1,0 +1,32 @@
+"""The engines that `gantool export` made in this folder, for a command that is given none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gantool.runtime.artifacts.onnx import read_metadata
+from gantool.runtime.artifacts.plan import identify
+from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
+from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
+
+
+def engines(folder: Path) -> list[Path]:
+    """Return the files `g.*` that run on this machine, the newest first. Raises UsageError where there is none."""
+    there = [path for suffix in ("onnx", "plan") for path in folder.glob(f"g.*{suffix}") if path.is_file()]
+    there = [path for path in there if path.name in ("g.onnx", "g.plan") or path.name.count(".") == 2]
+    found = sorted((path for path in there if _runs(path)), key=lambda path: -path.stat().st_mtime_ns)
+    if not found:
+        names = ", ".join(sorted(path.name for path in there))
+        reason = f"{names} do not run on this machine" if there else "there is no engine g.* in this folder"
+        raise UsageError(f"{reason}: name a file, or make one with gantool export")
+    return found
+
+
+def _runs(path: Path) -> bool:
+    """Whether an engine is worth a try here: a plan wants a GPU, and BF16 something else than a CPU."""
+    try:
+        if identify(path) == "onnx":
+            return read_metadata(path, "gantool_recipe").get("low") != "bf16"
+        return driver_problem(import_driver("tensorrt", "")) is None
+    except (GantoolError, MissingDependencyError):
+        return False

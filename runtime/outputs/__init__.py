@@ -1,0 +1,1 @@
+"""What images become: files, arrays, shards, raw bytes. May import NumPy and Pillow."""

@@ -1,0 +1,51 @@
+"""Stop between two steps, not in the middle of one."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from gantool.runtime.process.interrupt import TOGETHER
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals that ask a process to end: Ctrl-C, SIGTERM, and SIGHUP of a terminal that is closed.
+
+    Not those that are ignored: nohup ignores SIGHUP, so that work goes on without its terminal, and a shell ignores
+    SIGINT for what it runs in the background.
+    """
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    known = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Collect the signals that ask to end in a list, for a loop to look at; a second one ends the process as usual.
+
+    One that comes within half a second is no second one: what sends signals often sends two, and means one.
+    An exception raised by a signal may come anywhere, also where Python drops it (in a destructor, say).
+    """
+    received: list[int] = []
+    first = 0.0
+
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        nonlocal first
+        first = first or time.monotonic()
+        if received and time.monotonic() - first > TOGETHER:
+            for known, handler in previous.items():
+                signal.signal(known, handler)
+            signal.raise_signal(number)
+        received.append(number)
+
+    previous = {known: signal.getsignal(known) for known in ending_signals()}
+    for known in previous:
+        signal.signal(known, note)
+    try:
+        yield received
+    finally:
+        for known, handler in previous.items():
+            signal.signal(known, handler)

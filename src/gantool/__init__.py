@@ -1,0 +1,50 @@
+"""Train a GAN, export its generator to ONNX and TensorRT, and generate images on the device without PyTorch.
+
+>>> import gantool
+>>> generator = gantool.Generator.load("g.plan")
+>>> images = generator.images(range(64))  # uint8 [64, H, W, C]
+"""
+
+from typing import TYPE_CHECKING
+
+from gantool.runtime.errors import (
+    EngineMismatchError,
+    GantoolError,
+    MissingDependencyError,
+    UsageError,
+    VerificationError,
+)
+
+if TYPE_CHECKING:
+    from gantool.runtime.generator import Generator
+    from gantool.runtime.spec import Spec
+
+    __version__: str
+
+__all__ = [
+    "EngineMismatchError",
+    "GantoolError",
+    "Generator",
+    "MissingDependencyError",
+    "Spec",
+    "UsageError",
+    "VerificationError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a name when it is first used (PEP 562), so that `gantool --help` answers at once."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("gantool")
+    if name in ("Generator", "Spec"):
+        from gantool import runtime
+
+        return getattr(runtime, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

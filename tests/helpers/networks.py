@@ -1,0 +1,123 @@
+"""Generators that look trained, of every kind, and their graphs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from gantool.export.convert import graph_of_torch
+from gantool.export.options import ExportOptions, Foreign
+from gantool.export.precision.parity import Reference
+from gantool.export.precision.sensitivity import apply
+from gantool.models import PRESETS, Generator, NetworkConfig, save_checkpoint
+from gantool.models.attention import SelfAttention
+from gantool.runtime.artifacts.recipe import Recipe
+
+NETWORKS = {
+    "dcgan16": replace(PRESETS["dcgan16"], width=8, distribution="uniform"),
+    "dcgan28": replace(PRESETS["dcgan28"], width=16, distribution="truncated"),
+    "dcgan32": replace(PRESETS["dcgan32"], width=16, latent=50),
+    "dcgan64": replace(PRESETS["dcgan64"], width=8, channels=3),
+    "dcgan128": replace(PRESETS["dcgan128"], width=4),
+    "dcgan256": replace(PRESETS["dcgan256"], width=2),
+    "attention": replace(PRESETS["dcgan32"], width=16, attention=8),
+    "dcgan5-32": replace(PRESETS["dcgan5-32"], width=8),
+}
+CLASSES = 5
+
+
+def lived_in(config: NetworkConfig) -> Generator:
+    """Return a generator whose BatchNorm statistics and weights look trained, so that folding can go wrong."""
+    generator = Generator(config)
+    enliven(generator)
+    return generator.eval()
+
+
+def enliven(module: nn.Module) -> None:
+    """Give layers weights that keep the size of their input, and BatchNorm statistics that are not 0 and 1."""
+    torch.manual_seed(1)
+    for layer in module.modules():
+        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            layer.running_mean.normal_(0, 0.3)
+            layer.running_var.uniform_(0.2, 3)
+            nn.init.uniform_(layer.weight, 0.5, 2)
+            nn.init.normal_(layer.bias, 0, 0.3)
+        elif isinstance(layer, (nn.ConvTranspose2d, nn.Linear)):
+            taps = 4 * layer.in_channels if isinstance(layer, nn.ConvTranspose2d) else layer.in_features
+            nn.init.normal_(layer.weight, 0, taps**-0.5)
+        elif isinstance(layer, SelfAttention):
+            nn.init.ones_(layer.gamma)
+            for part in (
+                layer.query,
+                layer.key,
+                layer.value,
+                layer.out,
+            ):  # pixels that look at some, not at all
+                nn.init.normal_(part.weight, 0, part.in_channels**-0.5)
+
+
+class Conditional(nn.Module):
+    """z [N, 20, 1, 1] and label [N] -> images [N, 3, 32, 32]: an embedding beside z, as cGAN scripts have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(CLASSES, 20)
+        self.layers = nn.Sequential(
+            nn.ConvTranspose2d(40, 32, 4, 1, 0, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(32, 16, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(16),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(16, 8, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(8, 3, 4, 2, 1, bias=False),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor, label: Tensor) -> Tensor:
+        column = self.embedding(label)[:, :, None, None]
+        return self.layers(torch.cat([z, column], 1))
+
+
+def make_conditional() -> nn.Module:
+    """Return a conditional generator, as `--from package.module:function` calls it."""
+    module = Conditional()
+    enliven(module)
+    return module
+
+
+@cache
+def full_graph(
+    name: str, opset: int = 17, lowering: str = "none", output: str = "uint8"
+) -> tuple[onnx.ModelProto, Reference]:
+    """Return the FP32 graph of a network, or of the conditional one, and the images of PyTorch."""
+    with TemporaryDirectory() as folder:
+        source: Path | None = Path(folder) / "c"
+        foreign = Foreign()
+        if name == "conditional":
+            source, foreign = None, Foreign(f"{__name__}:make_conditional", latent=20, classes=CLASSES)
+        else:
+            save_checkpoint(Path(folder) / "c", lived_in(NETWORKS[name]), 1000, "shapes")
+        target = Path(folder) / "g.onnx"
+        options = ExportOptions(opset=opset, lowering=lowering, output=output, foreign=foreign)
+        reference = graph_of_torch(source, target, options, silent)
+        return onnx.load(target), reference
+
+
+def in_fp16(full: onnx.ModelProto) -> onnx.ModelProto:
+    """Return an FP32 graph in FP16, without exceptions."""
+    return apply(full, Recipe("fp16"))
+
+
+def silent(text: str) -> None:
+    """Take the notes of the export."""

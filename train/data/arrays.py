@@ -1,0 +1,75 @@
+"""Images in one array: the images.npy that `gantool generate --format npy` writes, or an .npz."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gantool.runtime.errors import GantoolError
+from gantool.runtime.process.terminal import printable
+from gantool.train.data.decode import checked
+from gantool.train.data.listing import Listing
+
+MAX_ARRAY_BYTES = 16 << 30  # unpacked, of an .npz, which must fit into memory
+_TINY = 64 * 64  # pixels
+
+
+@contextmanager
+def open_array(path: Path) -> Iterator[Listing]:
+    """Open uint8 [N, H, W, C] with C 1, 3 or 4, or [N, H, W]. Raises GantoolError for any other file."""
+    try:
+        array = (
+            _unpacked(path) if zipfile.is_zipfile(path) else np.load(path, mmap_mode="r", allow_pickle=False)
+        )
+    except Exception as error:  # damage can bring any error out of numpy and zlib
+        cut = "mmap length" in str(error) or "EOF" in str(error)
+        reason = "it is cut off" if cut else printable(" ".join(str(error).split()))[:200]
+        raise GantoolError(f"{path} cannot be read as an array ({reason}): write it again") from error
+    images = array[..., None] if array.ndim == 3 else array  # [N, H, W, C]
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3, 4):
+        raise GantoolError(
+            f"{path} holds {array.dtype} {list(array.shape)}: expected uint8 [N, H, W, C] with C 1, 3 or 4"
+        )
+
+    def read(index: int) -> Image.Image:
+        image = images[index]  # [H, W, C]
+        return checked(Image.fromarray(image[..., 0] if image.shape[2] == 1 else image))
+
+    _, height, width, _ = images.shape
+    yield Listing([f"image {index}" for index in range(len(images))], read, tiny=height * width <= _TINY)
+
+
+def _unpacked(path: Path) -> NDArray[Any]:
+    """Return the one array of images in an .npz. Raises ValueError if there is none, or more."""
+    with zipfile.ZipFile(path) as archive:
+        shapes = []
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                header = (
+                    np.lib.format.read_array_header_1_0
+                    if version == (1, 0)
+                    else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = header(file)
+                size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+            if dtype == np.uint8 and len(shape) in (3, 4):
+                shapes.append((member, size))
+        if len(shapes) != 1:
+            held = ", ".join(printable(member.filename) for member in archive.infolist()[:10])
+            raise ValueError(
+                f"{len(shapes)} of its arrays are uint8 [N, H, W, C], one is expected; it has {held}"
+            )
+        member, size = shapes[0]
+        if size > MAX_ARRAY_BYTES:
+            raise ValueError(f"{size:,} bytes are over the limit of {MAX_ARRAY_BYTES:,}: save it as .npy")
+        with archive.open(member) as file:
+            array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+            return array

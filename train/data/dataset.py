@@ -1,0 +1,271 @@
+"""Training images: decoded once, kept in the cache as one array, and mapped into memory from there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import sys
+import time
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from gantool.runtime.cache import cache_dir
+from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.files import atomic
+from gantool.runtime.process.cpus import cores
+from gantool.runtime.process.terminal import printable
+from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, colour, fit
+from gantool.train.data.facts import Facts, Tally, facts_from_json
+from gantool.train.data.labels import Labels
+from gantool.train.data.listing import MIN_IMAGES, Listing, instead, no_images, shown, shown_others
+from gantool.train.data.sources import Source, find_source
+
+_VERSION = 5  # of what is cached: raise it when the same file would be decoded to other pixels
+_HEADER_BYTES = 128
+_MAX_THREADS = 8  # each holds one decoded image of any size
+_NAMED = 10  # of the files that were skipped, in the log; all of them are in ImageData
+_PROGRESS_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Images to train on."""
+
+    images: NDArray[np.uint8]  # [N, H, W, C], memory-mapped and read-only
+    name: str  # short, safe in a file name: "fashion-mnist", or the stem of the folder or zip
+    skipped: tuple[str, ...]  # "path: reason" for each file that could not be read
+    labels: Labels | None = None  # of the images, where folders, a dataset.json or the data set give them
+    facts: Facts | None = None  # what was seen while they were decoded
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def load_images(
+    source: str | Source,
+    size: int,
+    channels: int | None = None,
+    background: str = "white",
+    *,
+    log: Callable[[str], None] = _to_stderr,
+) -> ImageData:
+    """Return the images of `source` as uint8 [N, size, size, C], in the order of their names.
+
+    source:   "fashion-mnist" (always the data set; a folder of that name is ./fashion-mnist), a folder, a zip or
+              tars with PNG, JPEG, WebP, GIF (first frame), BMP or TIFF (first page) files at any depth, an .npy or
+              .npz of uint8 [N, H, W, C], or what `find_source` found
+    channels: 1 or 3; None is 1 if every readable image is grey, else 3
+    background: what transparent images are laid on: white, black or #rrggbb
+
+    Each image is turned upright by its EXIF orientation, laid on the ground where it is transparent, cropped to
+    the square in its middle and resized with Lanczos; images of 16 bits are scaled by the bits that the set fills.
+    The first call decodes into `cache_dir()`; later ones map that file until the source changes. What cannot be
+    read is logged and skipped, and so is what is odd about the images.
+
+    Raises GantoolError if the source is not there, has fewer than MIN_IMAGES readable images, or the cache
+    cannot be written; UsageError for another size or number of channels.
+    """
+    if size < 1 or channels not in (None, 1, 3):
+        raise UsageError(f"images of {size} x {size} pixels and {channels} channels: use 1 or 3 channels")
+    colour(background)
+    found = find_source(source, log) if isinstance(source, str) else source
+    into = Into(size, channels, background)
+    images, skipped, labels, unlabelled, facts = _cached(found, into) or _decode(found, into, log)
+    if unlabelled:
+        log(f"going on without labels: {unlabelled}")
+    for line in skipped[:_NAMED]:
+        log(f"skipped {line}")
+    if len(skipped) > _NAMED:
+        log(f"... and {len(skipped) - _NAMED:,} more")
+    for line in facts.notes(background):
+        log(line)
+    return ImageData(images, found.name, skipped, labels, facts)
+
+
+# images [N, H, W, C], skipped, labels, why there are none although the source has some, facts
+_Loaded = tuple[NDArray[np.uint8], tuple[str, ...], Labels | None, str, Facts]
+
+
+def _cache_path(source: Source, into: Into, channels: int) -> Path:
+    text = f"{_VERSION} {source.identity} {into.size} {channels} {colour(into.background)}"
+    return cache_dir() / "images" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """Return the start of a .npy file (format 1.0) of uint8, of one length for any shape."""
+    text = repr({"descr": "|u1", "fortran_order": False, "shape": shape}).ljust(_HEADER_BYTES - 11) + "\n"
+    return np.lib.format.magic(1, 0) + struct.pack("<H", len(text)) + text.encode()
+
+
+def _cached(source: Source, into: Into) -> _Loaded | None:
+    """Return what an earlier call decoded, or None if it did not, or if the files are damaged."""
+    for candidate in (1, 3) if into.channels is None else (into.channels,):
+        path = _cache_path(source, into, candidate)
+        try:
+            note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            shape = (int(note["count"]), into.size, into.size, candidate)
+            with path.open("rb") as file:
+                whole = file.read(_HEADER_BYTES) == _npy_header(shape)
+            whole = whole and path.stat().st_size == _HEADER_BYTES + int(np.prod(shape, dtype=np.int64))
+            # channels that someone asked for need not be those that the images have
+            if whole and (note["auto"] or into.channels is not None):
+                found = note["labels"]
+                labels = found and Labels(
+                    np.array(found, np.int64), tuple(note["classes"]), note["label_note"]
+                )
+                skipped = tuple(map(str, note["skipped"]))
+                unlabelled, facts = str(note["unlabelled"]), facts_from_json(note["facts"])
+                return np.load(path, mmap_mode="r"), skipped, labels, unlabelled, facts
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+class ColourError(Exception):
+    """An image of colour was found where all were taken to be grey."""
+
+
+def _decode(found: Source, into: Into, log: Callable[[str], None]) -> _Loaded:
+    if into.channels is not None:
+        return _decode_to(found, into, into.channels, log)
+    try:
+        return _decode_to(found, into, 1, log)
+    except ColourError:  # mostly at the first image; one that can be read settles it
+        return _decode_to(found, into, 3, log)
+
+
+def _decode_to(found: Source, into: Into, channels: int, log: Callable[[str], None]) -> _Loaded:
+    auto = into.channels is None
+    path = _cache_path(found, into, channels)
+    # without a number of channels, the first image of colour raises ColourError
+    wanted = into if auto and channels == 1 else replace(into, channels=channels)
+    try:
+        with found.open() as listing, atomic(path) as part:
+            if not listing.names:
+                raise no_images(found.given, listing.others)
+            skipped, tally = _write(listing, part, wanted, log)
+            if tally.bits < 16:  # of a set that does not fill its 16 bits, which shows at the end only
+                skipped, tally = _write(listing, part, replace(wanted, bits=tally.bits), log)
+            count = len(listing.names) - len(skipped)
+            if count < MIN_IMAGES:
+                raise GantoolError(_too_few(found.given, count, list(skipped.values()), listing.others))
+            labels, unlabelled = _labels(listing, skipped)
+            facts = tally.facts()
+            note = {
+                "source": found.given,
+                "count": count,
+                "auto": auto,
+                "skipped": list(skipped.values()),
+                "labels": labels and labels.values.tolist(),
+                "classes": labels and labels.classes,
+                "label_note": labels and labels.note,
+                "unlabelled": unlabelled,
+                "facts": facts.to_json(),
+            }
+            with atomic(path.with_suffix(".json")) as note_part:
+                note_part.write_text(json.dumps(note) + "\n", encoding="utf-8")
+            if listing.others:
+                log(f"not read: {shown_others(listing.others)}")
+    except OSError as error:
+        raise GantoolError(
+            f"the decoded images cannot be kept in {path.parent} ({error}): make room there, or set "
+            "GANTOOL_CACHE to another folder"
+        ) from error
+    log(f"decoded {count:,} images, kept in {path}")
+    return np.load(path, mmap_mode="r"), tuple(skipped.values()), labels, unlabelled, facts
+
+
+def _labels(listing: Listing, skipped: dict[int, str]) -> tuple[Labels | None, str]:
+    """Return the labels of the images that were read and ""; None, and the reason, where they are damaged."""
+    try:
+        labels = listing.labels()
+    except GantoolError as error:
+        return None, str(error)
+    return labels and replace(labels, values=np.delete(labels.values, list(skipped))), ""
+
+
+def _write(
+    listing: Listing, path: Path, into: Into, log: Callable[[str], None]
+) -> tuple[dict[int, str], Tally]:
+    """Write the readable images as one .npy; return "path: reason" for the others, by their index, and the facts.
+
+    Row by row behind a header that is filled in at the end, when their number is known. Without a number of
+    channels all must be grey: raises ColourError at the first one that is not.
+    """
+    skipped: dict[int, str] = {}
+    tally = Tally()
+    total = len(listing.names)
+    due = time.monotonic() + _PROGRESS_SECONDS
+    with path.open("wb") as file, closing(decoded(listing, into)) as results:
+        file.write(bytes(_HEADER_BYTES))
+        for index, result in enumerate(results):
+            if isinstance(result, str):
+                skipped[index] = f"{shown(listing.names[index])}: {result}"
+            elif into.channels is None and result.pixels.shape[2] == 3:
+                raise ColourError
+            else:
+                file.write(result.pixels.tobytes())
+                tally.add(result)
+            if time.monotonic() > due:
+                log(f"decoded {index + 1:,} of {total:,} images")
+                due = time.monotonic() + _PROGRESS_SECONDS
+        file.seek(0)
+        file.write(_npy_header((total - len(skipped), into.size, into.size, into.channels or 1)))
+    return skipped, tally
+
+
+def decoded(listing: Listing, into: Into) -> Generator[Fitted | str, None, None]:
+    """Give each image of the listing as `into` says, or the reason why it cannot be read."""
+
+    def one(index: int) -> Fitted | str:
+        try:
+            return fit(listing.read(index), into)
+        except Exception as error:  # a damaged file can bring any error out of a decoder
+            return _reason(error)
+
+    if listing.tiny:
+        yield from map(one, range(len(listing.names)))
+        return
+    Image.init()  # not from two threads at once: the second would find formats missing
+    threads = min(_MAX_THREADS, cores())
+    # What Pillow warns of is either nothing to the pixels or checked in decode.py.
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        pending: deque[Future[Fitted | str]] = deque()
+        try:
+            for index in range(len(listing.names)):
+                pending.append(pool.submit(one, index))
+                if len(pending) == 4 * threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):  # its message is an address in memory
+        return f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, or it is damaged"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return printable(text)[:200] or type(error).__name__
+
+
+def _too_few(source: str, count: int, skipped: list[str], others: Counter[str]) -> str:
+    why = f"; {len(skipped):,} could not be read, such as {'; '.join(skipped[:3])}" if skipped else ""
+    why += f"; not read: {shown_others(others)}" if others else ""
+    images = "image" if count == 1 else "images"
+    return f"{source} holds {count:,} readable {images}, at least {MIN_IMAGES} are needed{why}: " + (
+        instead(source, others) or f"add images ({KINDS}) or give another folder"
+    )

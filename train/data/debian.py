@@ -1,0 +1,80 @@
+"""Make sure that Fashion-MNIST is on this machine; `make demo` runs this.
+
+Beyond what `gantool train` does by itself, it knows one more source: where downloads over HTTPS are closed but a
+Debian archive is open, the package dataset-fashion-mnist is fetched and unpacked into the cache, not installed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from gantool.runtime.cache import cache_dir
+from gantool.runtime.errors import GantoolError
+from gantool.runtime.files import atomic
+from gantool.train.data.fashion_mnist import (
+    FILE,
+    LABELS_FILE,
+    NAME,
+    SYSTEM_FOLDER,
+    find_fashion_mnist,
+    find_labels,
+)
+
+PACKAGE = "dataset-fashion-mnist"
+# as root, apt would warn that its own user cannot write to a folder of ours
+DOWNLOAD = ("apt-get", "-o", "APT::Sandbox::User=root", "download", PACKAGE)
+
+
+def main() -> int:
+    """Find, download or unpack the data set; return the exit code."""
+    try:
+        images = find_fashion_mnist(_note)
+        if find_labels(images) or images.parent != cache_dir() / NAME:
+            print(f"Fashion-MNIST: {images}")
+            return 0
+        missing = f"no labels beside {images}: gantool evaluate will do without"
+        exit_code = 0
+    except GantoolError as error:
+        missing, exit_code = str(error), error.exit_code
+    try:
+        print(f"Fashion-MNIST: {_from_debian()}")
+    except (OSError, ValueError, subprocess.CalledProcessError) as failure:
+        _note(f"{missing}\nDebian's package could not be had either: {failure}")
+        return exit_code
+    return 0
+
+
+def _from_debian() -> Path:
+    """Fetch Debian's package and take the training images and their labels out of it."""
+    kept = cache_dir() / NAME
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # apt fetches as a user of its own
+        try:
+            _run(folder, *DOWNLOAD)
+        except subprocess.CalledProcessError:  # on a fresh machine the package lists are missing
+            _run(folder, "apt-get", "update")
+            _run(folder, *DOWNLOAD)
+        (package,) = Path(folder).glob(f"{PACKAGE}_*.deb")
+        _run(folder, "dpkg", "-x", package.name, "unpacked")
+        unpacked = Path(folder, "unpacked") / SYSTEM_FOLDER.relative_to("/")
+        for name in (f"{LABELS_FILE}.gz", f"{FILE}.gz"):
+            with atomic(kept / name) as part:
+                shutil.copyfile(unpacked / name, part)
+    return kept / f"{FILE}.gz"
+
+
+def _run(folder: str, *command: str) -> None:
+    _note(" ".join(command))
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,290 @@
+"""From the bytes of one image file to the square of uint8 that a network is trained on."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from gantool.runtime.errors import UsageError
+from gantool.train.data.sniff import START, what_else
+
+# Other formats are not even tried, whatever the file is called: some of Pillow's start other programs.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+KINDS = "PNG, JPEG, WebP, GIF, BMP and TIFF"  # for people
+
+MIN_SIDE = 4  # pixels: smaller ones are tracking pixels of web pages
+CONTRAST = 16  # grey levels of 256: an image that spans fewer is blank, or nearly so
+DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners fill of the 16 that a file has
+
+Colour = tuple[int, int, int]  # of the ground that transparent images are laid on
+
+_DEEP = re.compile(";16[BLN]$")  # the order of two bytes: big, little, or this machine's
+_OTHER_WAY = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+
+_LARGE = threading.Lock()
+_LARGE_PIXELS = 1 << 24
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Into:
+    """What every image of a set becomes."""
+
+    size: int  # pixels a side
+    channels: int | None = None  # 1 or 3; None: 1 for a grey image, 3 for one of colour
+    background: str = "white"  # of transparent images: white, black or #rrggbb
+    bits: int = 16  # of each grey level in files of 16 bits: 4095 is white with 12
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One image as it will be trained on, and what was seen on the way."""
+
+    pixels: NDArray[np.uint8]  # [size, size, C]
+    sides: tuple[int, int]  # width and height of the original, upright
+    transparent: bool = False  # in part at least
+    hidden: bool = False  # blank on this ground, but not on the opposite one
+    deepest: int | None = None  # largest level of a file of 16 bits
+    several: bool = False  # pages or frames, of which this is the first
+
+    @property
+    def blank(self) -> bool:
+        """Whether it is one flat colour, or nearly so."""
+        return _span(self.pixels) < CONTRAST
+
+
+def colour(text: str) -> Colour:
+    """Read white, black or #rrggbb. Raises UsageError for anything else."""
+    if text in ("white", "black"):
+        return (255, 255, 255) if text == "white" else (0, 0, 0)
+    if not re.fullmatch("#[0-9a-fA-F]{6}", text):
+        raise UsageError(f"--background {text}: give white, black or a colour as #rrggbb")
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+
+
+def opposite(background: str) -> str:
+    """Return the ground on which what vanishes on `background` shows best: black or white."""
+    return "black" if sum(colour(background)) > 3 * 127 else "white"
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Read the header of an image file of one of FORMATS; its pixels are decoded later, by `fit`.
+
+    Raises whatever Pillow raises for a file that it cannot read, and ValueError for one of fewer than MIN_SIDE
+    pixels a side or of more than Pillow's `Image.MAX_IMAGE_PIXELS`, where Pillow itself only warns up to
+    twice that.
+    """
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        if what := what_else(data[:START]):
+            raise ValueError(f"it {what}") from error
+        raise
+    return checked(image)
+
+
+def checked(image: Image.Image) -> Image.Image:
+    """Return the image. Raises ValueError for one that is too small or too large."""
+    if min(image.size) < MIN_SIDE:
+        raise ValueError(f"it is {image.width}×{image.height} pixels: under {MIN_SIDE} a side")
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        raise ValueError(f"{image.width} x {image.height} pixels are over the limit of {limit:,}")
+    return image
+
+
+def is_grey(image: Image.Image, background: str) -> bool:
+    """Say whether an image becomes a grey one, by its header."""
+    if image.has_transparency_data and len(set(colour(background))) > 1:
+        return False
+    return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+
+
+def fit(image: Image.Image, into: Into) -> Fitted:
+    """Turn any image upright, crop it to the square in its middle and resize that.
+
+    Transparency is laid on the ground. The filter is Lanczos with antialiasing, as in StyleGAN's dataset_tool.py.
+    Of several pages or frames the first is taken. Raises whatever Pillow raises for broken pixels, and ValueError
+    for an image of none or of a kind without a known range.
+    """
+    # a small file may unpack to some 1.5 GB on the way through: only one such at a time
+    with _LARGE if image.width * image.height > _LARGE_PIXELS else nullcontext():
+        several = _several(image)
+        deep = _deep_colour(image)
+        lower = _lower_bytes(image) if deep and (into.bits < 16 or "transparency" in image.info) else None
+        image.load()
+        if min(image.size) < 1:
+            raise ValueError("it has no pixels")
+        image = _upright(image)
+        sides, image = image.size, _square(image)
+        deepest = None
+        if image.mode.startswith("I"):
+            image, deepest = _shallow(image, into.bits)
+        elif deep:
+            image, deepest = _shallow_colour(image, lower and _square(lower), into.bits)
+        transparent, hidden = _has_holes(image), False
+        pixels = _resized(_laid(image, into.background), into)
+        if transparent and _span(pixels) < CONTRAST:
+            other = _resized(_laid(image, opposite(into.background)), into)
+            hidden = _span(other) >= CONTRAST
+    return Fitted(pixels, sides, transparent, hidden, deepest, several)
+
+
+def _span(pixels: NDArray[np.uint8]) -> int:
+    """Return the grey levels between the darkest and the brightest pixel, of the channel where they are most."""
+    flat = pixels.reshape(-1, pixels.shape[2])  # [H·W, C]
+    return int((flat.max(0).astype(np.int16) - flat.min(0)).max())
+
+
+def _resized(image: Image.Image, into: Into) -> NDArray[np.uint8]:
+    """Return an image of mode L or RGB as uint8 [size, size, C]."""
+    if into.channels == 1:
+        image = image.convert("L")
+    if image.size != (into.size, into.size):
+        image = image.resize((into.size, into.size), Image.Resampling.LANCZOS)
+    pixels = np.asarray(image, dtype=np.uint8).reshape(into.size, into.size, -1)  # [H, W, 1 or 3]
+    if into.channels == 3 and pixels.shape[2] == 1:
+        pixels = pixels.repeat(3, axis=2)  # [H, W, 3]
+    return pixels
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF, for which Pillow has many errors, takes nothing from the pixels
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _square(image: Image.Image) -> Image.Image:
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image if image.width == image.height else image.crop((left, top, left + side, top + side))
+
+
+def _shallow(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
+    """Turn 16 bits a pixel (I;16, or I where an older Pillow opened a PNG) into 8; return its largest level."""
+    levels = np.asarray(image)  # [H, W]
+    low, high = int(levels.min()), int(levels.max())
+    if low < 0 or high > 65535:
+        raise ValueError(f"its levels go from {low:,} to {high:,}: scale them to 0 to 65,535 first")
+    scaled = _eight(levels, bits)
+    if (clear := image.info.get("transparency")) is not None:  # the level that is see-through
+        seen = levels != clear
+        high = int(levels[seen].max(initial=0))  # that level is a mark, and can be any
+        scaled = np.dstack([scaled, np.uint8(255) * seen])  # [H, W, 2]
+    return Image.fromarray(scaled), high
+
+
+def _deep_colour(image: Image.Image) -> bool:
+    """Say whether a file has 16 bits a channel, of which Pillow gives the upper eight."""
+    tiles: list[Any] = getattr(image, "tile", [])  # of one that was opened, not made
+    return (
+        image.mode in ("RGB", "RGBA") and bool(tiles) and _DEEP.search(_raw_mode(tiles[0].args)) is not None
+    )
+
+
+def _raw_mode(args: Any) -> str:
+    """Return how a part of a file stores pixels, in Pillow's words: "RGB;16B"."""
+    return str(args if isinstance(args, str) else args[0])
+
+
+def _lower_bytes(image: Image.Image) -> Image.Image:
+    """Return the lower eight of 16 bits a channel: the same file, read as if its bytes lay the other way round."""
+
+    def turned(args: Any) -> Any:
+        raw = _raw_mode(args)
+        lower = "RGBA" if raw == "LA;16B" else raw[:-1] + _OTHER_WAY[raw[-1]]  # there is no LA;16L
+        return lower if isinstance(args, str) else (lower, *args[1:])
+
+    again: Any = Image.open(io.BytesIO(image.fp.getvalue()), formats=FORMATS)  # type: ignore[attr-defined]
+    grey = _raw_mode(again.tile[0].args) == "LA;16B"
+    again.tile = [tile._replace(args=turned(tile.args)) for tile in again.tile]
+    again.load()
+    again = _upright(again)
+    if grey:
+        _, level, _, alpha = again.split()
+        again = Image.merge("RGBA", (level, level, level, alpha))
+    return cast("Image.Image", again)
+
+
+def _shallow_colour(image: Image.Image, lower: Image.Image | None, bits: int) -> tuple[Image.Image, int]:
+    """Scale what Pillow made of 16 bits a channel by the bits that the set fills; return its largest level."""
+    upper = np.asarray(image)  # [H, W, 3 or 4]
+    if lower is None:
+        return image, int(upper[..., :3].max()) * 256 + 255
+    levels = upper.astype(np.int32) * 256 + np.asarray(lower)
+    colours, alpha = levels[..., :3], upper[..., 3:]
+    high = int(colours.max())
+    if (clear := image.info.get("transparency")) is not None:  # the colour that is see-through
+        seen = (levels != clear).any(2)
+        high = int(colours[seen].max(initial=0))
+        alpha = np.uint8(255) * seen[..., None]
+    elif alpha.size and levels[..., 3].max() < 2**bits:  # it is as deep as the colours
+        alpha = _eight(levels[..., 3:], bits)
+    return Image.fromarray(np.dstack([_eight(colours, bits), alpha])), high
+
+
+def _eight(levels: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    """Scale levels of so many bits to uint8, of any shape."""
+    top = 2**bits - 1
+    scaled: NDArray[np.int32] = (np.minimum(levels, top).astype(np.int32) * 255 + top // 2) // top
+    return scaled.astype(np.uint8)
+
+
+def _several(image: Image.Image) -> bool:
+    """Say whether a file has a second page or frame; what a camera adds to a JPEG is not one."""
+    if image.format not in ("TIFF", "GIF", "WEBP", "PNG"):
+        return False
+    try:
+        if image.format != "TIFF":
+            return bool(getattr(image, "is_animated", False))
+        image.seek(1)  # all pages would be looked for to count them
+    except Exception:  # a damaged second page takes nothing from the first
+        return False
+    finally:
+        image.seek(0)
+    return True
+
+
+def _has_holes(image: Image.Image) -> bool:
+    if not image.has_transparency_data:
+        return False
+    alpha = image if "A" in image.getbands() else image.convert("LA" if image.mode == "La" else "RGBA")
+    lowest, _ = alpha.getchannel("A").getextrema()
+    return bool(lowest < 255)  # type: ignore[operator]  # of one band, so no tuple
+
+
+def _laid(image: Image.Image, background: str) -> Image.Image:
+    """Return an image of mode L or RGB, without transparency."""
+    if image.mode == "F":
+        raise ValueError(
+            "its pixels are floating-point numbers, of no known range: write them as 8 or 16 bits"
+        )
+    grey = is_grey(image, background)
+    opaque = "L" if grey else "RGB"
+    if not image.has_transparency_data:
+        return image if image.mode == opaque else image.convert(opaque)
+    image = image.convert("LA" if grey else "RGBA")
+    flat = Image.new(opaque, image.size, colour(background)[0] if grey else colour(background))
+    flat.paste(image.convert(opaque), mask=image.getchannel("A"))
+    return flat

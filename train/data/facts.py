@@ -1,0 +1,143 @@
+"""What was seen while the images of a set were decoded, and what people have to know of it before they train."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, opposite
+
+MANY = 0.1  # of the images: from here on a fault of single ones is one of the set
+DARK = 64  # grey levels of 256: a set that spans fewer fills a quarter of the range
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A set of images, in numbers; kept in the cache beside the pixels."""
+
+    count: int  # images that were read
+    smallest: tuple[int, int]  # width and height of originals
+    largest: tuple[int, int]
+    commonest: tuple[int, int]
+    common: int  # how many have that size
+    side: int  # shorter side that half of the images have at least
+    cropped: int  # images that are not square
+    transparent: int  # images with transparency
+    blank: int  # images of one flat colour, or nearly so
+    hidden: int  # of these, the ones that only vanish on this ground
+    low: int  # darkest and brightest level of all pixels
+    high: int
+    deep: int  # images of 16 bits a level
+    bits: int  # how many of these bits they fill: one of DEPTHS
+    several: int  # files of more than one page or frame
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object."""
+        return asdict(self)
+
+    def notes(self, background: str) -> list[str]:
+        """Return a line for each thing that was done to the images, or that is odd about them."""
+        of = f"of {self.count:,} images"
+        lines = []
+        if self.cropped:
+            lines.append(f"{self.cropped:,} {of} are not square: cropped to the square in the middle")
+        if self.several:
+            lines.append(f"{self.several:,} {of} have several pages or frames: the first was read")
+        if self.transparent:
+            lines.append(
+                f"{self.transparent:,} {of} are transparent in part: transparency laid on {background} "
+                "(--background for another colour)"
+            )
+        if self.deep and self.bits < 16:
+            lines.append(
+                f"{self.deep:,} {of} are files of 16 bits that fill {self.bits} of them: "
+                f"{2**self.bits - 1:,} was taken for white"
+            )
+        return [*lines, *self.warnings(background)]
+
+    def warnings(self, background: str) -> list[str]:
+        """Return lines on what would spoil a training: blank images, and sets without contrast."""
+        share = f"{self.blank:,} of {self.count:,} images"
+        if self.blank < max(MANY * self.count, 1):
+            spans = self.high - self.low
+            if spans < DARK:
+                return [
+                    f"warning: the pixels of all images lie between {self.low} and {self.high} of 255: "
+                    "stretch their contrast first"
+                ]
+            return []
+        if self.hidden > self.blank / 2:
+            return [
+                f"warning: {share} are blank after transparency was laid on {background}: "
+                f"give --background {opposite(background)}"
+            ]
+        return [
+            f"warning: {share} are blank or nearly so (they span fewer than {CONTRAST} of 256 grey levels): "
+            "remove them, or stretch their contrast first"
+        ]
+
+
+def facts_from_json(value: dict[str, Any]) -> Facts:
+    """Return the facts that `to_json` gave. Raises KeyError or TypeError for anything else."""
+    pairs = {name: tuple(map(int, value[name])) for name in ("smallest", "largest", "commonest")}
+    return Facts(**{**value, **pairs})
+
+
+@dataclass
+class Tally:
+    """Collects the facts, image by image."""
+
+    sides: Counter[tuple[int, int]] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    low: int = 255
+    high: int = 0
+    deepest: int = 0
+
+    def add(self, image: Fitted) -> None:
+        """Count one image."""
+        self.sides[image.sides] += 1
+        width, height = image.sides
+        seen = {
+            "cropped": width != height,
+            "transparent": image.transparent,
+            "blank": image.blank,
+            "hidden": image.hidden,
+            "deep": image.deepest is not None,
+            "several": image.several,
+        }
+        self.counts.update(name for name, found in seen.items() if found)
+        self.low = min(self.low, int(image.pixels.min()))
+        self.high = max(self.high, int(image.pixels.max()))
+        self.deepest = max(self.deepest, image.deepest or 0)
+
+    @property
+    def bits(self) -> int:
+        """How many of their 16 bits deep images fill, in steps that cameras have; 16 without such images."""
+        if not self.counts["deep"]:
+            return 16
+        return next(bits for bits in DEPTHS if self.deepest < 2**bits)
+
+    def facts(self) -> Facts:
+        """Return what was collected, of one image at least."""
+        shorter = sorted(((min(sides), count) for sides, count in self.sides.items()), reverse=True)
+        total = seen = sum(self.sides.values())
+        side = shorter[-1][0]
+        for side, count in shorter:  # noqa: B007 (the loop ends at the one that is meant)
+            seen -= count
+            if 2 * seen <= total:
+                break
+        commonest, common = self.sides.most_common(1)[0]
+        names = ("cropped", "transparent", "blank", "hidden", "deep", "several")
+        return Facts(
+            count=total,
+            smallest=min(self.sides),
+            largest=max(self.sides),
+            commonest=commonest,
+            common=common,
+            side=side,
+            low=self.low,
+            high=self.high,
+            bits=self.bits,
+            **{name: self.counts[name] for name in names},
+        )

@@ -1,0 +1,254 @@
+"""`gantool data`: any folder or zip of images to one clean data set, with labels, statistics and a contact sheet.
+
+The zip is laid out as StyleGAN's data sets are: 00000/img00000000.png ..., all of one size and colour, and
+dataset.json with {"labels": [[name, class], ...]}, so other tools read it too. `class_names` in it is ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import statistics
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from shlex import quote
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gantool.models.config import SIZES
+from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.files import atomic
+from gantool.runtime.outputs.writer import grid, save_image
+from gantool.train.data.dataset import ColourError, decoded
+from gantool.train.data.decode import Into, colour
+from gantool.train.data.facts import Facts, Tally
+from gantool.train.data.labels import DATASET_JSON, Labels
+from gantool.train.data.listing import MIN_IMAGES, Listing, instead, no_images, shown, shown_others
+from gantool.train.data.sources import find_source
+from gantool.train.presets import few, fitting
+
+COLUMNS, ROWS = 16, 8  # of the contact sheet
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: the same images give the same bytes
+
+
+@dataclass
+class Prepared:
+    """What became of the images."""
+
+    size: int
+    channels: int
+    class_names: list[str]
+    background: str = "white"
+    files: int = 0  # candidates
+    skipped: list[str] = field(default_factory=list)  # "name: reason"
+    duplicates: list[str] = field(default_factory=list)  # names of images that were there already
+    labels: list[int] = field(default_factory=list)  # of the images that were kept, if there are classes
+    label_note: str = ""
+    others: Counter[str] = field(default_factory=Counter)  # files of kinds that are not read
+    tally: Tally = field(default_factory=Tally)
+    count: int = 0
+    total: float = 0.0  # of the grey levels of all pixels, and of their squares
+    squares: float = 0.0
+    sheet: list[NDArray[np.uint8]] = field(default_factory=list)  # [size, size, C] each
+
+    @property
+    def facts(self) -> Facts:
+        """What was seen of the images that could be read."""
+        return self.tally.facts()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the data set is to be. Raises UsageError for what cannot be."""
+
+    out: Path  # the .zip
+    size: int | None = None  # pixels a side; None: the largest size of a preset that half of the images have
+    channels: int | None = None  # None: 1 if all images are grey
+    background: str = "white"  # of transparent images
+    labels: bool = True
+
+    def __post_init__(self) -> None:
+        if self.out.suffix.lower() != ".zip":
+            raise UsageError(f"-o {self.out}: give a name that ends in .zip, as in data.zip")
+        if self.size is not None and self.size not in sizes():
+            raise UsageError(f"--size {self.size}: choose {', '.join(map(str, sizes()))}")
+        if self.channels not in (None, 1, 3):
+            raise UsageError(
+                f"--channels {self.channels}: choose 1 or 3; transparency is laid on --background"
+            )
+        colour(self.background)
+
+
+def prepare(source: str, wanted: Wanted, note: Callable[[str], None]) -> Prepared:
+    """Write the images of `source` to a zip, and a contact sheet beside it.
+
+    Images are cropped to the square in their middle and resized; what cannot be read and what is there twice is
+    left out. Labels are those of the source, as labels.py says.
+
+    Raises GantoolError for a source with too few images or damaged labels.
+    """
+    channels = wanted.channels
+    with find_source(source, note).open() as listing:
+        if not listing.names:
+            raise no_images(source, listing.others)
+        known = listing.labels() if wanted.labels else None
+        size = wanted.size or _common_size(_shorter(listing))
+        into = Into(size, 1 if channels is None else channels, wanted.background)
+        with atomic(wanted.out) as part:
+            try:
+                made = _write(listing, part, replace(into, channels=channels), known)
+            except ColourError:
+                into = replace(into, channels=3)
+                made = _write(listing, part, into, known)
+            if made.tally.bits < 16:  # of a set that does not fill its 16 bits
+                made = _write(listing, part, replace(into, bits=made.tally.bits), known)
+            if made.count < MIN_IMAGES:
+                raise GantoolError(_too_few(source, made))
+        save_image(wanted.out.with_suffix(".png"), grid(np.stack(made.sheet), COLUMNS))
+    return made
+
+
+def _too_few(source: str, made: Prepared) -> str:
+    """Return why there are so few images."""
+    reasons, odd = [], made.facts.warnings(made.background) if made.count else []
+    if made.duplicates:
+        reasons.append(f"{len(made.duplicates):,} are the same as others when decoded")
+    if made.skipped:
+        reasons.append(f"{len(made.skipped):,} cannot be read ({'; '.join(made.skipped[:3])})")
+    reasons += [f"not read: {shown_others(made.others)}"] if made.others else []
+    reasons += [line.removeprefix("warning: ") for line in odd]
+    images, files = ("image" if made.count == 1 else "images"), ("file" if made.files == 1 else "files")
+    add = instead(source, made.others) or "add images"
+    return (
+        f"{source} holds {made.count} different readable {images} in {made.files:,} {files}, at least {MIN_IMAGES} "
+        f"are needed{''.join(f'; {reason}' for reason in reasons)}"
+        f"{'' if odd else f': {add}'}"
+    )
+
+
+def summary(made: Prepared) -> str:
+    """Return what became of the images, for people."""
+    pixels = made.count * made.size**2 * made.channels
+    mean = made.total / pixels
+    spread = max(made.squares / pixels - mean**2, 0) ** 0.5
+    facts = made.facts
+    lines = [
+        f"{made.count:,} images of {made.size}×{made.size}×{made.channels}, of {made.files:,} files; "
+        f"left out {len(made.duplicates):,} as duplicates and {len(made.skipped):,} as unreadable",
+        f"originals {_originals(facts)}; grey levels {mean:.1f} ± {spread:.1f}",
+    ]
+    if made.others:
+        lines.append(f"not read: {shown_others(made.others)}")
+    lines += facts.notes(made.background)
+    if made.class_names:
+        labels = Labels(np.array(made.labels), tuple(made.class_names), made.label_note)
+        counts = Counter(made.labels)
+        lines.append(f"{len(made.class_names)} classes:")
+        lines += [f"  {index}  {name}  {counts[index]:,}" for index, name in enumerate(made.class_names)]
+        lines += labels.lines()[1:]
+    return "\n".join(lines)
+
+
+def next_command(made: Prepared, out: Path) -> str:
+    """Return the `gantool train` line that fits the set, with the reasons behind it."""
+    preset, flags = fitting(made.size, made.count)
+    words = ["gantool train --data", quote(str(out)), f"--preset {preset}", *flags]
+    reasons = []
+    if few(made.count):
+        reasons.append(f"{made.count:,} images: adaptive augmentation")
+    if len(made.class_names) > 1:
+        words.append("--conditional")
+        reasons.append(f"{len(made.class_names)} classes")
+    return " ".join(words) + (f"   # {'; '.join(reasons)}" if reasons else "")
+
+
+def _originals(facts: Facts) -> str:
+    if facts.smallest == facts.largest:
+        return f"of {_by(facts.smallest)} pixels"
+    return (
+        f"{_by(facts.smallest)} to {_by(facts.largest)} pixels, most often {_by(facts.commonest)} "
+        f"({facts.common:,} of {facts.count:,}), half of them {facts.side} or more on the shorter side"
+    )
+
+
+def _by(sides: tuple[int, int]) -> str:
+    return f"{sides[0]}×{sides[1]}"
+
+
+def sizes() -> list[int]:
+    """Return the pixels a side that presets make."""
+    return sorted({size for each in SIZES.values() for size in each})
+
+
+def _shorter(listing: Listing) -> list[int]:
+    """Return the shorter side of each image whose header can be read."""
+    sides: list[int] = []
+    for index in range(len(listing.names)):
+        with suppress(Exception):  # a damaged file can bring any error; it is named when it is decoded
+            sides.append(min(listing.read(index).size))
+    return sides
+
+
+def _common_size(shorter: list[int]) -> int:
+    """Return the largest size of a preset that at least half of the images have."""
+    middle = statistics.median(shorter) if shorter else 0
+    return max((size for size in sizes() if size <= middle), default=sizes()[0])
+
+
+def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> Prepared:
+    """Write the zip. Raises ColourError at an image of colour where `into` has no channels: all are to be grey."""
+    names = list(known.classes) if known else []
+    made = Prepared(into.size, into.channels or 1, names, into.background)
+    made.files, made.others = len(listing.names), listing.others
+    made.label_note = known.note if known else ""
+    seen: set[bytes] = set()
+    table: list[tuple[str, int]] = []
+    every = max(made.files // (COLUMNS * ROWS), 1)
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,  # a PNG is packed already
+        closing(decoded(listing, into)) as results,
+    ):
+        for index, image in enumerate(results):
+            name = listing.names[index]
+            if isinstance(image, str):
+                made.skipped.append(f"{shown(name)}: {image}")
+                continue
+            pixels = image.pixels
+            if pixels.shape[2] != made.channels:
+                raise ColourError
+            made.tally.add(image)
+            digest = hashlib.sha256(pixels.tobytes()).digest()
+            if digest in seen:
+                made.duplicates.append(shown(name))
+                continue
+            seen.add(digest)
+            member = f"{made.count // 1000:05d}/img{made.count:08d}.png"
+            archive.writestr(zipfile.ZipInfo(member, _EPOCH), _png(pixels))
+            if known:
+                number = int(known.values[index])
+                table.append((member, number))
+                made.labels.append(number)
+            if index % every == 0 and len(made.sheet) < COLUMNS * ROWS:
+                made.sheet.append(pixels)
+            made.count += 1
+            levels = pixels.astype(np.float64)
+            made.total += levels.sum()
+            made.squares += np.square(levels).sum()
+        if not made.sheet:
+            return made
+        text = {"labels": table or None, **({"class_names": made.class_names} if table else {})}
+        archive.writestr(zipfile.ZipInfo(DATASET_JSON, _EPOCH), json.dumps(text))
+    return made
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(file, "png")
+    return file.getvalue()

@@ -1,0 +1,1 @@
+"""Distances between sets of images. May import torch, the data and the runtime."""

@@ -1,0 +1,270 @@
+"""What images are compared by: a vector each, from one of three extractors.
+
+classifier   The default, which needs nothing from outside: a small network, trained on the spot to tell the
+             classes of the data apart and kept in the cache. Data without labels are turned by 0, 90, 180 or
+             270 degrees, and the network learns to tell by how much (Gidaris, Singh and Komodakis 2018,
+             arXiv:1803.07728).
+FILE.onnx    One input, images as uint8 [N, H, W, C] or float32 [N, C, H, W] in [-1, 1]; its first output is taken.
+inception    The network of the usual FID, through the package torch-fidelity, which downloads its weights.
+
+Distances by different extractors cannot be compared with one another. A classifier differs from machine to
+machine, too: to compare across machines, carry its file in the cache along, or use an ONNX file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
+
+from gantool.runtime.backends.session import open_session
+from gantool.runtime.cache import cache_dir
+from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.files import atomic
+from gantool.runtime.process.apart import level_that_works
+from gantool.runtime.process.cpus import limit
+from gantool.train.data.dataset import ImageData
+from gantool.train.data.streams import own_stream
+
+Pixels = NDArray[np.uint8]  # [N, H, W, C]
+Vectors = NDArray[np.float32]  # [N, F]
+
+_VERSION = 2  # of the classifier: raise it when the same data would give another one
+_SIDE = 32  # the classifier looks at images of at most this size
+_LEAST = 8  # pixels a side that its three strides of 2 leave one of
+_SEEN = 60_000  # images it is trained on at most,
+_EPOCHS = 30  # and how often it sees each at most
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """From images to vectors."""
+
+    name: str  # of the metric's file: classifier, inception or the stem of an ONNX file
+    vectors: Callable[[Pixels], Vectors]
+    classes: Callable[[Pixels], NDArray[np.int64]] | None = None  # [N], where it knows those of the data
+    doubt: str = ""  # what makes its vectors mean little
+
+
+def find_extractor(name: str, data: ImageData, log: Callable[[str], None]) -> Extractor:
+    """Return the extractor called `name`: "classifier", "inception" or the path of an ONNX file."""
+    if name == "classifier":
+        return _classifier(data, log)
+    if name == "inception":
+        return _inception()
+    if not name.endswith(".onnx"):
+        raise UsageError(f"--features {name}: give classifier, inception or the path of an .onnx file")
+    return _onnx(Path(name))
+
+
+class _Classifier(nn.Module):
+    """images, float32 [N, C, 32, 32] in [-1, 1] -> vectors, [N, 64]; `head` makes logits of them."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs, outputs in ((channels, 32), (32, 64), (64, 128)):
+            layers += [
+                nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False),  # [N, outputs, h/2, w/2]
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True),
+            ]
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(64), nn.ReLU(inplace=True))
+        self.head = nn.Linear(64, classes)
+        self.right: Tensor  # share of right answers at the end of training; kept with the weights
+        self.register_buffer("right", torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.body(images)
+        return out
+
+
+def _classifier(data: ImageData, log: Callable[[str], None]) -> Extractor:
+    labelled = data.labels is not None
+    classes = len(data.labels.classes) if data.labels else 4
+    height, width, channels = data.images.shape[1:]
+    if min(height, width) < _LEAST:
+        raise GantoolError(
+            f"the classifier compares images from {_LEAST} pixels a side on, not {width}×{height}"
+        )
+    with own_stream(0):  # the first weights, which loading or training replaces
+        network = _Classifier(channels, classes)
+        network(torch.zeros(2, channels, min(_SIDE, height), min(_SIDE, width)))
+    path = cache_dir() / "features" / f"classifier-{_key(data)}.safetensors"
+    if not _load(network, path):
+        what = f"the {classes} classes of {data.name}" if labelled else f"how {data.name} is turned"
+        log(f"training a small classifier to tell {what} (once; kept in {path})")
+        with own_stream(0):
+            network.right.fill_(_fit(network, data, classes))
+        log(f"classifier accuracy on its last training images: {network.right:.0%}")
+        with suppress(OSError), atomic(path) as part:  # a cache that cannot be written to: again next time
+            part.write_bytes(save(network.state_dict()))
+    network.eval()
+
+    def vectors(images: Pixels) -> Vectors:
+        with torch.no_grad():
+            return np.concatenate([network(_prepare(part)).numpy() for part in _parts(images)])
+
+    def predicted(images: Pixels) -> NDArray[np.int64]:
+        with torch.no_grad():
+            parts = [network.head(network(_prepare(part))).argmax(1).numpy() for part in _parts(images)]
+        return np.concatenate(parts)
+
+    doubt = ""
+    chance = np.bincount(data.labels.values).max() / len(data.images) if data.labels else 1 / classes
+    if network.right <= (1 + chance) / 2:
+        doubt = (
+            f"the classifier is right about {network.right:.0%} of the images, a guess about {chance:.0%}: its "
+            "distances mean little, --features FILE.onnx can mean more"
+        )
+    return Extractor("classifier", vectors, predicted if labelled else None, doubt)
+
+
+def _key(data: ImageData) -> str:
+    digest = hashlib.sha256(f"{_VERSION} {data.images.shape}".encode())
+    digest.update(np.ascontiguousarray(data.images).data)
+    if data.labels:
+        digest.update(data.labels.values.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _load(network: nn.Module, path: Path) -> bool:
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError):  # not there, or damaged: it can be made again
+        return False
+    return True
+
+
+def _fit(network: _Classifier, data: ImageData, classes: int) -> float:
+    """Train; return the share of right answers in the last tenth."""
+    # what the check of the shape did to the running statistics
+    for layer in network.modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.BatchNorm2d)):
+            layer.reset_parameters()
+    batch = 128
+    steps = max(min(_SEEN, _EPOCHS * len(data.images)) // batch, 10)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
+    right: list[float] = []
+    network.train()
+    for _ in range(steps):
+        chosen = torch.randint(len(data.images), (batch,)).numpy()
+        images = _prepare(data.images[chosen])  # [B, C, 32, 32]
+        if data.labels:
+            truth = torch.from_numpy(data.labels.values[chosen])
+        else:
+            truth = torch.randint(classes, (batch,))
+            images = torch.stack(
+                [torch.rot90(image, int(turns), (1, 2)) for image, turns in zip(images, truth, strict=True)]
+            )
+        logits = network.head(network(images))
+        loss = cross_entropy(logits, truth)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        right.append((logits.argmax(1) == truth).float().mean().item())
+    return float(np.mean(right[-max(steps // 10, 1) :]))
+
+
+def _parts(images: Pixels) -> list[Pixels]:
+    return [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+
+
+def _prepare(images: Pixels) -> Tensor:
+    """Return float32 [N, C, h, w] in [-1, 1], made smaller where it is larger than the classifier looks at."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    if pixels.shape[2] > _SIDE:
+        pixels = adaptive_avg_pool2d(pixels, _SIDE)
+    return pixels
+
+
+def _onnx(path: Path) -> Extractor:
+    if not path.is_file():
+        raise GantoolError(f"--features {path}: there is no such file")
+    level = level_that_works(path)
+    try:
+        session: Any = open_session(path, limit(), level)
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("onnxruntime", "cpu", "--features FILE.onnx") from error
+    except Exception as error:  # ONNX Runtime has a class of its own for each kind
+        raise GantoolError(f"--features {path} is no graph that ONNX Runtime runs: {error}") from error
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _ONNX_TYPES:
+        found = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
+        raise GantoolError(
+            f"--features {path} takes {found}: one input is expected, images as uint8 [N, H, W, C] or as "
+            "float32 [N, C, H, W] in [-1, 1]"
+        )
+    wanted = inputs[0]
+    whole = _ONNX_TYPES[wanted.type]
+
+    def vectors(images: Pixels) -> Vectors:
+        out = []
+        for part in _parts(images):
+            pixels = _as_asked(part, wanted.shape, whole)
+            try:
+                result = session.run([session.get_outputs()[0].name], {wanted.name: pixels})[0]
+            except Exception as error:
+                raise GantoolError(
+                    f"--features {path} does not take images {pixels.shape}: {error}"
+                ) from error
+            out.append(np.asarray(result, np.float32).reshape(len(part), -1))  # [n, F]
+        return np.concatenate(out)
+
+    return Extractor(path.stem, vectors)
+
+
+_ONNX_TYPES = {"tensor(uint8)": True, "tensor(float)": False}
+
+
+def _as_asked(images: Pixels, shape: list[int | str | None], whole: bool) -> NDArray[Any]:
+    """Give images the channels, size and type that a graph asks for."""
+    height, width, channels = shape[1:] if whole else (*shape[2:], shape[1])
+    if channels == 3 and images.shape[3] == 1:
+        images = images.repeat(3, axis=3)
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()  # [N, C, H, W]
+    if isinstance(height, int) and isinstance(width, int) and pixels.shape[2:] != (height, width):
+        pixels = nn.functional.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
+    if whole:
+        return pixels.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+    return (pixels / 127.5 - 1).numpy()
+
+
+def _inception() -> Extractor:
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            error.name or "torch-fidelity", "inception", "--features inception"
+        ) from error
+    try:
+        network = FeatureExtractorInceptionV3("inception", ["2048"]).eval()
+    except Exception as error:  # downloads fail in many ways
+        raise GantoolError(
+            f"the weights of Inception cannot be had ({error}): leave --features out, or give an ONNX file"
+        ) from error
+
+    def vectors(images: Pixels) -> Vectors:
+        colour = images.repeat(3, axis=3) if images.shape[3] == 1 else images
+        with torch.no_grad():
+            parts = [
+                network(torch.from_numpy(np.ascontiguousarray(part)).permute(0, 3, 1, 2))[0].numpy()
+                for part in _parts(colour)
+            ]
+        return np.concatenate(parts)  # [N, 2048]
+
+    return Extractor("inception", vectors)

@@ -1,0 +1,54 @@
+"""Which preset fits a set of images, and what to say where the chosen one does not."""
+
+from __future__ import annotations
+
+from gantool.models.config import SIZES
+from gantool.models.presets import PRESETS
+from gantool.train.data.facts import Facts
+from gantool.train.options import TrainingOptions
+
+FEW = 4_000  # images: up to here the discriminator learns them by heart without augmentation
+MANY = 20_000  # images: more than a small network on half the learning steps makes use of
+ENLARGED = 1.5  # times the size of the originals: more than a preset of 32 makes of 28
+
+
+def few(count: int) -> bool:
+    """Say whether so many images want augmentation."""
+    return count <= FEW
+
+
+def fitting(size: int, count: int) -> tuple[str, list[str]]:
+    """Return the preset for so many images of `size` pixels a side, and the flags that it wants besides."""
+    preset = "small" if few(count) else f"dcgan{size}"
+    return preset, [f"--size {size}"] if PRESETS[preset].size != size else []
+
+
+def largest_size(side: int) -> int:
+    """Return the largest size of a preset that images of `side` pixels fill."""
+    sizes = SIZES["dcgan"]
+    return max((size for size in sizes if size <= side), default=sizes[0])
+
+
+def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
+    """Return a line for each thing in which the options do not fit the images."""
+    made, size, lines = options.network.size, largest_size(facts.side), []
+    other, flags = fitting(size, facts.count)
+    kept = few(facts.count) and preset == other
+    other = f"--size {size}" if kept else " ".join([f"--preset {other}", *flags])
+    originals = f"half of the images have {facts.side} pixels or more a side"
+    if facts.common == facts.count:
+        originals = f"the images are {facts.commonest[0]}×{facts.commonest[1]}"
+    if made < size:
+        lines.append(f"{originals}; this preset makes {made}×{made} (to keep more of them: {other})")
+    elif made > ENLARGED * facts.side:
+        lines.append(f"{originals}; they are enlarged to {made}×{made} (to train at their size: {other})")
+    if few(facts.count) and options.augment == "none":
+        lines.append(
+            f"{facts.count:,} images are few: without augmentation the discriminator learns them by heart "
+            "(--preset small, or --augment ada)"
+        )
+    elif preset == "small" and facts.count > MANY:
+        lines.append(
+            f"{facts.count:,} images are many for this preset: --preset dcgan{size} learns more of them"
+        )
+    return lines
