@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from gantool.runtime.artifacts.recipe import Low
 from gantool.runtime.errors import UsageError
 from gantool.runtime.seeds import DISTRIBUTIONS
 from gantool.runtime.spec import Images
 
-Low = Literal["fp16", "bf16"]
 Calibration = Literal["minmax", "percentile", "entropy"]
 Lowering = Literal["none", "subpixel", "phases", "phases-stack", "cpu", "dla", "dla-onehot"]
 LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)

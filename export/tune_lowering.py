@@ -18,10 +18,10 @@ import onnx
 from gantool.export.engine.build import SUFFIXES, build
 from gantool.export.engine.options import BuildOptions, Flavour
 from gantool.export.graph.external import write_model
-from gantool.export.options import LOWERINGS, Low, Lowering
+from gantool.export.options import LOWERINGS, Lowering
 from gantool.export.precision.sensitivity import apply
 from gantool.runtime.artifacts.plan import NAMES
-from gantool.runtime.artifacts.recipe import Recipe
+from gantool.runtime.artifacts.recipe import Low, Recipe
 from gantool.runtime.backends import providers
 from gantool.runtime.backends.tensorrt.runner import TensorRTBackend
 from gantool.runtime.errors import GantoolError

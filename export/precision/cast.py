@@ -17,7 +17,7 @@ from onnx_ir.convenience import get_const_tensor
 from onnx_ir.passes.common import ShapeInferencePass
 
 from gantool.export.graph.names import TAIL
-from gantool.export.options import Low
+from gantool.runtime.artifacts.recipe import Low
 from gantool.runtime.errors import GantoolError
 
 TYPES: dict[Low, ir.DataType] = {"fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}

@@ -14,10 +14,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.convenience import get_const_tensor
 
-from gantool.export.options import Low
 from gantool.export.precision import quantize as int8
 from gantool.export.precision.cast import TYPES
 from gantool.export.precision.simulate import Arrays
+from gantool.runtime.artifacts.recipe import Low
 
 DEPTH = 8  # nodes from a division back to the guard of its divisor
 _ENDS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", *(set(int8.ACTIVATIONS) - {"Clip"}))

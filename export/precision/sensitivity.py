@@ -21,13 +21,12 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from gantool.export.graph.names import TAIL
-from gantool.export.options import Low
 from gantool.export.precision import quantize as int8
 from gantool.export.precision.cast import range_of, to_low
 from gantool.export.precision.guards import before, vanishing
 from gantool.export.precision.parity import BATCH, Reference, fixed_batch, measure
 from gantool.export.precision.simulate import Arrays, emulated, run
-from gantool.runtime.artifacts.recipe import KEY, Recipe
+from gantool.runtime.artifacts.recipe import KEY, Low, Recipe
 from gantool.runtime.errors import GantoolError, UsageError, VerificationError
 from gantool.runtime.process.terminal import listed
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from gantool.export.options import Low
 from gantool.runtime.artifacts.onnx import read_metadata
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.errors import GantoolError, UsageError
 
 KEY = "gantool_recipe"
 FORMAT = 1
+Low = Literal["fp16", "bf16"]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import golden
 import numpy as np
 import onnx
 import pytest
@@ -18,6 +17,7 @@ from gantool.export.doctor import selftest
 from gantool.export.doctor import system_info as machine
 from gantool.export.packaging import bundle
 from gantool.runtime.errors import pip_install
+from helpers import golden
 from helpers.networks import full_graph
 
 

@@ -16,7 +16,7 @@ from gantool.export.packaging import bundle
 
 def graph(folder: Path) -> None:
     """Put a tiny generator into a folder, one of those in the package."""
-    source = Path(str(files("gantool.export"))) / "golden/fp32.tar"
+    source = Path(str(files("gantool.export.doctor"))) / "golden/fp32.tar"
     (folder / "g.onnx").write_bytes(bundle.read(source).graph)
 
 

@@ -200,7 +200,7 @@ def test_one_part_of_a_batch_for_each_core(tiny: OnnxRuntimeBackend, sizes: list
 
 def test_parts_of_a_conditional_generator(tmp_path: Path) -> None:
     path = tmp_path / "g.onnx"
-    with as_file(files("gantool.export") / "golden/conditional.tar") as tar:
+    with as_file(files("gantool.export.doctor") / "golden/conditional.tar") as tar:
         path.write_bytes(bundle.read(tar).graph)
     backend = OnnxRuntimeBackend(path, "cpu", threads=3)
     classes = backend.spec.classes

@@ -24,8 +24,8 @@ from gantool.runtime.outputs.images import to_uint8
 from helpers.fake_tensorrt import plan_bytes
 from helpers.tiny import build_plan, some_z, tiny_graph
 
-STANDIN = Path(__file__).with_name("standin")
-TESTS = STANDIN.parents[1]
+TESTS = Path(__file__).parents[1]
+STANDIN = TESTS / "helpers/standin"
 
 
 @pytest.fixture(scope="session")

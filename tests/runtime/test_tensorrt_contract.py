@@ -55,7 +55,7 @@ class Use:
         return ".".join((*self.root, *self.names)) + ("" if self.arguments is None else f"({self.arguments})")
 
 
-FILES = ("cuda", "lane", "library", "rtx", "tensorrt")
+FILES = ("buffers", "cuda", "library", "runner", "rtx")
 
 
 def uses(*files: str) -> list[Use]:
@@ -132,14 +132,14 @@ def test_name_and_arguments_exist(use: Use) -> None:
     ), f"{use}: {overloads}"
 
 
-@pytest.mark.parametrize("use", uses("cuda", "lane", "library", "tensorrt"), ids=str)
+@pytest.mark.parametrize("use", uses("buffers", "cuda", "library", "runner"), ids=str)
 def test_tensorrt_has_it_in_every_version(use: Use) -> None:
     if ROOTS[use.root] is not driver and use.names != ("errors",):
         assert use.names[0] in EVERY_VERSION[ROOTS[use.root]].split()
 
 
 def test_the_stand_in_driver_has_only_names_of_the_real_one() -> None:
-    source = Path(__file__).with_name("standin").joinpath("libcuda.c").read_text(encoding="utf-8")
+    source = (Path(__file__).parents[1] / "helpers/standin/libcuda.c").read_text(encoding="utf-8")
     names = set(re.findall(r"ENTRY\((cu\w+)\)", source))
     assert len(names) > 25
     # C has the version with flags, the bindings call it cuGraphInstantiate; they call these two themselves
