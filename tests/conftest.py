@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from helpers.commands import in_this_process
+
 # How long an example takes says how busy the machine is, not whether it is right.
 settings.register_profile("gantool", deadline=None)
 settings.load_profile("gantool")
@@ -32,17 +34,21 @@ Cli = Callable[..., Run]
 
 
 def run_gantool(
-    *arguments: str | Path, cwd: Path, env: dict[str, str] | None = None, check: bool = False
+    *arguments: str | Path,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    check: bool = False,
+    process: bool = False,
 ) -> Run:
-    """Run `gantool ARGUMENTS` in `cwd`, as a user would."""
-    result = subprocess.run(
-        [sys.executable, "-m", "gantool.cli", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Run `gantool ARGUMENTS` in `cwd`, as a user would: in this process, or in one of its own."""
+    words = [str(word) for word in arguments]
+    if process:
+        command = [sys.executable, "-m", "gantool", *words]
+        result = subprocess.run(
+            command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
+        )
+    else:
+        result = Run(words, *in_this_process(words, cwd, env or {}))
     if check:
         assert result.returncode == 0, result.stderr
     return result

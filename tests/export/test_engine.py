@@ -149,7 +149,7 @@ def test_a_signal_ends_the_build_and_leaves_nothing(name: str, exported: Path, t
     script = (
         "import os, signal\n"
         "from gantool import cli\n"
-        "from gantool.export import engine\n"
+        "from gantool.export.engine import build as engine\n"
         "monitor = engine.monitor\n"
         "def interrupted(trt, stopping):\n"
         f"    os.kill(os.getpid(), signal.{name})\n"
