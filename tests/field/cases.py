@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
-from gantool import cli
+from helpers.commands import in_this_process
 
 BROUGHT = Path(__file__).parent / "brought"  # generators and pictures of others, importable while a case runs
 Folder = Callable[[Path], object]
@@ -42,14 +40,5 @@ class Answer(NamedTuple):
 def gantool(command: str | list[str], folder: Path) -> Answer:
     """Run `gantool COMMAND` in `folder`, in this process; the modules of `BROUGHT` can be imported."""
     words = command.split() if isinstance(command, str) else command
-    path, where = list(sys.path), Path.cwd()
-    out, err = io.StringIO(), io.StringIO()
-    sys.path.insert(0, str(BROUGHT))
-    os.chdir(folder)
-    try:
-        with redirect_stdout(out), redirect_stderr(err):
-            code = cli.run(words)
-    finally:
-        os.chdir(where)
-        sys.path[:] = path
-    return Answer(code, out.getvalue(), err.getvalue())
+    with patch.object(sys, "path", [str(BROUGHT), *sys.path]):
+        return Answer(*in_this_process(words, folder, {}))
