@@ -96,7 +96,7 @@ def _name(error: OSError, part: str, path: str) -> None:
 
 
 def _begin(folder: str, stem: str, suffix: str) -> str:
-    if folder not in _swept:
+    if os.path.abspath(folder) not in _swept:  # noqa: PTH100
         _sweep(folder)
     part = os.path.join(folder, f".{stem}.{os.getpid()}-{get_native_id()}@{_host()}.part{suffix}")  # noqa: PTH118
     _unfinished.add(part)
@@ -108,7 +108,7 @@ def _sweep(folder: str) -> None:
 
     Of another machine or container nobody here can say what is at work: there, a day without a change says it.
     """
-    _swept.add(folder)
+    _swept.add(os.path.abspath(folder))  # noqa: PTH100
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name[0] == "." and (match := _OURS.fullmatch(entry.name)):

@@ -40,9 +40,12 @@ def run_gantool(
     check: bool = False,
     process: bool = False,
 ) -> Run:
-    """Run `gantool ARGUMENTS` in `cwd`, as a user would: in this process, or in one of its own."""
+    """Run `gantool ARGUMENTS` in `cwd`, as a user would: in this process, or in one of its own.
+
+    Python reads PYTHONPATH when it starts, so an environment with it needs a process of its own.
+    """
     words = [str(word) for word in arguments]
-    if process:
+    if process or "PYTHONPATH" in (env or {}):
         command = [sys.executable, "-m", "gantool", *words]
         result = subprocess.run(
             command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False

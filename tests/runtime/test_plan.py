@@ -145,7 +145,7 @@ def _ultralytics() -> bytes:
         (_image("JPEG"), "JPEG"),
         (_ultralytics(), "metadata put in front"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-        (b'{"plan_sha256": ""}', "JSON"),
+        (b'{"plan_sha256": ""}', "is the sidecar of a plan"),
         (b"<!DOCTYPE html>", "web page"),
         (b"\x1f\x8b\x08", "gzip"),
         (b"hello, world", "is a text file"),

@@ -58,8 +58,8 @@ def test_two_processes_train_as_one_does(folders: tuple[Path, Path]) -> None:
     """The discriminator's batch normalization, its penalty through it, and the distance over all processes."""
     one, two = folders
     flags = ("train", *SMALL, "--kimg", "0.32", "--r1", "1", "--lr", "0.002", "--metric-every", "0.32")
-    run_gantool(*flags, cwd=one, check=True)
-    shared = run_gantool(*flags, "--devices", "2", cwd=two, check=True)
+    run_gantool(*flags, cwd=one, check=True, process=True)
+    shared = run_gantool(*flags, "--devices", "2", cwd=two, check=True, process=True)
     assert "and 2 processes" in shared.stderr
     assert shared.stderr.count("tick 5") == 1  # one of them speaks
     busy = "warning: the machine is busy"  # which is no fault of the run
@@ -86,7 +86,7 @@ def test_a_resumed_run_of_two_processes_equals_an_unbroken_one(folders: tuple[Pa
     for name in a:
         assert torch.equal(a[name], b[name]), name
     # and one process can go on where two were
-    run_gantool("train", "--resume", "latest", "--kimg", "0.6", cwd=broken, check=True)
+    run_gantool("train", "--resume", "latest", "--kimg", "0.6", cwd=broken, check=True, process=True)
 
 
 def test_a_killed_process_ends_the_run_with_a_checkpoint(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_ctrl_c_of_one_process_stops_all_and_saves(tmp_path: Path) -> None:
     ids=["batch", "data"],
 )
 def test_what_all_processes_meet_is_said_once(tmp_path: Path, flags: tuple[str, ...], said: str) -> None:
-    result = run_gantool("train", *SMALL, *flags, "--devices", "2", cwd=tmp_path)
+    result = run_gantool("train", *SMALL, *flags, "--devices", "2", cwd=tmp_path, process=True)
     assert result.returncode in (1, 2)
     assert result.stderr.count(said) == 1
     assert "is gone" not in result.stderr
@@ -128,7 +128,7 @@ def test_what_all_processes_meet_is_said_once(tmp_path: Path, flags: tuple[str, 
 
 
 def test_one_device_by_number_is_not_two(tmp_path: Path) -> None:
-    result = run_gantool("train", "--device", "cuda:1", "--devices", "2", cwd=tmp_path)
+    result = run_gantool("train", "--device", "cuda:1", "--devices", "2", cwd=tmp_path, process=True)
     assert result.returncode == 2
     assert "--device cuda:1 is one device, --devices 2 asks for more: give --device cuda" in result.stderr
 
@@ -141,13 +141,13 @@ def test_torchrun_and_the_flags_must_agree(tmp_path: Path) -> None:
 
 
 def test_more_processes_than_images_are_never_started(tmp_path: Path) -> None:
-    result = run_gantool("train", *SMALL, "--devices", "100000", cwd=tmp_path)
+    result = run_gantool("train", *SMALL, "--devices", "100000", cwd=tmp_path, process=True)
     assert result.returncode == 2
     assert "for 100000 processes: give a multiple of 100000, at least 200000" in result.stderr
 
 
 def test_several_machines_need_an_address(tmp_path: Path) -> None:
-    result = run_gantool("train", *SMALL, "--nodes", "2", cwd=tmp_path)
+    result = run_gantool("train", *SMALL, "--nodes", "2", cwd=tmp_path, process=True)
     assert result.returncode == 2
     assert "--nodes 2: start it with torchrun or SLURM, or give MASTER_ADDR" in result.stderr
 
