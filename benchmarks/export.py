@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gantool.export.convert import graph_of_torch, low_graph, prove
+from gantool.export import stages
 from gantool.export.engine.build import build
 from gantool.export.engine.options import BuildOptions
 from gantool.export.options import ExportOptions, Precision
@@ -62,13 +62,12 @@ def rows(name: str) -> list[str]:
             notes: list[str] = []
             started = time.perf_counter()
             options = ExportOptions(lowering=lowering, precision=precision)
-            reference = graph_of_torch(source, path, options, notes.append)
+            made = stages.from_torch(source, path, options, notes.append)
             if precision.asked:
-                graph, found = low_graph(path, precision, reference, notes.append)
-                path = path.with_name("low.onnx")
-                prove(graph, path, found, None, reference, notes.append)
+                made = stages.reduce_precision(made, precision, path.with_name("low"), notes.append)
+            path = made.graph.save(path.parent)
             exported = time.perf_counter()
-            plan.write_bytes(build(path, "rtx", BuildOptions()).plan)
+            plan.write_bytes(build(made.graph, "rtx", BuildOptions()).plan)
             times = exported - started, time.perf_counter() - exported
             base = base if lines else times
             parity = notes[-1].partition("seeds: ")[2].partition(", largest")[0]

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import onnx
 
+from gantool.export.artifact import Graph
 from gantool.export.engine.build import SUFFIXES, build
 from gantool.export.engine.options import BuildOptions, Flavour
 from gantool.export.graph.external import write_model
-from gantool.export.options import LOWERINGS, Lowering
+from gantool.export.options import LOWERINGS, ExportOptions, Lowering
 from gantool.export.precision.sensitivity import apply
 from gantool.runtime.artifacts.plan import NAMES
 from gantool.runtime.artifacts.recipe import Low, Recipe
@@ -43,6 +44,15 @@ class Runner:
     # Returns the ways to run a graph by their names for the note, the usual one first; the stack frees them. Raises
     # GantoolError if that does not take the graph.
     load: Callable[[onnx.ModelProto, ExitStack], dict[str, Run]]
+
+
+def runner_for(options: ExportOptions, build_options: BuildOptions, flavour: Flavour | None) -> Runner | None:
+    """Return what `--lowering auto` measures with; None for another lowering."""
+    if options.lowering != "auto":
+        return None
+    if flavour is None:
+        return host(build_options.batches[1])
+    return device(flavour, build_options, options.precision.low)
 
 
 def host(batch: int) -> Runner:
@@ -82,11 +92,11 @@ def device(flavour: Flavour, options: BuildOptions, low: Low | None) -> Runner:
     """Measure engines that are built here, in the type asked for beside INT8, whose share comes later."""
 
     def load(graph: onnx.ModelProto, stack: ExitStack) -> dict[str, Run]:
+        model = apply(graph, Recipe(low)) if low else graph
         with TemporaryDirectory() as folder:
-            path = Path(folder) / "g.onnx"
-            write_model(apply(graph, Recipe(low)) if low else graph, path)
             plan = Path(folder) / f"g{SUFFIXES[flavour]}"
-            plan.write_bytes(build(path, flavour, options).plan)
+            lowered = Graph.of_data(Path("g.onnx"), model.SerializeToString())
+            plan.write_bytes(build(lowered, flavour, options).plan)
             backend = TensorRTBackend(plan)
         stack.callback(backend.close)
         feeds = _feeds(graph, batch)  # of a graph with a fixed batch that one

@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from gantool.export.artifact import Graph
 from gantool.export.engine.build import MODULES, SUFFIXES, build, choose_flavour
 from gantool.export.engine.options import BuildOptions, Flavour
 from gantool.export.packaging import bundle
@@ -124,7 +125,7 @@ def _built(graph: Path, flavour: Flavour) -> tuple[Path, str]:
     """Build a graph; return the plan, and words about it."""
     choose_flavour(flavour)  # says why not, where it cannot build
     started = time.monotonic()
-    built = build(graph, flavour, BuildOptions(max_batch=16))
+    built = build(Graph.load(graph), flavour, BuildOptions(max_batch=16))
     plan = graph.with_name(f"g{SUFFIXES[flavour]}")
     plan.write_bytes(built.plan)
     seconds = time.monotonic() - started

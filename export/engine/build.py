@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from gantool.export.artifact import Graph
 from gantool.export.engine import layer_report as receipt
 from gantool.export.engine.layer_report import Receipt, network_layers
 from gantool.export.engine.options import (
@@ -26,8 +27,6 @@ from gantool.export.engine.options import (
     strongly_typed,
 )
 from gantool.export.progress import monitor
-from gantool.runtime.artifacts.onnx import read_metadata
-from gantool.runtime.artifacts.recipe import KEY
 from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
 from gantool.runtime.backends.tensorrt.library import import_library, recorder
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, UsageError
@@ -91,7 +90,7 @@ def _can_build(flavour: Flavour) -> bool:
         return False
 
 
-def build(graph: Path, flavour: Flavour, options: BuildOptions, library: ModuleType | None = None) -> Built:
+def build(graph: Graph, flavour: Flavour, options: BuildOptions, library: ModuleType | None = None) -> Built:
     """Build `graph` into a plan; `library` is imported where it is not given.
 
     Raises GantoolError, quoting the library, for what it does not take, VerificationError if the engine has less of
@@ -105,10 +104,10 @@ def build(graph: Path, flavour: Flavour, options: BuildOptions, library: ModuleT
     strong = strongly_typed(trt, options)
     network = builder.create_network(_network_flags(trt, strong))
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse_from_file(str(graph)):
+    if not parser.parse(graph.data[:]):
         reason = parser.get_error(0).desc() if parser.num_errors else _first(logger.errors)
-        raise GantoolError(f"{MODULES[flavour]} {trt.__version__} cannot parse {graph}: {reason}")
-    _check_generator(network, graph)
+        raise GantoolError(f"{MODULES[flavour]} {trt.__version__} cannot parse {graph.path}: {reason}")
+    _check_generator(network, graph.path)
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # which would round what the graph calls FP32
     asked = receipt.of_network(trt, network)
@@ -137,7 +136,7 @@ def build(graph: Path, flavour: Flavour, options: BuildOptions, library: ModuleT
         if engine is None:
             raise GantoolError(f"{graph.name} was built, and does not load: {_first(logger.errors)}")
         got = receipt.of_engine(trt, engine, asked, not_on_dla if options.dla is not None else None)
-    receipt.check(asked, got, read_metadata(graph, KEY))
+    receipt.check(asked, got, graph.recipe_json)
     return Built(bytes(plan), trt.__version__, got, batches, _tensors(network), not_on_dla)
 
 
@@ -145,7 +144,7 @@ def _first(errors: list[str]) -> str:
     return errors[0] if errors else "it gives no reason"
 
 
-def _failure(library: str, graph: Path, reason: str) -> str:
+def _failure(library: str, graph: Graph, reason: str) -> str:
     if "deconv" in reason and "bf16" in reason:
         return (
             f"{library} has no BF16 form of the transposed convolutions of {graph.name} ({reason[:120]} ...): "

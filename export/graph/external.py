@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from mmap import mmap
 from pathlib import Path
 
 import onnx
@@ -24,10 +25,13 @@ def read_model(path: Path) -> onnx.ModelProto:
 
     Raises GantoolError if it is damaged.
     """
-    try:  # by itself onnx takes the format from the name: a binary graph called g.json is read as text
-        return onnx.load(path, format="protobuf", load_external_data=False)
-    except OSError:
-        raise
+    return model_of(path, path.read_bytes())
+
+
+def model_of(path: Path, data: bytes | mmap) -> onnx.ModelProto:
+    """Return the graph of `data`, the file `path`. Raises GantoolError if it is damaged."""
+    try:
+        return onnx.load_from_string(data[:], format="protobuf")
     except Exception as error:  # protobuf has a class of its own
         raise GantoolError(f"{path} is damaged ({short(_line(error), 200)}): {_MORE}") from error
 

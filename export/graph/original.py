@@ -18,7 +18,7 @@ from gantool.export.graph.inputs import EXPECTED, FLOATS, Doors, Given, Inputs, 
 from gantool.export.graph.matching import Images, Output, how_to_mend, pick
 from gantool.export.graph.probe import SEEDS, cut, in_unit, problem
 from gantool.export.options import Foreign
-from gantool.export.precision.simulate import Arrays, run
+from gantool.export.precision.simulate import Arrays, open_probed
 from gantool.runtime.backends.quiet import run_options
 from gantool.runtime.backends.session import open_session
 from gantool.runtime.errors import GantoolError, MissingDependencyError
@@ -89,17 +89,18 @@ class Original:
         """
         inputs, graph = self.doors.inputs, ir.to_proto(model)
         level_that_works(self._path, graph.SerializeToString())
+        session = open_probed(graph, names)
         found: list[dict[str, tuple[int, ...]]] = []
         for rows in (inputs.batch,) if inputs.batch else (2, 3):
             z = np.random.RandomState(rows).randn(rows, inputs.latent)
             feeds = _feeds(inputs, {"z": z, "label": np.zeros(rows, np.int64)})
             try:
-                values = next(run(graph, feeds, names, rows))
+                values = session.run(names, feeds, run_options())
             except Exception as error:
                 if stopped():
                     raise KeyboardInterrupt from error
                 raise GantoolError(f"ONNX Runtime does not run {self._path}: {_line(error)}") from error
-            found.append({name: value.shape for name, value in values.items()})
+            found.append({name: value.shape for name, value in zip(names, values, strict=True)})
         for name in names:
             if len({shapes[name][1:] for shapes in found}) > 1:
                 raise GantoolError(

@@ -23,11 +23,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from gantool.export.artifact import Graph
 from gantool.export.precision.psnr import MIN_PSNR, compare
 from gantool.runtime import Generator
-from gantool.runtime.artifacts.onnx import read_metadata
-from gantool.runtime.artifacts.plan import identify
-from gantool.runtime.artifacts.recipe import KEY, recipe_of
 from gantool.runtime.errors import (
     EngineMismatchError,
     GantoolError,
@@ -59,33 +57,32 @@ class Bundle:
     golden: Images  # [10, H, W, C]
 
 
-def check_source(graph: Path) -> None:
+def check_source(graph: Graph) -> None:
     """Raise UsageError, before any work, for a graph that cannot make golden images."""
-    if (precision := recipe_of(graph).precision) != "fp32":
+    if (precision := graph.recipe.precision) != "fp32":
         raise UsageError(
-            f"--bundle takes its golden images from the FP32 graph, and {graph} is in {precision.upper()}: give "
-            f"the FP32 graph and --recipe {graph}"
+            f"--bundle takes its golden images from the FP32 graph, and {graph.path} is in {precision.upper()}: "
+            f"give the FP32 graph and --recipe {graph.path}"
         )
 
 
-def write(target: Path, graph: Path, full: Path, min_psnr: float | None) -> None:
-    """Write a bundle of `graph`; its golden images are those of the FP32 graph `full`.
+def write(target: Path, graph: Graph, full: Generator, min_psnr: float | None) -> None:
+    """Write a bundle of `graph`; its golden images are those of the FP32 graph, which runs as `full`.
 
     `min_psnr`, in dB, is what engines must reach; None: by the precision.
     """
-    with Generator.load(full, provider="cpu") as generator:
-        images, classes = generator.images(SEEDS), generator.spec.classes
-    members = {GRAPH: graph.read_bytes()}
-    if recipe := read_metadata(graph, KEY):
+    images, classes = full.images(SEEDS), full.spec.classes
+    members = {GRAPH: graph.data[:]}
+    if recipe := graph.recipe_json:
         members[RECIPE] = _json(recipe)
     members |= {name: _png(image) for name, image in zip(GOLDEN, images, strict=True)}
-    precision = recipe_of(graph).precision
+    precision = graph.recipe.precision
     manifest = {
         "format": FORMAT,
         "gantool": version("gantool"),
         "precision": precision,
         "opset": _opset(graph),
-        "metadata": read_metadata(graph),
+        "metadata": graph.metadata,
         "seeds": list(SEEDS),
         "labels": labels(SEEDS, classes).tolist() if classes else None,
         "min_psnr": min_psnr or MIN_PSNR[precision],
@@ -125,26 +122,28 @@ def read(path: Path) -> Bundle:
     return Bundle(path, members[GRAPH], precision, min_psnr, np.stack(golden))
 
 
-def prove(bundle: Bundle, engine: Path, note: Callable[[str], None]) -> None:
-    """Run the golden seeds through an engine or graph that was made of the bundle, where that can be done here.
+def prove(bundle: Bundle, made: Graph | Path, note: Callable[[str], None]) -> None:
+    """Run the golden seeds through what was made of the bundle, its graph or a plan, where that can be done here.
 
     Raises VerificationError if an image is too far from its golden one; says so where they cannot be run.
     """
-    graph = identify(engine) == "onnx"
-    if graph and not recipe_of(engine).on_cpu:
+    graph = isinstance(made, Graph)
+    if isinstance(made, Graph) and not made.recipe.on_cpu:
         note(
             "the golden seeds were not run: no engine was built, and ONNX Runtime has no convolution in BF16"
         )
         return
     try:
-        with Generator.load(engine, provider="cpu" if graph else "auto") as generator:
+        with made.generator() if isinstance(made, Graph) else Generator.load(made) as generator:
             images = generator.images(SEEDS)
     except (EngineMismatchError, MissingDependencyError) as error:
         # the folder in which it is made, and advice about it, mean nothing to a reader
-        reason = str(error).partition("; ")[0].replace(f"{engine.parent}/", "")
+        reason = str(error).partition("; ")[0]
+        if isinstance(made, Path):
+            reason = reason.replace(f"{made.parent}/", "")
         note(f"the golden seeds were not run: {reason}")
         return
-    where = f"{engine.name} against the golden images of {bundle.path.name}"
+    where = f"{made.name} against the golden images of {bundle.path.name}"
     if images.shape != bundle.golden.shape:
         raise VerificationError(
             f"{where}: its images are {list(images.shape)}, expected {list(bundle.golden.shape)}. Nothing was "
@@ -230,10 +229,10 @@ def _pixels(path: Path, name: str, data: bytes) -> Images:
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def _opset(graph: Path) -> int:
-    from gantool.export.graph.external import read_model  # not on a device, which only reads bundles
+def _opset(graph: Graph) -> int:
+    from gantool.export.graph.external import model_of  # not on a device, which only reads bundles
 
-    model = read_model(graph)
+    model = model_of(graph.path, graph.data)
     return next(int(entry.version) for entry in model.opset_import if entry.domain == "")
 
 

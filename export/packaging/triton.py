@@ -13,13 +13,12 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from gantool.export.artifact import Graph
+from gantool.export.engine.artifact import Engine
 from gantool.export.engine.options import BuildOptions, Flavour
-from gantool.runtime import Generator
-from gantool.runtime.artifacts.onnx import read_metadata
-from gantool.runtime.artifacts.recipe import recipe_of
-from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
+from gantool.runtime.spec import Spec
 
 CONFIG, LABELS = "config.pbtxt", "labels.txt"
 _TYPES = {"FLOAT": "TYPE_FP32", "UINT8": "TYPE_UINT8", "INT64": "TYPE_INT64", "INT32": "TYPE_INT32"}
@@ -74,19 +73,22 @@ class Contents:
     class_names: list[str]  # [] without classes
 
 
-def contents(entry: Path, graph: Path, plan: Path | None, options: BuildOptions) -> Contents:
-    """Return the files of a model for a TensorRT plan, or where there is none for the graph.
+def contents(
+    entry: Path, graph: Graph, spec: Spec | None, engine: Engine | None, options: BuildOptions
+) -> Contents:
+    """Return the files of a model for a TensorRT engine, or where there is none for the graph.
 
-    Raises GantoolError for a graph that ONNX Runtime, which Triton then runs it with, does not take.
+    `spec` is what the graph takes and gives; None where ONNX Runtime has no kernels for it. Raises GantoolError for
+    a graph that ONNX Runtime, which Triton then runs it with, does not take.
     """
-    largest = options.max_batch if plan is None else int(read_sidecar(plan)["batch"]["max"])
-    tensors = _tensors_of_graph(graph) if plan is None else _tensors_of_plan(plan)
-    metadata = read_metadata(graph)
-    names = _class_names(metadata)
-    recipe = {**metadata["latent"], "precision": recipe_of(graph).precision}
-    text = _config(entry.name, plan is not None, tensors, options.batches[1], largest, recipe, bool(names))
-    model = "model.onnx" if plan is None else "model.plan"
-    return Contents(entry, (plan or graph).read_bytes(), model, text, names)
+    largest = options.max_batch if engine is None else int(engine.sidecar["batch"]["max"])
+    tensors = _tensors_of_graph(graph, spec) if engine is None else _tensors_of_engine(engine)
+    names = _class_names(graph.metadata)
+    recipe = {**graph.metadata["latent"], "precision": graph.recipe.precision}
+    text = _config(entry.name, engine is not None, tensors, options.batches[1], largest, recipe, bool(names))
+    if engine is None:
+        return Contents(entry, graph.data[:], "model.onnx", text, names)
+    return Contents(entry, engine.plan, "model.plan", text, names)
 
 
 def write(made: Contents, note: Callable[[str], None]) -> None:
@@ -117,19 +119,17 @@ def command(repository: Path, version_compatible: bool) -> str:
     )
 
 
-def _tensors_of_plan(plan: Path) -> list[Tensor]:
-    tensors = read_sidecar(plan)["tensors"]
+def _tensors_of_engine(engine: Engine) -> list[Tensor]:
+    tensors = engine.sidecar["tensors"]
     return [Tensor(name, entry["type"], tuple(entry["shape"])) for name, entry in tensors.items()]
 
 
-def _tensors_of_graph(graph: Path) -> list[Tensor]:
-    if not recipe_of(graph).on_cpu:
+def _tensors_of_graph(graph: Graph, spec: Spec | None) -> list[Tensor]:
+    if spec is None:
         raise GantoolError(
             f"--triton: {graph.name} would be run with ONNX Runtime, which has no convolution in BF16: build a "
             "TensorRT engine, or export with --fp16"
         )
-    with Generator.load(graph, provider="cpu") as generator:
-        spec = generator.spec
     if spec.max_batch is not None:
         raise GantoolError(
             f"--triton needs a graph of any batch, and {graph.name} takes {spec.max_batch} images only: export "

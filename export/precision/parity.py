@@ -9,18 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
-from gantool.export.graph.external import read_model
 from gantool.export.graph.names import TAIL
 from gantool.export.precision.psnr import MIN_PSNR, Parity, compare
-from gantool.export.precision.simulate import Arrays, emulated, run
-from gantool.runtime import Generator, VerificationError
-from gantool.runtime.artifacts.recipe import recipe_of
+from gantool.export.precision.simulate import Arrays, Simulation
 from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.process.terminal import short
 from gantool.runtime.seeds import labels, latents
@@ -95,45 +90,34 @@ class Report:
         return f"{self.parity}; spread {self.spread:.0%}; batch changes {self.batch_difference} levels"
 
 
-def measure(graph: onnx.ModelProto, reference: Reference) -> Report:
+def measure(simulation: Simulation, reference: Reference) -> Report:
     """Measure a graph as a device that keeps to its types runs it."""
-    strict = emulated(graph)
-    made = {value: node.name for node in graph.graph.node for value in node.output if value}
-    batch = fixed_batch(graph) or BATCH
     images, bad, infinite = [], "", set[str]()
-    for values in run(strict, reference.feeds, made, batch):
-        broken = [value for value in made if not np.isfinite(values[value]).all()]
+    for values in simulation.run(reference.feeds, list(simulation.made), BATCH):
+        broken = [value for value in simulation.made if not np.isfinite(values[value]).all()]
         bad = bad or next((value for value in broken if value not in reference.infinite), "")
         infinite |= set(broken)
         images.append(as_uint8(values["images"]))
     whole = np.concatenate(images)
     alone = whole
-    if batch == BATCH:
+    if not simulation.fixed_batch:
         few = {name: value[:8] for name, value in reference.feeds.items()}
-        alone = np.concatenate([as_uint8(values["images"]) for values in run(strict, few, ["images"], 1)])
+        alone = np.concatenate([as_uint8(values["images"]) for values in simulation.run(few, ["images"], 1)])
     return Report(
         compare(reference.images, whole),
         float(whole.std(0).mean() / max(reference.images.std(0).mean(), 1e-9)),
         int(np.abs(whole[: len(alone)].astype(np.int16) - alone).max()),
-        made.get(bad),  # those after the first follow from it
+        simulation.made.get(bad),  # those after the first follow from it
         bad,
         frozenset(infinite),
     )
 
 
-def check(path: Path, reference: Reference, precision: str, min_psnr: float | None, advice: str) -> Report:
-    """Measure a graph's file. Raises VerificationError, ending in `advice`, if it does not pass the gate."""
-    report = measure(read_model(path), reference)
-    if recipe_of(path).on_cpu:
-        with Generator.load(path, provider="cpu") as generator:
-            parity = compare(reference.images, generator.images(SEEDS))
-        worst = Parity(
-            min(report.parity.psnr, parity.psnr), max(report.parity.max_difference, parity.max_difference)
-        )
-        report = replace(report, parity=worst)
-    if problem := report.problem(precision, min_psnr):
-        raise VerificationError(f"{path.name} does not agree with its reference: {problem}. {advice}")
-    return report
+def worse(report: Report, reference: Reference, images: Images) -> Report:
+    """Return the report with the worse of its own parity and that of what a user gets, `images`."""
+    parity, own = compare(reference.images, images), report.parity
+    worst = Parity(min(own.psnr, parity.psnr), max(own.max_difference, parity.max_difference))
+    return replace(report, parity=worst)
 
 
 def as_uint8(images: Any) -> Images:
@@ -141,8 +125,3 @@ def as_uint8(images: Any) -> Images:
     if images.dtype == np.uint8:
         return np.asarray(images, np.uint8)
     return to_uint8(np.nan_to_num(images))  # NaN is reported as such
-
-
-def fixed_batch(graph: onnx.ModelProto) -> int:
-    """Return the batch of a graph that takes one only, else 0."""
-    return int(graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any
@@ -24,8 +24,8 @@ from gantool.export.graph.names import TAIL
 from gantool.export.precision import quantize as int8
 from gantool.export.precision.cast import range_of, to_low
 from gantool.export.precision.guards import before, vanishing
-from gantool.export.precision.parity import BATCH, Reference, fixed_batch, measure
-from gantool.export.precision.simulate import Arrays, emulated, run
+from gantool.export.precision.parity import BATCH, Reference, Report, measure
+from gantool.export.precision.simulate import Arrays, Simulation
 from gantool.runtime.artifacts.recipe import KEY, Low, Recipe
 from gantool.runtime.errors import GantoolError, UsageError, VerificationError
 from gantool.runtime.process.terminal import listed
@@ -52,21 +52,43 @@ def apply(full: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
     return ir.to_proto(model)
 
 
-def search(
-    full: onnx.ModelProto, start: Recipe, reference: Reference, min_psnr: float | None, note: Note
-) -> tuple[onnx.ModelProto, Recipe]:
-    """Return the graph, and the recipe, that passes the gate with as few exceptions as were found.
+@dataclass(frozen=True)
+class Reduced:
+    """A graph in a lower precision, with what was measured of it."""
 
-    `start` is what was asked for. Raises VerificationError if nothing that was asked for is left.
+    graph: onnx.ModelProto
+    recipe: Recipe
+    simulation: Simulation
+    report: Report
+
+
+def measured(full: onnx.ModelProto, recipe: Recipe, reference: Reference) -> Reduced:
+    """Apply a recipe to an FP32 graph and measure what comes of it."""
+    graph = apply(full, recipe)
+    simulation = Simulation(graph)
+    return Reduced(graph, recipe, simulation, measure(simulation, reference))
+
+
+def search(
+    full: onnx.ModelProto,
+    values: Arrays,
+    start: Recipe,
+    reference: Reference,
+    min_psnr: float | None,
+    note: Note,
+) -> Reduced:
+    """Return what passes the gate with as few exceptions to `start`, what was asked for, as were found.
+
+    `values` are those of the FP32 graph `full` for a batch. Raises VerificationError if nothing that was asked for
+    is left.
     """
-    values = activations(full, reference.feeds, 1)[0]
     recipe = start
     if recipe.low:
         recipe = _keep(recipe, out_of_range(full, recipe.low, values) | vanishing(full, recipe.low, values))
     layers = [str(node.name) for node in int8.layers(ir.from_proto(full))]
     while True:
-        graph = apply(full, recipe)
-        report = measure(graph, reference)
+        found = measured(full, recipe, reference)
+        report = found.report
         if (problem := report.problem(recipe.precision, min_psnr)) is None:
             break
         if recipe.low and (origin := _origin(full, report.bad, recipe)):
@@ -76,7 +98,7 @@ def search(
         names = list(recipe.int8) if start.int8 else [name for name in layers if name not in recipe.keep_fp32]
         if not names:
             break
-        ratios = _signal_to_noise(full, graph, values, reference, names)
+        ratios = _signal_to_noise(full, found.simulation, values, reference, names)
         worst = max(ratios, key=lambda name: _added_noise(*ratios[name]))
         step = "INT8" if recipe.int8 else str(recipe.low).upper()
         reason = "signal to noise falls from {:.0f} to {:.0f} dB in ".format(*ratios[worst]) + step
@@ -95,7 +117,7 @@ def search(
             f"{start.precision.upper()} does not pass the gate: {problem or 'every layer would have to stay out'}. "
             f"Nothing was written; give a lower --min-psnr if that is enough, or another precision{advice}"
         )
-    return graph, recipe
+    return found
 
 
 def matching(full: onnx.ModelProto, patterns: Sequence[str]) -> dict[str, str]:
@@ -113,9 +135,9 @@ def matching(full: onnx.ModelProto, patterns: Sequence[str]) -> dict[str, str]:
 
 
 def calibrated(
-    full: onnx.ModelProto, feeds: Arrays, method: str, ends: bool, keep: dict[str, str]
+    full: onnx.ModelProto, batches: Sequence[Arrays], method: str, ends: bool, keep: dict[str, str]
 ) -> dict[str, float]:
-    """Return each layer that is to be INT8 with the limit of its data, from calibration on 64 seeds.
+    """Return each layer that is to be INT8 with the limit of its data, by the values of some batches of seeds.
 
     `ends` takes the first and the last layer too, which change images most. Layers of `keep` stay out.
     """
@@ -126,19 +148,8 @@ def calibrated(
     if not layers:
         raise UsageError("--int8 finds no layer between the first and the last: add --int8-ends")
     reads = {str(node.name): str(node.inputs[0].name) for node in layers if node.inputs[0] is not None}
-    found = int8.limits(activations(full, feeds, CALIBRATION_BATCHES), reads.values(), method)
+    found = int8.limits(batches, reads.values(), method)
     return {name: found[value] for name, value in reads.items()}
-
-
-def activations(full: onnx.ModelProto, feeds: Arrays, batches: int) -> list[Arrays]:
-    """Return every value of an FP32 graph for some batches of seeds, by name, its inputs too."""
-    names = [value for node in full.graph.node for value in node.output if value]
-    size = fixed_batch(full) or BATCH
-    found = []
-    for index, values in enumerate(islice(run(full, feeds, names, size), batches)):
-        inputs = {name: value[index * size : (index + 1) * size] for name, value in feeds.items()}
-        found.append({**values, **inputs})
-    return found
 
 
 def out_of_range(full: onnx.ModelProto, low: Low, values: Arrays) -> dict[str, str]:
@@ -193,14 +204,14 @@ def _group(full: onnx.ModelProto, name: str) -> list[str]:
 
 
 def _signal_to_noise(
-    full: onnx.ModelProto, graph: onnx.ModelProto, values: Arrays, reference: Reference, names: Sequence[str]
+    full: onnx.ModelProto, low: Simulation, values: Arrays, reference: Reference, names: Sequence[str]
 ) -> dict[str, tuple[float, float]]:
-    """Return the ratios, in dB, of what each layer reads in `graph` and of what it makes."""
+    """Return the ratios, in dB, of what each layer reads in the graph `low` and of what it makes."""
     nodes = {node.name: node for node in full.graph.node}
     made = {value for node in full.graph.node for value in node.output}
     reads = {name: [value for value in nodes[name].input if value in made] for name in names}
     probes = sorted({value for name in names for value in (*reads[name], nodes[name].output[0])})
-    (noisy,) = islice(run(emulated(graph), reference.feeds, probes, fixed_batch(graph) or BATCH), 1)
+    (noisy,) = islice(low.run(reference.feeds, probes, BATCH), 1)
     snr = {value: _snr(values[value], noisy[value]) for value in probes}
     return {
         name: (min((snr[value] for value in reads[name]), default=EXACT), snr[nodes[name].output[0]])

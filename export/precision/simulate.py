@@ -9,6 +9,7 @@ not shown. Q/DQ pairs are float32 by themselves and run as they are.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -61,25 +62,47 @@ def _round(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
             graph.outputs[index] = rounded
 
 
-def run(graph: onnx.ModelProto, feeds: Arrays, names: Collection[str], batch: int) -> Iterator[Arrays]:
-    """Yield the values `names` of an emulated graph, for `batch` rows of the feeds at a time.
-
-    A batch that is not full is filled up from the first rows, and what was made of these is cut off again where the
-    first axis is the batch; a scalar, or a value of all rows as one, stays whole.
-    """
-    probed = onnx.ModelProto()
-    probed.CopyFrom(graph)
-    known = {value.name for value in probed.graph.output}
-    probed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
+def open_probed(graph: onnx.ModelProto, names: Collection[str]) -> Any:
+    """Return a session that gives the values `names` as well. Adds them to the outputs of `graph`."""
+    known = {value.name for value in graph.graph.output}
+    graph.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
     # Node by node, since each value is asked for; fused kernels are where ONNX Runtime goes wrong on odd graphs.
-    session = open_session(probed.SerializeToString(), limit(), "ORT_ENABLE_BASIC")
-    total = len(next(iter(feeds.values())))
-    for start in range(0, total, batch):
-        count = min(batch, total - start)
-        taken = np.arange(start, start + batch) % total
-        rows = {name: value[taken] for name, value in feeds.items()}
-        values = session.run(list(names), rows, run_options())
-        yield {
-            name: value[:count] if value.ndim and len(value) == batch else value
-            for name, value in zip(names, values, strict=True)
-        }
+    return open_session(graph.SerializeToString(), limit(), "ORT_ENABLE_BASIC")
+
+
+class Simulation:
+    """A graph in a session that gives each of its values, rounded as a device that keeps to its types has them."""
+
+    def __init__(self, graph: onnx.ModelProto) -> None:
+        """Open the session: one for all that is asked of the graph."""
+        strict = emulated(graph)
+        self.made = {value: node.name for node in graph.graph.node for value in node.output if value}
+        self.fixed_batch = int(graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value)  # 0: any
+        self._session = open_probed(strict, self.made)
+
+    def run(self, feeds: Arrays, names: Collection[str], batch: int) -> Iterator[Arrays]:
+        """Yield the values `names`, for `batch` rows of the feeds at a time; a graph of a fixed batch keeps to it.
+
+        A batch that is not full is filled up from the first rows, and what was made of these is cut off again where
+        the first axis is the batch; a scalar, or a value of all rows as one, stays whole.
+        """
+        batch = self.fixed_batch or batch
+        total = len(next(iter(feeds.values())))
+        for start in range(0, total, batch):
+            count = min(batch, total - start)
+            taken = np.arange(start, start + batch) % total
+            rows = {name: value[taken] for name, value in feeds.items()}
+            values = self._session.run(list(names), rows, run_options())
+            yield {
+                name: value[:count] if value.ndim and len(value) == batch else value
+                for name, value in zip(names, values, strict=True)
+            }
+
+    def activations(self, feeds: Arrays, batches: int, batch: int) -> list[Arrays]:
+        """Return every value for some batches of the feeds, by name, the graph's inputs too."""
+        size = self.fixed_batch or batch
+        found = []
+        for index, values in enumerate(islice(self.run(feeds, list(self.made), size), batches)):
+            inputs = {name: value[index * size : (index + 1) * size] for name, value in feeds.items()}
+            found.append({**values, **inputs})
+        return found

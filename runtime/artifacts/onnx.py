@@ -40,11 +40,24 @@ _DAMAGE = (ValueError, IndexError, KeyError, TypeError, RecursionError)
 def open_graph(graph: Path) -> mmap:
     """Return the file as it is now, also where another takes its name; read is only what is looked at.
 
-    Raises GantoolError if it is no whole protobuf, or if a weight lies in another file: that file's name is not to
-    be trusted.
+    Raises GantoolError if it is not a whole protobuf, or if a weight lies in another file.
     """
+    data = map_file(graph)
+    check_inside(graph, data)
+    return data
+
+
+def map_file(graph: Path) -> mmap:
+    """Map a file into memory. Raises GantoolError for an empty one."""
     with graph.open("rb") as file, _damage_of(graph):
-        data = mmap(file.fileno(), 0, access=ACCESS_READ)
+        return mmap(file.fileno(), 0, access=ACCESS_READ)
+
+
+def check_inside(graph: Path, data: bytes | mmap) -> None:
+    """Raise GantoolError if `data`, the file `graph`, is not a whole protobuf, or if a weight lies in another file:
+    that file's name is not to be trusted.
+    """
+    with _damage_of(graph):
         model = memoryview(data)
         outside = any(_has_external(entry, _DEPTH) for entry in _messages(model, _GRAPH)) or any(
             _function_has_external(entry) for entry in _messages(model, _FUNCTION)
@@ -54,10 +67,9 @@ def open_graph(graph: Path) -> mmap:
             f"{graph} keeps weights in another file (external data), and only a graph with its weights inside "
             f"is run: gantool export {graph} -o g makes one"
         )
-    return data
 
 
-def read_metadata(graph: Path, key: str = "gantool", data: mmap | None = None) -> dict[str, Any]:
+def read_metadata(graph: Path, key: str = "gantool", data: bytes | mmap | None = None) -> dict[str, Any]:
     """Return the JSON under `key` in the graph's metadata, or {} where there is none; `data` is the file, if read.
 
     Raises GantoolError if the file is no whole protobuf.
@@ -83,7 +95,7 @@ def content(graph: Path, data: bytes | mmap) -> Iterator[bytes | memoryview]:
                     yield value
 
 
-def output_shape(graph: Path, data: mmap, name: str) -> list[int | None]:
+def output_shape(graph: Path, data: bytes | mmap, name: str) -> list[int | None]:
     """Return the shape that a graph's own text gives its output `name`, None for a side that it leaves open."""
     with _damage_of(graph):
         for entry in _messages(memoryview(data), _GRAPH):

@@ -51,9 +51,13 @@ def read_header(path: Path) -> PlanHeader:
     kind = _kind(path)
     if kind == "onnx":
         raise GantoolError(f"{path} is an ONNX graph, expected a plan: gantool export {path}")
-    needed = 0x24 if kind == "rtx" else 0x1C
     with path.open("rb") as file:
-        head = file.read(64)
+        return parse_header(path, kind, file.read(64), path.stat().st_size)
+
+
+def parse_header(path: Path, kind: Kind, head: bytes, actual: int) -> PlanHeader:
+    """Parse the first bytes `head` of a plan of `actual` bytes; `path` is what messages call it."""
+    needed = 0x24 if kind == "rtx" else 0x1C
     if len(head) < needed:
         raise GantoolError(
             f"{path} is cut off: it has {len(head)} bytes, and the header of a {NAMES[kind]} plan alone has "
@@ -64,7 +68,6 @@ def read_header(path: Path) -> PlanHeader:
     if kind == "tensorrt":
         return PlanHeader(kind, version, None, ())
     (size,) = struct.unpack_from("<Q", head, 0x10)
-    actual = path.stat().st_size
     if actual != size:
         damage = "is cut off" if actual < size else "has bytes appended"
         raise GantoolError(f"{path} {damage}: it has {actual} bytes, its header says {size}; copy it again")

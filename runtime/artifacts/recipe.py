@@ -76,4 +76,9 @@ def _checked(path: Path, value: Any) -> Recipe:
 
 def recipe_of(graph: Path) -> Recipe:
     """Return the recipe of a graph of gantool; that of one in FP32 says so."""
-    return read_recipe(graph) if read_metadata(graph, KEY) else Recipe()
+    return recipe_from(graph, read_metadata(graph, KEY))
+
+
+def recipe_from(path: Path, value: dict[str, Any]) -> Recipe:
+    """Return the recipe in the metadata of `path`; {} is that of a graph in FP32. Raises GantoolError."""
+    return _checked(path, value) if value else Recipe()

@@ -17,7 +17,7 @@ MAX_LATENT = 1 << 20
 Tensors = dict[str, tuple[str, list[Any]]]
 
 
-def spec_of_graph(path: Path, data: mmap, inputs: Tensors, outputs: Tensors) -> Spec:
+def spec_of_graph(path: Path, data: bytes | mmap, inputs: Tensors, outputs: Tensors) -> Spec:
     """Return what a graph takes and gives; `data` is the file `path`. Raises GantoolError if it is none of ours."""
     label = inputs.get("label")
     match inputs, outputs:
@@ -52,7 +52,7 @@ def spec_of_graph(path: Path, data: mmap, inputs: Tensors, outputs: Tensors) -> 
     )
 
 
-def _check_size(path: Path, data: mmap, size: list[int]) -> None:
+def _check_size(path: Path, data: bytes | mmap, size: list[int]) -> None:
     """Raise GantoolError if a library makes images of another size than the graph says."""
     said = output_shape(path, data, "images")[1:]
     if len(said) == 3 and any(a not in (None, b) for a, b in zip(said, size, strict=True)):
@@ -76,7 +76,7 @@ def _by(sides: Sequence[int | None]) -> str:
     return "×".join("any" if side is None else str(side) for side in sides)
 
 
-def in_fp16(path: Path, data: mmap) -> bool:
+def in_fp16(path: Path, data: bytes | mmap) -> bool:
     """Whether a graph of gantool computes in FP16, by its recipe."""
     return read_metadata(path, "gantool_recipe", data).get("low") == "fp16"
 
@@ -86,7 +86,7 @@ def _shown(tensors: Tensors) -> str:
     return listed(shown) or "none"
 
 
-def _metadata(path: Path, data: mmap) -> tuple[str, int | None, tuple[str, ...]]:
+def _metadata(path: Path, data: bytes | mmap) -> tuple[str, int | None, tuple[str, ...]]:
     """Return the distribution of z, how many classes there are, and their names; else normal, None, ()."""
     try:
         metadata = read_metadata(path, data=data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import starmap
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,17 @@ from gantool.runtime.spec import Images, Labels, Latents
 class OnnxRuntimeBackend:
     """A generator's graph in an ONNX Runtime session."""
 
-    def __init__(self, path: Path, provider: str, threads: int | None = None) -> None:
-        """Load `path`. `provider` is a name of OF_ONNX_RUNTIME; `threads` are those of the CPU provider, one a
-        core where it is None.
+    def __init__(
+        self, path: Path, provider: str, threads: int | None = None, data: bytes | mmap | None = None
+    ) -> None:
+        """Load `path`, or `data`, which is the file where it was read already. `provider` is a name of
+        OF_ONNX_RUNTIME; `threads` are those of the CPU provider, one a core where it is None.
 
         Raises GantoolError for a graph that is broken or no generator, and EngineMismatchError if the provider
         does not start here: ONNX Runtime by itself would go on with the CPU.
         """
         self._path = path
-        self._graph = open_graph(path)
+        self._graph = open_graph(path) if data is None else data
         self._level = level_that_works(path, self._graph) if provider == "cpu" else LEVELS[0]
         self._session = self._open(provider, threads or limit())
         self._on_gpu = provider != "cpu"

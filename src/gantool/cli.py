@@ -607,7 +607,7 @@ def export(
     foreign = Foreign(origin, weights, latent, classes, distribution, values, clamp)
     origin_of(source, foreign)  # before a data set is read or a library is loaded
 
-    from gantool.export import launch
+    from gantool.export import pipeline
     from gantool.export.engine.options import BuildOptions, parse_compute_capabilities, parse_size
 
     to_data = None
@@ -620,26 +620,30 @@ def export(
         to_data = ToData(data, features, distance_to(data, features, lambda line: typer.echo(line, err=True)))
     elif features is not None:
         raise UsageError("--features goes with --data")
-    launch.export(
-        source,
-        ExportOptions(
-            base, engine, opset, output, lowering, precision, foreign, triton, bundle, to_data, overwrite
-        ),
-        BuildOptions(
-            min_batch,
-            opt_batch,
-            max_batch,
-            workspace=None if workspace is None else parse_size(workspace),
-            compute_capabilities=() if sm is None else parse_compute_capabilities(sm),
-            builder_level=builder_level,
-            timing_cache=timing_cache,
-            version_compatible=version_compatible,
-            hardware_compatible=hardware_compatible,
-            strip_weights=strip_weights,
-            dla=dla,
-            profile_verbosity=profile_verbosity,
-        ),
+    options = ExportOptions(
+        base, engine, opset, output, lowering, precision, foreign, triton, bundle, to_data, overwrite
     )
+    build_options = BuildOptions(
+        min_batch,
+        opt_batch,
+        max_batch,
+        workspace=None if workspace is None else parse_size(workspace),
+        compute_capabilities=() if sm is None else parse_compute_capabilities(sm),
+        builder_level=builder_level,
+        timing_cache=timing_cache,
+        version_compatible=version_compatible,
+        hardware_compatible=hardware_compatible,
+        strip_weights=strip_weights,
+        dla=dla,
+        profile_verbosity=profile_verbosity,
+    )
+
+    def note(line: str) -> None:
+        typer.echo(line, err=True)
+
+    from gantool.export.summary import print_summary
+
+    print_summary(pipeline.export(source, options, build_options, note), build_options, note)
 
 
 @app.command()

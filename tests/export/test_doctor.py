@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 from conftest import run_gantool
+from gantool.export.artifact import Graph
 from gantool.export.doctor import selftest
 from gantool.export.doctor import system_info as machine
 from gantool.export.packaging import bundle
@@ -90,9 +91,8 @@ def test_selftest_tells_wrong_images(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name in ("dcgan16", "dcgan32"):
         onnx.save(full_graph(name)[0], tmp_path / f"{name}.onnx")
     for name, other in (("fp32", "dcgan32"), ("fp16", "dcgan16")):
-        bundle.write(
-            tmp_path / f"golden/{name}.tar", tmp_path / "dcgan16.onnx", tmp_path / f"{other}.onnx", None
-        )
+        full = Graph.load(tmp_path / f"{other}.onnx").generator()
+        bundle.write(tmp_path / f"golden/{name}.tar", Graph.load(tmp_path / "dcgan16.onnx"), full, None)
     monkeypatch.setattr(selftest, "files", lambda _: tmp_path)
     assert selftest.check("onnxruntime-cpu", "fp16").outcome == "passed"
     wrong = selftest.check("onnxruntime-cpu", "fp32")

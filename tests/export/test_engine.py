@@ -16,6 +16,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from conftest import run_gantool
+from gantool.export.artifact import Graph
 from gantool.export.engine import options as build_options
 from gantool.export.engine.build import build, choose_flavour
 from gantool.export.engine.layer_report import Layer
@@ -46,13 +47,13 @@ def test_the_plan_and_its_sidecar(exported: Path) -> None:
 
 
 def test_an_fp32_graph_gives_an_fp32_engine(exported: Path) -> None:
-    built = build(exported / "g.onnx", "rtx", BuildOptions())
+    built = build(Graph.load(exported / "g.onnx"), "rtx", BuildOptions())
     assert built.receipt.shares() == {"FLOAT": 1.0}
 
 
 def test_options_reach_the_builder(exported: Path, tmp_path: Path) -> None:
     options = BuildOptions(2, 4, 8, workspace=parse_size("256MiB"), compute_capabilities=("86", "89"))
-    built = build(exported / "g.fp16.onnx", "rtx", options)
+    built = build(Graph.load(exported / "g.fp16.onnx"), "rtx", options)
     (tmp_path / "p").write_bytes(built.plan)
     assert read_header(tmp_path / "p").compute_capabilities == ("8.6", "8.9")
     assert built.batches == (2, 4, 8)
@@ -85,7 +86,7 @@ def test_what_rtx_does_not_have_is_refused(
 def test_the_reasons_of_what_is_refused_are_true(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A version of TensorRT-RTX that begins to use one of these fails here."""
     monkeypatch.setattr(build_options, "_NOT_RTX", {})
-    graph = exported / "g.fp16.onnx"
+    graph = Graph.load(exported / "g.fp16.onnx")
     plain, fastest = (build(graph, "rtx", BuildOptions(builder_level=level)).plan for level in (None, 5))
     assert plain == fastest
     assert build(graph, "rtx", BuildOptions(hardware_compatible="ampere+")).plan == plain
@@ -99,7 +100,7 @@ def test_verbosity_reaches_rtx(exported: Path) -> None:
         BuildOptions(profile_verbosity="none"),
         BuildOptions(profile_verbosity="detailed"),
     )
-    plans = [build(exported / "g.fp16.onnx", "rtx", one).plan for one in options]
+    plans = [build(Graph.load(exported / "g.fp16.onnx"), "rtx", one).plan for one in options]
     assert len(set(plans)) == 3
 
 
@@ -138,7 +139,7 @@ def quantized_graph(path: Path, weights_only: bool) -> Path:
 
 @pytest.mark.parametrize(("weights_only", "kind"), [(False, "INT8"), (True, "FLOAT")])
 def test_a_layer_is_int8_if_both_of_its_inputs_are(weights_only: bool, kind: str, tmp_path: Path) -> None:
-    built = build(quantized_graph(tmp_path / "q.onnx", weights_only), "rtx", BuildOptions())
+    built = build(Graph.load(quantized_graph(tmp_path / "q.onnx", weights_only)), "rtx", BuildOptions())
     heavy = [layer for layer in built.receipt.layers if layer.multiply_adds]
     assert heavy == [Layer("up", "DECONVOLUTION", kind, 6 * 3 * 4 * 4)]
     assert str(built.receipt) == f"multiply-adds: 100.0% {kind} (network, strongly typed)"
@@ -202,18 +203,18 @@ def test_a_fixed_batch_is_kept(exported: Path, tmp_path: Path) -> None:
         value.type.tensor_type.shape.dim[0].dim_value = 4
     del graph.graph.value_info[:]
     onnx.save(graph, tmp_path / "fixed.onnx")
-    assert build(tmp_path / "fixed.onnx", "rtx", BuildOptions()).batches == (4, 4, 4)
+    assert build(Graph.load(tmp_path / "fixed.onnx"), "rtx", BuildOptions()).batches == (4, 4, 4)
 
 
 def test_unknown_compute_capability(exported: Path) -> None:
     with pytest.raises(UsageError, match="--sm 87: TensorRT-RTX .* builds for 75, 80, 86"):
-        build(exported / "g.fp16.onnx", "rtx", BuildOptions(compute_capabilities=("86", "87")))
+        build(Graph.load(exported / "g.fp16.onnx"), "rtx", BuildOptions(compute_capabilities=("86", "87")))
 
 
 def test_what_cannot_be_parsed_quotes_the_parser(tmp_path: Path) -> None:
     (tmp_path / "g.onnx").write_bytes(b"\x08\x08junk")
     with pytest.raises(GantoolError, match="cannot parse"):
-        build(tmp_path / "g.onnx", "rtx", BuildOptions())
+        build(Graph.load(tmp_path / "g.onnx"), "rtx", BuildOptions())
 
 
 def test_a_graph_that_is_no_generator(tmp_path: Path) -> None:
@@ -225,7 +226,7 @@ def test_a_graph_that_is_no_generator(tmp_path: Path) -> None:
         tmp_path / "r.onnx",
     )
     with pytest.raises(GantoolError, match=r"no generator of gantool: .* x FLOAT \(-1, 4\)"):
-        build(tmp_path / "r.onnx", "rtx", BuildOptions())
+        build(Graph.load(tmp_path / "r.onnx"), "rtx", BuildOptions())
 
 
 def test_from_a_graph_it_needs_no_torch(exported: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gantool.export import progress
+from gantool.export.artifact import Graph
 from gantool.export.engine import build as engine
 from gantool.export.engine import refit
 from gantool.export.engine.build import build
@@ -52,9 +53,9 @@ def test_every_option_with_every_version(version: str, option: str, graph: Path)
     world, options = World(version), BuildOptions(**OPTIONS[option])
     if option in LACKING[version]:
         with pytest.raises(UsageError, match=LACKING[version][option]):
-            build(graph, "tensorrt", options, world.module())
+            build(Graph.load(graph), "tensorrt", options, world.module())
         return
-    built = build(graph, "tensorrt", options, world.module())
+    built = build(Graph.load(graph), "tensorrt", options, world.module())
     assert built.plan == b"plan"
     assert built.receipt.shares() == {"HALF": 1.0}
     assert [layer.multiply_adds for layer in built.receipt.layers] == [6 * 3 * 4 * 4]
@@ -80,7 +81,7 @@ def test_every_option_with_every_version(version: str, option: str, graph: Path)
 @pytest.mark.parametrize("version", TABLE)
 def test_a_conditional_network_has_shapes_for_its_label(version: str, graph: Path) -> None:
     world = World(version, label=True)
-    built = build(graph, "tensorrt", BuildOptions(2, 4, 8), world.module())
+    built = build(Graph.load(graph), "tensorrt", BuildOptions(2, 4, 8), world.module())
     assert world.shapes == {"z": ((2, 6), (4, 6), (8, 6)), "label": ((2,), (4,), (8,))}
     assert built.tensors["label"]["type"] == ("INT32" if version == "8.6.1" else "INT64")
 
@@ -90,14 +91,14 @@ def test_the_layers_that_dla_does_not_take_are_named(version: str, graph: Path) 
     """DLA shows as one layer without names; what falls back to the GPU has its own."""
     layers = {"up": "HALF", "up_2": "INT8", "up_3": "INT8"}
     engine = [("DLA", "{ForeignNode[up...up_3]}", "HALF"), ("CaskDeconvolutionV2", "up_2", "INT8")]
-    built = build(graph, "tensorrt", BuildOptions(dla=0), World(version, layers, engine).module())
+    built = build(Graph.load(graph), "tensorrt", BuildOptions(dla=0), World(version, layers, engine).module())
     assert built.not_on_dla == ("up_2",)
     assert {layer.name: layer.type for layer in built.receipt.layers if layer.multiply_adds} == layers
 
 
 def test_dla_does_not_compute_in_fp32(graph: Path) -> None:
     with pytest.raises(UsageError, match="--dla 0: DLA computes in FP16 and INT8, and g.onnx in neither"):
-        build(graph, "tensorrt", BuildOptions(dla=0), World("10.3.0", {"up": "FLOAT"}).module())
+        build(Graph.load(graph), "tensorrt", BuildOptions(dla=0), World("10.3.0", {"up": "FLOAT"}).module())
 
 
 @pytest.mark.parametrize("given", [{"min_batch": 8}, {"opt_batch": 8}])
@@ -118,7 +119,7 @@ def test_the_stand_in_refuses_other_names() -> None:
 def test_the_timing_cache_is_read_and_written(version: str, graph: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache" / "timing.cache"
     for after in (b"timings, empty", b"timings, timings, empty"):
-        build(graph, "tensorrt", BuildOptions(timing_cache=cache), World(version).module())
+        build(Graph.load(graph), "tensorrt", BuildOptions(timing_cache=cache), World(version).module())
         assert cache.read_bytes() == after
 
 
@@ -129,7 +130,7 @@ def test_what_is_no_timing_cache_of_this_gpu_is_not_written_over(
     cache = tmp_path / "timing.cache"
     cache.write_bytes(content)
     with pytest.raises(GantoolError, match="no timing cache, or one of another GPU or version"):
-        build(graph, "tensorrt", BuildOptions(timing_cache=cache), World("10.3.0").module())
+        build(Graph.load(graph), "tensorrt", BuildOptions(timing_cache=cache), World("10.3.0").module())
     assert cache.read_bytes() == content
 
 
@@ -143,7 +144,7 @@ def test_types_that_a_builder_chose_are_read_off_the_engine(graph: Path) -> None
         ("CaskDeconvolutionV2", "net/up_3 + up_3_myl1_0", "INT8"),
     ]
     world = World("8.6.1", layers, engine)
-    built = build(graph, "tensorrt", BuildOptions(), world.module())
+    built = build(Graph.load(graph), "tensorrt", BuildOptions(), world.module())
     found = {layer.name: layer.type for layer in built.receipt.layers if layer.multiply_adds}
     assert found == {**layers, "up_4": "UNKNOWN"}
     shares = "25.0% HALF, 25.0% FLOAT, 25.0% INT8, 25.0% UNKNOWN"
@@ -163,16 +164,18 @@ def test_an_engine_in_a_wider_type_fails(version: str, asked: str, got: str, gra
     world = World(version, {"up": asked}, [("CaskDeconvolutionV2", "up + relu", got)])
     if version == "8.6.1":
         with pytest.raises(VerificationError, match=f"computes up in {got}, and the graph wants a lower"):
-            build(graph, "tensorrt", BuildOptions(), world.module())
+            build(Graph.load(graph), "tensorrt", BuildOptions(), world.module())
     else:
-        assert build(graph, "tensorrt", BuildOptions(), world.module()).receipt.shares() == {asked: 1.0}
+        assert build(Graph.load(graph), "tensorrt", BuildOptions(), world.module()).receipt.shares() == {
+            asked: 1.0
+        }
 
 
 def test_the_receipt_of_an_engine_needs_detailed_verbosity(graph: Path) -> None:
     options = BuildOptions(profile_verbosity="layer")
     with pytest.raises(UsageError, match="read off the engine, which takes detailed; leave it out"):
-        build(graph, "tensorrt", options, World("8.6.1").module())
-    build(graph, "tensorrt", options, World("10.3.0").module())
+        build(Graph.load(graph), "tensorrt", options, World("8.6.1").module())
+    build(Graph.load(graph), "tensorrt", options, World("10.3.0").module())
 
 
 @pytest.fixture
@@ -227,7 +230,7 @@ def test_a_refit_that_fails_leaves_the_plan(
 
 def test_a_core_that_is_not_there(graph: Path) -> None:
     with pytest.raises(UsageError, match="this device has 1 DLA cores"):
-        build(graph, "tensorrt", BuildOptions(dla=1), World("10.3.0").module())
+        build(Graph.load(graph), "tensorrt", BuildOptions(dla=1), World("10.3.0").module())
 
 
 def test_a_signal_ends_the_build_after_the_step(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,5 +242,5 @@ def test_a_signal_ends_the_build_after_the_step(graph: Path, monkeypatch: pytest
 
     monkeypatch.setattr(engine, "monitor", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        build(graph, "tensorrt", BuildOptions(), world.module())
+        build(Graph.load(graph), "tensorrt", BuildOptions(), world.module())
     assert world.cancelled

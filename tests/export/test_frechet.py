@@ -10,11 +10,12 @@ import pytest
 
 from conftest import run_gantool
 from gantool.export.engine.options import BuildOptions
-from gantool.export.launch import export
-from gantool.export.options import ExportOptions, Low, Precision, ToData
+from gantool.export.options import ExportOptions, Precision, ToData
+from gantool.export.pipeline import export
 from gantool.export.precision.psnr import PARITY_KEY
 from gantool.runtime import Generator, UsageError
 from gantool.runtime.artifacts.onnx import read_metadata
+from gantool.runtime.artifacts.recipe import Low
 from gantool.runtime.spec import Images
 
 

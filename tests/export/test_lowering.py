@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 from onnx.numpy_helper import from_array
 
+from gantool.export.artifact import Graph
 from gantool.export.engine.build import build
 from gantool.export.engine.options import BuildOptions
 from gantool.export.graph.from_torch import add_uint8_tail
@@ -170,7 +171,7 @@ def test_networks(name: str, lowering: Lowering) -> None:
 
 def rtx_shares(graph: onnx.ModelProto, path: Path) -> dict[str, float]:
     onnx.save(graph, path)
-    return build(path, "rtx", BuildOptions()).receipt.shares()
+    return build(Graph.load(path), "rtx", BuildOptions()).receipt.shares()
 
 
 @pytest.mark.parametrize("lowering", REWRITING)

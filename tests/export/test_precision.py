@@ -18,16 +18,15 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 from onnx.numpy_helper import from_array, to_array
 from torch import nn
 
-from gantool.export.convert import graph_of_torch, low_graph
 from gantool.export.graph.names import TAIL
 from gantool.export.options import ExportOptions, Precision
 from gantool.export.precision import sensitivity as mixed
 from gantool.export.precision.parity import Reference, measure
-from gantool.export.precision.simulate import emulated, run
+from gantool.export.precision.simulate import Simulation
 from gantool.models import Generator, save_checkpoint
 from gantool.runtime import GantoolError, UsageError, VerificationError
 from gantool.runtime.artifacts.recipe import Recipe, read_recipe
-from helpers.networks import NETWORKS, full_graph, in_fp16, lived_in, silent
+from helpers.networks import NETWORKS, export_full, full_graph, in_fp16, lived_in, low_graph, silent
 
 FP16, BF16 = onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16
 
@@ -81,7 +80,7 @@ def test_emulation_rounds_every_value(numbers: list[float], low: str) -> None:
     full = make_model(graph, ir_version=8, opset_imports=[make_opsetid("", 17)])
     z = np.array(numbers, np.float32).reshape(-1, 1)
     low_model = mixed.apply(full, Recipe(low))  # type: ignore[arg-type]
-    found = np.concatenate([part["images"] for part in run(emulated(low_model), {"z": z}, ["images"], 7)])
+    found = np.concatenate([part["images"] for part in Simulation(low_model).run({"z": z}, ["images"], 7)])
     dtype = np.float16 if low == "fp16" else ml_dtypes.bfloat16
     with np.errstate(over="ignore"):
         total = (z.astype(dtype).astype(np.float32) + 1).astype(dtype).astype(np.float32)
@@ -104,17 +103,17 @@ def scaled(factor: float) -> Generator:
 @pytest.fixture
 def graph_of_scaled(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, Reference]:
     save_checkpoint(tmp_path / "c", scaled(request.param), 1, "shapes")
-    return tmp_path / "g.onnx", graph_of_torch(tmp_path / "c", tmp_path / "g.onnx", ExportOptions(), silent)
+    return tmp_path / "g.onnx", export_full(tmp_path / "c", tmp_path / "g.onnx", ExportOptions())
 
 
 @pytest.mark.parametrize("graph_of_scaled", [1e5, 1e7, 1e-7], indirect=True)
 def test_what_fp16_cannot_hold_stays_in_fp32(graph_of_scaled: tuple[Path, Reference]) -> None:
     path, reference = graph_of_scaled
-    plain = measure(in_fp16(onnx.load(path)), reference)
+    plain = measure(Simulation(in_fp16(onnx.load(path))), reference)
     assert plain.problem("fp16") is not None
     graph, name = low_graph(path, Precision("fp16"), reference, silent)
     assert name == "fp16"
-    assert measure(graph, reference).problem("fp16") is None
+    assert measure(Simulation(graph), reference).problem("fp16") is None
     recipe = json.loads({entry.key: entry.value for entry in graph.metadata_props}["gantool_recipe"])
     layers = {node.name for node in graph.graph.node if node.op_type in ("ConvTranspose", "Gemm")}
     kept = layers & set(recipe["keep_fp32"])
@@ -131,7 +130,7 @@ def test_a_mistake_of_the_graph_is_named() -> None:
     broken.CopyFrom(full)
     weight = next(weight for weight in broken.graph.initializer if len(weight.dims) == 4)
     weight.CopyFrom(from_array(np.full_like(to_array(weight), 3e38), weight.name))
-    problem = measure(broken, reference).problem("fp32")
+    problem = measure(Simulation(broken), reference).problem("fp32")
     assert problem is not None
     reader = next(node.name for node in broken.graph.node if weight.name in node.input)
     assert f"NaN or infinity come out of {reader}" in problem
@@ -146,7 +145,7 @@ def test_dead_latents_do_not_pass() -> None:
     for weight in dead.graph.initializer:
         if weight.name == first.input[1]:
             weight.CopyFrom(from_array(to_array(weight) * 0, weight.name))
-    problem = measure(dead, reference).problem("fp16", min_psnr=0.1)
+    problem = measure(Simulation(dead), reference).problem("fp16", min_psnr=0.1)
     assert problem is not None
     assert "images of different seeds are alike: 0%" in problem
 
@@ -162,7 +161,7 @@ def test_an_image_that_depends_on_its_batch_does_not_pass() -> None:
     mean = make_node("ReduceMean", ["z"], ["mean"], name="mean", axes=[0], keepdims=1)
     mixed_up.graph.node.insert(0, make_node("Sub", ["z", "mean"], ["centred"], name="centre"))
     mixed_up.graph.node.insert(0, mean)
-    problem = measure(mixed_up, reference).problem("fp16", min_psnr=0.1)
+    problem = measure(Simulation(mixed_up), reference).problem("fp16", min_psnr=0.1)
     assert problem is not None
     assert re.search("alike|depends on its batch", problem)
 
@@ -215,15 +214,14 @@ def test_int8_pairs_stand_where_tensorrt_fuses(method: str, ends: bool, tmp_path
 def test_layers_that_int8_spoils_are_left_out(tmp_path: Path) -> None:
     full, reference = full_graph("dcgan64")
     onnx.save(full, tmp_path / "g.onnx")
-    start = measure(
-        low_graph(tmp_path / "g.onnx", Precision(int8=True, min_psnr=5), reference, silent)[0], reference
-    )
+    first, _ = low_graph(tmp_path / "g.onnx", Precision(int8=True, min_psnr=5), reference, silent)
+    start = measure(Simulation(first), reference)
     said: list[str] = []
     wanted = start.parity.psnr + 1
     graph, _ = low_graph(
         tmp_path / "g.onnx", Precision("fp16", int8=True, min_psnr=wanted), reference, said.append
     )
-    assert measure(graph, reference).parity.psnr >= wanted
+    assert measure(Simulation(graph), reference).parity.psnr >= wanted
     assert re.search(r"stays out, its signal to noise falls from \d+ to \d+ dB in INT8", said[0])
     with pytest.raises(VerificationError, match="INT8 does not pass the gate"):
         low_graph(tmp_path / "g.onnx", Precision(int8=True, min_psnr=90), reference, silent)

@@ -16,6 +16,8 @@ import pytest
 from google.protobuf import text_format
 
 from conftest import run_gantool
+from gantool.export.artifact import Graph
+from gantool.export.engine.artifact import Engine
 from gantool.export.engine.options import BuildOptions
 from gantool.export.packaging import triton
 from gantool.runtime import UsageError
@@ -177,8 +179,9 @@ def test_a_plan_of_tensorrt(exported: Path, tmp_path: Path, version: str, kind: 
             "images": {"mode": "OUTPUT", "type": "UINT8", "shape": [-1, 32, 32, 1]},
         },
     }
-    (tmp_path / "g.plan.json").write_text(json.dumps(sidecar))
-    triton.write(triton.contents(tmp_path / "models/g", exported / "g.fp16.onnx", plan, BuildOptions()), str)
+    engine, graph = Engine(plan, plan.read_bytes(), sidecar), Graph.load(exported / "g.fp16.onnx")
+    made = triton.contents(tmp_path / "models/g", graph, None, engine, BuildOptions())
+    triton.write(made, lambda _: None)
     entry = tmp_path / "models/g"
     config = parse(entry)
     assert (config.platform, config.max_batch_size) == ("tensorrt_plan", 64)

@@ -196,7 +196,7 @@ class World:
             def __init__(self, network: Network, logger: Any) -> None:
                 pass
 
-            def parse_from_file(self, path: str) -> bool:  # noqa: ARG002
+            def parse(self, data: bytes) -> bool:  # noqa: ARG002
                 return True
 
         def runtime(logger: Any) -> Any:  # noqa: ARG001

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from gantool.export.engine.options import BuildOptions
-from gantool.export.launch import export
 from gantool.export.options import ExportOptions, Foreign, Precision
+from gantool.export.pipeline import export
 
 LATENT, WIDTH, CLASSES = 16, 4, 5
 PRECISIONS = {"fp32": Precision(), "fp16": Precision("fp16"), "int8": Precision(int8=True)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,8 +12,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from gantool.export.convert import graph_of_torch
-from gantool.export.options import ExportOptions, Foreign
+from gantool.export import stages
+from gantool.export.artifact import Graph
+from gantool.export.options import ExportOptions, Foreign, Precision
 from gantool.export.precision.parity import Reference
 from gantool.export.precision.sensitivity import apply
 from gantool.models import PRESETS, Generator, NetworkConfig, save_checkpoint
@@ -110,8 +112,24 @@ def full_graph(
             save_checkpoint(Path(folder) / "c", lived_in(NETWORKS[name]), 1000, "shapes")
         target = Path(folder) / "g.onnx"
         options = ExportOptions(opset=opset, lowering=lowering, output=output, foreign=foreign)
-        reference = graph_of_torch(source, target, options, silent)
-        return onnx.load(target), reference
+        made = stages.from_torch(source, target, options, silent)
+        return made.model, made.reference
+
+
+def export_full(source: Path | None, target: Path, options: ExportOptions) -> Reference:
+    """Write the FP32 graph of a checkpoint; return the images of PyTorch."""
+    made = stages.from_torch(source, target, options, silent)
+    made.graph.save(target.parent)
+    return made.reference
+
+
+def low_graph(
+    path: Path, precision: Precision, reference: Reference, note: Callable[[str], None]
+) -> tuple[onnx.ModelProto, str]:
+    """Return the FP32 graph `path` in a lower precision, proved against `reference`, and which precision."""
+    full = replace(stages.from_graph(Graph.load(path)), reference=reference)
+    made = stages.reduce_precision(full, precision, path.with_suffix(""), note)
+    return made.model, made.graph.recipe.precision
 
 
 def in_fp16(full: onnx.ModelProto) -> onnx.ModelProto:

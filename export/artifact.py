@@ -1,0 +1,72 @@
+"""A graph of gantool in memory, and the proof of it: what the stages of an export hand on. No onnx, no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from hashlib import sha256
+from mmap import mmap
+from pathlib import Path
+from typing import Any
+
+from gantool.export.precision.psnr import PARITY_KEY
+from gantool.runtime.artifacts.onnx import open_graph, read_metadata
+from gantool.runtime.artifacts.recipe import KEY, Recipe, recipe_from
+from gantool.runtime.generator import Generator
+
+# of the files of one export, by precision
+GRAPH_SUFFIXES = {"fp32": ".onnx", "fp16": ".fp16.onnx", "bf16": ".bf16.onnx", "int8": ".int8.onnx"}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An ONNX graph under gantool's contract, and what its metadata say. Frozen: each stage makes a new one."""
+
+    path: Path  # where it lies, or is to lie
+    data: bytes | mmap  # the file
+    metadata: dict[str, Any]  # of the generator
+    recipe: Recipe = field(default_factory=Recipe)
+    parity: dict[str, Any] = field(default_factory=dict)  # what the gate measured; {} for a file without
+
+    @classmethod
+    def load(cls, path: Path) -> Graph:
+        """Read a file. Raises GantoolError if it is damaged or keeps weights elsewhere."""
+        return cls.of_data(path, open_graph(path))
+
+    @classmethod
+    def of_data(cls, path: Path, data: bytes | mmap) -> Graph:
+        """Return the graph of a file that was read. Raises GantoolError if its recipe is damaged."""
+        return cls(
+            path,
+            data,
+            read_metadata(path, data=data),
+            recipe_from(path, read_metadata(path, KEY, data)),
+            read_metadata(path, PARITY_KEY, data),
+        )
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return self.path.name
+
+    @property
+    def recipe_json(self) -> dict[str, Any]:
+        """The recipe as metadata have it; {} of a graph in FP32."""
+        return {} if self.recipe == Recipe() else dict(json.loads(self.recipe.to_json()))
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the file as hexadecimal digits."""
+        return sha256(self.data).hexdigest()
+
+    def generator(self) -> Generator:
+        """Load the graph with ONNX Runtime on the CPU, as a user would, from memory."""
+        from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend
+
+        return Generator(OnnxRuntimeBackend(self.path, "cpu", data=self.data))
+
+    def save(self, folder: Path) -> Path:
+        """Write the file into `folder`; return where."""
+        target = folder / self.name
+        target.write_bytes(self.data)
+        return target

@@ -1,0 +1,85 @@
+"""A built engine in memory: the plan, and the sidecar that goes beside it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from gantool.export.artifact import Graph
+from gantool.export.engine.build import SUFFIXES, Built, build
+from gantool.export.engine.options import BuildOptions, Flavour
+from gantool.runtime.artifacts.plan import NAMES, parse_header
+from gantool.runtime.artifacts.sidecar import sidecar_path
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A plan as TensorRT wrote it, and what its sidecar says."""
+
+    path: Path  # where it is to lie
+    plan: bytes
+    sidecar: dict[str, Any]
+
+    def save(self, folder: Path) -> Path:
+        """Write plan and sidecar into `folder`; return the plan."""
+        plan = folder / self.path.name
+        plan.write_bytes(self.plan)
+        sidecar_path(plan).write_text(json.dumps(self.sidecar, indent=2) + "\n", encoding="utf-8")
+        return plan
+
+
+def build_engine(graph: Graph, base: Path, flavour: Flavour, options: BuildOptions, note: Note) -> Engine:
+    """Build BASE.plan or BASE.rtx.plan. Raises what `build` does."""
+    path = base.with_name(base.name + SUFFIXES[flavour])
+    note(f"{path.name}: building with {NAMES[flavour]} (seconds on a desktop, minutes on a Jetson) ...")
+    started = time.monotonic()
+    built = build(graph, flavour, options)
+    note(f"{path.name}: built in {time.monotonic() - started:.1f} s; {built.receipt}")
+    _note_limits(graph, path, built, options, note)
+    return Engine(path, built.plan, _sidecar(graph, path, flavour, built, options))
+
+
+def _sidecar(
+    graph: Graph, path: Path, flavour: Flavour, built: Built, options: BuildOptions
+) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "flavour": flavour,
+        "version": built.version,
+        "compute_capabilities": parse_header(
+            path, flavour, built.plan[:64], len(built.plan)
+        ).compute_capabilities,
+        "batch": dict(zip(("min", "opt", "max"), built.batches, strict=True)),
+        "tensors": built.tensors,
+        "receipt": built.receipt.to_json(),
+        "stripped": options.strip_weights,
+        "not_on_dla": built.not_on_dla,
+        "graph": graph.name,
+        "graph_sha256": graph.sha256,
+        "plan_sha256": sha256(built.plan).hexdigest(),
+        "metadata": graph.metadata,
+        "recipe": graph.recipe_json,
+        "parity": graph.parity,  # of the graph, with its FP32 reference
+    }
+
+
+def _note_limits(graph: Graph, path: Path, built: Built, options: BuildOptions, note: Note) -> None:
+    if built.batches != options.batches:
+        note(f"{graph.name} has a fixed batch of {built.batches[0]}, which is the one that {path.name} takes")
+    if options.version_compatible:
+        note(
+            f"{path.name} holds TensorRT's lean runtime, code that is run where it is loaded: trtexec and Triton "
+            "do so when told that the plan is version-compatible, gantool generate does not"
+        )
+    if built.not_on_dla:
+        note(
+            f"on the GPU, since DLA does not take them: {', '.join(built.not_on_dla)}; it takes transposed "
+            "convolutions of --lowering dla or dla-onehot"
+        )

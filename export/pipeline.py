@@ -1,0 +1,130 @@
+"""`gantool export`: source -> graph -> lower precision -> engine, each proved; then the files, written once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from gantool.export.artifact import Graph
+from gantool.export.engine.artifact import Engine, build_engine
+from gantool.export.engine.options import BuildOptions
+from gantool.export.job import Carried, ForeignGraph, Job, OwnGraph, check_precision, settle
+from gantool.export.options import ExportOptions
+from gantool.export.packaging import bundle, triton
+from gantool.runtime.errors import MissingDependencyError
+from gantool.runtime.files import scratch
+from gantool.runtime.generator import Generator
+
+Note = Callable[[str], None]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export made, and where it lies."""
+
+    job: Job
+    files: tuple[Path, ...]  # made, graphs and plan with its sidecar
+    graph: Graph  # of the lowest precision
+    engine: Engine | None
+    bundle: Path | None
+
+
+@dataclass(frozen=True)
+class _Graphs:
+    """The FP32 graph and the one that an engine is built from, which may be the same, with what runs them."""
+
+    full: Graph
+    last: Graph
+    made: tuple[Graph, ...]  # to be written: not those that were given
+    runs_full: Callable[[], Generator]
+    runs_last: Callable[[], Generator | None]
+
+
+def export(
+    source: Path | None, options: ExportOptions, build_options: BuildOptions, note: Note = _log.info
+) -> Exported:
+    """Export a checkpoint (None: that of the newest run), an ONNX graph or a bundle.
+
+    Files are made and proved in a temporary folder beside BASE, then renamed into place. `note` takes a line for
+    each step. Raises what `gantool.runtime.errors` draws; nothing is written then.
+    """
+    job = settle(source, options, build_options)
+    graphs = _graphs(job, options, build_options, note)
+    engine = None
+    if job.flavour is not None:
+        if not options.overwrite:
+            check_precision(job.base, job.flavour, graphs.last.recipe.precision)
+        engine = build_engine(graphs.last, job.base, job.flavour, build_options, note)
+    return _write(job, options, build_options, graphs, engine, note)
+
+
+def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions, note: Note) -> _Graphs:
+    """Make the FP32 graph, and that of a lower precision where it was asked for."""
+    given = job.source.graph if isinstance(job.source, OwnGraph | Carried) else None
+    if given is not None and not options.precision.asked:
+        carried = (given,) if isinstance(job.source, Carried) else ()
+        return _Graphs(given, given, carried, given.generator, partial(_on_cpu, given))
+    try:
+        from gantool.export import stages, tune_lowering
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(error.name or "onnx", "export", "making an ONNX graph") from error
+    target = job.base.with_name(f"{job.base.name}.onnx")
+    runner = tune_lowering.runner_for(options, build_options, job.flavour)
+    match job.source:
+        case OwnGraph(graph) | Carried(graph=graph):
+            full = stages.from_graph(graph)
+        case ForeignGraph(path):
+            full = stages.from_onnx(path, target, options, note, runner)
+        case torch_source:
+            full = stages.from_torch(torch_source.path, target, options, note, runner)
+    last = full
+    if options.precision.asked:
+        last = stages.reduce_precision(full, options.precision, job.base, note)
+    if options.to_data is not None:
+        last = stages.with_distances(last, full, options.to_data, note)
+    every = [last.graph] if last.graph.path == full.graph.path else [full.graph, last.graph]
+    made = tuple(graph for graph in every if graph is not given)
+    return _Graphs(full.graph, last.graph, made, full.as_user, lambda: last.generator)
+
+
+def _on_cpu(graph: Graph) -> Generator | None:
+    return graph.generator() if graph.recipe.on_cpu else None
+
+
+def _write(
+    job: Job,
+    options: ExportOptions,
+    build_options: BuildOptions,
+    graphs: _Graphs,
+    engine: Engine | None,
+    note: Note,
+) -> Exported:
+    """Write each file once, into a temporary folder; where all is well, rename them into place."""
+    contents = None
+    with scratch(job.base.parent) as folder:
+        for graph in graphs.made:
+            graph.save(folder)
+        plan = engine.save(folder) if engine else None
+        if isinstance(job.source, Carried):
+            bundle.prove(job.source.bundle, plan or graphs.last, note)
+        if job.entry is not None:
+            if job.flavour == "rtx":
+                note(
+                    f"Triton does not run TensorRT-RTX: {job.entry} gets {graphs.last.name}, for ONNX Runtime"
+                )
+            served = engine if job.flavour == "tensorrt" else None
+            runs = None if served else graphs.runs_last()
+            spec = None if runs is None else runs.spec
+            contents = triton.contents(job.entry, graphs.last, spec, served, build_options)
+        if options.bundle is not None:
+            bundle.write(options.bundle, graphs.last, graphs.runs_full(), options.precision.min_psnr)
+        files = [job.base.with_name(path.name) for path in sorted(folder.iterdir())]
+        for path in files:
+            (folder / path.name).replace(path)
+        if contents is not None:  # last, since it may go live at once
+            triton.write(contents, note)
+    return Exported(job, tuple(files), graphs.last, engine, options.bundle)

@@ -1,0 +1,292 @@
+"""The stages of an export: a generator becomes an FP32 graph, that one in a lower precision; each is proved.
+
+Every stage takes values and returns a `Verified`; no file is written here. For one graph two sessions of ONNX
+Runtime are opened, one as a user has it and one that simulates a device that keeps to its types.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import onnx
+import onnx.inliner
+import onnx_ir as ir
+
+from gantool.export.artifact import GRAPH_SUFFIXES, Graph
+from gantool.export.frechet import distances, text
+from gantool.export.graph.external import model_of
+from gantool.export.graph.from_onnx import adopt
+from gantool.export.graph.from_torch import finish
+from gantool.export.graph.macs import by_type, layers_of, shapes_of
+from gantool.export.graph.probe import CHECKED
+from gantool.export.options import BF16_OPSET, DEFAULT_OPSET, ExportOptions, Lowering, Precision, ToData
+from gantool.export.precision.cast import is_low
+from gantool.export.precision.parity import (
+    BATCH,
+    CALIBRATION_SEEDS,
+    SEEDS,
+    Reference,
+    Report,
+    feeds_of,
+    measure,
+    worse,
+)
+from gantool.export.precision.psnr import MIN_PSNR, PARITY_KEY
+from gantool.export.precision.sensitivity import Reduced, calibrated, matching, measured, search
+from gantool.export.precision.simulate import Arrays, Simulation
+from gantool.export.tune_lowering import Runner, fastest
+from gantool.runtime.artifacts.recipe import Recipe, read_recipe
+from gantool.runtime.backends.session import LEVELS
+from gantool.runtime.errors import GantoolError, VerificationError
+from gantool.runtime.generator import Generator
+from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.process.apart import level_that_works
+from gantool.runtime.process.terminal import listed, short
+from gantool.runtime.spec import Images
+
+Note = Callable[[str], None]
+MAX_FP32 = 0.75  # of the multiply-adds, in a graph that was asked for in another type
+CALIBRATION_BATCHES = 4  # of 16 seeds
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A graph that passed its gate, and the sessions that proved it."""
+
+    graph: Graph
+    model: onnx.ModelProto
+    reference: Reference
+    simulation: Simulation
+    generator: Generator | None  # None where ONNX Runtime has no kernels for it (BF16)
+
+    def as_user(self) -> Generator:
+        """Return what runs a graph that is not in BF16."""
+        assert self.generator is not None
+        return self.generator
+
+
+def from_torch(
+    source: Path | None, target: Path, options: ExportOptions, note: Note, runner: Runner | None = None
+) -> Verified:
+    """Make the FP32 graph of a checkpoint (None: of the newest run), or of a generator from elsewhere.
+
+    `target` is where it is to lie; `runner` is what --lowering auto measures with. Raises VerificationError if its
+    images are not those of the generator.
+    """
+    from gantool.export.graph.from_torch import float_graph
+    from gantool.export.graph.sources import load_source
+
+    loaded = load_source(source, options.foreign, note)
+    images = to_uint8(loaded.images(SEEDS))
+    reference = _reference(loaded.metadata, images)
+    opset = options.opset or _oldest_opset(options.precision)
+    model = float_graph(loaded, opset, options.opset is not None, note)
+    made = _Float(ir.to_proto(model), loaded.metadata, target, "PyTorch")
+    return _finished(made, options, reference, note, runner)
+
+
+def from_onnx(
+    source: Path, target: Path, options: ExportOptions, note: Note, runner: Runner | None = None
+) -> Verified:
+    """Bring a float graph that was made elsewhere under gantool's contract.
+
+    Raises GantoolError if it is not a generator, and VerificationError if the images change.
+    """
+    model, metadata, original = adopt(source, options.foreign, _oldest_opset(options.precision))
+    reference = _reference(metadata, to_uint8(original.images(_feeds(metadata, SEEDS))))
+    height, width, channels = metadata["image"]
+    latent = metadata["latent"]
+    size = f"{height}×{width}×{channels}, latent {latent['size']} {latent['distribution']}"
+    for line in original.notes:
+        note(f"{source}: {line}")
+    note(f"{source}: {size}; {CHECKED}")
+    made = _Float(
+        ir.to_proto(model), metadata, target, source.name, MIN_PSNR["fp16"] if original.coarse else None
+    )
+    return _finished(made, options, reference, note, runner)
+
+
+def from_graph(graph: Graph) -> Verified:
+    """Take an FP32 graph of gantool as its own reference."""
+    generator = graph.generator()
+    spec = generator.spec
+    images = generator.images(SEEDS, label=None if spec.classes is not None else 0)
+    feeds, calibration = (
+        feeds_of(seeds, spec.latent, spec.distribution, spec.classes) for seeds in (SEEDS, CALIBRATION_SEEDS)
+    )
+    model = _plain(graph)
+    simulation = Simulation(model)
+    reference = Reference(feeds, images, calibration)
+    reference = replace(reference, infinite=measure(simulation, reference).infinite)
+    return Verified(graph, model, reference, simulation, generator)
+
+
+def reduce_precision(full: Verified, precision: Precision, base: Path, note: Note) -> Verified:
+    """Return an FP32 graph in a lower precision, as BASE.fp16.onnx, say.
+
+    Raises VerificationError if it does not pass the gate with all the exceptions that help.
+    """
+    reduced = _reduced(full, precision, note)
+    for node, reason in reduced.recipe.keep_fp32.items():
+        note(f"{short(node)} stays in FP32: {reason}")
+    if reduced.recipe.low and not (precision.recipe or precision.keep_fp32):
+        _check_share(reduced.graph, reduced.recipe.low)
+    target = base.with_name(base.name + GRAPH_SUFFIXES[reduced.recipe.precision])
+    made = _checked(reduced.graph, target, note)
+    gate = Gate("FP32", "Nothing was written", precision.min_psnr)
+    return _verified(made, reduced.graph, full.reference, reduced.simulation, reduced.report, gate, note)
+
+
+def with_distances(made: Verified, full: Verified, to_data: ToData, note: Note) -> Verified:
+    """Measure how far from a data set a graph and the FP32 graph `full` are (the same: one); record it."""
+    found = distances(full.as_user(), None if made is full else made.simulation, to_data)
+    note(f"{made.graph.name}: {text(found)}")
+    parity = {**made.graph.parity, "frechet": found}
+    return replace(made, graph=_recorded(made.graph, made.model, parity))
+
+
+@dataclass(frozen=True)
+class _Float:
+    """A float graph under the contract, not yet lowered."""
+
+    proto: onnx.ModelProto
+    metadata: dict[str, Any]
+    target: Path
+    other: str  # what its images are compared with
+    min_psnr: float | None = None  # where the original rounds its own values
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a graph is held against."""
+
+    other: str
+    advice: str
+    min_psnr: float | None  # dB; None: by the precision
+
+
+def _reference(metadata: dict[str, Any], images: Images) -> Reference:
+    return Reference(_feeds(metadata, SEEDS), images, _feeds(metadata, CALIBRATION_SEEDS))
+
+
+def _feeds(metadata: dict[str, Any], seeds: Sequence[int]) -> Arrays:
+    latent = metadata["latent"]
+    return feeds_of(seeds, latent["size"], latent["distribution"], metadata["classes"])
+
+
+def _oldest_opset(precision: Precision) -> int:
+    low = precision.low if precision.recipe is None else read_recipe(precision.recipe).low
+    return BF16_OPSET if low == "bf16" else DEFAULT_OPSET
+
+
+def _finished(
+    made: _Float, options: ExportOptions, reference: Reference, note: Note, runner: Runner | None
+) -> Verified:
+    """Lower a float graph, give it its tail and its metadata, and prove it."""
+
+    def make(lowering: Lowering) -> onnx.ModelProto:
+        return finish(ir.from_proto(made.proto), made.metadata, lowering, options.output or "uint8")
+
+    lowering = fastest(make, runner, note) if runner else cast("Lowering", options.lowering or "none")
+    model = make(lowering)
+    graph = _checked(model, made.target, note)
+    simulation = Simulation(model)
+    report = measure(simulation, reference)
+    advice = "Nothing was written. This is a bug in gantool: report it with the generator"
+    gate = Gate(made.other, advice, made.min_psnr)
+    proved = _verified(graph, model, reference, simulation, report, gate, note)
+    return replace(proved, reference=replace(reference, infinite=report.infinite))
+
+
+def _reduced(full: Verified, precision: Precision, note: Note) -> Reduced:
+    """Apply the recipe that was given, or find the one that passes the gate with as few exceptions as can be."""
+    source, reference = full.graph, full.reference
+    if is_low(full.model):
+        raise GantoolError(
+            f"{source.path} is not in FP32: leave out the flags of precision, or give the FP32 graph"
+        )
+    given = read_recipe(precision.recipe) if precision.recipe is not None else None
+    low = precision.low if given is None else given.low
+    opset = next((entry.version for entry in full.model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    if low == "bf16" and opset < BF16_OPSET:
+        raise GantoolError(
+            f"{source.name} has opset {opset}, whose convolutions take no bfloat16: export it with --opset "
+            f"{BF16_OPSET} or newer, or take --fp16"
+        )
+    if given is not None:
+        return measured(full.model, given, reference)
+    kept, quantized = matching(full.model, precision.keep_fp32), {}
+    if precision.int8:
+        batches = full.simulation.activations(reference.calibration, CALIBRATION_BATCHES, BATCH)
+        quantized = calibrated(full.model, batches, precision.calibration, precision.int8_ends, kept)
+    values = full.simulation.activations(reference.feeds, 1, BATCH)[0]
+    start = Recipe(precision.low, kept, quantized)
+    return search(full.model, values, start, reference, precision.min_psnr, note)
+
+
+def _plain(graph: Graph) -> onnx.ModelProto:
+    """Return a graph with its local functions inlined. Raises GantoolError if weights of it are sparse."""
+    full = model_of(graph.path, graph.data)
+    if full.graph.sparse_initializer:
+        names = listed((weight.values.name for weight in full.graph.sparse_initializer), 3)
+        raise GantoolError(
+            f"{graph.path} has sparse weights ({names}), which gantool does not read: export it with dense weights"
+        )
+    return onnx.inliner.inline_local_functions(full) if full.functions else full
+
+
+def _check_share(graph: onnx.ModelProto, low: str) -> None:
+    """Raise VerificationError if most of the multiply-adds stay in FP32, which no one asked for."""
+    inferred = onnx.shape_inference.infer_shapes(graph).graph
+    share = by_type(layers_of(inferred, shapes_of(inferred))).get("FLOAT", 0)
+    if share > MAX_FP32:
+        raise VerificationError(
+            f"{share:.1%} of the multiply-adds would stay in FP32, so this is hardly {low.upper()}: try --bf16, "
+            "which holds large numbers, or name the nodes that are to stay with --keep-fp32. Nothing was written"
+        )
+
+
+def _checked(model: onnx.ModelProto, target: Path, note: Note) -> Graph:
+    """Check a graph; say how far ONNX Runtime may optimize it, if not all the way."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise GantoolError(
+            f"onnx.checker refuses {target.name}: {short(' '.join(str(error).split()), 300)}"
+        ) from error
+    graph = Graph.of_data(target, model.SerializeToString())
+    if graph.recipe.on_cpu and (level := level_that_works(target, graph.data)) != LEVELS[0]:
+        note(f"{target.name}: ONNX Runtime crashes with {LEVELS[0]} on it, so it is run with {level}")
+    return graph
+
+
+def _verified(
+    graph: Graph,
+    model: onnx.ModelProto,
+    reference: Reference,
+    simulation: Simulation,
+    report: Report,
+    gate: Gate,
+    note: Note,
+) -> Verified:
+    """Hold a graph against its gate. Raises VerificationError if it does not pass."""
+    generator = graph.generator() if graph.recipe.on_cpu else None
+    if generator is not None:
+        report = worse(report, reference, generator.images(SEEDS))
+    if problem := report.problem(graph.recipe.precision, gate.min_psnr):
+        raise VerificationError(f"{graph.name} does not agree with its reference: {problem}. {gate.advice}")
+    note(f"{graph.name} against {gate.other} on {len(SEEDS)} seeds: {report}")
+    graph = _recorded(graph, model, report.to_json())
+    return Verified(graph, model, reference, simulation, generator)
+
+
+def _recorded(graph: Graph, model: onnx.ModelProto, parity: dict[str, Any]) -> Graph:
+    """Return a graph with what was measured of it in its metadata, in place of what was there."""
+    for entry in [entry for entry in model.metadata_props if entry.key == PARITY_KEY]:
+        model.metadata_props.remove(entry)
+    model.metadata_props.add(key=PARITY_KEY, value=json.dumps(parity))
+    return replace(graph, data=bytes(model.SerializeToString()), parity=parity)

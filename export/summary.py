@@ -1,0 +1,68 @@
+"""What `gantool export` prints at its end: the files, what an earlier export left, and the next commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from shlex import quote
+
+from gantool.export.artifact import GRAPH_SUFFIXES
+from gantool.export.engine.build import SUFFIXES
+from gantool.export.engine.options import BuildOptions
+from gantool.export.given import metadata_of, other_weights
+from gantool.export.job import without_suffix
+from gantool.export.packaging import triton
+from gantool.export.pipeline import Exported
+
+
+def print_summary(made: Exported, build_options: BuildOptions, note: Callable[[str], None]) -> None:
+    """Print each file with its size, and the next commands to paste; note what is left beside them."""
+    entry = made.job.entry
+    files = [*made.files, *(path for path in (made.bundle, entry and entry / triton.CONFIG) if path)]
+    width = max((len(str(file)) for file in files), default=0)
+    for file in files:
+        print(f"{file!s:{width}}  {_size(file.stat().st_size):>9}")
+    _note_left(made, note)
+    print("next:")
+    for line in _next(made, build_options):
+        print(f"  {line}")
+
+
+def _note_left(made: Exported, note: Callable[[str], None]) -> None:
+    """Note the files of an earlier export that have other weights."""
+    base = made.job.base
+    family = [f"{base.name}{suffix}" for suffix in (*GRAPH_SUFFIXES.values(), *SUFFIXES.values())]
+    known = {path.name for path in made.files}
+    known |= {made.graph.name, without_suffix(made.graph.path).name + ".onnx"}
+    for path in (base.with_name(name) for name in family if name not in known):
+        if path.exists() and (stale := other_weights(made.graph.metadata, metadata_of(path))):
+            note(f"note: {path} is left from an earlier export, with weights after {stale}")
+
+
+def _next(made: Exported, build_options: BuildOptions) -> list[str]:
+    job, graph, lines = made.job, made.graph.path, []
+    if made.bundle is not None:
+        lines.append(
+            f"gantool export {quote(str(made.bundle))}  # on the device: builds the engine and proves it"
+        )
+    elif job.flavour is None:
+        lines.append(
+            f"gantool export {quote(str(graph))}  # on the device: builds the engine, needs no torch"
+        )
+    if job.flavour is not None:
+        plan = quote(str(job.base) + SUFFIXES[job.flavour])
+        if build_options.strip_weights:
+            lines.append(f"gantool refit {plan} {quote(str(graph))}  # where the GPU is: puts the weights in")
+        lines.append(f"gantool generate --engine {plan}  # where the GPU is")
+    if not made.graph.recipe.on_cpu:
+        graph = graph.with_name(without_suffix(graph).name + ".onnx")
+    if graph.exists():
+        lines.append(f"gantool generate --engine {quote(str(graph))}  # here, with ONNX Runtime")
+    if job.entry is not None:
+        same = " with the plan's version of TensorRT" if job.flavour == "tensorrt" else " of Triton"
+        command = triton.command(job.entry.parent, build_options.version_compatible)
+        lines.append(f"{command}  # YY.MM: a release{same}")
+    return lines
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
