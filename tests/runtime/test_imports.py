@@ -35,7 +35,7 @@ def loaded_by(code: str) -> set[str]:
         "from gantool.runtime import Generator",
         "import gantool.cli",
         "sys.argv = ['gantool', '--help']\nimport gantool.cli\ntry: gantool.cli.main()\nexcept SystemExit: pass",
-        "import gantool.export.launch, gantool.export.engine.build",
+        "import gantool.export.pipeline, gantool.export.engine.build",
     ],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:
