@@ -23,8 +23,8 @@ from statistics import median
 import numpy as np
 
 from gantool.train.data.dataset import load_images
-from gantool.train.metrics.evaluate import measure
 from gantool.train.metrics.extractors import find_extractor
+from gantool.train.metrics.measure import measure
 from gantool.train.plot import Curve, chart
 
 HERE = Path(__file__).parent
@@ -130,7 +130,7 @@ def main() -> None:
             for run in runs:
                 wait(run())
         baseline: Points = [
-            (float(path.stem.split("-")[1]), float(measure(extractor, data, np.load(path))["fd"]))
+            (float(path.stem.split("-")[1]), float(measure(extractor, data, np.load(path)).scores.fd))
             for path in sorted((folder / "plain").glob("images-*.npy"))
         ]
         default: Points = [

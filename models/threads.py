@@ -1,4 +1,4 @@
-"""How many threads torch computes with on a CPU."""
+"""How many threads torch uses on a CPU."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gantool.runtime.process.cpus import Others, cores, is_busy
 
 
 def limit_threads() -> int:
-    """Have torch use no more threads than this process has CPUs, and return how many it uses.
+    """Limit torch to as many threads as this process has CPUs; return how many it uses.
 
-    By itself torch goes by the CPUs of the machine; where a quota gives fewer, the threads wait for each other at
-    every layer. Fewer by OMP_NUM_THREADS or `torch.set_num_threads` stay fewer.
+    By default torch counts the CPUs of the machine; under a smaller quota its threads wait for each other at every
+    layer. A smaller number set by OMP_NUM_THREADS or `torch.set_num_threads` stays.
     """
     count = min(torch.get_num_threads(), cores())
     torch.set_num_threads(count)

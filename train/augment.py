@@ -1,12 +1,11 @@
-"""Augmentation of what the discriminator sees, real and generated alike, for small data.
+"""Augmentation of the discriminator's input, real and generated images alike, for small data sets.
 
-diff   DiffAugment: each image is changed in colour, place and by a hole, always (Zhao et al. 2020,
-       arXiv:2006.10738).
-ada    The same changes and flips and quarter turns, each with a probability that follows how much the
-       discriminator overfits (Karras et al. 2020, arXiv:2006.06676, section 3): it rises while the sign of the
-       logits of real images is on average over 0.6, and falls below.
+diff   DiffAugment: colour, translation and cutout on every image (Zhao et al. 2020, arXiv:2006.10738).
+ada    The same, plus flips and quarter turns, each with a probability that follows the overfitting of the
+       discriminator (Karras et al. 2020, arXiv:2006.06676, section 3): it rises while the mean sign of the logits
+       of real images is over 0.6, and falls otherwise.
 
-Every change can be differentiated, so the generator learns through it. Images are float32 [N, C, H, W] in [-1, 1].
+Every change is differentiable, so that the generator learns through it. Images are float32 [N, C, H, W] in [-1, 1].
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ import torch
 from torch import Tensor
 
 TARGET = 0.6  # mean sign of the logits of real images
-ADJUST_KIMG = 100.0  # the probability goes from 0 to 1 in this time at most
+ADJUST_KIMG = 100.0  # the least time in which the probability goes from 0 to 1
 SHIFT = 1 / 8  # of the side
 HOLE = 1 / 2  # of the side
 
 
 def augment(images: Tensor, kind: str, probability: float) -> Tensor:
-    """Return augmented images of the same shape; `probability` is for ada."""
+    """Return augmented images of the same shape. Only ada uses `probability`."""
     if kind == "none" or (kind == "ada" and probability == 0):
         return images
     changes = _DIFF if kind == "diff" else (_flip, _turn, *_DIFF)
@@ -37,7 +36,7 @@ def augment(images: Tensor, kind: str, probability: float) -> Tensor:
 
 
 def adapt(probability: float, mean_sign: float, images: int) -> float:
-    """Return ada's probability after `images` more images whose logits had this mean sign."""
+    """Return the new probability of ada after `images` real images whose logits had this mean sign."""
     step = images / (ADJUST_KIMG * 1000)
     return min(max(probability + (step if mean_sign > TARGET else -step), 0.0), 1.0)
 
@@ -61,7 +60,7 @@ def _contrast(images: Tensor) -> Tensor:
 
 
 def _translation(images: Tensor) -> Tensor:
-    """Move each image by up to an eighth of its side; black, -1, comes in from the border."""
+    """Move each image by up to an eighth of its side; the border fills with black, -1."""
     count, _, height, width = images.shape
     rows = torch.arange(height, device=images.device)[None, :, None]  # [1, H, 1]
     columns = torch.arange(width, device=images.device)[None, None, :]  # [1, 1, W]
@@ -77,7 +76,7 @@ def _translation(images: Tensor) -> Tensor:
 
 
 def _cutout(images: Tensor) -> Tensor:
-    """Make a square of half the side grey, 0."""
+    """Fill a square of half the side with grey, 0."""
     count, _, height, width = images.shape
     half = int(width * HOLE + 0.5) // 2
     centre_y, centre_x = torch.rand(2, count, 1, 1, device=images.device)  # [N, 1, 1] each
@@ -94,7 +93,7 @@ def _flip(images: Tensor) -> Tensor:
 
 
 def _turn(images: Tensor) -> Tensor:
-    """Turn each image by 0, 90, 180 or 270 degrees."""
+    """Rotate each image by 0, 90, 180 or 270 degrees."""
     turns = torch.randint(4, (len(images), 1, 1, 1), device=images.device)
     for number in (1, 2, 3):
         images = torch.where(turns == number, images.rot90(number, (2, 3)), images)

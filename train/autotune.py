@@ -1,91 +1,47 @@
-"""Which way of computing a step is fastest on this machine, found by measuring; kept in the cache.
+"""The autotuner: measures which way of computing a step is fastest on this machine, and caches the result.
 
-The ways: images as channels last or not, float32 or bfloat16 (autocast), compiled or not, on a CPU all threads or
-fewer. Which is best depends on the processor: bfloat16 makes a CPU that has it three times as fast, and one that
-has not several times slower; and on what else runs, so figures of a busy machine are not kept for long.
+The ways: channels last or contiguous, float32 or bfloat16 (autocast), compiled or not, and on a CPU all threads or
+fewer. Which is fastest depends on the processor: bfloat16 makes a CPU that supports it three times as fast, and
+any other several times slower. It also depends on other programs, so figures from a busy machine are soon replaced.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import statistics
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from gantool.models.threads import limit_threads
-from gantool.runtime.cache import cache_dir
-from gantool.runtime.files import atomic
 from gantool.runtime.process.cpus import Others, is_busy
-from gantool.train.distributed import alone, precision
+from gantool.train.distributed import precision, single_device
 from gantool.train.options import TrainingOptions
 from gantool.train.run_dir import number, records
-from gantool.train.state import TrainingState, compiled, new_state
+from gantool.train.speed_cache import DAY, Figures, cache_path, known_figures, read_cache, write_cache
+from gantool.train.state import TrainingState, compile_networks, new_state
 from gantool.train.step import step
 
 _VERSION = 4
-_TURNS, _TURN = 5, 0.1  # rounds, and seconds at least that a way has in each
-_SLOWER = 2.0  # a way that takes this many times the best, over two rounds, has no third
-_SHARE = 0.05  # of the time of a run may go into measuring, and of a long one no more than
-_LONGEST, _STEPS = 15.0, 3.0  # seconds, and this many steps of each way
-_COMPILE_MINUTES = 30  # compiling takes a minute or more: only for runs that last
-_DAY = 24 * 3600.0
-_OFF = 3.0  # times as fast or as slow as measured: measure again
+_TURNS, _TURN = 5, 0.1  # rounds, and the least seconds of a way in each
+GIVE_UP_RATIO = 2.0  # a way this many times slower than the best after two rounds gets no third
+_SHARE = 0.05  # of the time of a run may be spent measuring; of a long run at most
+_LONGEST, _STEPS = 15.0, 3.0  # seconds, plus this many steps of each way
+_COMPILE_MINUTES = 30  # compiling takes a minute or more: it pays off only in runs this long
+_OFF = 3.0  # times faster or slower than measured: measure again
 
-
-@dataclass(frozen=True)
-class Figures:
-    """Images a second by way, and when and how they were measured."""
-
-    rates: dict[str, float]  # 0 is a way that failed
-    when: float  # seconds since 1970
-    others: float  # CPUs that other programs used
-    seconds: float  # that measuring took
-    whole: bool  # there was time for all rounds
-
-    def __post_init__(self) -> None:
-        rates = list(self.rates.items())
-        numbers = (*(rate for _, rate in rates), self.when, self.others, self.seconds)
-        if not rates or not all(isinstance(each, (int, float)) for each in numbers):
-            raise TypeError("no figures")
-
-    @property
-    def sure(self) -> bool:
-        """Whether nothing kept the fastest way from being found."""
-        return self.whole and not is_busy(self.others)
-
-    @property
-    def best(self) -> str:
-        """The fastest way."""
-        return max(self.rates, key=lambda way: self.rates[way])
-
-    def __str__(self) -> str:
-        old = time.time() - self.when
-        notes = [f"measured {_ago(old)}"] if old >= 60 else []
-        if is_busy(self.others):
-            notes.append(f"while other programs used {self.others:.1f} CPUs")
-        if not self.whole:
-            notes.append("in a hurry")
-        rates = sorted(self.rates.items(), key=lambda item: -item[1])
-        return (
-            "speed: "
-            + ", ".join(f"{way} {rate:,.0f}" if rate else f"{way} failed" for way, rate in rates)
-            + " images/s"
-            + (f" ({'; '.join(notes)})" if notes else "")
-            + f"; chosen: {self.best}"
-        )
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,52 +49,52 @@ class Tuned:
     """Options with the fastest way."""
 
     options: TrainingOptions
-    rate: float  # images a second of this process, as measured
-    seconds: float  # that this took just now
+    rate: float  # images per second of this process, as measured
+    seconds: float  # that measuring took just now
     key: str  # of the figures in the cache
 
     def check(self, best: float | None) -> None:
-        """Forget the figures if the best rate of a run, images a second, is far from them."""
+        """Drop the figures from the cache if the best rate of a run, images per second, is far from them."""
         if best is None or self.rate / _OFF < best < self.rate * _OFF:
             return
-        known = _read(_path())
+        known = read_cache(cache_path())
         if known.pop(self.key, None):
-            _write(_path(), known)
+            write_cache(cache_path(), known)
 
 
 def fastest(
     options: TrainingOptions, fabric: Fabric, chosen: str | None, log: Callable[[str], None]
 ) -> Tuned:
-    """Return the options with the fastest way of computing a step; the random state is left alone.
+    """Return the options with the fastest way of computing a step. The random state does not change.
 
-    Only in the precision `chosen`, where one is given. Of several processes one measures its own share of the
-    batch, alone. On a CPU the threads may change while training, up to those chosen here, or up to all where the
-    machine was busy or time was short.
+    `chosen` fixes the precision. With several processes, one measures its slice of the batch, alone. On a CPU the
+    number of threads may change during training: up to the number chosen here, or up to all of them if the machine
+    was busy or time was short.
     """
     most, others, began = limit_threads(), Others(), time.monotonic()
     share = replace(options, batch=options.batch // fabric.world_size)
-    ways, compiling = _ways(share, fabric, chosen, most)
+    ways, compiling = candidates(share, fabric, chosen, most)
     key = _key(share, fabric.device, [*ways, str(compiling)], most)
-    known = _read(_path())
-    figures = _figures(known.get(key), ways)
+    known = read_cache(cache_path())
+    figures = known_figures(known.get(key), ways)
     budget = _budget(options)
     if figures is None or _outdated(figures, others, budget):
-        log("measuring which way of computing is fastest here (--no-autotune leaves it out) ...")
+        log("measuring which way of computing is fastest here (--no-autotune skips this) ...")
         others = Others()
-        rates, whole = _measure(share, alone(str(fabric.device)), ways, compiling, budget)
+        rates, whole = _measure(share, single_device(str(fabric.device)), ways, compiling, budget)
         took = time.monotonic() - began
         figures = Figures(rates, round(time.time()), round(others.cpus(), 2), round(took, 2), whole)
         known[key] = asdict(figures)
-        _write(_path(), known)
+        write_cache(cache_path(), known)
     log(str(figures))
-    options = _set(options, figures.best)
+    options = apply(options, figures.best)
     if fabric.device.type == "cpu" and fabric.world_size == 1 and not options.compile:
         options = replace(options, threads_up_to=options.threads if figures.sure else most)
     return Tuned(options, figures.rates[figures.best], time.monotonic() - began, key)
 
 
 def best_rate(stats: Path) -> float | None:
-    """Return the images a second of the fastest tick of a run, or None before the first."""
+    """Return the images per second of the fastest tick of a run, or None before the first."""
     if not stats.is_file():
         return None
     times = [seconds for line in records(stats) if (seconds := number(line.get("sec_per_kimg")) or 0) > 0]
@@ -146,31 +102,33 @@ def best_rate(stats: Path) -> float | None:
 
 
 def _outdated(figures: Figures, others: Others, budget: float) -> bool:
-    """Return whether to measure again: what was measured in a hurry, or beside other programs."""
+    """Return whether to measure again: the figures were taken in a hurry, or beside other programs."""
     if not figures.whole and budget > 2 * figures.seconds:
         return True
     if not is_busy(figures.others):
         return False
     time.sleep(0.2)
-    return not is_busy(others.cpus()) or time.time() - figures.when > _DAY
+    return not is_busy(others.cpus()) or time.time() - figures.when > DAY
 
 
 def _budget(options: TrainingOptions) -> float:
-    """Return the seconds that measuring may take: a small part of the run."""
+    """Return the seconds that measuring may take: a small share of the run."""
     return _LONGEST if options.minutes is None else min(_LONGEST, _SHARE * options.minutes * 60)
 
 
-def _ways(options: TrainingOptions, fabric: Fabric, chosen: str | None, most: int) -> tuple[list[str], bool]:
-    """Return the ways in words, the likely best first: "fp32 channels_last threads=2", "bf16 contiguous" ...
+def candidates(
+    options: TrainingOptions, fabric: Fabric, chosen: str | None, most: int
+) -> tuple[list[str], bool]:
+    """Return the ways to try as text, the likely best first: "fp32 channels_last threads=2", "bf16 contiguous" ...
 
-    And whether to compile the best of them, too.
+    The second value is whether to try the best of them compiled as well.
     """
     # bfloat16 needs no scaling of losses; GPUs before Ampere only emulate it
     new = fabric.device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     precisions = (chosen,) if chosen else ("fp32", "bf16" if new else "fp16")
     counts = [""]
     if fabric.device.type == "cpu":
-        # one thread first: small steps can be faster with it, and beside other programs it is the surest
+        # one thread first: it can be faster for small steps, and it is the safest beside other programs
         counts = [
             f" threads={count}" for count in sorted({1, *(most >> n for n in range(most.bit_length() - 1))})
         ]
@@ -180,11 +138,12 @@ def _ways(options: TrainingOptions, fabric: Fabric, chosen: str | None, most: in
         for layout, count, name in product(("channels_last", "contiguous"), counts, precisions)
     ]
     long = options.minutes is not None and options.minutes >= _COMPILE_MINUTES
-    # one process measures, without the others
+    # one process measures alone, so a compiled step of several cannot be tried
     return ways, long and not options.penalized and fabric.world_size == 1
 
 
-def _set(options: TrainingOptions, way: str) -> TrainingOptions:
+def apply(options: TrainingOptions, way: str) -> TrainingOptions:
+    """Return the options with a way that `candidates` returned."""
     words = way.split()
     return replace(
         options,
@@ -198,9 +157,9 @@ def _set(options: TrainingOptions, way: str) -> TrainingOptions:
 def _measure(
     options: TrainingOptions, fabric: Fabric, ways: list[str], compiling: bool, budget: float
 ) -> tuple[dict[str, float], bool]:
-    """Return the images a second of each way, 0 for one that failed, and whether there was time for all rounds.
+    """Return the images per second of each way, 0 if it failed, and whether there was time for all rounds.
 
-    The ways take turns, so that a busy moment meets all of them.
+    The ways take turns, so that a busy moment affects all of them.
     """
     bench = _Bench(options, fabric)
     most = torch.get_num_threads()
@@ -217,7 +176,7 @@ def _measure(
 
 
 class _Bench:
-    """The steps of all ways, measured in turns."""
+    """Measures steps of all ways, in turns."""
 
     def __init__(self, options: TrainingOptions, fabric: Fabric) -> None:
         network = options.network
@@ -227,11 +186,13 @@ class _Bench:
         self.labels = rng.integers(0, network.classes, options.batch) if network.classes else None
         self.options, self.fabric = options, fabric
         self.most = torch.get_num_threads()
-        self.seconds: dict[str, list[float]] = {}  # a step, by way and turn
-        self.states: dict[tuple[bool, bool], TrainingState] = {}  # by layout, and whether compiled
+        self.seconds: dict[
+            str, list[float]
+        ] = {}  # way -> seconds per step, one entry per turn; empty: it failed
+        self.states: dict[tuple[bool, bool], TrainingState] = {}  # (channels last, compiled) -> networks
 
     def rounds(self, ways: list[str], budget: float) -> bool:
-        """Give each way its turns, as long as there is time; return whether there was."""
+        """Give each way its turns while time lasts; return whether it lasted."""
         began = time.perf_counter()
         limit, left = budget, list(ways)
         for turn in range(_TURNS):
@@ -242,12 +203,14 @@ class _Bench:
                 limit = self._limit(budget, len(ways))
             if turn and (best := self.best()):
                 left = [
-                    way for way in left if self.seconds[way] and self._step(way) < _SLOWER * self._step(best)
+                    way
+                    for way in left
+                    if self.seconds[way] and self._step(way) < GIVE_UP_RATIO * self._step(best)
                 ]
         return True
 
     def _limit(self, budget: float, ways: int) -> float:
-        """Return the seconds that measuring may take, now that it is known how long a step is."""
+        """Return the seconds that measuring may take, given how long a step is so far."""
         options, best = self.options, self.best()
         if options.minutes is not None or best is None:
             return budget
@@ -255,18 +218,18 @@ class _Bench:
         return min(max(1.0, _SHARE * run), budget + ways * _STEPS * self._step(best))
 
     def best(self) -> str | None:
-        """Return the fastest way so far, None while there is none."""
+        """Return the fastest way so far, or None."""
         return min((way for way, turns in self.seconds.items() if turns), key=self._step, default=None)
 
     def rates(self) -> dict[str, float]:
-        """Return images a second by way."""
+        """Return images per second by way."""
         return {
             way: round(self.options.batch / self._step(way), 1) if turns else 0.0
             for way, turns in self.seconds.items()
         }
 
     def _step(self, way: str) -> float:
-        # not the shortest: where other programs run, threads that wait for each other are slow in most turns
+        # not the minimum: beside other programs, threads that wait for each other are slow in most turns
         return statistics.median_low(self.seconds[way])
 
     def _turn(self, way: str) -> None:
@@ -274,12 +237,12 @@ class _Bench:
         turns = self.seconds.setdefault(way, [])
         if not first and not turns:
             return  # it failed
-        options = _set(self.options, way)
+        options = apply(self.options, way)
         torch.set_num_threads(options.threads or self.most)
         try:
             state = self._state(options)
             if first:
-                step(options, state, self.real, self.labels).generator.item()  # warms up
+                step(options, state, self.real, self.labels).generator.item()  # warm-up
             began, count = time.perf_counter(), 0
             while (took := time.perf_counter() - began) < _TURN or (
                 count % options.lazy and took < 5 * _TURN
@@ -287,21 +250,22 @@ class _Bench:
                 step(options, state, self.real, self.labels).generator.item()  # waits for the device
                 count += 1
             turns.append(took / count)
-        except Exception:  # a compiler or a processor can lack anything
+        except Exception as error:  # compilation or bf16 may be unsupported here
+            _log.debug("%s failed: %s: %s", way, type(error).__name__, error)
             turns.clear()
 
     def _state(self, options: TrainingOptions) -> TrainingState:
-        """Return networks of a layout, the same for all precisions and threads."""
+        """Return networks of a layout, shared by all precisions and numbers of threads."""
         key = options.channels_last, options.compile
         if key not in self.states:
             self.states[key] = new_state(options, self.fabric)
             if options.compile:
-                compiled(self.states[key])
+                compile_networks(self.states[key])
         return replace(self.states[key], precision=precision(options.precision, self.fabric.device))
 
 
 def _key(options: TrainingOptions, device: torch.device, ways: list[str], most: int) -> str:
-    """Name the machine, the library and the work."""
+    """Return a hash of the machine, the library and the work."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     work = asdict(options)
     parts = [
@@ -314,37 +278,3 @@ def _key(options: TrainingOptions, device: torch.device, ways: list[str], most: 
 
 def _processor() -> str:
     return f"{platform.processor()} {torch.backends.cpu.get_cpu_capability()}"
-
-
-def _path() -> Path:
-    return cache_dir() / "speed.json"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _write(path: Path, known: dict[str, Any]) -> None:
-    with suppress(OSError), atomic(path) as part:  # without a place to keep them, they are measured again
-        part.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-
-
-def _figures(found: Any, ways: list[str]) -> Figures | None:
-    """Return what the cache has of these ways; None for what another gantool wrote, or nobody."""
-    try:
-        figures = Figures(**found)
-    except (TypeError, AttributeError):
-        return None
-    return figures if figures.best.removesuffix(" compiled") in ways else None
-
-
-def _ago(seconds: float) -> str:
-    for name, length in (("day", _DAY), ("hour", 3600.0), ("minute", 60.0)):
-        if seconds >= length:
-            count = int(seconds // length)
-            return f"{count} {name}{'s' if count > 1 else ''} ago"
-    return "just now"

@@ -1,10 +1,11 @@
 """The device, and the processes that share a run: Lightning Fabric starts and joins them.
 
-Every process holds the same networks. Of each batch it takes every n-th image and latent, so that n processes see
-what one would; batch normalization and gradients are averaged over all of them, and so all make the same step.
+Every process holds the same networks. Of each batch, a process takes every n-th image and latent, so that together
+n processes see what one would see. BatchNorm statistics and gradients are averaged over all processes, so all of
+them take the same step.
 
-Gradients are averaged here, once after backward, and not by DistributedDataParallel: its hooks allow neither two
-passes of a network before one backward, nor the second derivatives of the penalties.
+Gradients are averaged here, once after backward, instead of by DistributedDataParallel: its hooks support neither
+two passes of a network before one backward, nor the second derivatives of the penalties.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from torch import Tensor, nn
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.process.signals import ending_signals
 
-PATIENCE = 20.0  # seconds for the other processes to end after this one
+PATIENCE = 20.0  # seconds that the other processes have to end after this one
 
 
 def start_processes(
@@ -38,10 +39,9 @@ def start_processes(
 ) -> Fabric:
     """Start the processes of a run, or join those that torchrun or SLURM started.
 
-    `devices` on each of `nodes` machines; None is as many as were started, or one. Started here, they are started
-    as this one was, with the same arguments, so all that follows happens in each. Raises UsageError for a device
-    that gantool does not know and for more processes than can share a batch, GantoolError for a device that is not
-    there.
+    `devices` processes on each of `nodes` machines; None is as many as were started, or one. New processes run the
+    same command as this one, so everything that follows happens in each. Raises UsageError for an unknown device,
+    or a batch that the processes cannot share evenly; GantoolError for a device that is missing.
     """
     count = devices or _started("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE")
     machines = nodes or _started("SLURM_NNODES")
@@ -53,9 +53,9 @@ def start_processes(
             )
         machines = there[1]
     if count * machines == 1:
-        return alone(device)
-    if devices or nodes:  # before they are started; those that are there say it in one voice, later
-        check_share(count * machines, batch, accumulate)
+        return single_device(device)
+    if devices or nodes:  # before they are started; for running processes, rank zero reports it later
+        check_batch_divisible(count * machines, batch, accumulate)
     kind, _, index = _known(device).partition(":")
     if index:
         raise UsageError(
@@ -70,7 +70,7 @@ def start_processes(
         try:
             fabric = Fabric(accelerator=kind, devices=count, num_nodes=machines, strategy="ddp")
             fabric.launch()
-            _adopt(fabric)
+            _take_over_children(fabric)
         except (RuntimeError, ValueError, IndexError, MisconfigurationException) as error:
             raise GantoolError(
                 f"--devices {count} --nodes {machines} on {kind}: {_first_line(error)}"
@@ -80,7 +80,7 @@ def start_processes(
 
 @contextmanager
 def _stopped_at_once() -> Iterator[None]:
-    """Have signals end this process: it waits for the others outside of Python, which would never hear of them."""
+    """Let signals end this process at once: it waits for the others outside Python, which would never see them."""
     numbers = ending_signals()
     before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
     try:
@@ -90,8 +90,8 @@ def _stopped_at_once() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def alone(device: str) -> Fabric:
-    """Return this process as the only one, on a device. Raises as `start_processes`."""
+def single_device(device: str) -> Fabric:
+    """Return a Fabric of this process alone, on a device. Raises the errors of `start_processes`."""
     name = _known(device)
     try:
         torch.empty(1, device=name)
@@ -102,17 +102,17 @@ def alone(device: str) -> Fabric:
         ) from error
 
 
-def _adopt(fabric: Fabric) -> None:
-    """Take the processes that Lightning started over from it.
+def _take_over_children(fabric: Fabric) -> None:
+    """Take over the processes that Lightning started.
 
-    It would kill this one, in the middle of saving, when one of them ends with an error. They are waited for at the
-    end, and killed if they go on.
+    Lightning would kill this process, even while it is saving, when one of them fails. Instead, this process waits
+    for them when it ends, and kills those that are still running.
     """
     started = getattr(fabric.strategy.launcher, "procs", None)
     if not started:
         return
     processes = list(started)
-    started.clear()  # the list that Lightning watches
+    started.clear()  # the list that Lightning monitors
 
     def end() -> None:
         for process in processes:
@@ -125,46 +125,46 @@ def _adopt(fabric: Fabric) -> None:
 
 
 def precision(name: str, device: torch.device) -> Precision:
-    """Return how a step computes: fp32, bf16, or fp16 with scaled losses, so that no gradient vanishes."""
+    """Return the precision of a step: fp32, bf16, or fp16 with loss scaling so that gradients do not vanish."""
     if name == "fp32":
         return Precision()
     return MixedPrecision("bf16-mixed" if name == "bf16" else "16-mixed", device.type)
 
 
-def check_share(count: int, batch: int, accumulate: int) -> None:
-    """Raise UsageError for a batch that so many processes cannot share evenly."""
+def check_batch_divisible(count: int, batch: int, accumulate: int) -> None:
+    """Raise UsageError for a batch that `count` processes cannot share evenly."""
     if batch % count or batch // count < 2 * accumulate:  # BatchNorm needs two
         raise UsageError(
             f"--batch {batch} for {count} processes: give a multiple of {count}, at least {2 * count * accumulate}"
         )
 
 
-def mine(fabric: Fabric) -> slice:
-    """Return which items of a batch are those of this process."""
+def rank_slice(fabric: Fabric) -> slice:
+    """Return which items of a batch belong to this process."""
     return slice(fabric.global_rank, None, fabric.world_size)
 
 
 def average_gradients(fabric: Fabric, network: nn.Module) -> None:
-    """Give each process the mean of all gradients."""
+    """Replace the gradients of each process by their mean over all processes."""
     gradients = [each.grad for each in network.parameters() if each.grad is not None]
     if fabric.world_size == 1 or not gradients:
         return
-    flat = mean(fabric, torch.cat([each.flatten() for each in gradients]))  # one message for all
+    flat = mean(fabric, torch.cat([each.flatten() for each in gradients]))  # one message for all gradients
     parts = torch.split(flat, [each.numel() for each in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
 
 
 def mean(fabric: Fabric, value: Tensor) -> Tensor:
-    """Return the mean of a value over the processes."""
-    return value if fabric.world_size == 1 else _total(value) / fabric.world_size
+    """Return the mean of a tensor over the processes."""
+    return value if fabric.world_size == 1 else all_reduce_sum(value) / fabric.world_size
 
 
-def agree(fabric: Fabric, stopping: bool, seconds: float) -> tuple[bool, float]:
-    """Return whether any process was told to stop, and the seconds of the first: so all stop at the same step."""
+def all_reduce_stop(fabric: Fabric, stopping: bool, seconds: float) -> tuple[bool, float]:
+    """Return whether any process should stop, and the seconds of rank zero: so all stop at the same step."""
     if fabric.world_size == 1:
         return stopping, seconds
-    # not the most seconds: the others wait, and count, while the first measures
+    # not the maximum over all: the others wait, and count, while rank zero measures
     own = [float(stopping), seconds if fabric.is_global_zero else 0.0]
     values = torch.tensor(own, device=fabric.device)
     torch.distributed.all_reduce(values, torch.distributed.ReduceOp.MAX)
@@ -173,7 +173,7 @@ def agree(fabric: Fabric, stopping: bool, seconds: float) -> tuple[bool, float]:
 
 
 def gather(fabric: Fabric, value: Tensor) -> list[Tensor]:
-    """Return a tensor of each process, on the CPU and in their order; all have the same shape."""
+    """Return the tensors of all processes, on the CPU, in the order of ranks; all have the same shape."""
     if fabric.world_size == 1:
         return [value]
     parts = [torch.empty_like(value, device=fabric.device) for _ in range(fabric.world_size)]
@@ -182,17 +182,17 @@ def gather(fabric: Fabric, value: Tensor) -> list[Tensor]:
 
 
 @contextmanager
-def one_by_one(fabric: Fabric) -> Iterator[None]:
-    """Let the first process of each machine go through the block before the others.
+def rank_zero_first(fabric: Fabric) -> Iterator[None]:
+    """Let the first process of each machine run the block before the others.
 
-    Where it fails in any, all end; the first that failed tells why.
+    If it fails in any process, all end; the first one that failed reports why.
     """
     failed: GantoolError | None = None
-    with watched(fabric):
+    with detect_lost_rank(fabric):
         with fabric.rank_zero_first(local=True):
             try:
                 yield
-            except GantoolError as error:  # not through the barrier, at which the others wait
+            except GantoolError as error:  # must not skip the barrier, at which the others wait
                 failed = error
         codes = [int(code) for code in gather(fabric, torch.tensor(failed.exit_code if failed else 0))]
     first = next((rank for rank, code in enumerate(codes) if code), None)
@@ -203,8 +203,8 @@ def one_by_one(fabric: Fabric) -> Iterator[None]:
 
 
 @contextmanager
-def one_voice(fabric: Fabric) -> Iterator[None]:
-    """Leave it to the first process to tell an error that all of them meet."""
+def rank_zero_errors(fabric: Fabric) -> Iterator[None]:
+    """Let rank zero alone report an error that all processes meet."""
     try:
         yield
     except LostProcessError:
@@ -216,12 +216,12 @@ def one_voice(fabric: Fabric) -> Iterator[None]:
 
 
 class LostProcessError(GantoolError):
-    """Another process of the run is gone, or stopped answering."""
+    """Another process of the run is gone, or no longer answers."""
 
 
 @contextmanager
-def watched(fabric: Fabric) -> Iterator[None]:
-    """Raise LostProcessError where the block fails because of another process."""
+def detect_lost_rank(fabric: Fabric) -> Iterator[None]:
+    """Raise LostProcessError if the block fails because of another process."""
     try:
         yield
     except RuntimeError as error:
@@ -235,71 +235,11 @@ def watched(fabric: Fabric) -> Iterator[None]:
         ) from error
 
 
-def share_statistics(network: nn.Module) -> None:
-    """Have every BatchNorm of a network normalize by the batch of all processes; names and weights stay."""
-    for name, layer in network.named_children():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            setattr(network, name, _SharedBatchNorm(layer))
-        else:
-            share_statistics(layer)
-
-
-def _total(value: Tensor) -> Tensor:
+def all_reduce_sum(value: Tensor) -> Tensor:
+    """Return the sum of a tensor over the processes."""
     total = value.clone()
     torch.distributed.all_reduce(total)
     return total
-
-
-class _Sum(torch.autograd.Function):
-    """The sum of a tensor over all processes. Its gradient is the same sum, so it has all derivatives."""
-
-    @staticmethod
-    def forward(_: Any, value: Tensor) -> Tensor:
-        return _total(value)
-
-    @staticmethod
-    def backward(_: Any, gradient: Tensor) -> Tensor:
-        total: Tensor = _Sum.apply(gradient)  # type: ignore[no-untyped-call]
-        return total
-
-
-class _SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """BatchNorm over all processes: torch's own SyncBatchNorm refuses to run on a CPU, where this is tested."""
-
-    def __init__(self, layer: nn.modules.batchnorm._BatchNorm) -> None:
-        super().__init__(layer.num_features, layer.eps, layer.momentum)
-        self.weight, self.bias = layer.weight, layer.bias
-        self.running_mean, self.running_var = layer.running_mean, layer.running_var
-        self.num_batches_tracked = layer.num_batches_tracked
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Normalize [B, C] or [B, C, H, W]; every process has the same B."""
-        if not self.training:
-            return super().forward(values)
-        dims = [0, *range(2, values.dim())]
-        shape = [1, -1, *[1] * (values.dim() - 2)]
-        exact = values.float()
-        processes = torch.distributed.get_world_size()
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        shift = self.running_mean.clone()  # near the mean, so that the squares below do not cancel out
-        exact = exact - shift.view(shape)
-        moments = torch.cat([exact.mean(dims), exact.square().mean(dims)])  # [2C]
-        total: Tensor = _Sum.apply(moments)  # type: ignore[no-untyped-call]
-        center, square = (total / processes).chunk(2)
-        variance = (square - center.square()).clamp(min=0)
-        with torch.no_grad():
-            count = values.numel() // values.shape[1] * processes
-            self.running_mean.lerp_(center + shift, self.momentum or 0.0)
-            self.running_var.lerp_(variance * count / max(count - 1, 1), self.momentum or 0.0)
-            self.num_batches_tracked += 1
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        normal: Tensor = (exact - center.view(shape)) * scale.view(shape) + self.bias.view(shape)
-        return normal.to(values.dtype)
-
-    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 (torch's name)
-        pass
 
 
 def _known(device: str) -> str:
@@ -311,9 +251,9 @@ def _known(device: str) -> str:
 
 
 def _started(*names: str) -> int:
-    """Return the first number that the environment has under one of the names, else 1."""
+    """Return the number in the first of these environment variables that holds one, else 1."""
     for name in names:
-        if found := re.match(r"[1-9]\d*", os.environ.get(name, "")):  # SLURM writes 4(x2), too
+        if found := re.match(r"[1-9]\d*", os.environ.get(name, "")):  # SLURM also writes 4(x2)
             return int(found[0])
     return 1
 
@@ -324,7 +264,7 @@ def _first_line(error: Any) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out Lightning's lines about how it starts."""
+    """Hide what Lightning prints when it starts."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

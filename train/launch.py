@@ -25,16 +25,23 @@ from gantool.runtime.process.steady import steady_stderr
 from gantool.runtime.runs import new_run
 from gantool.train.autotune import Tuned, best_rate, fastest
 from gantool.train.data.dataset import ImageData, load_images
-from gantool.train.distributed import check_share, gather, one_by_one, one_voice, start_processes, watched
+from gantool.train.distributed import (
+    check_batch_divisible,
+    detect_lost_rank,
+    gather,
+    rank_zero_errors,
+    rank_zero_first,
+    start_processes,
+)
 from gantool.train.malloc import keep_freed_memory
-from gantool.train.monitors import BEST_NAME
 from gantool.train.options import RECOGNIZABLE_KIMG, TrainingOptions
 from gantool.train.preflight import Planned
 from gantool.train.presets import advice
 from gantool.train.progress import reporting, silence, summary_writer
-from gantool.train.run_dir import OPTIONS_NAME, STATE_NAME, STATS_NAME, fakes_name, number, records
+from gantool.train.run_dir import BEST_NAME, OPTIONS_NAME, STATE_NAME, STATS_NAME, fakes_name, number, records
+from gantool.train.session import Session
 from gantool.train.state import PREVIOUS_NAME, TrainingState, load_state, new_state
-from gantool.train.trainer import Run, train
+from gantool.train.trainer import train
 
 
 @steady_stderr()
@@ -57,11 +64,11 @@ def start(
         summary_writer()
     others = Others()
     fabric = start_processes(options.device, devices, nodes, options.batch, options.accumulate)
-    with one_by_one(fabric):
-        check_share(fabric.world_size, options.batch, options.accumulate)
+    with rank_zero_first(fabric):
+        check_batch_divisible(fabric.world_size, options.batch, options.accumulate)
         options, loaded = _with_data(planned, _notes(fabric))
     keep_freed_memory()  # not before: decoding images frees much that no step needs
-    with one_voice(fabric):
+    with rank_zero_errors(fabric):
         if line := others.line():
             _notes(fabric)(f"warning: {line}")
         tuned: Tuned | None = None
@@ -71,18 +78,18 @@ def start(
             if fabric.is_global_zero:
                 tuned = fastest(options, fabric, planned.flags.get("precision"), _note)
                 options = tuned.options
-            with watched(fabric):
+            with detect_lost_rank(fabric):
                 options = fabric.broadcast(options)
         state = new_state(options, fabric)
         state.images_in_data = len(loaded.images)
         state.labels_in_data = _labels(options, loaded)
         folder = new_run(outdir, f"{loaded.name}-{planned.preset}") if fabric.is_global_zero else outdir
-        with watched(fabric):
+        with detect_lost_rank(fabric):
             folder = fabric.broadcast(folder)
         if tuned is None:
-            return _train(Run(options, loaded, folder), state)
-        run = Run(options, loaded, folder, tuned.rate * fabric.world_size or None, tuned.seconds)
-        interrupted = _train(run, state)
+            return _train(Session(options, loaded, folder), state)
+        session = Session(options, loaded, folder, tuned.rate * fabric.world_size or None, tuned.seconds)
+        interrupted = _train(session, state)
         tuned.check(best_rate(folder / STATS_NAME))
         return interrupted
 
@@ -118,16 +125,16 @@ def resume(
     """
     others = Others()
     fabric = start_processes(options.device, devices, nodes, options.batch, options.accumulate)
-    with one_by_one(fabric):
-        check_share(fabric.world_size, options.batch, options.accumulate)
+    with rank_zero_first(fabric):
+        check_batch_divisible(fabric.world_size, options.batch, options.accumulate)
         network = options.network
         loaded = load_images(
             options.data, network.size, network.channels, options.background, log=_notes(fabric)
         )
         state = _load_state(folder, options, fabric)
     keep_freed_memory()  # not before: decoding images frees much that no step needs
-    with one_voice(fabric):
-        with watched(fabric):
+    with rank_zero_errors(fabric):
+        with detect_lost_rank(fabric):
             seen = {int(each) for each in gather(fabric, torch.tensor(state.images_seen))}
         if len(seen) > 1:
             raise GantoolError(
@@ -140,11 +147,11 @@ def resume(
                 _drop_stats_after(path, state.images_seen)
             if line := others.line():
                 _note(f"warning: {line}")
-        return _train(Run(options, loaded, folder, best_rate(folder / STATS_NAME)), state)
+        return _train(Session(options, loaded, folder, best_rate(folder / STATS_NAME)), state)
 
 
 def _check_state(state: TrainingState, folder: Path, options: TrainingOptions, loaded: ImageData) -> None:
-    """Raise an error for a state that is at its end, or whose data were others; note the labels in it."""
+    """Raise an error for a run that has reached its end, or whose data changed; keep the labels in the state."""
     network = options.network
     if state.images_seen >= options.kimg * 1000:
         raise UsageError(
@@ -227,30 +234,32 @@ def _further(state: TrainingState, least: float = 0.0) -> str:
     return f"{max(math.ceil(state.images_seen / 500), least):g}"  # twice as far, or what the preset needs
 
 
-def _train(run: Run, state: TrainingState) -> bool:
-    options, network, main = run.options, run.options.network, state.fabric.is_global_zero
+def _train(session: Session, state: TrainingState) -> bool:
+    options, network, folder = session.options, session.options.network, session.folder
+    main = state.fabric.is_global_zero
     if main:
-        _write_options(run.folder, options)
+        _write_options(folder, options)
     processes = f" and {state.fabric.world_size} processes" if state.fabric.world_size > 1 else ""
-    with reporting(run.folder / "log.txt", options.tensorboard) if main else silence() as report:
+    with reporting(folder / "log.txt", options.tensorboard) if main else silence() as report:
         report.line(
-            f"{run.folder}: {len(run.data.images):,} images of {run.data.name} at {network.size}×{network.size}×"
-            f"{network.channels}, {network.architecture} of width {network.width}, on {state.device}{processes}, "
+            f"{folder}: {len(session.data.images):,} images of {session.data.name} at "
+            f"{network.size}×{network.size}×{network.channels}, {network.architecture} of width {network.width}, "
+            f"on {state.device}{processes}, "
             f"from {state.images_seen / 1000:.1f} to {options.kimg:g} kimg"
             + (f" or {options.minutes:g} minutes" if options.minutes else "")
         )
         report.line(
             f"1 kimg is 1,000 training images; one line every {options.tick:g} kimg; data is the share of time "
-            f"that steps wait for images; samples are in {run.folder}/fakes*.png, the first after 15 s"
+            f"that steps wait for images; samples are in {folder}/fakes*.png, the first after 15 s"
         )
-        interrupted = train(run, state, report)
-        report.line(_ending(run, state, interrupted))
+        interrupted = train(session, state, report)
+        report.line(_ending(session, state, interrupted))
     return interrupted
 
 
-def _ending(run: Run, state: TrainingState, interrupted: bool) -> str:
+def _ending(session: Session, state: TrainingState, interrupted: bool) -> str:
     """Say what was reached, and what to type next."""
-    options, folder, kimg = run.options, run.folder, state.images_seen / 1000
+    options, folder, kimg = session.options, session.folder, state.images_seen / 1000
     wanted = RECOGNIZABLE_KIMG.get(options.preset, 0)
     reached = f"{kimg:.1f} kimg"
     if kimg < wanted:

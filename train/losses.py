@@ -1,13 +1,13 @@
-"""What discriminator and generator are trained to lower, from logits: one entry of LOSSES each.
+"""The losses of discriminator and generator, computed from logits; each is an entry of LOSSES.
 
 non-saturating   Goodfellow et al. 2014 (arXiv:1406.2661, section 3). softplus(-x) is -log(sigmoid(x)) without the
-                 overflow, so these are binary cross-entropies.
+                 overflow, so these are the binary cross-entropies.
 hinge            Lim and Ye 2017 (arXiv:1705.02894)
-wgan-gp          Gulrajani et al. 2017 (arXiv:1704.00028): the penalty is 10 where --gp gives no other
-relativistic     pairs of one real and one generated image: Jolicoeur-Martineau 2018 (arXiv:1807.00734); with R1 and
-                 R2, both 1 where not given, as in R3GAN (arXiv:2501.05441)
+wgan-gp          Gulrajani et al. 2017 (arXiv:1704.00028); the default of --gp is 10
+relativistic     on pairs of a real and a generated image: Jolicoeur-Martineau 2018 (arXiv:1807.00734); --r1 and
+                 --r2 default to 1, as in R3GAN (arXiv:2501.05441)
 
-The penalties that go with a loss are in options.py, which needs no torch.
+The default penalties of a loss are in options.py, which needs no torch.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from torch.nn.functional import relu, softplus
 
 @dataclass(frozen=True)
 class Loss:
-    """One kind of loss; logits are [N], a loss is their mean."""
+    """One kind of loss. Logits are [N]; a loss is a mean over the batch."""
 
-    discriminator: Callable[[Tensor, Tensor], Tensor]  # logits of real and of generated images
-    generator: Callable[[Tensor, Tensor | None], Tensor]  # of generated ones, and of real ones if `paired`
+    discriminator: Callable[[Tensor, Tensor], Tensor]  # of the logits of real and generated images
+    generator: Callable[[Tensor, Tensor | None], Tensor]  # of generated images, and of real ones if `paired`
     paired: bool = False
 
 
@@ -44,7 +44,7 @@ def _wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return fake.mean() - real.mean()
 
 
-def _highest(fake: Tensor, real: Tensor | None) -> Tensor:  # noqa: ARG001
+def _critic_generator(fake: Tensor, real: Tensor | None) -> Tensor:  # noqa: ARG001
     return -fake.mean()
 
 
@@ -59,7 +59,7 @@ def _relativistic_generator(fake: Tensor, real: Tensor | None) -> Tensor:
 
 LOSSES: dict[str, Loss] = {
     "non-saturating": Loss(_non_saturating_discriminator, _non_saturating_generator),
-    "hinge": Loss(_hinge_discriminator, _highest),
-    "wgan-gp": Loss(_wasserstein_discriminator, _highest),
+    "hinge": Loss(_hinge_discriminator, _critic_generator),
+    "wgan-gp": Loss(_wasserstein_discriminator, _critic_generator),
     "relativistic": Loss(_relativistic_discriminator, _relativistic_generator, paired=True),
 }

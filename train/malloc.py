@@ -1,4 +1,4 @@
-"""What the C library does with the memory that tensors free."""
+"""How the C library handles memory that tensors free."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import ctypes
 import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
-_LARGEST_MMAP_THRESHOLD = 32 << 20  # bytes; glibc takes no more
+_LARGEST_MMAP_THRESHOLD = 32 << 20  # bytes; the largest value that glibc accepts
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep what a step frees for the next one, in place of giving it back to the system.
+    """Make glibc keep the memory that a step frees for the next step, instead of returning it to the system.
 
-    Else each step maps its activations anew, and the kernel zeroes thousands of pages: 4 to 10 % of the step on
-    a CPU. Blocks over 32 MiB, other systems and other C libraries are left as they are.
+    Otherwise each step maps its activations again, and the kernel zeroes thousands of pages: 4 to 10 % of the step
+    on a CPU. This does not affect blocks over 32 MiB, other systems and other C libraries.
     """
     if sys.platform != "linux":
         return

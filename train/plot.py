@@ -1,4 +1,7 @@
-"""`gantool plot`: the curves of a run and its samples over time, as one HTML file or one PNG, with no download."""
+"""`gantool plot`: the curves of a run and its samples over time, as one self-contained HTML file or one PNG.
+
+The HTML needs no library: its charts are SVG, written here. The PNG is drawn by Matplotlib.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.files import atomic
 from gantool.train.run_dir import STATS_NAME, fakes_kimg, named_or_newest, number, records
 
-WIDTH, HEIGHT = 560, 260  # of a chart, in pixels
-LEFT, BOTTOM, TOP, RIGHT = 56, 34, 30, 14
 COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c")
-SHEETS = 8  # samples that are shown
+SHEETS = 8  # sheets of samples shown
+# A chart of the HTML, in pixels.
+WIDTH, HEIGHT = 560, 260
+LEFT, BOTTOM, TOP, RIGHT = 56, 34, 30, 14
+# The PNG: charts three to a row, and the samples below. Inches: its width, a row of charts, the row of samples.
+COLUMNS = 3
+INCHES, ROW, STRIP = 14.0, 3.1, 2.2
+DPI = 140
 
 Points = list[tuple[float, float]]
 
@@ -42,9 +51,9 @@ class Chart:
 
 
 def plot(run: Path | None, out: Path | None) -> Path:
-    """Draw a run folder (None: the newest); return the file's path, `plot.html` in it unless `out`, perhaps a .png.
+    """Draw a run folder (None: the newest) into `out`, a .html or .png (None: its `plot.html`); return the path.
 
-    Raises GantoolError for a folder that is no run, and MissingDependencyError for a PNG without Matplotlib.
+    Raises GantoolError for a folder that is not a run, and MissingDependencyError for a PNG without Matplotlib.
     """
     run = named_or_newest(run, STATS_NAME)
     target = out or run / "plot.html"
@@ -53,22 +62,20 @@ def plot(run: Path | None, out: Path | None) -> Path:
     charts, sheets = _charts(run), _sheets(run)
     with atomic(target) as part:
         if target.suffix.lower() == ".png":
-            from gantool.train.picture import draw
-
-            draw(part, run.name, charts, sheets)
+            _png(part, run.name, charts, sheets)
         else:
             part.write_text(_page(run.name, charts, sheets), encoding="utf-8")
     return target
 
 
 def _charts(run: Path) -> list[Chart]:
-    """Return what there is to draw; a chart may have curves without points."""
+    """Return the charts of a run; a chart may have curves without points."""
     if not (run / STATS_NAME).is_file():
         raise GantoolError(f"{run} holds no {STATS_NAME}: give the folder of a run, as runs/00000-...")
     stats = [line for line in records(run / STATS_NAME) if number(line.get("kimg")) is not None]
     if not stats:
-        raise GantoolError(f"{run / STATS_NAME} has no tick yet: wait for the first, or train on")
-    shares = {"right": "told rightly", "augment_p": "augmentation", "data_wait": "waiting for data"}
+        raise GantoolError(f"{run / STATS_NAME} has no tick yet: wait for the first one, or train on")
+    shares = {"right": "discriminator accuracy", "augment_p": "augmentation", "data_wait": "waiting for data"}
     charts = [
         _chart("losses", "loss", stats, {"loss_d": "discriminator", "loss_g": "generator"}),
         _chart("shares", "share, 0 to 1", stats, shares),
@@ -76,7 +83,7 @@ def _charts(run: Path) -> list[Chart]:
         _chart("seconds per kimg", "s/kimg", stats, {"sec_per_kimg": "seconds"}),
     ]
     for path in sorted(run.glob("metric-*.jsonl")):
-        measured = [line for line in records(path) if "seconds" in line]  # not those of gantool evaluate
+        measured = [line for line in records(path) if "seconds" in line]  # without those of gantool evaluate
         by = path.stem.removeprefix("metric-")
         names = {name: name for name in ("precision", "recall", "diversity", "copies")}
         charts.append(_chart(f"Fréchet distance, {by}", "distance", measured, {"fd": "distance"}, log=True))
@@ -85,7 +92,7 @@ def _charts(run: Path) -> list[Chart]:
 
 
 def _sheets(run: Path) -> list[Path]:
-    """Return sheets of samples, evenly over the run, the first and the last among them."""
+    """Return sheets of samples, evenly spaced over the run, with the first and the last."""
     sheets = sorted((path for path in run.glob("fakes*.png") if fakes_kimg(path) is not None), key=_kimg)
     if not sheets:
         return []
@@ -101,12 +108,7 @@ def _readable(sheet: Path) -> bool:
     try:
         with Image.open(sheet) as image:
             image.load()
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ):  # what Pillow makes of a damaged file
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow, for a damaged file
         return False
     return True
 
@@ -123,7 +125,7 @@ def _page(name: str, charts: list[Chart], sheets: list[Path]) -> str:
 
 
 def chart(title: str, curves: list[Curve], *, log: bool = False) -> str:
-    """Return curves as an SVG image; with `log` the values are on a logarithmic scale."""
+    """Return curves as an SVG image, with `log` on a logarithmic scale."""
     curves = [Curve(curve.name, [(x, y) for x, y in curve.points if math.isfinite(y)]) for curve in curves]
     points = [point for curve in curves for point in curve.points] or [(0.0, 1.0)]
     scale = (lambda y: math.log10(max(y, 1e-6))) if log else (lambda y: y)
@@ -170,7 +172,7 @@ def _y(share: float) -> float:
 def _chart(
     title: str, unit: str, lines: list[dict[str, Any]], names: dict[str, str], *, log: bool = False
 ) -> Chart:
-    """Return the chart of some keys of the lines."""
+    """Return a chart of some keys of the lines: key -> name of its curve."""
     curves = [
         Curve(name, _points([(line.get("kimg"), line.get(key)) for line in lines]))
         for key, name in names.items()
@@ -179,13 +181,13 @@ def _chart(
 
 
 def _points(values: list[tuple[object, object]]) -> Points:
-    """Return the pairs that are two numbers."""
+    """Return the pairs of two numbers."""
     pairs = [(number(x), number(y)) for x, y in values]
     return [(x, y) for x, y in pairs if x is not None and y is not None]
 
 
 def caption(sheet: Path) -> str:
-    """Return when a sheet of samples was made, from its name."""
+    """Return the kimg of a sheet of samples, from its name."""
     return f"{_kimg(sheet):g} kimg"
 
 
@@ -194,3 +196,43 @@ def _figure(path: Path) -> str:
     return (
         f'<figure><img src="data:image/png;base64,{data}"><figcaption>{caption(path)}</figcaption></figure>'
     )
+
+
+def _png(target: Path, title: str, charts: list[Chart], sheets: list[Path]) -> None:
+    """Write a PNG to `target`, whatever its suffix. Raises MissingDependencyError without Matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import StrMethodFormatter
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("matplotlib", "plot", "drawing a PNG") from error
+    charts = [each for each in charts if any(curve.points for curve in each.curves)]
+    rows = math.ceil(len(charts) / COLUMNS)
+    heights = [rows * ROW, *([STRIP] if sheets else [])]
+    figure = Figure((INCHES, sum(heights) + 0.4), dpi=DPI, layout="constrained")
+    figure.suptitle(title, fontweight="bold")
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
+    upper, *lower = parts.ravel().tolist()
+    places = upper.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for place, each in zip(places, charts, strict=False):
+        for index, curve in enumerate(each.curves):
+            if curve.points:
+                marker = "o" if len(curve.points) < 20 else ""  # a single point has no line
+                x, y = zip(*curve.points, strict=True)
+                place.plot(x, y, marker=marker, markersize=3, color=COLOURS[index], label=curve.name)
+        place.set_title(each.title, loc="left", pad=20, fontsize=11)
+        place.set(xlabel="kimg", ylabel=each.unit, yscale="log" if each.log else "linear")
+        if each.log:  # 200, not 2 × 10²
+            for axis_format in (place.yaxis.set_major_formatter, place.yaxis.set_minor_formatter):
+                axis_format(StrMethodFormatter("{x:g}"))
+        place.grid(alpha=0.3)
+        # between title and chart, where no curve runs
+        place.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=4, frameon=False, fontsize=8)
+    for place in places[len(charts) :]:
+        place.set_axis_off()
+    for strip in lower:
+        for place, sheet in zip(strip.subplots(1, len(sheets), squeeze=False).ravel(), sheets, strict=True):
+            with Image.open(sheet) as image:
+                place.imshow(np.asarray(image.convert("RGB")), interpolation="antialiased")  # [H, W, 3]
+            place.set_title(caption(sheet), fontsize=9)
+            place.set_axis_off()
+    figure.savefig(target, format="png")

@@ -1,4 +1,4 @@
-"""What the user sees of a run: a line a tick, a log of them, and a bar below where stderr is a terminal."""
+"""What the user sees of a run: a line per tick, a log of them, and a bar below if stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gantool.runtime.process.terminal import bare
 
 @dataclass
 class Report:
-    """Where the lines of a run go. Made by `reporting`."""
+    """Where the lines of a run go. Use `reporting` to make one."""
 
     log_path: Path
     console: Console
@@ -34,7 +34,7 @@ class Report:
     board: Any = None  # a SummaryWriter of TensorBoard
 
     def scalars(self, values: dict[str, Any], images_seen: int) -> None:
-        """Hand the numbers among `values` to TensorBoard, if it was asked for."""
+        """Pass the numbers among `values` to TensorBoard, with --tensorboard."""
         if self.board is not None:
             for name, value in values.items():
                 if isinstance(value, (int, float)):
@@ -47,20 +47,20 @@ class Report:
         self._log(text)
 
     def advance(self, fraction: float, text: str) -> None:
-        """Move the bar to `fraction` of 0..1 with `text` beside it."""
+        """Move the bar to `fraction`, 0..1, with `text` beside it."""
         self.bar.update(self.bar.task_ids[0], completed=fraction, description=text)
 
     def _log(self, text: str) -> None:
-        # A full disk leaves a gap in the log. Names of folders may hold what UTF-8 has not.
+        # A full disk leaves a gap in the log. Names of folders may hold bytes that are not UTF-8.
         with suppress(OSError), self.log_path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text + "\n")
 
 
 @contextmanager
 def reporting(log_path: Path, tensorboard: bool = False) -> Iterator[Report]:
-    """Open the bar and with `tensorboard` an event file beside the log, to which lines are added.
+    """Show the bar, append lines to the log, and with `tensorboard` write an event file beside it.
 
-    Raises MissingDependencyError if TensorBoard is asked for and not installed.
+    Raises MissingDependencyError for `tensorboard` without the package.
     """
     board = summary_writer()(str(log_path.parent)) if tensorboard else None
     console = Console(file=bare(sys.stderr))
@@ -86,7 +86,7 @@ def reporting(log_path: Path, tensorboard: bool = False) -> Iterator[Report]:
 
 @contextmanager
 def silence() -> Iterator[Report]:
-    """Give a report that goes nowhere: that of all processes but the first."""
+    """Yield a report that goes nowhere, for all processes but rank zero."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(file=nowhere)
         bar = Progress(console=console, disable=True)
@@ -95,7 +95,7 @@ def silence() -> Iterator[Report]:
 
 
 def summary_writer() -> Any:
-    """Return TensorBoard's class. Raises MissingDependencyError."""
+    """Return TensorBoard's SummaryWriter. Raises MissingDependencyError."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError as error:

@@ -5,7 +5,8 @@ stats.jsonl             one JSON object a tick
 log.txt                 what was printed
 fakes000123.png         fixed seeds after 123 kimg; fakes000123_456.png after 123.456
 generator.safetensors   the moving average of the generator: what `gantool export` takes
-training_state.pt       all that --resume needs
+best.safetensors        the one with the lowest Fréchet distance, with --metric-every
+training_state.pt       what --resume needs
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gantool.runtime.runs import LATEST, RUNS, newest_run
 OPTIONS_NAME = "training_options.json"
 STATE_NAME = "training_state.pt"
 STATS_NAME = "stats.jsonl"
+BEST_NAME = "best.safetensors"
 
 
 def fakes_name(images_seen: int) -> str:

@@ -1,4 +1,4 @@
-"""What a run is between two steps: networks, moving average, optimizers, counters, random state."""
+"""The state of a run between two steps: networks, EMA, optimizers, counters, random state."""
 
 from __future__ import annotations
 
@@ -21,60 +21,61 @@ from torch import Tensor, nn
 from gantool.models import Discriminator, Generator, save_checkpoint
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
-from gantool.runtime.seeds import LARGEST, latents
+from gantool.runtime.seeds import LARGEST
 from gantool.train.data.dataset import ImageData
-from gantool.train.distributed import gather, mine, precision, share_statistics
+from gantool.train.distributed import gather, precision, rank_slice
 from gantool.train.options import TrainingOptions
+from gantool.train.sync_batchnorm import convert_sync_batchnorm
 
 
 @dataclass
 class TrainingState:
-    """All that changes while training."""
+    """Everything that changes during training."""
 
     generator: Generator
     discriminator: Discriminator
-    average: Generator  # exponential moving average of the generator's weights
+    ema: Generator  # exponential moving average of the generator's weights
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     fabric: Fabric  # the device, and the processes of the run
-    precision: Precision  # how a step computes
-    latent_stream: torch.Generator  # z of all processes: each draws all of it, and takes its own
+    precision: Precision  # of the computation of a step
+    latent_stream: torch.Generator  # z for all processes: each draws all of it and takes its own slice
     images_in_data: int = 0
-    labels_in_data: str = ""  # the names of the classes, and a checksum of the labels; "" where none are used
+    labels_in_data: str = ""  # class names and a checksum of the labels; "" for a run without labels
     images_seen: int = 0
     steps: int = 0
     augment_p: float = 0.0  # probability of ada
     best: float = math.inf  # lowest Fréchet distance so far
     measured: float = math.inf  # the last Fréchet distance
-    tick: int = 0  # lines of progress so far
-    seconds: float = 0.0  # spent training, over all resumes
+    tick: int = 0  # ticks so far
+    seconds: float = 0.0  # spent training, over all sessions of the run
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """The device that the networks are on."""
         return self.fabric.device
 
 
 def new_state(options: TrainingOptions, fabric: Fabric) -> TrainingState:
-    """Seed the random state and make untrained networks on the device, the same in each process."""
+    """Seed the random state and make untrained networks on the device, identical in each process."""
     device = fabric.device
     torch.manual_seed(options.seed)
     generator, discriminator = Generator(options.network), Discriminator(options.network)
-    average = copy.deepcopy(generator)
+    ema = copy.deepcopy(generator)
     if fabric.world_size > 1:
-        share_statistics(generator)
-        share_statistics(discriminator)
+        convert_sync_batchnorm(generator)
+        convert_sync_batchnorm(discriminator)
         torch.manual_seed((options.seed + fabric.global_rank) % 2**63)  # augmentation and noise differ
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
-    for network in (generator, discriminator, average):
+    for network in (generator, discriminator, ema):
         network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     if options.channels_last:
         _reshape_to_channels_last(generator)
-        _reshape_to_channels_last(average)
+        _reshape_to_channels_last(ema)
     return TrainingState(
         generator=generator,
         discriminator=discriminator,
-        average=average.requires_grad_(False),
+        ema=ema.requires_grad_(False),
         generator_optimizer=_optimizer(options, generator, options.lr),
         discriminator_optimizer=_optimizer(
             options, discriminator, options.lr if options.lr_d is None else options.lr_d
@@ -86,7 +87,7 @@ def new_state(options: TrainingOptions, fabric: Fabric) -> TrainingState:
 
 
 def _reshape_to_channels_last(network: nn.Module) -> None:
-    """Make nn.Unflatten give channels last: it gives them first, and the layers after it keep what they get."""
+    """Make nn.Unflatten return channels last: it returns channels first, and later layers keep that layout."""
     for layer in network.modules():
         if isinstance(layer, nn.Unflatten):
             layer.register_forward_hook(
@@ -100,14 +101,14 @@ def _optimizer(options: TrainingOptions, network: nn.Module, rate: float) -> tor
     return torch.optim.Adam(network.parameters(), rate, (0.5, 0.999), fused=True)
 
 
-def compiled(state: TrainingState) -> None:
-    """Have torch compile both networks at their next step; names and weights stay as they are."""
+def compile_networks(state: TrainingState) -> None:
+    """Have torch compile both networks at their next step; names and weights do not change."""
     state.generator.compile()
     state.discriminator.compile()
 
 
-def draw_latents(options: TrainingOptions, state: TrainingState, count: int) -> Tensor:
-    """Draw z for a training step, float32 [count, latent]: the share of this process in one draw for all."""
+def sample_latents(options: TrainingOptions, state: TrainingState, count: int) -> Tensor:
+    """Draw z for a training step, float32 [count, latent]: this process's slice of one draw for all processes."""
     shape = (count * state.fabric.world_size, options.network.latent)
     z = torch.empty(shape, device=state.device)
     if options.network.distribution == "uniform":
@@ -116,52 +117,17 @@ def draw_latents(options: TrainingOptions, state: TrainingState, count: int) -> 
         nn.init.trunc_normal_(z, a=-LARGEST, b=LARGEST, generator=state.latent_stream)
     else:
         z.normal_(generator=state.latent_stream)
-    return z[mine(state.fabric)]
+    return z[rank_slice(state.fabric)]
 
 
-def update_average(state: TrainingState, options: TrainingOptions) -> None:
-    """Move the average towards the generator by one step.
-
-    Early on the half-life is a twentieth of the images seen, so that the average soon forgets the start.
-    """
-    half_life = min(options.ema_kimg * 1000, state.images_seen / 20)
-    weight = 1 - 0.5 ** (options.batch / max(half_life, 1e-8))
-    with torch.no_grad():
-        torch._foreach_lerp_(list(state.average.parameters()), list(state.generator.parameters()), weight)
-
-
-def settle_average(state: TrainingState, options: TrainingOptions) -> Generator:
-    """Give the average its own BatchNorm statistics, and return it in eval mode.
-
-    Averaged weights do not fit the statistics of the weights they were averaged from. Fixed seeds, so that the
-    random state of training is left alone.
-    """
-    network = options.network
-    z = torch.from_numpy(latents(range(1024), network.latent, network.distribution)).to(state.device)
-    average = state.average.train()
-    norms = [layer for layer in average.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    momenta = [layer.momentum for layer in norms]
-    for layer in norms:
-        layer.reset_running_stats()
-        layer.momentum = None  # the mean over all that follows
-    classes = network.classes
-    label = torch.arange(len(z), device=z.device) % classes if classes else None
-    with torch.no_grad():
-        for part in torch.split(torch.arange(len(z), device=z.device), 128) if norms else ():
-            average(z[part], None if label is None else label[part])
-    for layer, momentum in zip(norms, momenta, strict=True):
-        layer.momentum = momentum
-    return average.eval()
-
-
-def save_generator(path: Path, average: Generator, images_seen: int, data: ImageData) -> None:
-    """Write a checkpoint; a conditional one knows the names of its classes."""
-    names = data.labels.classes if data.labels and average.config.classes else ()
-    save_checkpoint(path, average, images_seen, data.name, names)
+def save_generator(path: Path, generator: Generator, images_seen: int, data: ImageData) -> None:
+    """Write a checkpoint; a conditional one carries the names of its classes."""
+    names = data.labels.classes if data.labels and generator.config.classes else ()
+    save_checkpoint(path, generator, images_seen, data.name, names)
 
 
 def random_state(state: TrainingState) -> dict[str, Any]:
-    """Gather the random state of every process; all of them call this at the same step."""
+    """Gather the random state of every process; all processes call this at the same step."""
     found = {"random": gather(state.fabric, torch.get_rng_state())}
     if state.device.type == "cuda":
         found["random_cuda"] = gather(state.fabric, torch.cuda.get_rng_state(state.device))
@@ -169,13 +135,13 @@ def random_state(state: TrainingState) -> dict[str, Any]:
 
 
 def save_state(path: Path, state: TrainingState, random: dict[str, Any]) -> None:
-    """Write everything that resuming needs, whole or not at all; the state before it is kept, too.
+    """Write everything that a resume needs, whole or not at all; the previous state is kept as well.
 
-    `random` is what `random_state` gathered.
+    `random` is what `random_state` returned.
     """
     content = {
         "format": FORMAT,
-        **{name: getattr(state, name).state_dict() for name in _MODULES},
+        **{key: getattr(state, name).state_dict() for key, name in _MODULES.items()},
         "images_in_data": state.images_in_data,
         "labels_in_data": state.labels_in_data,
         "images_seen": state.images_seen,
@@ -190,10 +156,10 @@ def save_state(path: Path, state: TrainingState, random: dict[str, Any]) -> None
         **random,
     }
     buffer = io.BytesIO()
-    torch.save(content, buffer)  # torch makes a RuntimeError of a full disk
+    torch.save(content, buffer)  # not to the file: torch turns a full disk into a RuntimeError
     with atomic(path) as part:
         part.write_bytes(buffer.getbuffer())
-        if path.exists():  # the one before stays as a second name, whatever happens to the new one
+        if path.exists():  # the previous state keeps a name of its own, whatever happens to the new one
             _keep(path)
 
 
@@ -207,17 +173,23 @@ def _keep(path: Path) -> None:
 
 FORMAT = 3
 PREVIOUS_NAME = "training_state.previous.pt"
-_MODULES = ("generator", "discriminator", "average", "generator_optimizer", "discriminator_optimizer")
+# key in the file -> field of TrainingState
+_MODULES = {
+    "generator": "generator",
+    "discriminator": "discriminator",
+    "average": "ema",
+    "generator_optimizer": "generator_optimizer",
+    "discriminator_optimizer": "discriminator_optimizer",
+}
 
-
-# what load_state_dict and the like make of a file that holds something else
+# what load_state_dict and its like raise for a file that holds something else
 _MALFORMED = (ValueError, TypeError, AttributeError)
 
 
 def load_state(path: Path, options: TrainingOptions, fabric: Fabric) -> TrainingState:
-    """Read what `save_state` wrote. Raises GantoolError for a damaged file or one of other networks.
+    """Read what `save_state` wrote. Raises GantoolError for a damaged file, or one for other networks.
 
-    With another number of processes than before the run goes on, with other augmentations.
+    With a different number of processes the run continues, with different augmentations.
     """
     state = new_state(options, fabric)
     try:
@@ -225,10 +197,10 @@ def load_state(path: Path, options: TrainingOptions, fabric: Fabric) -> Training
         if (found := content.get("format", 1)) != FORMAT:
             other = "a newer one" if found > FORMAT else "the gantool that wrote it"
             raise ValueError(f"it has format {found}, this gantool reads {FORMAT}: install {other}")
-        for name in _MODULES:
-            getattr(state, name).load_state_dict(content[name])
+        for key, name in _MODULES.items():
+            getattr(state, name).load_state_dict(content[key])
         state.images_in_data = int(content["images_in_data"])
-        state.labels_in_data = str(content.get("labels_in_data", ""))  # "": of an earlier gantool
+        state.labels_in_data = str(content.get("labels_in_data", ""))  # "": written by an earlier gantool
         state.images_seen, state.tick = int(content["images_seen"]), int(content["tick"])
         state.seconds = float(content["seconds"])
         state.steps = int(content["steps"])
@@ -243,12 +215,12 @@ def load_state(path: Path, options: TrainingOptions, fabric: Fabric) -> Training
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return what a state file holds. Raises ValueError."""
+    """Return the content of a state file. Raises ValueError."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a pickle of another protocol
+            warnings.simplefilter("ignore")  # about a pickle of another protocol
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # torch advises to load it all the same
+    except pickle.UnpicklingError as error:  # torch's own message suggests loading it anyway
         raise ValueError(
             "it holds other things than weights and numbers, and loading those could run code"
         ) from error
@@ -262,12 +234,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _load_random(state: TrainingState, options: TrainingOptions, content: dict[str, Any]) -> None:
-    """Go on with the random state of every process; where device or number are others, with a new one."""
-    again = (options.seed + state.images_seen) % 2**62  # not the numbers of the start
+    """Restore the random state of every process; on another device or number of processes, start a new one."""
+    again = (options.seed + state.images_seen) % 2**62  # not the numbers that the run began with
     stream, current = content["latent_stream"], state.latent_stream
     if stream.numel() == current.get_state().numel():
         current.set_state(stream)
-    else:  # of a device of another kind
+    else:  # written on a device of another kind
         current.manual_seed(again + 2**32)
     rank, count = state.fabric.global_rank, state.fabric.world_size
     if len(content["random"]) == count:

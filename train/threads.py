@@ -1,10 +1,10 @@
 """How many threads compute a step, on a CPU that other programs use as well.
 
-The threads of a step wait for each other at every layer. Where another program holds one of their CPUs back, all
-stand still: two threads beside two busy programs a core can make a hundredth of the images that one makes.
+The threads of a step wait for each other at every layer. If another program holds one of their CPUs, all of them
+wait: beside two busy programs per core, two threads can make a hundredth of the images that one thread makes.
 
-Sums are cut into parts by thread, so another number of threads rounds otherwise: a run whose threads changed is as
-good as one whose threads did not, and not the same bit by bit. The threads of a run that is not autotuned stay.
+Sums are split by thread, so a different number of threads rounds differently: a run whose threads changed is as
+good as one whose threads did not, but not bit-identical. Without autotuning, the number of threads does not change.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import torch
 from gantool.runtime.process.cpus import Others, cores
 from gantool.train.options import TrainingOptions
 
-WINDOW, TRIAL = 1.0, 0.5  # seconds over which a rate is taken
-SLOW, STUCK = 1 / 2, 1 / 3  # of the best rate: half the threads are tried, or one
-BETTER = 1.1  # times the rate, to change
+WINDOW, TRIAL = 1.0, 0.5  # seconds over which a rate is measured
+SLOW, STUCK = 1 / 2, 1 / 3  # of the best rate: below, try half the threads, or one
+BETTER = 1.1  # times the rate: enough to change
 SHORTEST, LONGEST_DOWN, LONGEST_UP = 4.0, 60.0, 300.0  # seconds between trials
-_LOOK = 0.2  # seconds, before the first step, to see what other programs use
-_CHEAP = 20.0  # times as long as a trial of more threads took, at least, until the next
+_LOOK = 0.2  # seconds of watching other programs before the first step
+_CHEAP = 20.0  # times the duration of a trial of more threads: the least pause until the next
 
 
 @dataclass(frozen=True)
 class Rate:
-    """What so many threads made."""
+    """The speed of a number of threads."""
 
     threads: int
-    images: float  # a second
+    images: float  # per second
 
 
 @dataclass(frozen=True)
 class Change:
-    """From one number of threads to another that is faster now."""
+    """A change to a number of threads that is faster now."""
 
     before: Rate
     after: Rate
@@ -46,30 +46,30 @@ class Change:
         what = "the machine is busy" if new.threads < old.threads else "the machine has room again"
         return (
             f"{what}: {old.images:,.0f} images/s with {_threads(old.threads)}, {new.images:,.0f} with "
-            f"{new.threads}; going on with {new.threads}"
+            f"{new.threads}; continuing with {new.threads}"
         )
 
 
 @dataclass
 class Threads:
-    """Fed with each step, it decides how many threads the next one has: those that make the most.
+    """Decides after each step how many threads the next one uses.
 
-    Where the rate falls under half of the best one known, half the threads are tried for a moment, under a third
-    one thread; they stay if they are faster. While there are fewer than `most`, twice as many are tried now and
-    then where other programs leave room for them, ever more rarely while that does not help.
+    If the rate falls below half of the best known, it tries half the threads for a moment, below a third one
+    thread, and keeps them if they are faster. While there are fewer than `most`, it tries twice as many now and
+    then, if other programs leave room for them, and ever more rarely while that does not help.
     """
 
     count: int  # of the next step
     most: int
-    best: float | None = None  # images a second, of the tuner or the best window so far
-    room: Callable[[], int] | None = None  # threads that find a CPU of their own; None: any number
+    best: float | None = None  # images per second, of the autotuner or the best window so far
+    room: Callable[[], int] | None = None  # returns how many threads find a free CPU; None: any number
     _now: float = 0.0  # seconds of steps
     _seconds: float = 0.0  # of the window
     _images: int = 0
-    _slowest: float = 0.0  # step of the window
-    _settling: bool = True  # the first step with other threads prepares its kernels
-    _home: Rate | None = None  # what a trial is compared with; None while there is no trial
-    _began: float = 0.0  # the trial
+    _slowest: float = 0.0  # seconds of the slowest step of the window
+    _settling: bool = True  # the first step with a new number of threads prepares its kernels
+    _home: Rate | None = None  # what the current trial is compared with; None: no trial
+    _began: float = 0.0  # of the trial
     _cost: float = 0.0  # seconds of the slowest step before it
     _down_at: float = 0.0
     _down_pause: float = SHORTEST
@@ -79,14 +79,14 @@ class Threads:
 
     @property
     def trying(self) -> bool:
-        """Whether `count` is on trial."""
+        """Whether a trial of `count` threads is running."""
         return self._home is not None
 
     def after(self, seconds: float, images: int) -> Change | None:
-        """Take note of a step; return a change that is made."""
+        """Record a step; return the change, if there is one."""
         self._now += seconds
         settling, self._settling = self._settling, False
-        if settling and seconds < TRIAL:  # a step so long hides what it prepares
+        if settling and seconds < TRIAL:  # a longer step hides the preparation
             return None
         self._slowest = max(self._slowest, seconds)
         self._seconds += seconds
@@ -110,7 +110,7 @@ class Threads:
             stuck = self.best is None or rate.images < STUCK * self.best
             self._try(1 if stuck else self.count // 2, rate)
         elif self.count < self.most and self._now >= self._up_at:
-            # without room for them, one step of theirs can take half a minute
+            # without room for them, a single step can take half a minute
             more = min(2 * self.count, self.most, self.room() if self.room else self.most)
             if more > self.count:
                 self._try(more, rate)
@@ -119,7 +119,7 @@ class Threads:
 
     def _try(self, count: int, home: Rate) -> None:
         self._home, self._began = home, self._now
-        self._cost = self._slowest  # of a trial of what there is now, or more
+        self._cost = self._slowest  # a trial takes at least as long as this
         self.count, self._settling = count, True
 
     def _judge(self, home: Rate, rate: Rate) -> Change | None:
@@ -135,7 +135,7 @@ class Threads:
                 self._up_at = self._now + max(_CHEAP * (self._now - self._began), self._up_pause)
             return None
         self._down_at, self._down_pause = self._now, SHORTEST
-        if down:  # soon after rising: it rose too early, and waits longer for the next time
+        if down:  # soon after an increase: that came too early, so wait longer before the next
             held = self._now - self._rose_at
             self._up_pause = SHORTEST if held >= LONGEST_UP else min(2 * self._up_pause, LONGEST_UP)
             self._up_at = self._now + max(_CHEAP * self._cost, self._up_pause)
@@ -146,10 +146,10 @@ class Threads:
 
 
 class AdaptiveThreads:
-    """Time the steps of a run, each in a `with`, and set the threads of the next."""
+    """Times the steps of a run, each in a `with` block, and sets the threads of the next one."""
 
     def __init__(self, options: TrainingOptions, best: float | None, line: Callable[[str], None]) -> None:
-        """Set the threads of the first. `best` is the rate of the tuner; `line` takes what the user should see."""
+        """Set the threads of the first step. `best` is the rate of the autotuner; `line` prints for the user."""
         self._line, self._batch, self._told = line, options.batch, False
         self.count = torch.get_num_threads()
         self._threads: Threads | None = None
@@ -157,21 +157,21 @@ class AdaptiveThreads:
             self.count = min(options.threads, cores())
             if self.count < options.threads:
                 line(
-                    f"this run began with {_threads(options.threads)} and goes on with {self.count}, one for each "
-                    "CPU that it may use; its results are not bit-identical from here on"
+                    f"this run began with {_threads(options.threads)} and continues with {self.count}, one per "
+                    "CPU that it may use; from here on its results are not bit-identical"
                 )
             if options.threads_up_to:
                 most = min(options.threads_up_to, cores())
                 self._others = Others()
                 time.sleep(_LOOK)
                 if (room := self._room()) < self.count:
-                    line(f"other programs use the CPU: beginning with {room} of {_threads(self.count)}")
+                    line(f"other programs use the CPU: starting with {room} of {_threads(self.count)}")
                     self.count = room
                 self._threads = Threads(self.count, most, best, self._room)
             torch.set_num_threads(self.count)
 
     def _room(self) -> int:
-        """Return how many threads found a CPU of their own since the last call."""
+        """Return how many threads found a free CPU since the last call."""
         before, self._others = self._others, Others()
         return before.room()
 
@@ -188,8 +188,8 @@ class AdaptiveThreads:
             if not self._told:
                 self._told = True
                 self._line(
-                    "other programs slow this run down: it tries other numbers of threads, so its results are not "
-                    "bit-identical from here on (--no-autotune keeps one number)"
+                    "other programs slow this run down: it tries other numbers of threads, so from here on its "
+                    "results are not bit-identical (--no-autotune keeps one number)"
                 )
             self.count = self._threads.count
             torch.set_num_threads(self.count)

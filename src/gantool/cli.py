@@ -110,7 +110,6 @@ _received: list[int] = []  # signals
 _EXTRAS = {
     **dict.fromkeys(("torch", "safetensors", "onnx", "onnx_ir", "onnxscript"), "export"),
     "onnxruntime": "cpu",
-    "torchmetrics": "train",
 }
 _HINTS = {
     errno.ENOSPC: "free some space and run it again",
@@ -380,14 +379,18 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say how good images are: distances, precision and recall, diversity, copies of training images."""
+    from json import dumps
+
     from gantool.train.preflight import check_evaluation
 
     source = check_evaluation(source, data, samples)
     try:
-        from gantool.train.metrics.evaluate import evaluate
+        from gantool.train.evaluate import evaluate
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train", "gantool evaluate") from error
-    evaluate(source, data, features, samples, out, json)
+    scores = evaluate(source, data, features, samples, out)
+    typer.echo(dumps(scores.to_json()) if json else scores.table())
+    typer.echo(f"nearest training images beside generated ones: {scores.nearest}", err=True)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from conftest import run_gantool, training
 from gantool.models import load_checkpoint
 from gantool.train.losses import LOSSES
-from gantool.train.trainer import Sampler
+from gantool.train.prefetch import Sampler
 
 SMALL = ("--no-autotune", "--width", "4", "--batch", "32", "--tick", "0.064", "--snap", "3")
 

@@ -20,8 +20,7 @@ from field.cases import gantool
 from gantool.models import load_checkpoint
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.runs import new_run, newest_run, run_number
-from gantool.train import monitors as watch
-from gantool.train import trainer as loop
+from gantool.train import callbacks, session
 from gantool.train.run_dir import fakes_kimg, fakes_name
 
 SMALL = "--no-autotune --device cpu --width 4 --size 16 --batch 16"
@@ -86,7 +85,7 @@ def test_logs_on_a_full_disk_end_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_snapshot_that_finds_no_room_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = loop.save_state, []
+    real, calls = callbacks.save_state, []
 
     def save_state(path: Path, *rest: object) -> None:
         calls.append(path)
@@ -94,7 +93,7 @@ def test_a_snapshot_that_finds_no_room_is_tried_again(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         real(path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "save_state", save_state)
+    monkeypatch.setattr(callbacks, "save_state", save_state)
     answer = gantool(f"train {SMALL} --kimg 0.2 --tick 0.032 --snap 2", tmp_path)
     assert answer.code == 0, answer.err
     assert "note: cannot write" in answer.err
@@ -103,12 +102,12 @@ def test_a_snapshot_that_finds_no_room_is_tried_again(
 
 
 def test_states_and_samples_come_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "EARLY", (1e-9,))  # so after the first step
+    monkeypatch.setattr(callbacks, "EARLY", (1e-9,))  # so after the first step
     gantool(f"train {SMALL} --kimg 0.08", tmp_path)
     names = sorted(path.name for path in only(tmp_path).glob("fakes*.png"))
     assert names == ["fakes000000.png", "fakes000000_016.png", "fakes000000_080.png"]
     assert (only(tmp_path) / "training_state.previous.pt").exists()
-    monkeypatch.setattr(loop, "OFTEN", 0.0)  # after each step
+    monkeypatch.setattr(callbacks, "OFTEN", 0.0)  # after each step
     gantool("train --resume latest --kimg 0.13", tmp_path)
     names = sorted(path.name for path in only(tmp_path).glob("fakes*.png"))
     assert names[2:] == [f"fakes000000_{seen:03d}.png" for seen in (80, 96, 112, 128, 144)]
@@ -140,8 +139,8 @@ def test_runs_that_start_at_once_have_numbers_of_their_own(tmp_path: Path) -> No
 def test_a_run_of_days_says_so_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = f"train {SMALL} --tick 0.032 --kimg 0.1"
     assert "takes" not in gantool(flags, tmp_path).err
-    monkeypatch.setattr(loop, "LONG", 0.0)
-    monkeypatch.setattr(loop, "SURE", 0.0)
+    monkeypatch.setattr(session, "LONG", 0.0)
+    monkeypatch.setattr(session, "SURE", 0.0)
     assert gantool(flags, tmp_path).err.count("of 0.1 kimg takes 0 hours") == 1
     assert "takes" not in gantool(f"{flags} --minutes 9", tmp_path).err
 
@@ -157,7 +156,7 @@ def test_lines_of_a_run_have_its_rate_and_what_is_left(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_better_checkpoint_is_proposed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "SAMPLES", 200)
+    monkeypatch.setattr(callbacks, "SAMPLES", 200)
     flags = f"train {SMALL} --tick 0.1 --kimg 0.5 --metric-every 0.1 --ema-kimg 0"
     answer = gantool(f"{flags} --lr 0.05", tmp_path)
     measured = [

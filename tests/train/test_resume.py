@@ -12,8 +12,7 @@ import torch
 from PIL import Image
 
 from field.cases import gantool
-from gantool.train import monitors as watch
-from gantool.train import trainer as loop
+from gantool.train import callbacks
 
 BASE = (
     "--no-autotune --device cpu --width 4 --size 16 --latent 8 --batch 16 --tick 0.064 --snap 2 --kimg {kimg}"
@@ -96,12 +95,12 @@ def test_stopped_and_measured_a_run_is_the_same(
     """Unbroken without measuring; with measuring; stopped at random steps, resumed, measured and saved by time."""
     flags = f"--data {classes} {BASE} {(FLAGS | MORE)[name]}"
     measured = f"{flags} --metric-every 0.1"
-    monkeypatch.setattr(watch, "SAMPLES", 200)  # of 5,000, for speed
+    monkeypatch.setattr(callbacks, "SAMPLES", 200)  # of 5,000, for speed
     train(tmp_path / "unbroken", flags, STEPS)
     train(tmp_path / "measured", measured, STEPS)
     stops = sorted(random.Random(name).sample(range(1, STEPS), 3))
     train(tmp_path / "stopped", measured, stops[0])
-    monkeypatch.setattr(loop, "OFTEN", 0.0)  # after each step
+    monkeypatch.setattr(callbacks, "OFTEN", 0.0)  # after each step
     for steps in (*stops[1:], STEPS):
         train(tmp_path / "stopped", "--resume latest --kimg {kimg}", steps)
     assert list((tmp_path / "stopped").glob("runs/*/best.safetensors"))

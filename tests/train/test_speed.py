@@ -18,7 +18,7 @@ from gantool.models import NetworkConfig
 from gantool.runtime.process import cpus
 from gantool.train import autotune as speed
 from gantool.train.autotune import Tuned, best_rate, fastest
-from gantool.train.distributed import alone
+from gantool.train.distributed import single_device
 from gantool.train.options import TrainingOptions
 
 OPTIONS = TrainingOptions(NetworkConfig(size=16, width=2, latent=4), "boxes", batch=4, device="cpu")
@@ -40,7 +40,7 @@ def others(monkeypatch: pytest.MonkeyPatch, used: float) -> None:
 
 def tuned(options: TrainingOptions = OPTIONS) -> tuple[Tuned, list[str]]:
     notes: list[str] = []
-    return fastest(options, alone("cpu"), None, notes.append), notes
+    return fastest(options, single_device("cpu"), None, notes.append), notes
 
 
 def change(cache: Path, **values: Any) -> None:

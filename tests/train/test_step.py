@@ -15,11 +15,11 @@ from gantool.models import NetworkConfig
 from gantool.runtime.errors import UsageError
 from gantool.runtime.seeds import latents
 from gantool.train.augment import adapt, augment
-from gantool.train.distributed import alone
+from gantool.train.distributed import single_device
 from gantool.train.losses import LOSSES
 from gantool.train.options import TrainingOptions
-from gantool.train.penalties import one_centred, zero_centred
-from gantool.train.state import TrainingState, draw_latents, new_state
+from gantool.train.penalties import gradient_penalty, r1_penalty
+from gantool.train.state import TrainingState, new_state, sample_latents
 from gantool.train.step import step
 
 NETWORK = NetworkConfig(size=16, width=2, latent=4)
@@ -27,7 +27,7 @@ OPTIONS = TrainingOptions(NETWORK, "boxes", batch=8, device="cpu", lr=0.01)
 
 
 def alone_state(options: TrainingOptions) -> TrainingState:
-    return new_state(options, alone("cpu"))
+    return new_state(options, single_device("cpu"))
 
 
 def real(classes: int = 0) -> tuple[Any, Any]:
@@ -69,7 +69,7 @@ def test_a_step_changes_both_networks_and_stays_finite(change: dict[str, Any]) -
     for _ in range(3):
         losses = step(options, state, *real(options.network.classes))
     assert torch.isfinite(losses.discriminator + losses.generator)
-    assert 0 <= losses.right <= 1
+    assert 0 <= losses.d_accuracy <= 1
     for network in (state.generator, state.discriminator):
         for name, weight in network.named_parameters(prefix=type(network).__name__):
             assert torch.isfinite(weight).all()
@@ -83,7 +83,7 @@ def test_training_draws_the_distribution_of_the_network() -> None:
     for distribution, end in (("normal", np.inf), ("uniform", 1), ("truncated", 2)):
         network = replace(NETWORK, latent=200, distribution=distribution)
         options = replace(OPTIONS, network=network)
-        z = draw_latents(options, alone_state(options), 1000).numpy()
+        z = sample_latents(options, alone_state(options), 1000).numpy()
         wanted = latents(range(1000), 200, distribution)
         assert z.mean() == pytest.approx(0, abs=0.01)
         assert z.std() == pytest.approx(wanted.std(), abs=0.01)
@@ -132,8 +132,8 @@ def test_penalties_of_a_plane() -> None:
     def logits(images: torch.Tensor) -> torch.Tensor:
         return images.flatten(1) @ w
 
-    assert zero_centred(logits, images, gamma=2.0).item() == pytest.approx(25)
-    assert one_centred(logits, images, -images, weight=10).item() == pytest.approx(10 * (5 - 1) ** 2)
+    assert r1_penalty(logits, images, gamma=2.0).item() == pytest.approx(25)
+    assert gradient_penalty(logits, images, -images, weight=10).item() == pytest.approx(10 * (5 - 1) ** 2)
 
 
 @given(

@@ -71,7 +71,7 @@ def test_below_a_third_it_drops_to_one_and_comes_back(most: int, begins: float) 
     assert idle(threads.count) > 0.9 * idle(most)
     told = [str(change) for *_, change in steps if change]
     assert "the machine is busy: " in told[0]
-    assert told[0].endswith("; going on with 1")
+    assert told[0].endswith("; continuing with 1")
     assert "has room again: " in told[-1]
     assert len(told) <= 2 * most
 
@@ -81,7 +81,7 @@ def test_what_a_line_says() -> None:
     lines = [
         str(change) for *_, change in simulated(threads, lambda _, n: 480 if n == 1 else 11, 20) if change
     ]
-    assert lines == ["the machine is busy: 11 images/s with 2 threads, 480 with 1; going on with 1"]
+    assert lines == ["the machine is busy: 11 images/s with 2 threads, 480 with 1; continuing with 1"]
 
 
 def test_more_threads_are_not_tried_where_others_leave_no_room() -> None:

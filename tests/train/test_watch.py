@@ -16,8 +16,8 @@ from conftest import run_gantool
 from gantool.models import NetworkConfig, load_checkpoint
 from gantool.runtime.errors import pip_install
 from gantool.train.autotune import fastest
-from gantool.train.distributed import alone
-from gantool.train.monitors import Alarms, diversity
+from gantool.train.distributed import single_device
+from gantool.train.monitors import CollapseMonitor, diversity
 from gantool.train.options import TrainingOptions
 from gantool.train.plot import Curve, chart
 
@@ -93,26 +93,26 @@ def test_alarms_ring_once_and_again_after_all_was_well() -> None:
     rng = np.random.default_rng(0)
     varied = rng.integers(0, 256, (64, 8, 8, 1)).astype(np.uint8)
     alike = np.repeat(varied[:1], 64, axis=0)
-    alarms = Alarms(diversity(varied))
-    assert alarms.after_snapshot(5, alike) is None  # early
-    assert alarms.after_snapshot(30, varied) is None
-    assert "becoming alike" in (alarms.after_snapshot(31, alike) or "")
-    assert alarms.after_snapshot(32, alike) is None
-    assert alarms.after_snapshot(33, varied) is None
-    assert alarms.after_snapshot(34, alike)
-    assert "tells 100% of all images rightly" in (alarms.after_tick(30, 1.0) or "")
-    assert alarms.after_tick(31, 0.8) is None
+    monitor = CollapseMonitor(diversity(varied))
+    assert monitor.after_snapshot(5, alike) is None  # early
+    assert monitor.after_snapshot(30, varied) is None
+    assert "becoming alike" in (monitor.after_snapshot(31, alike) or "")
+    assert monitor.after_snapshot(32, alike) is None
+    assert monitor.after_snapshot(33, varied) is None
+    assert monitor.after_snapshot(34, alike)
+    assert "classifies 100% of images correctly" in (monitor.after_tick(30, 1.0) or "")
+    assert monitor.after_tick(31, 0.8) is None
 
 
 def test_speed_is_measured_once_and_leaves_the_random_state_alone() -> None:
     options = TrainingOptions(NetworkConfig(size=16, width=3, latent=9), "boxes", batch=6, device="cpu")
     notes: list[str] = []
     before = torch.get_rng_state()
-    chosen = fastest(options, alone("cpu"), None, notes.append).options
+    chosen = fastest(options, single_device("cpu"), None, notes.append).options
     assert torch.equal(before, torch.get_rng_state())
     assert [note.split()[0] for note in notes] == ["measuring", "speed:"]
     notes.clear()
-    assert fastest(options, alone("cpu"), None, notes.append).options == chosen
+    assert fastest(options, single_device("cpu"), None, notes.append).options == chosen
     assert [note.split()[0] for note in notes] == ["speed:"]
     layout = "channels_last" if chosen.channels_last else "contiguous"
     assert f"chosen: {chosen.precision} {layout}" in notes[0]
@@ -124,7 +124,7 @@ def test_fewer_threads_are_tried_and_left_as_they_were() -> None:
     try:
         torch.set_num_threads(2)
         notes: list[str] = []
-        fastest(options, alone("cpu"), None, notes.append)
+        fastest(options, single_device("cpu"), None, notes.append)
         assert "threads=1" in notes[-1]
         assert torch.get_num_threads() == 2
     finally:

@@ -1,14 +1,13 @@
-"""What images are compared by: a vector each, from one of three extractors.
+"""Feature extractors: each turns an image into a vector, by which images are compared.
 
-classifier   The default, which needs nothing from outside: a small network, trained on the spot to tell the
-             classes of the data apart and kept in the cache. Data without labels are turned by 0, 90, 180 or
-             270 degrees, and the network learns to tell by how much (Gidaris, Singh and Komodakis 2018,
-             arXiv:1803.07728).
+classifier   The default, which needs nothing from outside: a small network, trained on the spot to classify the
+             data and kept in the cache. Images without labels are rotated by 0, 90, 180 or 270 degrees, and the
+             network learns to predict the rotation (Gidaris, Singh and Komodakis 2018, arXiv:1803.07728).
 FILE.onnx    One input, images as uint8 [N, H, W, C] or float32 [N, C, H, W] in [-1, 1]; its first output is taken.
 inception    The network of the usual FID, through the package torch-fidelity, which downloads its weights.
 
-Distances by different extractors cannot be compared with one another. A classifier differs from machine to
-machine, too: to compare across machines, carry its file in the cache along, or use an ONNX file.
+Distances by different extractors are not comparable. A classifier also differs from machine to machine: to compare
+across machines, copy its file in the cache, or use an ONNX file.
 """
 
 from __future__ import annotations
@@ -34,28 +33,28 @@ from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageEr
 from gantool.runtime.files import atomic
 from gantool.runtime.process.apart import level_that_works
 from gantool.runtime.process.cpus import limit
+from gantool.runtime.spec import Images
 from gantool.train.data.dataset import ImageData
 from gantool.train.data.streams import own_stream
 
-Pixels = NDArray[np.uint8]  # [N, H, W, C]
 Vectors = NDArray[np.float32]  # [N, F]
 
-_VERSION = 2  # of the classifier: raise it when the same data would give another one
-_SIDE = 32  # the classifier looks at images of at most this size
-_LEAST = 8  # pixels a side that its three strides of 2 leave one of
+_VERSION = 2  # of the classifier: raise it when the same data would give a different one
+_SIDE = 32  # larger images are scaled down to this
+_LEAST = 8  # pixels per side, of which its three strides of 2 leave one
 _SEEN = 60_000  # images it is trained on at most,
-_EPOCHS = 30  # and how often it sees each at most
+_EPOCHS = 30  # and passes over the data at most
 _BATCH = 500
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """From images to vectors."""
+    """Turns images into vectors."""
 
     name: str  # of the metric's file: classifier, inception or the stem of an ONNX file
-    vectors: Callable[[Pixels], Vectors]
-    classes: Callable[[Pixels], NDArray[np.int64]] | None = None  # [N], where it knows those of the data
-    doubt: str = ""  # what makes its vectors mean little
+    vectors: Callable[[Images], Vectors]
+    classes: Callable[[Images], NDArray[np.int64]] | None = None  # [N], if it predicts those of the data
+    warning: str = ""  # what makes its distances unreliable
 
 
 def find_extractor(name: str, data: ImageData, log: Callable[[str], None]) -> Extractor:
@@ -70,7 +69,7 @@ def find_extractor(name: str, data: ImageData, log: Callable[[str], None]) -> Ex
 
 
 class _Classifier(nn.Module):
-    """images, float32 [N, C, 32, 32] in [-1, 1] -> vectors, [N, 64]; `head` makes logits of them."""
+    """images, float32 [N, C, 32, 32] in [-1, 1] -> vectors, [N, 64]; `head` turns them into logits."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
@@ -83,7 +82,7 @@ class _Classifier(nn.Module):
             ]
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(64), nn.ReLU(inplace=True))
         self.head = nn.Linear(64, classes)
-        self.right: Tensor  # share of right answers at the end of training; kept with the weights
+        self.right: Tensor  # accuracy at the end of training; kept with the weights
         self.register_buffer("right", torch.zeros(()))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -97,39 +96,42 @@ def _classifier(data: ImageData, log: Callable[[str], None]) -> Extractor:
     height, width, channels = data.images.shape[1:]
     if min(height, width) < _LEAST:
         raise GantoolError(
-            f"the classifier compares images from {_LEAST} pixels a side on, not {width}×{height}"
+            f"the classifier needs images of at least {_LEAST} pixels per side, these are {width}×{height}"
         )
     with own_stream(0):  # the first weights, which loading or training replaces
         network = _Classifier(channels, classes)
         network(torch.zeros(2, channels, min(_SIDE, height), min(_SIDE, width)))
     path = cache_dir() / "features" / f"classifier-{_key(data)}.safetensors"
     if not _load(network, path):
-        what = f"the {classes} classes of {data.name}" if labelled else f"how {data.name} is turned"
-        log(f"training a small classifier to tell {what} (once; kept in {path})")
+        what = f"the {classes} classes of {data.name}" if labelled else f"how {data.name} is rotated"
+        log(f"training a small classifier to predict {what} (once; kept in {path})")
         with own_stream(0):
             network.right.fill_(_fit(network, data, classes))
         log(f"classifier accuracy on its last training images: {network.right:.0%}")
-        with suppress(OSError), atomic(path) as part:  # a cache that cannot be written to: again next time
+        with (
+            suppress(OSError),
+            atomic(path) as part,
+        ):  # a cache that cannot be written to: train again next time
             part.write_bytes(save(network.state_dict()))
     network.eval()
 
-    def vectors(images: Pixels) -> Vectors:
+    def vectors(images: Images) -> Vectors:
         with torch.no_grad():
             return np.concatenate([network(_prepare(part)).numpy() for part in _parts(images)])
 
-    def predicted(images: Pixels) -> NDArray[np.int64]:
+    def predicted(images: Images) -> NDArray[np.int64]:
         with torch.no_grad():
             parts = [network.head(network(_prepare(part))).argmax(1).numpy() for part in _parts(images)]
         return np.concatenate(parts)
 
-    doubt = ""
+    warning = ""
     chance = np.bincount(data.labels.values).max() / len(data.images) if data.labels else 1 / classes
     if network.right <= (1 + chance) / 2:
-        doubt = (
+        warning = (
             f"the classifier is right about {network.right:.0%} of the images, a guess about {chance:.0%}: its "
-            "distances mean little, --features FILE.onnx can mean more"
+            "distances are unreliable; use --features FILE.onnx"
         )
-    return Extractor("classifier", vectors, predicted if labelled else None, doubt)
+    return Extractor("classifier", vectors, predicted if labelled else None, warning)
 
 
 def _key(data: ImageData) -> str:
@@ -143,14 +145,14 @@ def _key(data: ImageData) -> str:
 def _load(network: nn.Module, path: Path) -> bool:
     try:
         network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError):  # not there, or damaged: it can be made again
+    except (OSError, SafetensorError, RuntimeError):  # missing or damaged: train it again
         return False
     return True
 
 
 def _fit(network: _Classifier, data: ImageData, classes: int) -> float:
-    """Train; return the share of right answers in the last tenth."""
-    # what the check of the shape did to the running statistics
+    """Train; return the accuracy over the last tenth of the steps."""
+    # the pass that found the shapes changed the running statistics
     for layer in network.modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d, nn.BatchNorm2d)):
             layer.reset_parameters()
@@ -180,12 +182,12 @@ def _fit(network: _Classifier, data: ImageData, classes: int) -> float:
     return float(np.mean(right[-max(steps // 10, 1) :]))
 
 
-def _parts(images: Pixels) -> list[Pixels]:
+def _parts(images: Images) -> list[Images]:
     return [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
 
 
-def _prepare(images: Pixels) -> Tensor:
-    """Return float32 [N, C, h, w] in [-1, 1], made smaller where it is larger than the classifier looks at."""
+def _prepare(images: Images) -> Tensor:
+    """Return float32 [N, C, h, w] in [-1, 1], scaled down to what the classifier takes."""
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
     if pixels.shape[2] > _SIDE:
         pixels = adaptive_avg_pool2d(pixels, _SIDE)
@@ -201,18 +203,18 @@ def _onnx(path: Path) -> Extractor:
     except ModuleNotFoundError as error:
         raise MissingDependencyError("onnxruntime", "cpu", "--features FILE.onnx") from error
     except Exception as error:  # ONNX Runtime has a class of its own for each kind
-        raise GantoolError(f"--features {path} is no graph that ONNX Runtime runs: {error}") from error
+        raise GantoolError(f"--features {path} is not a graph that ONNX Runtime can run: {error}") from error
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _ONNX_TYPES:
         found = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
         raise GantoolError(
-            f"--features {path} takes {found}: one input is expected, images as uint8 [N, H, W, C] or as "
+            f"--features {path} takes {found}: expected one input, images as uint8 [N, H, W, C] or as "
             "float32 [N, C, H, W] in [-1, 1]"
         )
     wanted = inputs[0]
     whole = _ONNX_TYPES[wanted.type]
 
-    def vectors(images: Pixels) -> Vectors:
+    def vectors(images: Images) -> Vectors:
         out = []
         for part in _parts(images):
             pixels = _as_asked(part, wanted.shape, whole)
@@ -231,8 +233,8 @@ def _onnx(path: Path) -> Extractor:
 _ONNX_TYPES = {"tensor(uint8)": True, "tensor(float)": False}
 
 
-def _as_asked(images: Pixels, shape: list[int | str | None], whole: bool) -> NDArray[Any]:
-    """Give images the channels, size and type that a graph asks for."""
+def _as_asked(images: Images, shape: list[int | str | None], whole: bool) -> NDArray[Any]:
+    """Return images with the channels, size and type that a graph expects."""
     height, width, channels = shape[1:] if whole else (*shape[2:], shape[1])
     if channels == 3 and images.shape[3] == 1:
         images = images.repeat(3, axis=3)
@@ -253,12 +255,12 @@ def _inception() -> Extractor:
         ) from error
     try:
         network = FeatureExtractorInceptionV3("inception", ["2048"]).eval()
-    except Exception as error:  # downloads fail in many ways
+    except Exception as error:  # a download can fail in many ways
         raise GantoolError(
-            f"the weights of Inception cannot be had ({error}): leave --features out, or give an ONNX file"
+            f"the weights of Inception are not available ({error}): leave out --features, or give an ONNX file"
         ) from error
 
-    def vectors(images: Pixels) -> Vectors:
+    def vectors(images: Images) -> Vectors:
         colour = images.repeat(3, axis=3) if images.shape[3] == 1 else images
         with torch.no_grad():
             parts = [

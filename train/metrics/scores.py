@@ -1,4 +1,4 @@
-"""How near generated images come to the data, by their vectors (`features.py`).
+"""How close generated images are to the data, by their vectors (`extractors.py`).
 
 fd           Fréchet distance between two Gaussians (Heusel et al. 2017, arXiv:1706.08500); falls with more samples
 kid          kernel distance, unbiased (Bińkowski et al. 2018, arXiv:1801.01401), mean over subsets
@@ -7,20 +7,17 @@ recall       the other way round (Kynkäänniemi et al. 2019, arXiv:1904.06991)
 diversity    mean distance between two generated images, over that between two real ones: 0 is one image only
 copies       share of generated images less than a third as far from a real one as that one is from its nearest
              neighbour among the real ones: near 0 unless images are memorized
-
-The distances are torchmetrics'.
 """
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from gantool.train.data.streams import own_stream
 
@@ -28,12 +25,13 @@ Vectors = NDArray[np.float32]  # [N, F]
 
 NEIGHBOURS = 3
 COPY = 1 / 3
-_AT_MOST = 5000  # vectors a side where all pairs are looked at
+SUBSETS, SUBSET = 20, 1000  # of the kernel distance, and vectors in each at most
+_AT_MOST = 5000  # vectors per side where all pairs are compared
 _CHUNK = 1000
 
 
 @dataclass(frozen=True)
-class Scores:
+class FeatureScores:
     """The numbers above."""
 
     fd: float
@@ -43,15 +41,19 @@ class Scores:
     diversity: float
     copies: float
 
+    def rounded(self) -> FeatureScores:
+        """Return them with five decimals, as files have them."""
+        return FeatureScores(**{name: round(value, 5) for name, value in asdict(self).items()})
 
-def scores(real: Vectors, fake: Vectors) -> Scores:
-    """Compare vectors of real and generated images, [N, F] and [M, F]; both must be more than 4."""
+
+def scores(real: Vectors, fake: Vectors) -> FeatureScores:
+    """Compare vectors of real and generated images, [N, F] and [M, F], with N and M over 4."""
     some_real, some_fake = (torch.from_numpy(spread(each, _AT_MOST)) for each in (real, fake))
     nearest, index = nearest_of(some_fake, torch.from_numpy(real))
     own = nearest_of(torch.from_numpy(real)[index], torch.from_numpy(real), rank=2)[0]
-    return Scores(
+    return FeatureScores(
         fd=frechet(real, fake),
-        kid=_kernel(real, fake),
+        kid=kernel(real, fake),
         precision=_inside(some_fake, some_real),
         recall=_inside(some_real, some_fake),
         diversity=_mean_distance(some_fake) / max(_mean_distance(some_real), 1e-12),
@@ -59,54 +61,50 @@ def scores(real: Vectors, fake: Vectors) -> Scores:
     )
 
 
-class _AsTheyAre(nn.Module):
-    """Stands where torchmetrics has its network: the vectors are there already."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        return vectors
-
-
 def frechet(real: Vectors, fake: Vectors) -> float:
-    """Return the Fréchet distance between vectors, [N, F] and [M, F]."""
-    from torchmetrics.image.fid import (
-        FrechetInceptionDistance,  # a second to import: not in each gantool train
-    )
+    """Return the Fréchet distance between Gaussians of the same mean and covariance as the vectors, [N, F], [M, F].
 
-    # of several processes one measures, so torchmetrics must not wait for the others
-    metric = FrechetInceptionDistance(_AsTheyAre(real.shape[1]), sync_on_compute=False)
-    metric.update(torch.from_numpy(real), real=True)
-    metric.update(torch.from_numpy(fake), real=False)
-    return max(metric.compute().item(), 0.0)  # the rounding of a root can leave -1e-9
+    |difference of means|² + tr(A) + tr(B) - 2 tr(√(AB)), with covariances A and B. AB has the eigenvalues of
+    √A B √A, which is symmetric, so that they are real.
+    """
+    a, b = (torch.from_numpy(each).double() for each in (real, fake))  # [N, F], [M, F]
+    cov_a, cov_b = a.T.cov(), b.T.cov()  # [F, F]
+    values, vectors = torch.linalg.eigh(cov_a)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
+    distance = (a.mean(0) - b.mean(0)).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross
+    return max(float(distance), 0.0)  # rounding can leave -1e-9
 
 
-def _kernel(real: Vectors, fake: Vectors) -> float:
-    from torchmetrics.image.kid import KernelInceptionDistance
+def kernel(real: Vectors, fake: Vectors) -> float:
+    """Return the kernel distance between vectors, [N, F] and [M, F], unbiased: the mean over SUBSETS subsets.
 
-    subset = min(1000, len(real), len(fake))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says that it keeps all vectors, which are here already
-        metric = KernelInceptionDistance(
-            _AsTheyAre(real.shape[1]), subsets=20, subset_size=subset, sync_on_compute=False
-        )
-    metric.update(torch.from_numpy(real), real=True)
-    metric.update(torch.from_numpy(fake), real=False)
-    with own_stream(0):  # subsets are drawn at random
-        return float(metric.compute()[0].item())
+    Squared MMD of the polynomial kernel (x·y / F + 1)³, in the float32 of the vectors.
+    """
+    count = min(SUBSET, len(real), len(fake))
+    total = 0.0
+    with own_stream(0):
+        for _ in range(SUBSETS):
+            a, b = (torch.from_numpy(each)[torch.randperm(len(each))[:count]] for each in (real, fake))
+            within = sum(_polynomial(x, x).fill_diagonal_(0).sum().item() for x in (a, b))
+            across = _polynomial(a, b).sum().item()
+            total += within / (count * (count - 1)) - 2 * across / count**2
+    return total / SUBSETS
+
+
+def _polynomial(x: Tensor, y: Tensor) -> Tensor:
+    return (x @ y.T / x.shape[1] + 1).pow(3)  # [n, m]
 
 
 def spread(values: Vectors, count: int) -> Vectors:
-    """Return at most `count` rows, evenly spread."""
+    """Return at most `count` rows, evenly spaced."""
     return values[np.linspace(0, len(values) - 1, min(count, len(values)), dtype=np.int64)]
 
 
 def nearest_of(vectors: Tensor, others: Tensor, rank: int = 1) -> tuple[Tensor, Tensor]:
-    """Return the distance from each vector to its nearest among `others` and that one's index, both [N].
+    """Return the distance from each vector to its nearest among `others`, and the index of that one, both [N].
 
-    `rank` 2 gives the second nearest: what is nearest but itself, for vectors that are among the others.
+    `rank` 2 returns the second nearest: the nearest apart from itself, for vectors that are among `others`.
     """
     parts = [torch.cdist(part, others).topk(rank, largest=False) for part in torch.split(vectors, _CHUNK)]
     distance = torch.cat([part.values[:, -1] for part in parts])
@@ -114,7 +112,7 @@ def nearest_of(vectors: Tensor, others: Tensor, rank: int = 1) -> tuple[Tensor, 
 
 
 def _inside(vectors: Tensor, others: Tensor) -> float:
-    """Return the share of vectors within the ball of any other, as large as its 3 nearest neighbours need."""
+    """Return the share of vectors inside a ball around any other, which reaches to its third nearest neighbour."""
     radius = nearest_of(others, others, rank=NEIGHBOURS + 1)[0]  # [M]; the first is itself
     inside = [(torch.cdist(part, others) <= radius).any(1) for part in torch.split(vectors, _CHUNK)]
     return torch.cat(inside).float().mean().item()

@@ -1,0 +1,52 @@
+"""From seeds through a PyTorch generator to images; an image is its seed (`gantool.runtime.seeds`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gantool.models.config import NetworkConfig
+from gantool.models.network import Generator
+from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.seeds import labels, latents
+from gantool.runtime.spec import Images
+
+BATCH = 256  # seeds in one pass: memory stays small however many are asked for
+
+
+def seed_inputs(
+    seeds: Sequence[int], latent: int, distribution: str, classes: int = 0, device: torch.device | str = "cpu"
+) -> tuple[Tensor, ...]:
+    """Return the inputs of `seeds`: z, float32 [N, latent], and with classes the label, int64 [N]."""
+    z = torch.from_numpy(latents(seeds, latent, distribution)).to(device)
+    return (z, torch.from_numpy(labels(seeds, classes)).to(device)) if classes else (z,)
+
+
+def config_inputs(
+    config: NetworkConfig, seeds: Sequence[int], device: torch.device | str = "cpu"
+) -> tuple[Tensor, ...]:
+    """Return the inputs of `seeds` for a network of gantool, as `seed_inputs` does."""
+    return seed_inputs(seeds, config.latent, config.distribution, config.classes, device)
+
+
+def float_images(module: nn.Module, inputs: tuple[Tensor, ...]) -> NDArray[np.float32]:
+    """Return what a generator makes of its inputs, float32 [N, C, H, W], on the CPU."""
+    with torch.no_grad():
+        images: NDArray[np.float32] = module(*inputs).float().cpu().numpy()
+    return images
+
+
+def sample_images(generator: Generator, seeds: Sequence[int]) -> Images:
+    """Return the images of `seeds`, uint8 [N, H, W, C], computed on the generator's device."""
+    device = next(generator.parameters()).device
+    parts = [seeds[start : start + BATCH] for start in range(0, len(seeds), BATCH)]
+    return np.concatenate(
+        [
+            to_uint8(float_images(generator, config_inputs(generator.config, part, device)))  # [n, H, W, C]
+            for part in parts
+        ]
+    )

@@ -1,0 +1,245 @@
+"""What hangs on the training loop: the progress line, the collapse alarm, the Fréchet metric, and snapshots.
+
+All processes call the same hooks at the same steps; what is written, the first one writes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from gantool.models import CHECKPOINT_NAME, Generator
+from gantool.models.sampling import config_inputs, float_images, sample_images
+from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.outputs.writer import grid, save_image
+from gantool.runtime.spec import Images
+from gantool.train.data.streams import aside
+from gantool.train.distributed import detect_lost_rank, gather
+from gantool.train.ema import recalibrate_batchnorm
+from gantool.train.metrics.extractors import Extractor, find_extractor
+from gantool.train.metrics.measure import append_metric, measure, subsample
+from gantool.train.monitors import CollapseMonitor, diversity
+from gantool.train.progress import Report
+from gantool.train.run_dir import BEST_NAME, STATE_NAME, STATS_NAME, fakes_name
+from gantool.train.session import Pace, Session, Stopwatch, diverged, duration_text, rate_text
+from gantool.train.state import TrainingState, random_state, save_generator, save_state
+from gantool.train.ticks import TickStats, interval_ended
+
+FAKES = 64  # seeds 0..63 in fakes000123.png
+EARLY = (15.0, 60.0, 300.0)  # seconds of a run after which it saves what it has,
+OFTEN = 300.0  # and how long it continues after that without saving
+SAMPLES = 5000  # images that the Fréchet metric compares
+
+
+class Callback:
+    """The hooks of the loop. They do nothing here: a callback overrides those that it needs."""
+
+    def on_start(self) -> None:
+        """Run before the first step."""
+
+    def on_tick(self, stats: TickStats) -> None:
+        """Run after the step that ends a tick, and before `on_step`; once more at the end for a partial tick."""
+
+    def on_step(self) -> None:
+        """Run after each step."""
+
+    def on_end(self, stopped: bool) -> None:
+        """Run after the last step; `stopped`: by a signal."""
+
+
+class ProgressLine(Callback):
+    """Moves the bar at each step; writes a line and a record of stats.jsonl at each tick."""
+
+    def __init__(self, session: Session, state: TrainingState, report: Report) -> None:
+        self.session, self.state, self.report = session, state, report
+        self.pace = Pace(session, state)
+
+    def on_tick(self, stats: TickStats) -> None:
+        """Report losses and speed."""
+        values = stats.to_json()
+        if self.state.fabric.is_global_zero:
+            path = self.session.folder / STATS_NAME
+            with survives_full_disk(self.report), path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+        self.report.scalars(values, self.state.images_seen)
+        self.report.line(
+            f"tick {stats.tick:<5d} kimg {stats.kimg:<8.1f} time {duration_text(stats.total_seconds):<8s} "
+            f"{rate_text(stats.rate):>6s} loss D {stats.loss_d:<6.3f} G {stats.loss_g:<6.3f} "
+            f"data {values['data_wait']:.1%}"
+            + (f"  p {stats.augment_p:.3f}" if self.session.options.augment == "ada" else "")
+            + ("" if stats.last else f"  left {duration_text(self.pace.left(self.state))}")
+        )
+
+    def on_step(self) -> None:
+        """Move the bar; warn once of a run of days."""
+        self.report.advance(*self.pace.progress(self.state))
+        if warning := self.pace.warning(self.state):
+            self.report.line(warning)
+
+
+class CollapseAlarm(Callback):
+    """Reports when the discriminator is too far ahead, or generated images become alike."""
+
+    def __init__(self, session: Session, state: TrainingState, report: Report) -> None:
+        self.state, self.report = state, report
+        self.monitor = CollapseMonitor(diversity(subsample(session.data.images, FAKES)))
+
+    def on_tick(self, stats: TickStats) -> None:
+        """Check the discriminator."""
+        if alarm := self.monitor.after_tick(stats.kimg, stats.d_accuracy):
+            self.report.line(alarm)
+
+    def on_fakes(self, images: Images) -> None:
+        """Check the generated images of a snapshot."""
+        if alarm := self.monitor.after_snapshot(self.state.images_seen / 1000, images):
+            self.report.line(alarm)
+
+
+class FrechetMetric(Callback):
+    """Measures the Fréchet distance of the EMA to the data, and keeps the best checkpoint.
+
+    Each process makes its share of the images; the first one measures them. The random state is left alone, and
+    the time does not count as training.
+    """
+
+    def __init__(self, session: Session, state: TrainingState, report: Report, stopwatch: Stopwatch) -> None:
+        self.session, self.state, self.report, self.stopwatch = session, state, report, stopwatch
+        self.measured_at = -1  # images seen
+        if not state.fabric.is_global_zero:
+            return
+        with stopwatch.paused(), aside(state.device):
+            self.extractor: Extractor = find_extractor("classifier", session.data, report.line)
+            if self.extractor.warning:
+                report.line(f"note: {self.extractor.warning}")
+            self.real = self.extractor.vectors(subsample(session.data.images))  # [N, F]
+
+    def on_tick(self, stats: TickStats) -> None:  # noqa: ARG002
+        """Measure if it is due."""
+        options = self.session.options
+        seen, every = self.state.images_seen, options.metric_every
+        if interval_ended(seen, options.batch, options.tick, every):
+            with self.stopwatch.paused(), survives_full_disk(self.report):
+                self.measure()
+            self.measured_at = seen
+
+    def on_end(self, stopped: bool) -> None:
+        """Measure the final generator, unless the user is waiting for the end."""
+        if not stopped and self.measured_at < self.state.images_seen:
+            self.measure()
+
+    def measure(self) -> None:
+        """Measure, report, and write `best.safetensors` if the distance is the lowest so far."""
+        started, state = time.monotonic(), self.state
+        with aside(state.device):
+            ema = recalibrate_batchnorm(state)
+            with detect_lost_rank(state.fabric):
+                images = self._images(ema)
+            if not state.fabric.is_global_zero:
+                return
+            measured = measure(self.extractor, self.session.data, images, self.real)
+        scores, kimg = measured.scores, state.images_seen / 1000
+        value: dict[str, Any] = {
+            "kimg": kimg,
+            "seconds": round(state.seconds, 2),
+            "features": self.extractor.name,
+            **measured.to_json(),
+        }
+        append_metric(self.session.folder, self.extractor.name, value)
+        best = scores.fd < state.best
+        if best:
+            save_generator(self.session.folder / BEST_NAME, ema, state.images_seen, self.session.data)
+        state.best, state.measured = min(state.best, scores.fd), scores.fd
+        took = time.monotonic() - started
+        self.report.scalars({**value, "took": took}, state.images_seen)
+        self.report.line(
+            f"kimg {kimg:<8.1f} Fréchet distance {scores.fd:.2f}{', the best so far' if best else ''}; "
+            f"precision {scores.precision:.2f} recall {scores.recall:.2f} diversity {scores.diversity:.2f} "
+            f"copies {scores.copies:.3f} (took {took:.1f} s)"
+        )
+
+    def _images(self, ema: Generator) -> Images:
+        """Return the images of seeds 0 to SAMPLES - 1, uint8 [SAMPLES, H, W, C]."""
+        rank, count = self.state.fabric.global_rank, self.state.fabric.world_size
+        share = -(-SAMPLES // count)  # of one process, rounded up
+        own = sample_images(ema, range(rank, share * count, count))  # [share, H, W, C]
+        parts = gather(self.state.fabric, torch.from_numpy(own))
+        return torch.stack(parts, 1).flatten(0, 1)[:SAMPLES].numpy()
+
+
+class Snapshot(Callback):
+    """Writes a sheet of fakes, the checkpoint and the state: every few ticks, by time, and at the end."""
+
+    def __init__(
+        self,
+        session: Session,
+        state: TrainingState,
+        report: Report,
+        on_fakes: Callable[[Images], None],
+    ) -> None:
+        self.session, self.state, self.report, self.on_fakes = session, state, report, on_fakes
+        self.saved_at = state.seconds
+
+    def on_start(self) -> None:
+        """Show what an untrained generator makes."""
+        if not self.state.images_seen and self.state.fabric.is_global_zero:
+            with aside(self.state.device):
+                self.save_fakes()
+
+    def on_step(self) -> None:
+        """Save if it is due."""
+        options, seconds = self.session.options, self.state.seconds
+        snap = options.tick * options.snap
+        late = seconds - self.saved_at >= OFTEN or any(self.saved_at < early <= seconds for early in EARLY)
+        if late or interval_ended(self.state.images_seen, options.batch, options.tick, snap):
+            self.saved_at = seconds
+            with survives_full_disk(self.report):
+                self.save()
+
+    def on_end(self, stopped: bool) -> None:  # noqa: ARG002
+        """Save the end."""
+        self.save()
+
+    def save(self) -> None:
+        """Write a sheet of fakes, the checkpoint, and the state for --resume."""
+        state = self.state
+        with detect_lost_rank(state.fabric):
+            random = random_state(state)
+        if not state.fabric.is_global_zero:
+            return
+        with aside(state.device):
+            ema, fakes = self.save_fakes()
+        save_generator(self.session.folder / CHECKPOINT_NAME, ema, state.images_seen, self.session.data)
+        self.on_fakes(fakes)
+        save_state(self.session.folder / STATE_NAME, state, random)
+
+    def save_fakes(self) -> tuple[Generator, Images]:
+        """Write a sheet of fixed seeds; return the generator that made it, the EMA, and its images.
+
+        Raises GantoolError if the images are not finite.
+        """
+        ema = recalibrate_batchnorm(self.state)
+        inputs = config_inputs(ema.config, range(FAKES), self.state.device)
+        fakes = float_images(ema, inputs)  # [64, C, H, W]
+        if not np.isfinite(fakes).all():
+            raise diverged(self.session, self.state)
+        images = to_uint8(fakes)
+        save_image(self.session.folder / fakes_name(self.state.images_seen), grid(images, columns=8))
+        return ema, images
+
+
+@contextmanager
+def survives_full_disk(report: Report) -> Iterator[None]:
+    """Report a disk that cannot be written to, and go on: there may be room at the next try."""
+    try:
+        yield
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        report.line(
+            f"note: cannot write{where}: {error.strerror or error}; training goes on, and tries again later"
+        )

@@ -1,0 +1,82 @@
+"""Which images a step sees, and a thread that fetches them while the previous step is computed."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gantool.train.distributed import rank_slice
+from gantool.train.session import Session
+from gantool.train.state import TrainingState
+from gantool.train.step import Batch
+
+
+class Prefetcher:
+    """Fetches the batch of the next step in a thread. Use it in a `with` block."""
+
+    def __init__(self, session: Session, state: TrainingState) -> None:
+        self.data, self.options, self.position = session.data, session.options, state.images_seen
+        self.slice = rank_slice(state.fabric)
+        self.sampler = Sampler(len(session.data.images), session.options.seed)
+        self.pool = ThreadPoolExecutor(1)
+        self.wait = 0.0  # seconds
+
+    def __enter__(self) -> Prefetcher:
+        self.future = self.pool.submit(self._fetch, self.position)
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.pool.shutdown()
+
+    def next(self) -> Batch:
+        """Return this process's slice of the next batch: images, uint8 [B, H, W, C], and labels, [B]."""
+        started = time.perf_counter()
+        batch = self.future.result()
+        self.wait += time.perf_counter() - started
+        self.position += self.options.batch
+        self.future = self.pool.submit(self._fetch, self.position)
+        return batch
+
+    def waited(self) -> float:
+        """Return the seconds that steps waited for images since the last call."""
+        waited, self.wait = self.wait, 0.0
+        return waited
+
+    def _fetch(self, position: int) -> Batch:
+        chosen = self.sampler.indices(position, self.options.batch)[self.slice]
+        labels = self.data.labels if self.options.network.classes else None
+        return self.data.images[chosen], None if labels is None else labels.values[chosen]
+
+
+class Sampler:
+    """Chooses the images of each step: a new permutation per epoch, a function of seed and position alone.
+
+    So a resumed run continues with the same images that an unbroken one sees.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count = count
+        self.seed = seed
+        self.epoch = -1
+        self.order = np.empty(0, np.int64)  # [count], of the epoch
+
+    def indices(self, position: int, batch: int) -> NDArray[np.int64]:
+        """Return the indices, [batch], of the images from `position` on, counted from the start of the run."""
+        parts = []
+        while batch:
+            epoch, start = divmod(position, self.count)
+            if epoch != self.epoch:
+                self.epoch = epoch
+                self.order = _stream(self.seed, epoch).permutation(self.count)
+            part = self.order[start : start + batch]
+            parts.append(part)
+            position, batch = position + len(part), batch - len(part)
+        return np.concatenate(parts)
+
+
+def _stream(seed: int, epoch: int) -> np.random.RandomState:
+    """Return the random stream of an epoch: RandomState, which NumPy has frozen, seeded by 32-bit words."""
+    return np.random.RandomState([seed & 0xFFFFFFFF, seed >> 32, epoch])
