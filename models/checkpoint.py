@@ -1,7 +1,7 @@
-"""The checkpoint: `generator.safetensors`, weights plus one JSON value `gantool` in the file's header.
+"""The checkpoint: `generator.safetensors`, weights plus one JSON value `gantool` in the header of the file.
 
-The JSON carries all that the exporter and the runtime need: architecture and config, image and latent,
-training step, data set and the version that wrote it. No pickle is involved, so nothing in it is executed.
+The JSON carries everything that the exporter and the runtime need: architecture and config, image and latent,
+images seen, data set, and the version that wrote it. There is no pickle in it, so loading executes nothing.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _metadata(config: NetworkConfig, images_seen: int, data: str) -> dict[str, A
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint. Raises GantoolError for a file that is missing, damaged, or from something else."""
+    """Read a checkpoint. Raises GantoolError for a file that is missing, damaged, or not a checkpoint."""
     if not path.is_file():
         raise GantoolError(f"there is no checkpoint {path}: train one with `gantool train`")
     kind = kind_of(path)
@@ -84,7 +84,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
                 f"{path} has checkpoint format {short(metadata['format'])}, this gantool reads {FORMAT}: "
                 f"it was written by gantool {short(metadata.get('gantool'))}; install that version or newer"
             )
-        with torch.device("meta"):  # shapes without memory: the config may ask for any amount
+        with torch.device("meta"):  # shapes without memory: the config of a file may ask for any amount
             generator = Generator(config_from_json(metadata["config"]))
         generator.load_state_dict(tensors, assign=True)
         generator.float()

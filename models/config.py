@@ -1,4 +1,4 @@
-"""What a network is: its architecture, image, latent and width, checked before a weight is made."""
+"""The configuration of a network: architecture, image, latent and width, checked before a weight exists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Norm = Literal["batch", "spectral", "none"]
 
 CHECKPOINT_NAME = "generator.safetensors"
 
-# Pixels a side that each architecture can make.
+# Image sizes, in pixels per side, that each architecture can make.
 SIZES: dict[Architecture, tuple[int, ...]] = {
     "dcgan": (16, 28, 32, 64, 128, 256),
     "dcgan5": (32,),
@@ -27,17 +27,17 @@ class NetworkConfig:
     """A generator and its discriminator. Raises ValueError for what cannot be built."""
 
     architecture: Architecture = "dcgan"
-    size: int = 32  # pixels a side
+    size: int = 32  # pixels per side
     channels: int = 1  # 1 grey, 3 RGB
     latent: int = 100
     distribution: Distribution = "normal"  # of z
-    width: int = 64  # the one dial: channels of the layer before the image; doubled at each halving
+    width: int = 64  # channels of the layer before the image; they double at each halving of the resolution
     downsampling: Downsampling = "strides"  # in the discriminator of dcgan and dcgan5
-    # newer than the first checkpoints, which lack them
-    classes: int = 0  # 0: not told apart
+    # missing in the first checkpoints
+    classes: int = 0  # 0: unconditional
     upsampling: Upsampling = "transposed"  # in the generator of dcgan
-    discriminator_norm: Norm = "batch"  # r3gan has no BatchNorm, nor has dcgan5
-    attention: int = 0  # pixels a side at which both networks have self-attention; 0: none
+    discriminator_norm: Norm = "batch"  # r3gan and dcgan5 have no BatchNorm there
+    attention: int = 0  # resolution, in pixels, at which both networks have self-attention; 0: none
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -67,7 +67,7 @@ class NetworkConfig:
             )
 
     def _attention_places(self) -> tuple[int, ...]:
-        """Return the resolutions, powers of two below the image's, that both networks pass through."""
+        """Return the resolutions, powers of two below the image size, that both networks have."""
         if self.architecture == "dcgan5" or self.size.bit_count() > 1:  # 28 pixels come from 7 and 14
             return ()
         return tuple(2**power for power in range(2, self.size.bit_length() - 1))
@@ -77,12 +77,12 @@ class NetworkConfig:
         return asdict(self)
 
 
-# may be missing: a default stands for them
+# may be missing: then the default holds
 _NEWER = {"classes", "upsampling", "discriminator_norm", "attention"}
 
 
 def config_from_json(value: dict[str, Any]) -> NetworkConfig:
-    """Return the config that `to_json` gave. Raises ValueError for unknown or missing fields."""
+    """Return the config that `to_json` wrote. Raises ValueError for unknown or missing fields."""
     names = {field.name for field in fields(NetworkConfig)}
     if wrong := (set(value) ^ names) - (_NEWER - set(value)):
         raise ValueError(f"fields {sorted(wrong)} are unknown or missing")

@@ -2,10 +2,10 @@
 
 dcgan   Kernel 4, stride 2; BatchNorm; ReLU in the generator, LeakyReLU 0.2 in the discriminator. The first
         layer is the paper's "project and reshape": a matrix product from z to 4×4 (7×7 for 28 pixels).
-dcgan5  As the Keras tutorials have it: dense to 4×4×(8·width), then 5×5 transposed convolutions with strides
-        1, 2, 2, 2; LeakyReLU 0.3; the discriminator drops out 0.3 and has no BatchNorm.
+dcgan5  As in the Keras tutorials: dense to 4×4×(8·width), then 5×5 transposed convolutions with strides
+        1, 2, 2, 2; LeakyReLU 0.3; the discriminator has dropout 0.3 and no BatchNorm.
 
-Both are plain stacks of layers, so they export everywhere.
+Both are plain stacks of layers, so every engine can run them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from gantool.models.attention import attention_at
 from gantool.models.config import NetworkConfig
 
-MAX_WIDTHS = 16  # no layer has more than 16 times `width` channels, so 256 pixels stay affordable
+MAX_WIDTHS = 16  # no layer has more than 16 times `width` channels: 256 pixels stay affordable
 
 
 class Flatten(nn.Module):
-    """[N, C, h, w] -> [N, h·w·C]: with channels last in memory, as training has them, a view and no copy.
+    """[N, C, h, w] -> [N, h·w·C]: with channels last in memory, as in training, a view instead of a copy.
 
-    Its gradient has them last, too; that of nn.Flatten has not, which makes every layer before it slower.
+    Its gradient has channels last too. The gradient of nn.Flatten has not, which slows down every earlier layer.
     """
 
     def forward(self, values: Tensor) -> Tensor:
@@ -41,6 +41,7 @@ def stages(config: NetworkConfig) -> tuple[int, list[int]]:
 
 
 def generator_dcgan(config: NetworkConfig, inputs: int) -> nn.Sequential:
+    """Return z', [N, inputs] -> images, [N, C, size, size]."""
     first, channels = stages(config)
     layers: list[nn.Module] = [
         nn.Linear(inputs, channels[0] * first**2, bias=False),  # [N, C·h·w]
@@ -60,6 +61,7 @@ def generator_dcgan(config: NetworkConfig, inputs: int) -> nn.Sequential:
 
 
 def discriminator_dcgan(config: NetworkConfig) -> nn.Sequential:
+    """Return images -> logits, [N, 1]."""
     first, channels = stages(config)
     channels = channels[::-1]
     batch_norm = config.discriminator_norm == "batch"
@@ -79,6 +81,7 @@ def discriminator_dcgan(config: NetworkConfig) -> nn.Sequential:
 
 
 def generator_dcgan5(config: NetworkConfig, inputs: int) -> nn.Sequential:
+    """Return z', [N, inputs] -> images, [N, C, 32, 32]."""
     channels = [8 * config.width, 4 * config.width, 2 * config.width, config.width]
     layers: list[nn.Module] = [
         nn.Linear(inputs, channels[0] * 16, bias=False),
@@ -99,6 +102,7 @@ def generator_dcgan5(config: NetworkConfig, inputs: int) -> nn.Sequential:
 
 
 def discriminator_dcgan5(config: NetworkConfig) -> nn.Sequential:
+    """Return images -> logits, [N, 1]."""
     channels = [config.channels, config.width, 2 * config.width, 4 * config.width]
     layers: list[nn.Module] = []
     for narrow, wide in pairwise(channels):
@@ -111,7 +115,7 @@ def discriminator_dcgan5(config: NetworkConfig) -> nn.Sequential:
 
 
 def _halve(config: NetworkConfig, inputs: int, outputs: int, kernel: int, bias: bool) -> list[nn.Module]:
-    """Convolve and halve the resolution: by a stride of 2, or by the mean of 2×2 after an odd kernel."""
+    """Convolve and halve the resolution: by stride 2, or by an odd kernel and 2×2 average pooling."""
     if config.downsampling == "strides":
         return [nn.Conv2d(inputs, outputs, kernel, stride=2, padding=(kernel - 1) // 2, bias=bias)]
     odd = kernel - 1 + kernel % 2
@@ -119,14 +123,14 @@ def _halve(config: NetworkConfig, inputs: int, outputs: int, kernel: int, bias: 
 
 
 def _double(config: NetworkConfig, inputs: int, outputs: int, bias: bool) -> list[nn.Module]:
-    """Double the resolution: by a transposed convolution, or by repeating pixels before a 3×3 convolution."""
+    """Double the resolution: by a transposed convolution, or by nearest upsampling and a 3×3 convolution."""
     if config.upsampling == "transposed":
         return [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)]
     return [nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)]
 
 
 def initialize(layer: nn.Module) -> None:
-    """Draw weights from N(0, 0.02) and BatchNorm's scale from N(1, 0.02), as the paper does."""
+    """Draw weights from N(0, 0.02) and the scale of BatchNorm from N(1, 0.02), as in the paper."""
     if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(layer.weight, 0.0, 0.02)
         if layer.bias is not None:

@@ -1,10 +1,10 @@
-"""A generator and its discriminator, of any architecture, with classes or without.
+"""A generator and its discriminator, of any architecture, conditional or not.
 
 The generator maps z, float32 [N, latent], and with classes a label, int64 [N], to images, float32 [N, C, H, W] in
 [-1, 1]. The discriminator maps images, and a label, to logits, [N]: the logit of "real".
 
-A label becomes a vector of its own that is put behind z. In the discriminator it is projected: the logit grows by
-the product of the label's vector with what the last layer reads (Miyato and Koyama 2018, arXiv:1802.05637).
+The generator embeds a label and appends it to z. The discriminator projects it: the logit gains the inner product
+of the label's embedding with the input of the last layer (Miyato and Koyama 2018, arXiv:1802.05637).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gantool.models.dcgan import (
 from gantool.models.r3gan import discriminator_r3gan, generator_r3gan
 from gantool.models.resnet import discriminator_resnet, generator_resnet
 
-EMBEDDED = 32  # numbers that a label becomes beside z
+EMBEDDED = 32  # dimensions of the embedding of a label
 
 _GENERATORS = {
     "dcgan": generator_dcgan,
@@ -55,7 +55,7 @@ class Generator(nn.Module):
             self.embedding = nn.Embedding(config.classes, EMBEDDED)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return images for z, and of the classes `label`."""
+        """Return images for z, of the classes `label`."""
         if self.config.classes:
             z = torch.cat([z, self.embedding(label)], dim=1)  # [N, latent + 32]
         images: Tensor = self.layers(z)
@@ -82,7 +82,7 @@ class Discriminator(nn.Module):
                     spectral_norm(layer)
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the logit of "real" for each image, taken as one of its class."""
+        """Return the logit of "real" for each image, given its class."""
         read = self.layers[:-1](images)  # [N, F]
         logits: Tensor = self.layers[-1](read).flatten()
         if self.config.classes:

@@ -1,8 +1,8 @@
-"""Networks in the manner of R3GAN: Huang, Gokaslan, Kuleshov and Tompkin 2024 (arXiv:2501.05441), section 4.
+"""Networks in the style of R3GAN: Huang, Gokaslan, Kuleshov and Tompkin 2024 (arXiv:2501.05441), section 4.
 
-Residual blocks of a 1×1, a grouped 3×3 and a 1×1 convolution, without any normalization; the last convolution of
-a block begins at zero, so that a block begins as the identity. Made for the relativistic loss with R1 and R2.
-Where the paper interpolates, pixels are repeated or averaged here, which every engine has.
+Residual blocks of a 1×1, a grouped 3×3 and a 1×1 convolution, without normalization. The last convolution of a
+block starts at zero, so that a block starts as the identity. Made for the relativistic loss with R1 and R2. The
+paper interpolates; here pixels are repeated or averaged, which every engine supports.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gantool.models.attention import attention_at
 from gantool.models.config import NetworkConfig
 from gantool.models.dcgan import Flatten, stages
 
-GROUP = 16  # channels of a group
+GROUP = 16  # channels per group
 BLOCKS = 2  # at each resolution
 
 
@@ -66,7 +66,7 @@ class _Block(nn.Module):
 
 
 def _scaled(network: nn.Sequential) -> nn.Sequential:
-    """Draw weights that keep the size of what they read, and the last of each block as zeros (Fixup)."""
+    """Initialize weights to preserve variance (Kaiming), and the last ones of each block to zero (Fixup)."""
     for layer in network.modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
             nn.init.kaiming_normal_(layer.weight, a=0.2)

@@ -1,8 +1,8 @@
 """Residual networks as in SNGAN: Miyato et al. 2018 (arXiv:1802.05957), appendix B.4.
 
-The generator's blocks repeat pixels, then convolve; the discriminator's take the mean of 2×2. BatchNorm stands
-after each convolution of the generator, not before as in the paper: so it folds away, and plain convolutions are
-left.
+The blocks of the generator upsample by repeating pixels, then convolve; those of the discriminator average 2×2
+pixels. In the generator, BatchNorm comes after each convolution, not before as in the paper: so the export folds it
+away, and plain convolutions remain.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Up(nn.Module):
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
         )
-        # a 1×1 convolution before the pixels are repeated gives the same as after, for a quarter of the work
+        # before upsampling, a 1×1 convolution gives the same result for a quarter of the work
         self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.Upsample(scale_factor=2))
         self.activation = nn.ReLU()
 
