@@ -105,16 +105,14 @@ def _of_bundle(path: Path, seeds: list[int]) -> Row:
 
 def _of_checkpoint(path: Path, seeds: list[int]) -> tuple[Images, Images]:
     """Return the images of all seeds, and of the first seven in batches of three."""
-    import torch
-
     from gantool.export.graph.sources import load_source
     from gantool.export.options import Foreign
+    from gantool.models.sampling import float_images
     from gantool.runtime.outputs.images import to_uint8
 
     source = load_source(path, Foreign(), lambda _: None)
     parts = [seeds[:7][start : start + 3] for start in range(0, len(seeds[:7]), 3)]
-    with torch.no_grad():
-        images, *few = (to_uint8(source.module(*source.inputs(part)).numpy()) for part in (seeds, *parts))
+    images, *few = (to_uint8(float_images(source.module, source.inputs(part))) for part in (seeds, *parts))
     return images, np.concatenate(few)
 
 

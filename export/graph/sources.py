@@ -28,10 +28,10 @@ from gantool.export.graph.weights import Wanted, read_weights, wanted_by
 from gantool.export.options import Foreign
 from gantool.export.source import RUNS, origin_of, split_key, this_folder_first
 from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
+from gantool.models.sampling import float_images, seed_inputs
 from gantool.models.threads import limit_threads
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.process.terminal import short
-from gantool.runtime.seeds import labels, latents
 
 Note = Callable[[str], None]
 
@@ -52,13 +52,11 @@ class Source:
     def inputs(self, seeds: Sequence[int]) -> tuple[Tensor, ...]:
         """Return z [N, latent], and label [N] of a conditional generator, of `seeds`."""
         latent = self.metadata["latent"]
-        z = torch.from_numpy(latents(seeds, latent["size"], latent["distribution"]))
-        return (z, torch.from_numpy(labels(seeds, self.classes))) if self.classes else (z,)
+        return seed_inputs(seeds, latent["size"], latent["distribution"], self.classes)
 
     def images(self, seeds: Sequence[int]) -> NDArray[np.float32]:
         """Return its images, float32 [N, C, H, W] in [-1, 1]. Raises GantoolError for NaN or infinity."""
-        with torch.no_grad():
-            images = self.module(*self.inputs(seeds)).float().numpy()
+        images = float_images(self.module, self.inputs(seeds))
         if not np.isfinite(images).all():
             raise GantoolError(
                 f"the generator of {short(self.metadata['data'])} gives NaN or infinity: its weights are "
