@@ -1,4 +1,4 @@
-"""From flags to a finished run: resolve the options, load the data, make the folder, train, say what is next."""
+"""Start or resume a run: load the data, make the folder, tune, train, and print what to type next."""
 
 from __future__ import annotations
 
@@ -53,11 +53,10 @@ def start(
     nodes: int | None,
     autotune: bool,
 ) -> bool:
-    """Train a new run, as it was planned.
+    """Train a new run as planned; return whether it was interrupted.
 
-    `devices`, `nodes`: how many take part. `autotune`: measure how a step is computed fastest.
-
-    Returns whether it was interrupted.
+    devices, nodes: processes on each machine, and machines; None is as many as were started
+    autotune:       measure first which way of computing a step is fastest
     """
     options = planned.options
     if options.tensorboard:
@@ -67,7 +66,7 @@ def start(
     with rank_zero_first(fabric):
         check_batch_divisible(fabric.world_size, options.batch, options.accumulate)
         options, loaded = _with_data(planned, _notes(fabric))
-    keep_freed_memory()  # not before: decoding images frees much that no step needs
+    keep_freed_memory()  # only now: decoding images frees memory that no step needs
     with rank_zero_errors(fabric):
         if line := others.line():
             _notes(fabric)(f"warning: {line}")
@@ -119,10 +118,7 @@ def resume(
     devices: int | None,
     nodes: int | None,
 ) -> bool:
-    """Go on with the run in `folder`, with the options that `plan_resume` returned.
-
-    Returns whether it was interrupted.
-    """
+    """Resume the run in `folder`, as `plan_resume` returned it; return whether it was interrupted."""
     others = Others()
     fabric = start_processes(options.device, devices, nodes, options.batch, options.accumulate)
     with rank_zero_first(fabric):
@@ -132,13 +128,13 @@ def resume(
             options.data, network.size, network.channels, options.background, log=_notes(fabric)
         )
         state = _load_state(folder, options, fabric)
-    keep_freed_memory()  # not before: decoding images frees much that no step needs
+    keep_freed_memory()  # only now: decoding images frees memory that no step needs
     with rank_zero_errors(fabric):
         with detect_lost_rank(fabric):
             seen = {int(each) for each in gather(fabric, torch.tensor(state.images_seen))}
         if len(seen) > 1:
             raise GantoolError(
-                f"the processes found different states in {folder}: let all see the same folder"
+                f"the processes found different states in {folder}: give all of them the same folder"
             )
         _check_state(state, folder, options, loaded)
         limit_threads()
@@ -179,14 +175,14 @@ def _check_state(state: TrainingState, folder: Path, options: TrainingOptions, l
 
 
 def _labels(options: TrainingOptions, loaded: ImageData) -> str:
-    """Return what a resumed run compares of the labels; "" for a run that uses none."""
+    """Return what a resumed run compares of its labels; "" for a run without labels."""
     if not options.network.classes or loaded.labels is None:
         return ""
     return f"{', '.join(map(str, loaded.labels.classes))[:200]} {crc32(loaded.labels.values.tobytes()):08x}"
 
 
 def _load_state(folder: Path, options: TrainingOptions, fabric: Fabric) -> TrainingState:
-    """Load the state of a run; where it cannot be, the one before."""
+    """Load the state of a run, or the previous one if it cannot be loaded."""
     try:
         return load_state(folder / STATE_NAME, options, fabric)
     except GantoolError as error:
@@ -215,13 +211,13 @@ def _write_options(folder: Path, options: TrainingOptions) -> None:
 
 
 def _drop_stats_after(path: Path, images_seen: int) -> None:
-    """Drop the ticks after the state that is resumed from: a killed run wrote them, and this one will again.
+    """Drop the ticks after the state: a killed run wrote them, and the resumed one will write them again.
 
-    A log that cannot be read or written is no reason not to go on.
+    A log that cannot be read or written does not stop the run.
     """
     with suppress(OSError):
         kept = [line for line in records(path) if "source" in line or _at(line) <= images_seen / 1000]
-        with atomic(path) as part:  # "source": those of gantool evaluate stay
+        with atomic(path) as part:  # lines with "source", of gantool evaluate, stay
             part.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
 
 
@@ -231,7 +227,9 @@ def _at(line: dict[str, Any]) -> float:
 
 
 def _further(state: TrainingState, least: float = 0.0) -> str:
-    return f"{max(math.ceil(state.images_seen / 500), least):g}"  # twice as far, or what the preset needs
+    return (
+        f"{max(math.ceil(state.images_seen / 500), least):g}"  # twice as far, or as far as the preset needs
+    )
 
 
 def _train(session: Session, state: TrainingState) -> bool:
@@ -250,7 +248,7 @@ def _train(session: Session, state: TrainingState) -> bool:
         )
         report.line(
             f"1 kimg is 1,000 training images; one line every {options.tick:g} kimg; data is the share of time "
-            f"that steps wait for images; samples are in {folder}/fakes*.png, the first after 15 s"
+            f"spent waiting for images; samples are in {folder}/fakes*.png, the first after 15 s"
         )
         interrupted = train(session, state, report)
         report.line(_ending(session, state, interrupted))
@@ -258,7 +256,7 @@ def _train(session: Session, state: TrainingState) -> bool:
 
 
 def _ending(session: Session, state: TrainingState, interrupted: bool) -> str:
-    """Say what was reached, and what to type next."""
+    """Return what was reached, and what to type next."""
     options, folder, kimg = session.options, session.folder, state.images_seen / 1000
     wanted = RECOGNIZABLE_KIMG.get(options.preset, 0)
     reached = f"{kimg:.1f} kimg"
@@ -285,5 +283,5 @@ def _note(text: str) -> None:
 
 
 def _notes(fabric: Fabric) -> Callable[[str], None]:
-    """Return where lines go that all processes would write."""
+    """Return a printer of lines that rank zero alone should print."""
     return _note if fabric.is_global_zero else lambda _: None

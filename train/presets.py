@@ -1,4 +1,4 @@
-"""Which preset fits a set of images, and what to say where the chosen one does not."""
+"""Which preset fits a set of images, and advice if the chosen one does not."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from gantool.models.presets import PRESETS
 from gantool.train.data.facts import Facts
 from gantool.train.options import TrainingOptions
 
-FEW = 4_000  # images: up to here the discriminator learns them by heart without augmentation
-MANY = 20_000  # images: more than a small network on half the learning steps makes use of
-ENLARGED = 1.5  # times the size of the originals: more than a preset of 32 makes of 28
+FEW = 4_000  # images: up to here the discriminator memorizes them without augmentation
+MANY = 20_000  # images: more than a small network at half the learning rate benefits from
+ENLARGED = 1.5  # times the size of the originals, above which to warn: 28 to 32 pixels is fine
 
 
 def few(count: int) -> bool:
-    """Say whether so many images want augmentation."""
+    """Return whether `count` images need augmentation."""
     return count <= FEW
 
 
 def fitting(size: int, count: int) -> tuple[str, list[str]]:
-    """Return the preset for so many images of `size` pixels a side, and the flags that it wants besides."""
+    """Return the preset for `count` images of `size` pixels per side, and the flags to add."""
     preset = "small" if few(count) else f"dcgan{size}"
     return preset, [f"--size {size}"] if PRESETS[preset].size != size else []
 
 
 def largest_size(side: int) -> int:
-    """Return the largest size of a preset that images of `side` pixels fill."""
+    """Return the largest size of a preset that images of `side` pixels fill without enlarging."""
     sizes = SIZES["dcgan"]
     return max((size for size in sizes if size <= side), default=sizes[0])
 
 
 def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
-    """Return a line for each thing in which the options do not fit the images."""
+    """Return a line for each mismatch between the options and the images."""
     made, size, lines = options.network.size, largest_size(facts.side), []
     other, flags = fitting(size, facts.count)
     kept = few(facts.count) and preset == other

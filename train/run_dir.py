@@ -1,9 +1,9 @@
-"""The run folder: `runs/00000-<data>-<preset>/`, its number, and what lies in it.
+"""The run folder: `runs/00000-<data>-<preset>/`, its number, and its files.
 
-training_options.json   what was asked for
-stats.jsonl             one JSON object a tick
+training_options.json   the options of the run
+stats.jsonl             one JSON object per tick
 log.txt                 what was printed
-fakes000123.png         fixed seeds after 123 kimg; fakes000123_456.png after 123.456
+fakes000123.png         images of fixed seeds after 123 kimg; fakes000123_456.png after 123.456
 generator.safetensors   the moving average of the generator: what `gantool export` takes
 best.safetensors        the one with the lowest Fréchet distance, with --metric-every
 training_state.pt       what --resume needs
@@ -27,13 +27,13 @@ BEST_NAME = "best.safetensors"
 
 
 def fakes_name(images_seen: int) -> str:
-    """Name the sheet of samples after so many images; names sort as the numbers do."""
+    """Return the name of the sheet of samples after `images_seen` images; names sort like their numbers."""
     kimg, rest = divmod(images_seen, 1000)
     return f"fakes{kimg:06d}_{rest:03d}.png" if rest else f"fakes{kimg:06d}.png"
 
 
 def fakes_kimg(path: Path) -> float | None:
-    """Return when a sheet of samples was made, from its name; None for another file."""
+    """Return the kimg in the name of a sheet of samples; None for another file."""
     found = re.fullmatch(r"fakes(\d{6,9})(?:_(\d{3}))?\.png", path.name, re.ASCII)
     return int(found[1]) + int(found[2] or 0) / 1000 if found else None
 
@@ -42,7 +42,7 @@ def find_run(resume: str, outdir: Path) -> Path:
     """Return the run folder that --resume names: `latest` in `outdir`, or a path."""
     if resume != LATEST:
         named = Path(resume)
-        folder = named.parent if named.is_file() else named  # its state or its checkpoint may be named
+        folder = named.parent if named.is_file() else named  # the name of its state or checkpoint works too
         if not (folder / STATE_NAME).is_file():
             found = f"holds no {STATE_NAME}" if folder.is_dir() else "does not exist"
             raise GantoolError(f"{folder} {found}: give --resume latest, or the folder of a run")
@@ -54,7 +54,7 @@ def find_run(resume: str, outdir: Path) -> Path:
 
 
 def named_or_newest(source: Path | None, holding: str) -> Path:
-    """Return what was named; without a name, or for `latest`, the newest run in runs/ that has a file `holding`."""
+    """Return `source`; for None or `latest`, the newest run in runs/ that has a file `holding`."""
     if source is not None and (source != Path(LATEST) or source.exists()):
         return source
     run = newest_run(RUNS, holding)
@@ -66,7 +66,7 @@ def named_or_newest(source: Path | None, holding: str) -> Path:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    """Read a .jsonl: its objects. Other lines, as half a line of a run at work or damage, are left out."""
+    """Return the objects of a .jsonl, without other lines: a line that is being written, or damage."""
     found = []
     for line in path.read_bytes().split(b"\n"):
         with suppress(ValueError, RecursionError):
@@ -77,7 +77,7 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 
 def number(value: object) -> float | None:
-    """Return a JSON value as a number; None where it is not one, or is NaN or infinite."""
+    """Return a JSON value as a number; None if it is not one, or is NaN or infinite."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e300:
         return None
     return float(value)

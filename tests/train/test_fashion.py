@@ -72,7 +72,7 @@ def test_an_idx_file_is_not_believed(own: Path, data: bytes, reason: str) -> Non
 @pytest.mark.parametrize("data", [idx(), gzip.compress(idx())[:-20]])
 def test_a_broken_gzip(own: Path, data: bytes) -> None:
     (own / f"{fashion.FILE}.gz").write_bytes(data)
-    with pytest.raises(GantoolError, match="is no IDX file of images"):
+    with pytest.raises(GantoolError, match="is not an IDX file of images"):
         load_images("fashion-mnist", 8)
 
 

@@ -17,7 +17,7 @@ from gantool.runtime.process.terminal import printable
 from gantool.train.data.decode import checked
 from gantool.train.data.listing import Listing
 
-MAX_ARRAY_BYTES = 16 << 30  # unpacked, of an .npz, which must fit into memory
+MAX_ARRAY_BYTES = 16 << 30  # of an unpacked .npz, which must fit into memory
 _TINY = 64 * 64  # pixels
 
 
@@ -28,7 +28,7 @@ def open_array(path: Path) -> Iterator[Listing]:
         array = (
             _unpacked(path) if zipfile.is_zipfile(path) else np.load(path, mmap_mode="r", allow_pickle=False)
         )
-    except Exception as error:  # damage can bring any error out of numpy and zlib
+    except Exception as error:  # a damaged file can raise any error from numpy and zlib
         cut = "mmap length" in str(error) or "EOF" in str(error)
         reason = "it is cut off" if cut else printable(" ".join(str(error).split()))[:200]
         raise GantoolError(f"{path} cannot be read as an array ({reason}): write it again") from error
@@ -47,7 +47,7 @@ def open_array(path: Path) -> Iterator[Listing]:
 
 
 def _unpacked(path: Path) -> NDArray[Any]:
-    """Return the one array of images in an .npz. Raises ValueError if there is none, or more."""
+    """Return the array of images in an .npz. Raises ValueError unless there is exactly one."""
     with zipfile.ZipFile(path) as archive:
         shapes = []
         for member in archive.infolist():
@@ -65,7 +65,7 @@ def _unpacked(path: Path) -> NDArray[Any]:
         if len(shapes) != 1:
             held = ", ".join(printable(member.filename) for member in archive.infolist()[:10])
             raise ValueError(
-                f"{len(shapes)} of its arrays are uint8 [N, H, W, C], one is expected; it has {held}"
+                f"{len(shapes)} of its arrays are uint8 [N, H, W, C], expected one; it holds {held}"
             )
         member, size = shapes[0]
         if size > MAX_ARRAY_BYTES:

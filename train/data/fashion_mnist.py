@@ -1,8 +1,8 @@
-"""Fashion-MNIST, the data set that training falls back on: found on this machine, else downloaded.
+"""Fashion-MNIST, the default data set: found on this machine, else downloaded.
 
 The training images are one IDX file: a header of four big-endian 32-bit numbers (magic 0x803, count, rows,
-columns), then a byte a pixel. Their labels may lie beside it, in one with a header of two (magic 0x801, count)
-and a byte a label; they are not downloaded. Source: Xiao, Rasul and Vollgraf, https://arxiv.org/abs/1708.07747
+columns), then a byte per pixel. Their labels may be in a file beside it, with a header of two numbers (magic
+0x801, count) and a byte per label; they are not downloaded. Source: Xiao, Rasul and Vollgraf, https://arxiv.org/abs/1708.07747
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CLASSES = (
     "bag",
     "ankle boot",
 )
-# Of the IDX bytes, not of the .gz: distributions compress them again.
+# Of the IDX file, not of the .gz: distributions compress it again.
 SHA256 = "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 URLS = (
@@ -66,7 +66,7 @@ def find_fashion_mnist(log: Callable[[str], None]) -> Path:
             if path.is_file():
                 return path
     target = kept / f"{FILE}.gz"
-    import http.client  # with urllib, a quarter of what a command needs to start
+    import http.client  # with urllib, a quarter of the start-up time of a command
 
     failures = []
     for url in URLS:
@@ -95,7 +95,7 @@ def read_fashion_mnist(path: Path) -> NDArray[np.uint8]:
         images, digest = _read_idx(path)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise GantoolError(
-            f"{path} is no IDX file of images: {error}; replace it with a whole one"
+            f"{path} is not an IDX file of images: {error}; replace it with a whole one"
         ) from error
     if path.parent not in _own_folders() and digest != SHA256:
         raise GantoolError(
@@ -117,7 +117,9 @@ def read_labels(path: Path, count: int) -> NDArray[np.int64]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(count + 9)
     except (OSError, EOFError, zlib.error) as error:
-        raise GantoolError(f"{path} is no IDX file of labels: {error}; replace it or remove it") from error
+        raise GantoolError(
+            f"{path} is not an IDX file of labels: {error}; replace it or remove it"
+        ) from error
     labels = np.frombuffer(content[8:], np.uint8).astype(np.int64)
     if content[:8] != struct.pack(">2I", _LABELS_MAGIC, count) or len(labels) != count or labels.max() > 9:
         raise GantoolError(
@@ -142,11 +144,11 @@ def _read_idx(path: Path) -> tuple[NDArray[np.uint8], str]:
             raise ValueError(f"it begins with 0x{magic:08x} where 0x{_MAGIC:08x} is expected")
         expected = count * rows * columns
         if not 0 < expected <= _MAX_IDX_BYTES:
-            raise ValueError(f"its header speaks of {count} x {rows} x {columns} pixels")
+            raise ValueError(f"its header claims {count} x {rows} x {columns} pixels")
         payload = file.read(expected + 1)
     if len(payload) != expected:
         found = f"{len(payload)} bytes follow" if len(payload) < expected else "more bytes follow"
-        raise ValueError(f"its header speaks of {count} x {rows} x {columns} pixels, but {found}")
+        raise ValueError(f"its header claims {count} x {rows} x {columns} pixels, but {found}")
     digest = hashlib.sha256(header)
     digest.update(payload)
     # [N, rows, columns]

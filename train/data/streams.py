@@ -1,4 +1,4 @@
-"""Random numbers beside those of training: what is measured or drawn between two steps must not change a run."""
+"""Random numbers apart from those of training: measuring between two steps must not change a run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 
 @contextmanager
 def own_stream(seed: int) -> Iterator[None]:
-    """Draw on the CPU from a stream of this seed inside; torch's global stream is as before afterwards.
+    """Seed torch's stream on the CPU inside the block, and restore it afterwards.
 
-    Not torch.manual_seed, which would seed the GPUs, too, for good.
+    Not torch.manual_seed, which also seeds the GPUs, for good.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -21,6 +21,6 @@ def own_stream(seed: int) -> Iterator[None]:
 
 @contextmanager
 def aside(device: torch.device) -> Iterator[None]:
-    """Leave the random state of training on `device` and on the CPU as it was, whatever is drawn inside."""
+    """Restore the random state on `device` and on the CPU after the block."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield
