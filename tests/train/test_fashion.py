@@ -60,7 +60,7 @@ def test_own_folder(own: Path, place: str, packed: bool) -> None:
         (idx(magic=0x801), "0x00000801 where 0x00000803"),
         (idx()[:-1], "20 x 8 x 8 pixels, but 1279 bytes follow"),
         (idx() + b"x", "more bytes follow"),
-        (struct.pack(">4I", 0x803, 2**32 - 1, 2**16, 2**16), "its header speaks of 4294967295"),
+        (struct.pack(">4I", 0x803, 2**32 - 1, 2**16, 2**16), "its header claims 4294967295"),
     ],
 )
 def test_an_idx_file_is_not_believed(own: Path, data: bytes, reason: str) -> None:

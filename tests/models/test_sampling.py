@@ -1,0 +1,29 @@
+"""From seeds through a torch generator to images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gantool.models import Generator, NetworkConfig, sampling
+from gantool.models.sampling import config_inputs, sample_images
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_an_image_is_its_seed_in_any_batch(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    generator = Generator(NetworkConfig(size=16, width=2, latent=4, classes=classes)).eval()
+    whole = sample_images(generator, range(10))
+    assert (whole.shape, whole.dtype) == ((10, 16, 16, 1), np.uint8)
+    monkeypatch.setattr(sampling, "BATCH", 3)
+    assert np.abs(sample_images(generator, range(10)).astype(int) - whole).max() <= 1
+    (odd,) = sample_images(generator, [7])
+    assert np.abs(odd.astype(int) - whole[7]).max() <= 1
+
+
+def test_labels_come_with_classes_alone() -> None:
+    (z,) = config_inputs(NetworkConfig(size=16, latent=4), range(5))
+    assert z.shape == (5, 4)
+    _, label = config_inputs(NetworkConfig(size=16, latent=4, classes=3), range(5))
+    assert label.tolist() == [0, 1, 2, 0, 1]
