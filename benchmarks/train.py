@@ -130,7 +130,7 @@ def main() -> None:
             for run in runs:
                 wait(run())
         baseline: Points = [
-            (float(path.stem.split("-")[1]), float(measure(extractor, data, np.load(path)).scores.fd))
+            (float(path.stem.split("-")[1]), measure(extractor, data, np.load(path)).scores.fd)
             for path in sorted((folder / "plain").glob("images-*.npy"))
         ]
         default: Points = [
