@@ -21,9 +21,9 @@ def limit_threads() -> int:
 
 
 def leave_room(others: Others, note: Callable[[str], None]) -> None:
-    """Have torch use as many threads as `limit_threads` says, or as find a CPU where `others` keep them busy.
+    """Limit torch as `limit_threads` does, and on a busy machine to as many threads as find a free CPU.
 
-    Threads that do not find one keep all others waiting: on a busy machine, fewer are faster. `note` gets a line.
+    A thread that finds none keeps all the others waiting, so fewer threads are faster. `note` gets a line.
     """
     most, used = limit_threads(), others.cpus()
     if is_busy(used) and (room := others.room()) < most:

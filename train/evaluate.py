@@ -36,7 +36,7 @@ from gantool.train.metrics.scores import FeatureScores
 from gantool.train.options import read_options
 from gantool.train.run_dir import OPTIONS_NAME
 
-_LOOK = 0.1  # seconds, of many, to see what other programs use
+_LOOK = 0.1  # seconds of watching what other programs use
 
 # Each score of `Scores.table`, and how to read it.
 MEANING = {
