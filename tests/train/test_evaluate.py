@@ -16,6 +16,7 @@ from PIL import Image
 from conftest import run_gantool
 from gantool.runtime.errors import pip_install
 from gantool.train.data.dataset import load_images
+from gantool.train.evaluate import evaluate
 from gantool.train.metrics.scores import frechet, kernel, scores
 
 
@@ -141,6 +142,29 @@ def test_copies_are_found_out_and_a_missing_class_is_named(classes: Path, tmp_pa
     assert half["classes"]["missing"] == ["above"]
     assert half["fd"] > 1
     assert len(half["notes"]) == 2  # few images on both sides; the classifier tells its two classes well
+
+
+def test_evaluate_returns_what_it_writes(classes: Path, tmp_path: Path) -> None:
+    found = evaluate(classes / "left", str(classes), "classifier", 64, tmp_path / "out")
+    (line,) = (tmp_path / "out/metric-classifier.jsonl").read_text().splitlines()
+    value = json.loads(line)
+    assert value.pop("time") > 0
+    assert json.loads(json.dumps(found.to_json())) == value
+    assert (found.kimg, found.image, found.measured.samples, found.measured.real) == (
+        None,
+        (32, 32, 1),
+        20,
+        40,
+    )
+    assert found.measured.classes
+    assert found.measured.classes.missing == ["above"]
+    assert found.nearest.is_file()
+    for text in (
+        "20 images of 32×32×1 against 40 of data",
+        "Fréchet distance, 0 is best",
+        "; missing: above",
+    ):
+        assert text in found.table()
 
 
 def test_a_classifier_that_tells_nothing_is_no_judge(tmp_path: Path) -> None:

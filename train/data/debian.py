@@ -1,7 +1,7 @@
 """Make sure that Fashion-MNIST is on this machine; `make demo` runs this.
 
-Beyond what `gantool train` does by itself, it knows one more source: where downloads over HTTPS are closed but a
-Debian archive is open, the package dataset-fashion-mnist is fetched and unpacked into the cache, not installed.
+It knows one source more than `gantool train`: where HTTPS downloads are blocked but a Debian archive is reachable,
+it fetches the package dataset-fashion-mnist and unpacks it into the cache, without installing it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gantool.train.data.fashion_mnist import (
 )
 
 PACKAGE = "dataset-fashion-mnist"
-# as root, apt would warn that its own user cannot write to a folder of ours
+# as root, apt warns that its own user cannot write to our folder
 DOWNLOAD = ("apt-get", "-o", "APT::Sandbox::User=root", "download", PACKAGE)
 
 
@@ -36,23 +36,23 @@ def main() -> int:
         if find_labels(images) or images.parent != cache_dir() / NAME:
             print(f"Fashion-MNIST: {images}")
             return 0
-        missing = f"no labels beside {images}: gantool evaluate will do without"
+        missing = f"no labels beside {images}: gantool evaluate works without them"
         exit_code = 0
     except GantoolError as error:
         missing, exit_code = str(error), error.exit_code
     try:
         print(f"Fashion-MNIST: {_from_debian()}")
     except (OSError, ValueError, subprocess.CalledProcessError) as failure:
-        _note(f"{missing}\nDebian's package could not be had either: {failure}")
+        _note(f"{missing}\nDebian's package is not available either: {failure}")
         return exit_code
     return 0
 
 
 def _from_debian() -> Path:
-    """Fetch Debian's package and take the training images and their labels out of it."""
+    """Fetch Debian's package, and extract the training images and their labels."""
     kept = cache_dir() / NAME
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)  # apt fetches as a user of its own
+        Path(folder).chmod(0o755)  # apt downloads as its own user
         try:
             _run(folder, *DOWNLOAD)
         except subprocess.CalledProcessError:  # on a fresh machine the package lists are missing
