@@ -85,7 +85,7 @@ def test_logs_on_a_full_disk_end_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_snapshot_that_finds_no_room_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = callbacks.save_state, []
+    real, calls = callbacks.save_state, []  # type: ignore[attr-defined]
 
     def save_state(path: Path, *rest: object) -> None:
         calls.append(path)
