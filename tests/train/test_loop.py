@@ -37,7 +37,7 @@ def test_what_a_run_leaves(trained: Path) -> None:
     (run,) = (trained / "runs").iterdir()
     assert run.name == "00000-fashion-mnist-dcgan32"
     names = {path.name for path in run.iterdir()}
-    assert names == {
+    expected = {
         "training_options.json",
         "stats.jsonl",
         "log.txt",
@@ -48,6 +48,8 @@ def test_what_a_run_leaves(trained: Path) -> None:
         "training_state.pt",
         "training_state.previous.pt",
     }
+    assert expected <= names
+    assert all(name.startswith("fakes") for name in names - expected)  # a slow machine also saves by time
     options = json.loads((run / "training_options.json").read_text())
     assert options["network"]["width"] == 8
     assert (options["lr"], options["batch"], options["optimizer"]) == (0.0008, 16, "adam")
