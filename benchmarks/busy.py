@@ -53,7 +53,7 @@ def images(folder: Path, *flags: str, threads: int | None = None) -> tuple[float
     folder.mkdir()
     limit = {"OMP_NUM_THREADS": str(threads)} if threads else {}
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"} | limit
-    command = [sys.executable, "-m", "gantool.cli", "train", "--precision", "fp32", *flags]
+    command = [sys.executable, "-m", "gantool", "train", "--precision", "fp32", *flags]
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     (run,) = folder.glob("runs/*")
     lines = (run / "stats.jsonl").read_text(encoding="utf-8").splitlines()

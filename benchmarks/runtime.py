@@ -59,7 +59,7 @@ Image.fromarray(session.run(None, {"z": z})[0][0].squeeze()).save(sys.argv[2])
 
 def gantool(*arguments: object, cwd: Path) -> list[str]:
     """Run the command line; return what it wrote to stderr, and its most memory in MiB."""
-    command = [sys.executable, "-m", "gantool.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "gantool", *map(str, arguments)]
     script = (
         "import resource, subprocess, sys\n"
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
@@ -240,8 +240,8 @@ def start_up(folder: Path) -> dict[str, list[tuple[float, ...]]]:
     """Return seconds of CPU and of the clock of each start, to one image on disk or to the help, and both as
     ratios to the bare script, which runs before each of them."""
     commands = {
-        "gantool generate": ["-m", "gantool.cli", "generate", "-e", "g.onnx", "--seeds", "0", "-o", "x"],
-        "gantool --help": ["-m", "gantool.cli", "--help"],
+        "gantool generate": ["-m", "gantool", "generate", "-e", "g.onnx", "--seeds", "0", "-o", "x"],
+        "gantool --help": ["-m", "gantool", "--help"],
         "import torch": ["-c", "import torch"],
     }
 

@@ -54,7 +54,7 @@ def plain(folder: Path, seconds: float, cores: set[int]) -> subprocess.Popen[byt
 
 def ours(folder: Path, seconds: float, cores: set[int], *flags: str) -> subprocess.Popen[bytes]:
     """Start `gantool train`."""
-    return start(["-m", "gantool.cli", "train", "--minutes", str(seconds / 60), *flags], folder, cores)
+    return start(["-m", "gantool", "train", "--minutes", str(seconds / 60), *flags], folder, cores)
 
 
 def wait(*processes: subprocess.Popen[bytes]) -> None:

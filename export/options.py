@@ -1,20 +1,24 @@
 """What `gantool export` can be asked for, checked before any work is done; neither torch nor onnx here."""
 
-from __future__ import annotations
+# Annotations are not postponed: those of flags would be compiled at every start.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
-from gantool.runtime.artifacts.recipe import Low
+from gantool.models.config import Distribution
 from gantool.runtime.errors import UsageError
-from gantool.runtime.seeds import DISTRIBUTIONS
-from gantool.runtime.spec import Images
+from gantool.runtime.flags import Flag, check
 
+if TYPE_CHECKING:
+    from gantool.runtime.spec import Images
+
+Low = Literal["fp16", "bf16"]
 Calibration = Literal["minmax", "percentile", "entropy"]
 Lowering = Literal["none", "subpixel", "phases", "phases-stack", "cpu", "dla", "dla-onehot"]
 LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)
+Engine = Literal["auto", "tensorrt", "rtx", "none"]
 
 OPSETS = range(17, 24)
 DEFAULT_OPSET = 17  # the newest that TensorRT 8.6 (JetPack 6.0) reads
@@ -25,25 +29,51 @@ BF16_OPSET = 22  # the first whose convolutions take bfloat16
 RANGES = {"-1,1": (1.0, 0.0), "0,1": (2.0, -1.0), "0,255": (1 / 127.5, -1.0)}
 
 
+_ELSEWHERE = "Generators from elsewhere"
+_PRECISION = "Precision"
+_GRAPH = "Graph"
+
+
 @dataclass(frozen=True)
 class Foreign:
     """What the file of a generator from elsewhere does not tell."""
 
-    origin: str | None = None  # pytorch-dcgan, or package.module:function
-    weights: Path | None = None  # FILE or FILE:KEY, for a function
-    latent: int | None = None
-    classes: int = 0
-    distribution: str = "normal"  # of z
-    values: str = "-1,1"  # range of the images that it makes; a key of RANGES
-    clamp: bool = False  # cut off what lies outside
+    origin: Annotated[
+        str | None,
+        Flag(
+            "a PyTorch generator from elsewhere: pytorch-dcgan, or package.module:function that makes it",
+            "--from",
+            group=_ELSEWHERE,
+            metavar="SOURCE",
+        ),
+    ] = None
+    weights: Annotated[
+        Path | None,
+        Flag(
+            "its weights for --from package.module:function, .pth or .safetensors; KEY where they are nested",
+            group=_ELSEWHERE,
+            metavar="FILE[:KEY]",
+        ),
+    ] = None
+    latent: Annotated[int | None, Flag("size of its latent vector z", group=_ELSEWHERE)] = None
+    classes: Annotated[int, Flag("number of its classes; 0: not conditional", group=_ELSEWHERE)] = 0
+    distribution: Annotated[Distribution, Flag("distribution of its z", group=_ELSEWHERE)] = "normal"
+    values: Annotated[
+        str,
+        Flag(
+            "range of the images that it makes, {choices}",
+            "--range",
+            group=_ELSEWHERE,
+            metavar="LOW,HIGH",
+            choices=tuple(RANGES),
+        ),
+    ] = "-1,1"
+    clamp: Annotated[bool, Flag("clip images to that range", group=_ELSEWHERE)] = False
 
     def __post_init__(self) -> None:
-        if self.distribution not in DISTRIBUTIONS:
-            raise UsageError(f"--distribution {self.distribution}: choose {', '.join(DISTRIBUTIONS)}")
-        if self.values not in RANGES:
-            raise UsageError(f"--range {self.values}: choose {', '.join(RANGES)}")
+        check(self)
         if self.classes < 0 or (self.latent is not None and self.latent < 1):
-            raise UsageError("--classes and --latent are counts: give whole numbers from 1")
+            raise UsageError("`classes` and `latent` are counts: give whole numbers from 1")
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -57,7 +87,7 @@ class ToData:
 
     data: str
     features: str  # what they are compared by
-    of: Callable[[Images], float]  # of images, uint8 [M, H, W, C]: their Fréchet distance to the data
+    of: "Callable[[Images], float]"  # of images, uint8 [M, H, W, C]: their Fréchet distance to the data
 
 
 @dataclass(frozen=True)
@@ -65,26 +95,47 @@ class Precision:
     """What the graph is to compute in beside FP32."""
 
     low: Low | None = None
-    int8: bool = False
-    int8_ends: bool = False  # the first and the last layer too
-    calibration: str = "minmax"
-    keep_fp32: tuple[str, ...] = ()  # patterns of node names
-    recipe: Path | None = None  # in place of all of these
-    min_psnr: float | None = None  # dB; None: by precision
+    int8: Annotated[
+        bool, Flag("compute in INT8; with --fp16, what is not in INT8 is in FP16", group=_PRECISION)
+    ] = False
+    int8_ends: Annotated[bool, Flag("INT8 in the first and the last layer too", group=_PRECISION)] = False
+    calibration: Annotated[
+        Calibration, Flag("how --int8 calibrates the ranges of activations", group=_PRECISION)
+    ] = "minmax"
+    keep_fp32: Annotated[
+        tuple[str, ...],
+        Flag("nodes that stay in FP32, as 'gemm*'; may be repeated", group=_PRECISION, metavar="PATTERN"),
+    ] = ()
+    # in place of all of these
+    recipe: Annotated[
+        Path | None,
+        Flag(
+            "use the precisions of another export: its graph, or its plan's .json",
+            group=_PRECISION,
+            metavar="FILE",
+        ),
+    ] = None
+    min_psnr: Annotated[
+        float | None,
+        Flag(
+            "dB that the worst image must reach against FP32",
+            group=_PRECISION,
+            shown="FP16 40, BF16 30, INT8 30",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
-        if self.calibration not in get_args(Calibration):
-            raise UsageError(f"--calibration {self.calibration}: choose {' or '.join(get_args(Calibration))}")
+        check(self)
         if self.recipe and (self.low or self.int8 or self.keep_fp32):
             raise UsageError(
-                "--recipe says what each node computes in: leave out --fp16, --bf16, --int8, --keep-fp32"
+                "`recipe` says what each node computes in: leave out `fp16`, `bf16`, `int8`, `keep_fp32`"
             )
         if self.int8_ends and not self.int8:
-            raise UsageError("--int8-ends goes with --int8")
+            raise UsageError("`int8_ends` goes with `int8`")
         if self.keep_fp32 and not self.asked:
-            raise UsageError("--keep-fp32 goes with --fp16, --bf16 or --int8: without them all is FP32")
+            raise UsageError("`keep_fp32` goes with `fp16`, `bf16` or `int8`: without them all is FP32")
         if self.min_psnr is not None and not (self.asked and 0 < self.min_psnr < 200):
-            raise UsageError("--min-psnr is in dB, as 45, and goes with --fp16, --bf16, --int8 or --recipe")
+            raise UsageError("`min_psnr` is in dB, as 45, and goes with `fp16`, `bf16`, `int8` or `recipe`")
 
     @property
     def asked(self) -> bool:
@@ -92,32 +143,111 @@ class Precision:
         return self.int8 or self.low is not None or self.recipe is not None
 
 
+def _opset(opset: int) -> str:
+    return "" if opset in OPSETS else f"choose {OPSETS[0]} to {OPSETS[-1]}"
+
+
+def _tar(path: Path) -> str:
+    return "" if path.suffix.lower() == ".tar" else "give a name that ends in .tar, as in g.tar"
+
+
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to write. None stands for a flag that was not given."""
+    """What to write. None stands for an option that was not given."""
 
-    base: Path | None = None  # files are BASE.onnx, BASE.fp16.onnx, BASE.plan …
-    engine: str = "auto"
-    opset: int | None = None
-    output: str | None = None
-    lowering: str | None = None
+    base: Annotated[
+        Path | None,
+        Flag("write BASE.onnx, BASE.plan ...", "-o --out", group="Output", metavar="BASE", shown="g"),
+    ] = None
+    engine: Annotated[
+        Engine, Flag("engine to build: {choices}; auto is what is installed here", group="Engine")
+    ] = "auto"
+    opset: Annotated[
+        int | None,
+        Flag(
+            f"ONNX opset, {OPSETS[0]} to {OPSETS[-1]}",
+            group=_GRAPH,
+            check=_opset,
+            shown=f"{DEFAULT_OPSET}, or {BF16_OPSET} with --bf16",
+        ),
+    ] = None
+    output: Annotated[
+        Literal["uint8", "float"] | None, Flag("type of the images", group=_GRAPH, shown="uint8")
+    ] = None
+    lowering: Annotated[
+        Literal["auto", Lowering] | None,
+        Flag(
+            "exact rewrite of transposed convolutions: {choices}; auto measures which is fastest",
+            group=_GRAPH,
+            shown="none",
+        ),
+    ] = None
     precision: Precision = field(default_factory=Precision)
     foreign: Foreign = field(default_factory=Foreign)
-    triton: Path | None = None  # REPO or REPO/NAME
-    bundle: Path | None = None  # a .tar
+    triton: Annotated[
+        Path | None, Flag("also write a model repository for Triton", group="Output", metavar="REPO[/NAME]")
+    ] = None
+    bundle: Annotated[
+        Path | None,
+        Flag(
+            "also write one file to carry to a device: the graph and golden images",
+            group="Output",
+            metavar="FILE.tar",
+            check=_tar,
+        ),
+    ] = None
     to_data: ToData | None = None
-    overwrite: bool = False  # a plan of another precision
+    overwrite: Annotated[bool, Flag("also replace a plan of another precision", group="Output")] = False
 
     def __post_init__(self) -> None:
-        if self.opset is not None and self.opset not in OPSETS:
-            raise UsageError(f"--opset {self.opset}: choose {OPSETS[0]} to {OPSETS[-1]}")
+        check(self)
         if self.opset is not None and self.precision.low == "bf16" and self.opset < BF16_OPSET:
             raise UsageError(
-                f"--opset {self.opset} has no convolution in bfloat16: choose {BF16_OPSET} or newer"
+                f"`opset` {self.opset} has no convolution in bfloat16: choose {BF16_OPSET} or newer"
             )
-        if self.output not in (None, "uint8", "float"):
-            raise UsageError(f"--output {self.output}: choose uint8 or float")
-        if self.lowering not in (None, "auto", *LOWERINGS):
-            raise UsageError(f"--lowering {self.lowering}: choose auto, {', '.join(LOWERINGS)}")
-        if self.bundle is not None and self.bundle.suffix.lower() != ".tar":
-            raise UsageError(f"--bundle {self.bundle}: give a name that ends in .tar, as in g.tar")
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What `gantool export` is given besides ExportOptions and BuildOptions."""
+
+    source: Annotated[
+        Path | None,
+        Flag(
+            "a checkpoint, a generator's .onnx, or a bundle",
+            metavar="[CHECKPOINT|GRAPH.onnx|BUNDLE.tar]",
+            shown="newest run",
+            argument=True,
+        ),
+    ] = None
+    fp16: Annotated[bool, Flag("compute in FP16", "--fp16 --half", group=_PRECISION)] = False
+    bf16: Annotated[bool, Flag("compute in BF16", group=_PRECISION)] = False
+    data: Annotated[
+        str | None,
+        Flag(
+            "also measure the distance of FP32 and of what is exported from these images, as gantool evaluate does",
+            group="Proof",
+            metavar="SOURCE",
+        ),
+    ] = None
+    features: Annotated[
+        str | None,
+        Flag(
+            "feature extractor for --data, as in gantool evaluate",
+            group="Proof",
+            metavar="EXTRACTOR",
+            shown="classifier",
+        ),
+    ] = None
+    config: Annotated[Path | None, Flag("options from a .yaml or .json; flags win", group="Other")] = None
+
+    def __post_init__(self) -> None:
+        if self.fp16 and self.bf16:
+            raise UsageError("`fp16` and `bf16` exclude each other: choose one")
+        if self.features is not None and self.data is None:
+            raise UsageError("`features` goes with `data`")
+
+    @property
+    def low(self) -> Low | None:
+        """The lowest type of floats that was asked for."""
+        return "fp16" if self.fp16 else "bf16" if self.bf16 else None

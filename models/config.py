@@ -1,9 +1,11 @@
 """The configuration of a network: architecture, image, latent and width, checked before a weight exists."""
 
-from __future__ import annotations
+# Annotations are not postponed: those of flags would be compiled at every start.
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from gantool.runtime.flags import Flag
 
 Architecture = Literal["dcgan", "dcgan5", "resnet", "r3gan"]
 Distribution = Literal["normal", "uniform", "truncated"]
@@ -11,6 +13,7 @@ Downsampling = Literal["strides", "pooling"]
 Upsampling = Literal["transposed", "resize"]
 Norm = Literal["batch", "spectral", "none"]
 
+GROUP = "Network"  # of the options, in the help
 CHECKPOINT_NAME = "generator.safetensors"
 
 # Image sizes, in pixels per side, that each architecture can make.
@@ -22,22 +25,38 @@ SIZES: dict[Architecture, tuple[int, ...]] = {
 }
 
 
+def _listed(values: tuple[object, ...]) -> str:
+    return ", ".join(map(str, values))
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """A generator and its discriminator. Raises ValueError for what cannot be built."""
 
     architecture: Architecture = "dcgan"
-    size: int = 32  # pixels per side
-    channels: int = 1  # 1 grey, 3 RGB
-    latent: int = 100
-    distribution: Distribution = "normal"  # of z
-    width: int = 64  # channels of the layer before the image; they double at each halving of the resolution
-    downsampling: Downsampling = "strides"  # in the discriminator of dcgan and dcgan5
-    # missing in the first checkpoints
-    classes: int = 0  # 0: unconditional
-    upsampling: Upsampling = "transposed"  # in the generator of dcgan
-    discriminator_norm: Norm = "batch"  # r3gan and dcgan5 have no BatchNorm there
-    attention: int = 0  # resolution, in pixels, at which both networks have self-attention; 0: none
+    size: Annotated[int, Flag(f"pixels a side: {_listed(SIZES['dcgan'])}", group=GROUP)] = 32
+    channels: Annotated[int, Flag("1 for grey, 3 for RGB", group="Data", shown="as the images are")] = 1
+    latent: Annotated[int, Flag("size of the latent vector z", group=GROUP)] = 100
+    distribution: Annotated[Distribution, Flag("distribution of z", group=GROUP)] = "normal"
+    # the one dial: channels of the layer before the image; doubled at each halving
+    width: Annotated[
+        int, Flag("channels of the last hidden layer; earlier layers are wider in proportion", group=GROUP)
+    ] = 64
+    downsampling: Annotated[
+        Downsampling, Flag("downsampling in the discriminator of dcgan and dcgan5", group=GROUP)
+    ] = "strides"
+    # newer than the first checkpoints, which lack them
+    classes: int = 0  # 0: not told apart
+    upsampling: Annotated[Upsampling, Flag("upsampling in the generator of dcgan", group=GROUP)] = (
+        "transposed"
+    )
+    # r3gan has no BatchNorm, nor has dcgan5
+    discriminator_norm: Annotated[
+        Norm, Flag("normalization in the discriminator", "--d-norm", group=GROUP)
+    ] = "batch"
+    attention: Annotated[
+        int, Flag("add self-attention to both networks at this resolution; 0 for none", group=GROUP)
+    ] = 0
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -87,7 +106,3 @@ def config_from_json(value: dict[str, Any]) -> NetworkConfig:
     if wrong := (set(value) ^ names) - (_NEWER - set(value)):
         raise ValueError(f"fields {sorted(wrong)} are unknown or missing")
     return NetworkConfig(**value)
-
-
-def _listed(values: tuple[object, ...]) -> str:
-    return ", ".join(map(str, values))

@@ -60,7 +60,7 @@ def run_gantool(
 def training(*flags: str, cwd: Path, until: str) -> subprocess.Popen[str]:
     """Start `gantool train FLAGS` in `cwd`, and return it when it has printed `until`; stderr goes on in a pipe."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "gantool.cli", "train", *flags], cwd=cwd, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "gantool", "train", *flags], cwd=cwd, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr
     while until not in process.stderr.readline():

@@ -75,7 +75,7 @@ def start(
             options = replace(options, threads=limit_threads() if fabric.device.type == "cpu" else None)
         else:
             if fabric.is_global_zero:
-                tuned = fastest(options, fabric, planned.flags.get("precision"), _note)
+                tuned = fastest(options, fabric, planned.given.get("precision"), _note)
                 options = tuned.options
             with detect_lost_rank(fabric):
                 options = fabric.broadcast(options)
@@ -98,7 +98,7 @@ def _with_data(planned: Planned, note: Callable[[str], None]) -> tuple[TrainingO
     options = planned.options
     loaded = load_images(planned.source, options.network.size, planned.channels, options.background, log=note)
     if planned.conditional and not loaded.labels:
-        raise UsageError(f"--conditional: {planned.source.given} has no labels that can be read: see above")
+        raise UsageError(f"`conditional`: {planned.source.given} has no labels that can be read: see above")
     labels = loaded.labels if planned.conditional else None
     for line in labels.lines() if labels else ():
         note(line)

@@ -1,34 +1,47 @@
 """Everything that decides a training run; saved as `training_options.json` and shown by --dry-run."""
 
-from __future__ import annotations
+# Annotations are not postponed: those of flags would be compiled at every start.
 
-import json
-import math
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args
 
-from gantool.models import NetworkConfig, config_from_json
+from gantool.models.config import NetworkConfig, config_from_json
+from gantool.models.presets import DEFAULT_PRESET, PRESETS
+from gantool.runtime.config import typed
 from gantool.runtime.errors import GantoolError, UsageError
-from gantool.train.data.decode import colour
+from gantool.runtime.flags import (
+    Flag,
+    Given,
+    between,
+    check,
+    check_given,
+    nonnegative,
+    options,
+    positive,
+)
+from gantool.runtime.runs import RUNS
+from gantool.train.data.colours import not_a_colour
 
+Loss = Literal["non-saturating", "hinge", "wgan-gp", "relativistic"]
 Augmentation = Literal["none", "diff", "ada"]
 Penalty = Literal["r1", "r2", "gp"]
 Optimizer = Literal["adam", "sgd"]
 Precision = Literal["fp32", "bf16", "fp16"]
+DEFAULT_DATA = "fashion-mnist"
 MAX_BATCH = 65536
-MIN_SAMPLES = 16  # images that `gantool evaluate` compares
 
-# Each loss, and the penalties on the discriminator's gradient where a run gives no others; see losses.py.
-PENALTIES: dict[str, dict[Penalty, float]] = {
+# The penalties on the discriminator's gradient where a run gives no others; see losses.py.
+PENALTIES: dict[Loss, dict[Penalty, float]] = {
     "non-saturating": {},
     "hinge": {},
     "wgan-gp": {"gp": 10.0},
     "relativistic": {"r1": 1.0, "r2": 1.0},
 }
+MEASURED = {"channels_last", "compile", "threads", "threads_up_to"}  # by the autotuner, when a run starts
+
+GROUPS = ("Data", "Network", "Loss", "Augmentation", "Schedule", "Speed", "Output", "Run")
 
 
 @dataclass(frozen=True)
@@ -36,77 +49,143 @@ class TrainingOptions:
     """One run. Raises UsageError for values that cannot be trained with."""
 
     network: NetworkConfig
-    data: str  # "fashion-mnist", or the absolute path of a folder or zip
-    preset: str = ""  # whose values were changed by flags
-    kimg: float = 300.0  # thousands of real images shown, then stop
-    minutes: float | None = None  # or stop after this time, whichever comes first
-    batch: int = 32
-    optimizer: Optimizer = "adam"  # adam with betas 0.5, 0.999, or plain sgd
-    lr: float = 0.0002
-    lr_d: float | None = None  # of the discriminator, where it is another
-    warmup_kimg: float = 0.0  # in which the learning rates rise from 0
-    accumulate: int = 1  # parts of a batch that are computed one after the other
-    loss: str = "non-saturating"  # a key of PENALTIES
-    r1: float | None = None  # penalties; None is the one of the loss
-    r2: float | None = None
-    gp: float | None = None
-    lazy: int = 1  # steps between penalties, which then weigh as much more
-    augment: Augmentation = "none"
-    instance_noise: float = 0.0  # standard deviation, on all that the discriminator sees
-    ema_kimg: float = 5.0  # half-life of the generator's moving average
-    mirror: bool = False  # flip images left to right at random
-    seed: int = 0
-    device: str = "auto"
-    tick: float = 4.0  # kimg between lines of progress
-    snap: int = 10  # ticks between checkpoints
-    metric_every: float | None = None  # kimg between measurements of the Fréchet distance
-    tensorboard: bool = False
+    # "fashion-mnist", or the absolute path of a folder or zip
+    data: Annotated[
+        str,
+        Flag(
+            f"images: a folder, .zip, .tar or .npy, or {DEFAULT_DATA}",
+            group="Data",
+            shown=DEFAULT_DATA,
+            metavar="SOURCE",
+        ),
+    ]
+    preset: Annotated[
+        str,
+        Flag(
+            "network and settings to begin with: {choices}; with --help, shows its own defaults",
+            group="Network",
+            choices=tuple(PRESETS),
+        ),
+    ] = ""  # of a run from before there were presets
+    kimg: Annotated[
+        float,
+        Flag("stop after this many thousand images (kimg)", group="Schedule", check=positive, on_resume=True),
+    ] = 300.0
+    minutes: Annotated[
+        float | None,
+        Flag(
+            "stop after this many minutes, if that is sooner",
+            group="Schedule",
+            check=positive,
+            on_resume=True,
+        ),
+    ] = None
+    batch: Annotated[int, Flag("images in a step", group="Schedule", check=between(2, MAX_BATCH))] = 32
+    # adam with betas 0.5, 0.999, or plain sgd
+    optimizer: Annotated[Optimizer, Flag("optimizer", group="Schedule")] = "adam"
+    lr: Annotated[float, Flag("learning rate", group="Schedule", check=positive)] = 0.0002
+    lr_d: Annotated[
+        float | None,
+        Flag("learning rate of the discriminator", group="Schedule", check=positive, shown="as --lr"),
+    ] = None
+    warmup_kimg: Annotated[
+        float, Flag("linear learning-rate warm-up, in kimg", group="Schedule", check=nonnegative)
+    ] = 0.0
+    accumulate: Annotated[
+        int, Flag("split each batch into N micro-batches", group="Schedule", check=between(1))
+    ] = 1
+    loss: Annotated[Loss, Flag("GAN loss", group="Loss")] = "non-saturating"
+    # penalties; None is the one of the loss
+    r1: Annotated[
+        float | None, Flag("weight of the gradient penalty at real images", group="Loss", check=nonnegative)
+    ] = None
+    r2: Annotated[
+        float | None,
+        Flag("weight of the gradient penalty at generated images", group="Loss", check=nonnegative),
+    ] = None
+    gp: Annotated[
+        float | None,
+        Flag(
+            "weight of the gradient penalty between real and generated images",
+            group="Loss",
+            check=nonnegative,
+        ),
+    ] = None
+    # which then weigh as much more
+    lazy: Annotated[
+        int, Flag("apply the gradient penalties every N steps", group="Loss", check=between(1))
+    ] = 1
+    augment: Annotated[
+        Augmentation,
+        Flag("augmentation, for small data sets", group="Augmentation"),
+    ] = "none"
+    instance_noise: Annotated[
+        float,
+        Flag(
+            "standard deviation of noise on all images that the discriminator sees",
+            group="Augmentation",
+            check=nonnegative,
+        ),
+    ] = 0.0
+    ema_kimg: Annotated[
+        float,
+        Flag(
+            "half-life of the generator's moving average (EMA), in kimg", group="Schedule", check=nonnegative
+        ),
+    ] = 5.0
+    mirror: Annotated[bool, Flag("flip images left to right at random", group="Augmentation")] = False
+    seed: Annotated[int, Flag("random seed", group="Run", check=between(0, 2**63 - 1))] = 0
+    device: Annotated[
+        str, Flag("auto, cpu, cuda, cuda:1, mps", group="Speed", metavar="DEVICE", on_resume=True)
+    ] = "auto"
+    tick: Annotated[
+        float, Flag("kimg between lines of progress", group="Output", check=positive, on_resume=True)
+    ] = 4.0
+    snap: Annotated[
+        int, Flag("ticks between checkpoints", group="Output", check=between(1), on_resume=True)
+    ] = 10
+    metric_every: Annotated[
+        float | None,
+        Flag(
+            "measure the Fréchet distance every X kimg, and keep the best checkpoint",
+            group="Output",
+            check=positive,
+            on_resume=True,
+        ),
+    ] = None
+    tensorboard: Annotated[bool, Flag("also log to TensorBoard", group="Output", on_resume=True)] = False
     # how a step is computed; the autotuner chooses what is not given
-    precision: Precision = "fp32"  # of the networks; weights, losses and penalties are in fp32
+    precision: Annotated[
+        Precision,
+        Flag(
+            "precision of the networks: {choices}; weights, losses and penalties stay in fp32",
+            group="Speed",
+            shown="the fastest here",
+        ),
+    ] = "fp32"
     channels_last: bool = True
     compile: bool = False
     threads: int | None = None  # of a CPU; None is all
     # fewer or more, up to so many, as other programs allow; None keeps `threads`
     threads_up_to: int | None = None
-    background: str = "white"  # what transparent images are laid on: white, black or #rrggbb
+    background: Annotated[
+        str,
+        Flag(
+            "background of transparent images: white, black or #rrggbb",
+            group="Data",
+            metavar="COLOUR",
+            check=not_a_colour,
+        ),
+    ] = "white"
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("optimizer", get_args(Optimizer)),
-            ("precision", get_args(Precision)),
-            ("loss", tuple(PENALTIES)),
-            ("augment", get_args(Augmentation)),
-        ):
-            if getattr(self, name) not in allowed:
-                raise UsageError(unknown(f"--{name}", str(getattr(self, name)), allowed))
-        colour(self.background)
-        if not 2 <= self.batch <= MAX_BATCH:  # BatchNorm needs two
-            raise UsageError(f"--batch {self.batch}: give a whole number from 2 to {MAX_BATCH}")
-        for name in (
-            "kimg",
-            "minutes",
-            "lr",
-            "lr_d",
-            "tick",
-            "snap",
-            "lazy",
-            "accumulate",
-            "metric_every",
-            "threads",
-        ):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise UsageError(f"--{name.replace('_', '-')} {value}: give a number over 0")
-        for name in ("ema_kimg", "warmup_kimg", "instance_noise", "r1", "r2", "gp"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise UsageError(f"--{name.replace('_', '-')} {value}: give 0 or more")
+        check(self)
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"threads {self.threads}: give a whole number from 1")
         if self.accumulate > self.batch // 2:
             raise UsageError(
-                f"--accumulate {self.accumulate}: each part of a batch of {self.batch} needs two images"
+                f"`accumulate` {self.accumulate}: each micro-batch of a batch of {self.batch} needs two images"
             )
-        if not 0 <= self.seed < 2**63:
-            raise UsageError(f"--seed {self.seed}: give a whole number from 0")
 
     @property
     def penalized(self) -> bool:
@@ -118,7 +197,7 @@ class TrainingOptions:
         own: float | None = getattr(self, name)
         return PENALTIES[self.loss].get(name, 0.0) if own is None else own
 
-    def resolved(self) -> TrainingOptions:
+    def resolved(self) -> "TrainingOptions":
         """Return the options with what the others imply: the penalties of the loss, the discriminator's rate."""
         penalties: dict[str, Any] = {name: self.penalty(name) for name in get_args(Penalty)}
         return replace(self, **penalties, lr_d=self.lr if self.lr_d is None else self.lr_d)
@@ -128,11 +207,41 @@ class TrainingOptions:
         return asdict(self)
 
 
-def unknown(flag: str, value: str, known: Iterable[str]) -> str:
-    """Return the message for a value that is none of the known ones, with the nearest of them."""
-    near = get_close_matches(value.lower(), list(known), 1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return f"{flag} {value}: {hint}choose {', '.join(known)}"
+@dataclass(frozen=True)
+class LaunchOptions:
+    """How a run is started, which its options do not say. Raises UsageError for what cannot be."""
+
+    conditional: Annotated[
+        bool, Flag("train a class-conditional GAN", "--conditional --cond", group="Network")
+    ] = False
+    outdir: Annotated[Path, Flag("folder that run folders are made in", group="Output")] = RUNS
+    devices: Annotated[
+        int | None,
+        Flag(
+            "processes on each machine, one a GPU; they share the batch",
+            group="Speed",
+            check=between(1),
+            shown="those of torchrun or SLURM, else 1",
+        ),
+    ] = None
+    nodes: Annotated[int | None, Flag("machines", group="Speed", check=between(1), shown="as --devices")] = (
+        None
+    )
+    autotune: Annotated[
+        bool, Flag("measure which way of computing is fastest on this machine", group="Speed")
+    ] = True
+    resume: Annotated[
+        str | None,
+        Flag("continue a run, or the latest one, with its own options", group="Run", metavar="latest|RUN"),
+    ] = None
+    config: Annotated[
+        Path | None,
+        Flag("options from a .yaml or .json, as a run's training_options.json; flags win", group="Run"),
+    ] = None
+    dry_run: Annotated[bool, Flag("print the options as JSON and exit", "-n --dry-run", group="Run")] = False
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 # What a preset changes besides the network.
@@ -167,25 +276,49 @@ RECOGNIZABLE_KIMG = {
 }
 
 
+def from_preset(given: Mapping[str, Any]) -> TrainingOptions:
+    """Return the options of a run: what was given, of NetworkConfig too, over a preset's values over the defaults.
+
+    Raises UsageError for what cannot be trained.
+    """
+    values = {"data": DEFAULT_DATA, "preset": DEFAULT_PRESET, **given}
+    preset, of_network = values["preset"], options(NetworkConfig)
+    check_given({"preset": preset}, options(TrainingOptions))
+    network = {name: value for name, value in given.items() if name in of_network}
+    check_given(network, of_network)
+    try:
+        config = replace(PRESETS[preset], **network)
+    except ValueError as error:
+        hint = "; transparency is laid on `background`" if given.get("channels") == 4 else ""
+        raise UsageError(f"{error}{hint}") from error
+    known = options(TrainingOptions).keys() - of_network.keys()
+    own = {name: value for name, value in values.items() if name in known}
+    if own["data"] != DEFAULT_DATA and Path(own["data"]).exists():  # to be resumed from another folder
+        own["data"] = str(Path(own["data"]).absolute())
+    return TrainingOptions(config, **{**TRAINING.get(preset, {}), **own})
+
+
+def bare(given: Given) -> Given:
+    """Return the value of each option in a run that is given no more than `given`; None: chosen when it starts."""
+    made = from_preset(given).resolved()
+    values = {**asdict(made.network), **asdict(made)}
+    return {**values, **{name: given.get(name) for name in ("channels", "precision", "data")}}
+
+
 def read_options(path: Path) -> TrainingOptions:
     """Read a `training_options.json`. Raises GantoolError for one that `to_json` did not write."""
+    import json  # not for --help
+
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        hints = get_type_hints(TrainingOptions)
-        for name in values.keys() & hints.keys() - {"network"}:
-            _check_type(name, values[name], hints[name])
-        return TrainingOptions(**{**values, "network": config_from_json(values["network"])})
+        network = config_from_json(values.pop("network"))
+        known = options(TrainingOptions)
+        for name in values.keys() & known.keys():
+            if values[name] is not None or not known[name].optional:
+                values[name] = typed(known[name], values[name], name)
+        return TrainingOptions(network, **values)
     except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError, UsageError) as error:
         reason = " ".join(str(error).split())[:200]
         raise GantoolError(
             f"{path} does not hold the options of a run ({reason}): restore it, or start a new run: gantool train"
         ) from error
-
-
-def _check_type(name: str, value: object, hint: Any) -> None:
-    """Raise TypeError for a value that its field cannot have; JSON has one kind of number."""
-    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    plain = tuple(str if get_origin(kind) is Literal else kind for kind in kinds)
-    fits = isinstance(value, (*plain, int) if float in plain else plain)
-    if not fits or (isinstance(value, bool) and bool not in plain):
-        raise TypeError(f"{name} is {value!r}")

@@ -11,50 +11,50 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from gantool.models.config import CHECKPOINT_NAME, NetworkConfig
-from gantool.models.presets import PRESETS
 from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.flags import Given, options
 from gantool.train.data.decode import is_grey
 from gantool.train.data.fashion_mnist import CLASSES as FASHION_CLASSES
 from gantool.train.data.fashion_mnist import NAME as FASHION_MNIST
 from gantool.train.data.labels import Labels, why_none
 from gantool.train.data.listing import Listing, no_images
 from gantool.train.data.sources import CONTAINERS, Source, find_source
-from gantool.train.options import MIN_SAMPLES, TRAINING, TrainingOptions, read_options, unknown
+from gantool.train.options import TrainingOptions, from_preset, read_options
 from gantool.train.run_dir import OPTIONS_NAME, find_run, named_or_newest
-
-_CHANGEABLE = {"kimg", "minutes", "device", "tick", "snap", "metric_every", "tensorboard"}
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A new run whose flags and source were found good."""
+    """A new run whose options and source were found good."""
 
     options: TrainingOptions  # but for the channels, where none were given, and the classes
     preset: str
     source: Source
-    channels: int | None  # as given
-    flags: dict[str, Any]  # of TrainingOptions, as given
+    given: Given  # of the options, those of NetworkConfig among them
     conditional: bool
 
+    @property
+    def channels(self) -> int | None:
+        """Those that were given."""
+        channels: int | None = self.given.get("channels")
+        return channels
 
-def plan(
-    data: str, preset: str, network: dict[str, Any], flags: dict[str, Any], conditional: bool
-) -> Planned:
-    """Check a new run. `network` and `flags` hold what was given of NetworkConfig and TrainingOptions.
 
-    Raises UsageError for flags that cannot be, and for --conditional with a source without classes; GantoolError
+def plan(given: Given, conditional: bool) -> Planned:
+    """Check a new run by what was given of TrainingOptions and NetworkConfig.
+
+    Raises UsageError for options that cannot be, and for `conditional` with a source without classes; GantoolError
     for a source that is not there.
     """
-    options = _options(data, preset, network, flags)
+    options, data = from_preset(given), given.get("data", FASHION_MNIST)
     source = find_source(data, _note)
     if data != FASHION_MNIST:
         with _images(source, data) as listing:
             if conditional:
                 _classes(data, listing)
-    return Planned(options, preset, source, network.get("channels"), flags, conditional)
+    return Planned(options, options.preset, source, given, conditional)
 
 
 @contextmanager
@@ -66,35 +66,20 @@ def _images(source: Source, name: str) -> Iterator[Listing]:
         yield listing
 
 
-def _options(data: str, preset: str, network: dict[str, Any], flags: dict[str, Any]) -> TrainingOptions:
-    if preset not in PRESETS:
-        raise UsageError(unknown("--preset", preset, PRESETS))
-    try:
-        config = replace(PRESETS[preset], **network)
-    except ValueError as error:
-        hint = "; transparency is laid on --background" if network.get("channels") == 4 else ""
-        raise UsageError(f"{error}{hint}") from error
-    # so that the run can be resumed from another folder
-    named = str(Path(data).absolute()) if data != FASHION_MNIST and Path(data).exists() else data
-    return TrainingOptions(config, named, preset, **{**TRAINING.get(preset, {}), **flags})
-
-
 def _classes(data: str, listing: Listing) -> Labels:
     """Return the classes for --conditional. Raises UsageError where there are none."""
     if labels := listing.labels():
         return labels
     raise UsageError(
-        f"--conditional: {data} has no labels ({why_none(listing.names)}); put its images into a folder for each "
+        f"`conditional`: {data} has no labels ({why_none(listing.names)}); put its images into a folder for each "
         "class, or give them in dataset.json"
     )
 
 
-def dry_run(
-    data: str, preset: str, network: dict[str, Any], flags: dict[str, Any], conditional: bool
-) -> None:
+def dry_run(given: Given, conditional: bool) -> None:
     """Print the options of a new run as JSON; the images' headers say its channels and classes."""
-    options = _options(data, preset, network, flags)
-    channels, classes = network.get("channels"), 0
+    options, data = from_preset(given), given.get("data", FASHION_MNIST)
+    channels, classes = given.get("channels"), 0
     if data == FASHION_MNIST:  # known without it, so nothing is downloaded
         found, classes = 1, len(FASHION_CLASSES) if conditional else 0
     else:
@@ -120,36 +105,35 @@ def _channels(listing: Listing, background: str) -> int:
     return 1
 
 
-def plan_resume(name: str, outdir: Path, flags: dict[str, Any]) -> tuple[Path, TrainingOptions]:
-    """Return the folder of a run to go on with, and its options. `flags` may change where it stops, no more.
+def plan_resume(name: str, outdir: Path, given: Given) -> tuple[Path, TrainingOptions]:
+    """Return the folder of a run to go on with, and its options; `given` may change those that allow it.
 
-    Raises GantoolError for a folder that is not a run, UsageError for other flags.
+    Raises GantoolError for a folder that is not a run, UsageError for other options.
     """
     folder = find_run(name, outdir)
-    if fixed := sorted(flags.keys() - _CHANGEABLE):
-        raise UsageError(
-            f"--resume goes on with the settings of {folder}: leave out --{', --'.join(fixed).replace('_', '-')}"
-        )
+    changeable = {
+        name for name, option in options(TrainingOptions).items() if option.flag and option.flag.on_resume
+    }
+    if fixed := sorted(given.keys() - changeable):
+        raise UsageError(f"`resume` goes on with the settings of {folder}: leave out `{'`, `'.join(fixed)}`")
     # a limit of minutes is one of the session, not of the run
-    options = replace(read_options(folder / OPTIONS_NAME), **{"minutes": None, **flags})
-    if options.data != FASHION_MNIST:
-        find_source(options.data, _note)
-    return folder, options
+    resumed = replace(read_options(folder / OPTIONS_NAME), **{"minutes": None, **given})
+    if resumed.data != FASHION_MNIST:
+        find_source(resumed.data, _note)
+    return folder, resumed
 
 
-def show_resume(name: str, outdir: Path, flags: dict[str, Any]) -> None:
+def show_resume(name: str, outdir: Path, given: Given) -> None:
     """Print the options of a run to go on with as JSON."""
-    _show(plan_resume(name, outdir, flags)[1])
+    _show(plan_resume(name, outdir, given)[1])
 
 
-def check_evaluation(source: Path | None, data: str | None, samples: int) -> Path:
+def check_evaluation(source: Path | None, data: str | None) -> Path:
     """Return what `gantool evaluate` looks at: by default the newest run.
 
     Raises UsageError or GantoolError for what it cannot begin with.
     """
     source = named_or_newest(source, CHECKPOINT_NAME)
-    if samples < MIN_SAMPLES:
-        raise UsageError(f"--samples {samples}: give at least {MIN_SAMPLES}")
     if not source.exists():
         raise GantoolError(
             f"{source}: there is no such file or folder; give a run, a checkpoint, a graph or images"

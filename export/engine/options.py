@@ -1,17 +1,15 @@
 """How to build an engine, and what each library does not have: refused before any work, never dropped."""
 
-from __future__ import annotations
+# Annotations are not postponed: those of flags would be compiled at every start.
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from gantool.runtime.artifacts.plan import NAMES
-from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
-from gantool.runtime.backends.tensorrt.library import import_library
 from gantool.runtime.errors import UsageError
+from gantool.runtime.flags import Flag, check, one_of
 
 Flavour = Literal["tensorrt", "rtx"]
 HARDWARE = {"ampere+": "AMPERE_PLUS", "same": "SAME_COMPUTE_CAPABILITY"}
@@ -19,41 +17,107 @@ VERBOSITY = {"none": "NONE", "layer": "LAYER_NAMES_ONLY", "detailed": "DETAILED"
 DLA_CORES = (0, 1)
 
 
+def parse_size(text: str) -> int:
+    """Read `2GiB` or `512MiB` into bytes; K, M, G alone mean KiB, MiB, GiB as in trtexec."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG])(?:iB)?", text)
+    size = int(float(match[1]) * 1024 ** " KMG".index(match[2])) if match else 0
+    if not 0 < size < 2**63:
+        raise UsageError(f"`workspace` {text!r}: write a size with its unit, as in 2GiB or 512MiB")
+    return size
+
+
+def parse_compute_capabilities(text: str) -> tuple[str, ...]:
+    """Read `86,89` or `8.6,8.9` into ("86", "89")."""
+    names = tuple(part.strip().lower().removeprefix("sm").replace(".", "") for part in text.split(","))
+    if not all(name.isdecimal() for name in names):
+        raise UsageError(f"`compute_capabilities` {text!r}: write compute capabilities, as in 86,89")
+    return names
+
+
 @dataclass(frozen=True)
 class BuildOptions:
     """How to build. Raises UsageError for values that no library takes."""
 
-    min_batch: int = 1
-    opt_batch: int | None = None  # what the engine is tuned for; None: 16, or as near as the other two allow
-    max_batch: int = 64
-    workspace: int | None = None  # bytes; None leaves the choice to the library
-    compute_capabilities: tuple[str, ...] = ()  # "86": RTX only; () for all that the library targets
-    builder_level: int | None = None  # 0 builds fastest, 5 runs fastest
-    timing_cache: Path | None = None  # read if it is there, and written
-    version_compatible: bool = False  # for later versions of TensorRT, too
-    hardware_compatible: str | None = None  # for other GPUs, too: ampere+, or same compute capability
-    strip_weights: bool = False  # a small plan, to be refitted on the device
-    dla: int | None = None  # core
-    profile_verbosity: str | None = None
+    min_batch: Annotated[int, Flag("smallest batch of the engine", group="Engine")] = 1
+    # None: 16, or as near as the other two allow
+    opt_batch: Annotated[
+        int | None,
+        Flag("batch that the engine is tuned for", group="Engine", shown="16, or --max-batch if smaller"),
+    ] = None
+    max_batch: Annotated[int, Flag("largest batch of the engine", group="Engine")] = 64
+    workspace: Annotated[  # bytes
+        int | None,
+        Flag(
+            "memory for building, as 2GiB",
+            group="Engine",
+            metavar="SIZE",
+            shown="the library's choice",
+            parse=parse_size,
+        ),
+    ] = None
+    compute_capabilities: Annotated[  # as "86"
+        tuple[str, ...],
+        Flag(
+            "compute capabilities that TensorRT-RTX builds for, as 86,89",
+            "--sm",
+            group="Engine",
+            metavar="LIST",
+            shown="all",
+            parse=parse_compute_capabilities,
+        ),
+    ] = ()
+    builder_level: Annotated[
+        int | None,
+        Flag(
+            "0 builds fastest, 5 makes the fastest engine",
+            group="Engine",
+            shown="the library's, 3",
+            check=one_of(range(6)),
+        ),
+    ] = None
+    timing_cache: Annotated[
+        Path | None,
+        Flag("file of TensorRT's timings, read and written: later builds are faster", group="Engine"),
+    ] = None
+    version_compatible: Annotated[
+        bool, Flag("build an engine that newer TensorRT versions can load", group="Engine")
+    ] = False
+    hardware_compatible: Annotated[
+        Literal["ampere+", "same"] | None,
+        Flag(
+            "build an engine for other GPUs too: {choices} (those of the same compute capability)",
+            group="Engine",
+        ),
+    ] = None
+    strip_weights: Annotated[
+        bool,
+        Flag("build a plan without weights, to be refitted on the device; see gantool refit", group="Engine"),
+    ] = False
+    dla: Annotated[
+        int | None,
+        Flag(
+            "DLA core of a Jetson, 0 or 1; the batch is --max-batch",
+            group="Engine",
+            metavar="CORE",
+            check=one_of(DLA_CORES),
+        ),
+    ] = None
+    profile_verbosity: Annotated[
+        Literal["none", "layer", "detailed"] | None,
+        Flag("what profilers see of the layers", group="Engine", shown="layer"),
+    ] = None
 
     def __post_init__(self) -> None:
+        check(self)
         low, best, high = self.batches
         if not 1 <= low <= best <= high:
             raise UsageError(
-                f"--min-batch {low} --opt-batch {best} --max-batch {high}: they must rise from at least 1"
+                f"`min_batch` {low} `opt_batch` {best} `max_batch` {high}: they must rise from at least 1"
             )
         if self.dla is not None and (self.min_batch, self.opt_batch) != (1, None):
             raise UsageError(
-                "--dla takes batches of one size, --max-batch: leave out --min-batch and --opt-batch"
+                "`dla` takes batches of one size, `max_batch`: leave out `min_batch` and `opt_batch`"
             )
-        for flag, value, known in (
-            ("--builder-level", self.builder_level, range(6)),
-            ("--hardware-compatible", self.hardware_compatible, HARDWARE),
-            ("--dla", self.dla, DLA_CORES),
-            ("--profile-verbosity", self.profile_verbosity, VERBOSITY),
-        ):
-            if value is not None and value not in known:
-                raise UsageError(f"{flag} {value}: choose {', '.join(map(str, known))}")
 
     @property
     def batches(self) -> tuple[int, int, int]:
@@ -62,23 +126,6 @@ class BuildOptions:
             return self.max_batch, self.max_batch, self.max_batch
         best = max(min(16, self.max_batch), self.min_batch) if self.opt_batch is None else self.opt_batch
         return self.min_batch, best, self.max_batch
-
-
-def parse_size(text: str) -> int:
-    """Read `2GiB` or `512MiB` into bytes; K, M, G alone mean KiB, MiB, GiB as in trtexec."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG])(?:iB)?", text)
-    size = int(float(match[1]) * 1024 ** " KMG".index(match[2])) if match else 0
-    if not 0 < size < 2**63:
-        raise UsageError(f"--workspace {text!r}: write a size with its unit, as in 2GiB or 512MiB")
-    return size
-
-
-def parse_compute_capabilities(text: str) -> tuple[str, ...]:
-    """Read `86,89` or `8.6,8.9` into ("86", "89")."""
-    names = tuple(part.strip().lower().removeprefix("sm").replace(".", "") for part in text.split(","))
-    if not all(name.isdecimal() for name in names):
-        raise UsageError(f"--sm {text!r}: write compute capabilities, as in 86,89")
-    return names
 
 
 def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
@@ -91,6 +138,8 @@ def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
     if flavour == "tensorrt" and options.compute_capabilities:
         raise UsageError("--sm is for TensorRT-RTX, which does not build here: leave it out, or --engine rtx")
     if given:
+        from gantool.runtime.backends.tensorrt.library import import_library
+
         refuse(flavour, import_library(flavour, "building the engine"), options)
 
 
@@ -110,6 +159,9 @@ def _given(options: BuildOptions) -> dict[str, bool]:
 
 def refuse(flavour: Flavour, trt: ModuleType, options: BuildOptions) -> None:
     """Raise UsageError for an option that this version of the library lacks, with the reason."""
+    from gantool.runtime.artifacts.plan import NAMES
+    from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
+
     given = _given(options)
     name = f"{NAMES[flavour]} {trt.__version__}"
     if flavour == "rtx":

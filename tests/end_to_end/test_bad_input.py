@@ -248,7 +248,7 @@ def test_bad_input(bad: Path, command: str, case: Case) -> None:
 def test_a_full_disk_leaves_no_half_file(bad: Path, command: str) -> None:
     """A limit on the size of files stands in for a full disk: writing fails half way in the same call."""
     result = subprocess.run(
-        [sys.executable, "-m", "gantool.cli", *command.split()],
+        [sys.executable, "-m", "gantool", *command.split()],
         cwd=bad,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
         capture_output=True,

@@ -97,8 +97,8 @@ def test_export_names_files_sizes_and_the_next_command(trained: Path, tmp_path: 
 
 def test_memory_does_not_grow_with_the_number_of_images(exported: Path, tmp_path: Path) -> None:
     script = (
-        "import resource, sys\nfrom gantool import cli\n"
-        "try: cli.main()\nexcept SystemExit as error: assert not error.code, error.code\n"
+        "import resource, sys\nfrom gantool.__main__ import main\n"
+        "try: main()\nexcept SystemExit as error: assert not error.code, error.code\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
     )
     peaks = []
@@ -113,7 +113,7 @@ def test_memory_does_not_grow_with_the_number_of_images(exported: Path, tmp_path
 
 def test_ctrl_c_leaves_only_whole_images(exported: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "gantool.cli", "generate", "-e", exported / "g.onnx", "--seeds", "0-999999"],
+        [sys.executable, "-m", "gantool", "generate", "-e", exported / "g.onnx", "--seeds", "0-999999"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,

@@ -89,7 +89,7 @@ def test_a_graph_without_end_is_ended(
 
 @pytest.mark.parametrize("delay", [0.05, 0.15, 0.25, 0.35, 0.5])
 def test_ctrl_c_while_libraries_are_imported(exported: Path, tmp_path: Path, delay: float) -> None:
-    ready = "import gantool.cli, signal, sys; print(flush=True); gantool.cli.main()"
+    ready = "import gantool.__main__, signal, sys; print(flush=True); gantool.__main__.main()"
     command = [sys.executable, "-c", ready, "verify", exported / "g.onnx", exported / "g.fp16.onnx"]
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -154,10 +154,10 @@ def test_what_a_killed_export_left_goes_with_the_next(exported: Path, tmp_path: 
 
 def test_what_nobody_expected_is_a_line_and_a_file(exported: Path, tmp_path: Path) -> None:
     script = (
-        "import os, sys, gantool.runtime.generate as launch\nfrom gantool import cli\n"
+        "import os, sys, gantool.runtime.generate as launch\nfrom gantool.__main__ import main\n"
         "del os.environ['GANTOOL_DEBUG']\n"
         "def fails(*_): raise TypeError('of \\x07 all things')\n"
-        "launch.generate = fails\ncli.main()"
+        "launch.generate = fails\nmain()"
     )
     command = [sys.executable, "-c", script, "generate", "-e", exported / "g.onnx", "--trunc", "0.5"]
     for cache in (tmp_path / "cache", Path("/proc/no")):

@@ -149,14 +149,14 @@ def test_a_layer_is_int8_if_both_of_its_inputs_are(weights_only: bool, kind: str
 def test_a_signal_ends_the_build_and_leaves_nothing(name: str, exported: Path, tmp_path: Path) -> None:
     script = (
         "import os, signal\n"
-        "from gantool import cli\n"
+        "from gantool.__main__ import main\n"
         "from gantool.export.engine import build as engine\n"
         "monitor = engine.monitor\n"
         "def interrupted(trt, stopping):\n"
         f"    os.kill(os.getpid(), signal.{name})\n"
         "    return monitor(trt, stopping)\n"
         "engine.monitor = interrupted\n"
-        "cli.main()\n"
+        "main()\n"
     )
     flags = ["export", exported / "g.fp16.onnx", "-o", "h", "--engine", "rtx"]
     result = subprocess.run(
@@ -170,7 +170,7 @@ def test_a_signal_ends_the_build_and_leaves_nothing(name: str, exported: Path, t
 def test_progress_is_for_terminals(exported: Path, tmp_path: Path) -> None:
     flags = ["export", exported / "g.fp16.onnx", "-o", "h", "--engine", "rtx"]
     terminal, stderr = os.openpty()
-    command = [sys.executable, "-m", "gantool.cli", *flags]
+    command = [sys.executable, "-m", "gantool", *flags]
     with open(terminal, "rb", buffering=0) as screen:  # noqa: PTH123
         process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=stderr)
         os.close(stderr)

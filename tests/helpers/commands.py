@@ -9,7 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
 
-from gantool import cli
+from gantool.__main__ import run
 
 
 def in_this_process(words: list[str], folder: Path, env: dict[str, str]) -> tuple[int, str, str]:
@@ -20,7 +20,7 @@ def in_this_process(words: list[str], folder: Path, env: dict[str, str]) -> tupl
     os.chdir(folder)
     try:
         with patch.dict(os.environ, env), redirect_stdout(out), redirect_stderr(err):
-            code = cli.run(words)
+            code = run(words)
     finally:
         os.chdir(where)
         sys.path[:] = path

@@ -33,8 +33,10 @@ def loaded_by(code: str) -> set[str]:
     [
         "import gantool.runtime",
         "from gantool.runtime import Generator",
-        "import gantool.cli",
-        "sys.argv = ['gantool', '--help']\nimport gantool.cli\ntry: gantool.cli.main()\nexcept SystemExit: pass",
+        "import gantool.__main__",
+        "import gantool.__main__\ngantool.__main__.run(['--help'])",
+        "import gantool.__main__\ngantool.__main__.run(['train', '--help'])",
+        "import gantool.__main__\ngantool.__main__.run(['export', '--help'])",
         "import gantool.export.pipeline, gantool.export.engine.build",
     ],
 )
@@ -46,11 +48,11 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
 
 def test_generating_loads_what_it_runs_on_and_no_more(exported: Path, tmp_path: Path) -> None:
     arguments = ["gantool", "generate", "-e", str(exported / "g.onnx"), "--seeds", "0", "-o", str(tmp_path)]
-    run = "import gantool.cli\ntry: gantool.cli.main()\nexcept SystemExit: pass"
+    run = "import gantool.__main__\ntry: gantool.__main__.main()\nexcept SystemExit: pass"
     modules = loaded_by(f"sys.argv = {arguments}\n{run}")
     assert (tmp_path / "seed0000.png").exists()
     assert modules & HEAVY == {"onnxruntime"}
 
 
 def test_help_needs_no_numpy() -> None:
-    assert "numpy" not in loaded_by("import gantool.cli")
+    assert "numpy" not in loaded_by("import gantool.__main__")

@@ -59,7 +59,7 @@ def run_on(environment: dict[str, str], folder: Path, *arguments: str, **more: s
     """Run gantool in `folder`; return the result, and what the driver says was done wrong or left behind."""
     report = folder / "report"
     env = {**environment, **more, "STANDIN_REPORT": str(report), "GANTOOL_CACHE": str(folder / "cache")}
-    command = [sys.executable, "-m", "gantool.cli", *arguments]
+    command = [sys.executable, "-m", "gantool", *arguments]
     result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     return result, report.read_text() if report.exists() else "no report"
 

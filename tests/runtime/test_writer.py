@@ -100,7 +100,7 @@ def test_tar_is_a_webdataset_in_the_order_of_the_seeds(
 def test_raw_frames_go_to_stdout_and_the_rest_to_stderr(
     graph: Path, images: np.ndarray, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "gantool.cli", "generate", "-e", graph, "--seeds", "3-11"]
+    command = [sys.executable, "-m", "gantool", "generate", "-e", graph, "--seeds", "3-11"]
     for flags in (["--out", "-"], ["--format", "-"]):
         result = subprocess.run([*command, *flags], cwd=tmp_path, capture_output=True, check=True)
         assert result.stdout == images[3:12].tobytes()
@@ -110,7 +110,7 @@ def test_raw_frames_go_to_stdout_and_the_rest_to_stderr(
 
 
 def test_a_reader_of_raw_frames_that_ends(graph: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "gantool.cli", "generate", "-e", graph, "--seeds", "0-999999", "-o", "-"]
+    command = [sys.executable, "-m", "gantool", "generate", "-e", graph, "--seeds", "0-999999", "-o", "-"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert len(process.stdout.read(100)) == 100
@@ -126,8 +126,8 @@ def test_a_reader_of_raw_frames_that_ends(graph: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["npy", "-"])
 def test_memory_does_not_grow_with_the_number_of_images(kind: str, graph: Path, tmp_path: Path) -> None:
     script = (
-        "import resource, sys\nfrom gantool import cli\n"
-        "try: cli.main()\nexcept SystemExit as error: assert not error.code, error.code\n"
+        "import resource, sys\nfrom gantool.__main__ import main\n"
+        "try: main()\nexcept SystemExit as error: assert not error.code, error.code\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
     )
     peaks = []
@@ -250,7 +250,7 @@ def test_two_runs_do_not_write_one_array(graph: Path, tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     flags = ("generate", "-e", graph, "--seeds", "0-999999", "--format", "npy")
     part = tmp_path / "images/images.npy.part"
-    with subprocess.Popen([sys.executable, "-m", "gantool.cli", *flags], cwd=tmp_path) as first:
+    with subprocess.Popen([sys.executable, "-m", "gantool", *flags], cwd=tmp_path) as first:
         while not part.exists() or part.stat().st_size < 1000:
             assert first.poll() is None
             time.sleep(0.01)
@@ -270,7 +270,7 @@ def test_an_interrupted_array_goes_on(graph: Path, tmp_path: Path) -> None:
     for number in (signal.SIGINT, signal.SIGKILL):
         before = part.stat().st_size if part.exists() else 0
         process = subprocess.Popen(
-            [sys.executable, "-m", "gantool.cli", *flags, "--resume"],
+            [sys.executable, "-m", "gantool", *flags, "--resume"],
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             text=True,
@@ -311,7 +311,7 @@ def test_resume_refuses_a_folder_of_other_images(kind: str, says: str, graph: Pa
 def test_interrupted_shards_are_whole_and_go_on(graph: Path, tmp_path: Path) -> None:
     flags = ("generate", "-e", graph, "--seeds", "0-99999", "--format", "tar", "--shard-size", "500")
     process = subprocess.Popen(
-        [sys.executable, "-m", "gantool.cli", *flags], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "gantool", *flags], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
     while not list(tmp_path.glob("images/images-000001.tar")):
         assert process.poll() is None
@@ -328,7 +328,7 @@ def test_interrupted_shards_are_whole_and_go_on(graph: Path, tmp_path: Path) -> 
 
 def test_a_full_disk_ends_it_with_one_line(graph: Path, tmp_path: Path) -> None:
     limit = "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (60, 60))\nfrom gantool import cli\ncli.main()"
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (60, 60))\nfrom gantool.__main__ import main\nmain()"
     command = [sys.executable, "-c", limit, "generate", "-e", graph, "--seeds", "0-999"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 1
@@ -399,7 +399,7 @@ def test_a_full_disk_names_the_file(graph: Path, tmp_path: Path, how: str) -> No
     flags = ["generate", "-e", graph, "--seeds", "0-99999", "--format", how, "--shard-size", "99999"]
     limit = "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     limit += f"resource.setrlimit(resource.RLIMIT_FSIZE, ({50 if how == 'png' else 5000},) * 2)\n"
-    script = f"{limit}from gantool.cli import main\nmain()"
+    script = f"{limit}from gantool.__main__ import main\nmain()"
     result = subprocess.run(
         [sys.executable, "-c", script, *flags], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -21,17 +21,8 @@ from gantool.train.presets import fitting
 HEAVY = {"torch", "lightning_fabric", "safetensors", "onnx", "onnxruntime"}
 SCRIPT = """
 import json, sys
-from gantool import cli
-codes = []
-for words in json.loads(sys.argv[1]):
-    commands = list(cli.app.registered_commands)
-    sys.argv = ["gantool", *words]
-    try:
-        cli.main()
-        codes.append(0)
-    except SystemExit as end:
-        codes.append(int(end.code or 0))
-    cli.app.registered_commands = commands
+from gantool.__main__ import run
+codes = [run(words) for words in json.loads(sys.argv[1])]
 print(json.dumps([codes, sorted(sys.modules)]), file=sys.__stdout__)
 """
 

@@ -20,7 +20,7 @@ from conftest import Run, run_gantool, training
 from gantool.models import load_checkpoint
 
 SMALL = ("--preset", "dcgan16", "--width", "4", "--batch", "32", "--no-autotune", "--tick", "0.064")
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "gantool.cli")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "gantool")
 
 
 def torchrun(*arguments: str, cwd: Path) -> Run:
@@ -157,7 +157,7 @@ def test_waiting_for_another_machine_can_be_ended(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
-    command = [sys.executable, "-m", "gantool.cli", "train", *SMALL, "--nodes", "2"]
+    command = [sys.executable, "-m", "gantool", "train", *SMALL, "--nodes", "2"]
     with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **address}) as process:
         for _ in range(600):
             with socket.socket() as other:

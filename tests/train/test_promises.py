@@ -48,7 +48,7 @@ def test_a_report_that_nobody_reads_ends_nothing(tmp_path: Path, end: str) -> No
 @pytest.mark.slow
 def test_nohup_is_respected(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "gantool.cli", "train", *SMALL.split(), "--kimg", "1", "--tick", "0.064"],
+        [sys.executable, "-m", "gantool", "train", *SMALL.split(), "--kimg", "1", "--tick", "0.064"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,

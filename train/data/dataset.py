@@ -24,7 +24,8 @@ from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.process.cpus import cores
 from gantool.runtime.process.terminal import printable
-from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, colour, fit
+from gantool.train.data.colours import colour
+from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, fit
 from gantool.train.data.facts import Facts, Tally, facts_from_json
 from gantool.train.data.labels import Labels
 from gantool.train.data.listing import MIN_IMAGES, Listing, instead, no_images, shown, shown_others

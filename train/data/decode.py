@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from gantool.runtime.errors import UsageError
+from gantool.train.data.colours import colour
 from gantool.train.data.sniff import START, what_else
 
 # Other formats are not even tried, whatever the file is called: some of Pillow's start other programs.
@@ -70,15 +70,6 @@ class Fitted:
     def blank(self) -> bool:
         """Whether it is one flat colour, or nearly so."""
         return _span(self.pixels) < CONTRAST
-
-
-def colour(text: str) -> Colour:
-    """Read white, black or #rrggbb. Raises UsageError for anything else."""
-    if text in ("white", "black"):
-        return (255, 255, 255) if text == "white" else (0, 0, 0)
-    if not re.fullmatch("#[0-9a-fA-F]{6}", text):
-        raise UsageError(f"--background {text}: give white, black or a colour as #rrggbb")
-    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
 
 
 def opposite(background: str) -> str:

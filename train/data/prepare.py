@@ -22,17 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gantool.models.config import SIZES
-from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
 from gantool.runtime.outputs.writer import grid, save_image
 from gantool.train.data.dataset import ColourError, decoded
-from gantool.train.data.decode import Into, colour
+from gantool.train.data.decode import Into
 from gantool.train.data.facts import Facts, Tally
 from gantool.train.data.labels import DATASET_JSON, Labels
 from gantool.train.data.listing import MIN_IMAGES, Listing, instead, no_images, shown, shown_others
 from gantool.train.data.sources import find_source
 from gantool.train.presets import few, fitting
+from gantool.train.requests import DataOptions, sizes
 
 COLUMNS, ROWS = 16, 8  # of the contact sheet
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: the same images give the same bytes
@@ -64,44 +64,22 @@ class Prepared:
         return self.tally.facts()
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What the data set is to be. Raises UsageError for what cannot be."""
-
-    out: Path  # the .zip
-    size: int | None = None  # pixels a side; None: the largest size of a preset that half of the images have
-    channels: int | None = None  # None: 1 if all images are grey
-    background: str = "white"  # of transparent images
-    labels: bool = True
-
-    def __post_init__(self) -> None:
-        if self.out.suffix.lower() != ".zip":
-            raise UsageError(f"-o {self.out}: give a name that ends in .zip, as in data.zip")
-        if self.size is not None and self.size not in sizes():
-            raise UsageError(f"--size {self.size}: choose {', '.join(map(str, sizes()))}")
-        if self.channels not in (None, 1, 3):
-            raise UsageError(
-                f"--channels {self.channels}: choose 1 or 3; transparency is laid on --background"
-            )
-        colour(self.background)
-
-
-def prepare(source: str, wanted: Wanted, note: Callable[[str], None]) -> Prepared:
-    """Write the images of `source` to a zip, and a contact sheet beside it.
+def prepare(options: DataOptions, note: Callable[[str], None]) -> Prepared:
+    """Write the images of a source to a zip, and a contact sheet beside it.
 
     Images are cropped to the square in their middle and resized; what cannot be read and what is there twice is
     left out. Labels are those of the source, as labels.py says.
 
     Raises GantoolError for a source with too few images or damaged labels.
     """
-    channels = wanted.channels
-    with find_source(source, note).open() as listing:
+    channels = options.channels
+    with find_source(options.source, note).open() as listing:
         if not listing.names:
-            raise no_images(source, listing.others)
-        known = listing.labels() if wanted.labels else None
-        size = wanted.size or _common_size(_shorter(listing))
-        into = Into(size, 1 if channels is None else channels, wanted.background)
-        with atomic(wanted.out) as part:
+            raise no_images(options.source, listing.others)
+        known = listing.labels() if options.labels else None
+        size = options.size or _common_size(_shorter(listing))
+        into = Into(size, 1 if channels is None else channels, options.background)
+        with atomic(options.out) as part:
             try:
                 made = _write(listing, part, replace(into, channels=channels), known)
             except ColourError:
@@ -110,8 +88,8 @@ def prepare(source: str, wanted: Wanted, note: Callable[[str], None]) -> Prepare
             if made.tally.bits < 16:  # of a set that does not fill its 16 bits
                 made = _write(listing, part, replace(into, bits=made.tally.bits), known)
             if made.count < MIN_IMAGES:
-                raise GantoolError(_too_few(source, made))
-        save_image(wanted.out.with_suffix(".png"), grid(np.stack(made.sheet), COLUMNS))
+                raise GantoolError(_too_few(options.source, made))
+        save_image(options.out.with_suffix(".png"), grid(np.stack(made.sheet), COLUMNS))
     return made
 
 
@@ -180,11 +158,6 @@ def _originals(facts: Facts) -> str:
 
 def _by(sides: tuple[int, int]) -> str:
     return f"{sides[0]}×{sides[1]}"
-
-
-def sizes() -> list[int]:
-    """Return the pixels a side that presets make."""
-    return sorted({size for each in SIZES.values() for size in each})
 
 
 def _shorter(listing: Listing) -> list[int]:

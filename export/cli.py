@@ -1,0 +1,106 @@
+"""The commands export, refit, inspect, verify and doctor. Each loads its own options alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import typer
+
+from gantool.runtime.commands import Command
+from gantool.runtime.flags import Given, build
+
+if TYPE_CHECKING:
+    from gantool.runtime.spec import Images
+
+# a data set, what it is compared by, where lines go -> the distance of images
+DistanceTo = Callable[[str, str, Callable[[str], None]], "Callable[[Images], float]"]
+
+
+def export() -> Command:
+    """Export a generator; print its files and the next commands."""
+    from gantool.export.engine.options import BuildOptions
+    from gantool.export.options import ExportOptions, ExportRequest
+
+    groups = ("Output", "Precision", "Engine", "Graph", "Generators from elsewhere", "Proof", "Other")
+    return Command(_export, (ExportRequest, ExportOptions, BuildOptions), groups)
+
+
+def _export(given: Given, distance_to: DistanceTo) -> None:
+    """Check all that was given before a data set is read or a library is loaded. `distance_to` is training's."""
+    from gantool.export.engine.options import BuildOptions
+    from gantool.export.options import ExportOptions, ExportRequest, ToData
+    from gantool.export.source import origin_of
+
+    asked = build(ExportRequest, given)
+    given = {**given, "low": asked.low or given.get("low")}
+    options = build(ExportOptions, given)
+    origin_of(asked.source, options.foreign)
+    build_options = build(BuildOptions, given)
+
+    from gantool.export import pipeline
+    from gantool.export.summary import print_summary
+
+    def note(line: str) -> None:
+        typer.echo(line, err=True)
+
+    if asked.data is not None:
+        features = asked.features or "classifier"
+        measure = distance_to(asked.data, features, note)
+        options = replace(options, to_data=ToData(asked.data, features, measure))
+    print_summary(pipeline.export(asked.source, options, build_options, note), build_options, note)
+
+
+def inspect() -> Command:
+    """Print what a file is."""
+    from gantool.export.requests import InspectOptions
+
+    def run(given: Given) -> None:
+        from gantool.export.inspect import inspect
+
+        asked = build(InspectOptions, given)
+        inspect(asked.file, asked.json)
+
+    return Command(run, (InspectOptions,))
+
+
+def verify() -> Command:
+    """Print how far the images of files are from those of the first."""
+    from gantool.export.requests import VerifyOptions
+
+    def run(given: Given) -> None:
+        from gantool.export.verify import verify
+
+        asked = build(VerifyOptions, given)
+        verify(list(asked.files), asked.seeds, asked.min_psnr, asked.json)
+
+    return Command(run, (VerifyOptions,))
+
+
+def doctor() -> Command:
+    """Print what this machine has."""
+    from gantool.export.requests import DoctorOptions
+
+    def run(given: Given) -> None:
+        from gantool.export.doctor.report import doctor
+
+        asked = build(DoctorOptions, given)
+        doctor(asked.folder, asked.selftest, asked.json, asked.out)
+
+    return Command(run, (DoctorOptions,))
+
+
+def refit() -> Command:
+    """Put weights into a plan; print the next command."""
+    from gantool.export.requests import RefitOptions
+
+    def run(given: Given) -> None:
+        from gantool.export.engine.refit import refit
+
+        asked = build(RefitOptions, given)
+        out = asked.out or asked.plan
+        refit(asked.plan, asked.graph, out)
+        typer.echo(f"next:\n  gantool generate --engine {out}")
+
+    return Command(run, (RefitOptions,))

@@ -1,0 +1,72 @@
+"""What the commands beside export can be asked for: inspect, verify, doctor, refit."""
+
+# Annotations are not postponed: those of flags would be compiled at every start.
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from gantool.runtime.flags import Flag
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """What `gantool inspect` is asked for."""
+
+    file: Annotated[
+        Path,
+        Flag(
+            "a checkpoint, graph, plan, bundle or run, or a folder of these",
+            metavar="[FILE|FOLDER]",
+            shown="this folder",
+            argument=True,
+        ),
+    ] = Path()
+    json: Annotated[bool, Flag("print JSON")] = False
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """What `gantool verify` compares."""
+
+    files: Annotated[
+        tuple[Path, ...],
+        Flag(
+            "checkpoints, runs, graphs, plans, bundles; each is compared with the first",
+            metavar="FILES...",
+            argument=True,
+        ),
+    ]
+    seeds: Annotated[str, Flag("seeds, as 0,1,4-6; ends included", metavar="SEEDS")] = "0-63"
+    min_psnr: Annotated[
+        float | None,
+        Flag("dB that the worst image must reach", shown="FP32 50, FP16 40, BF16 30, INT8 30"),
+    ] = None
+    json: Annotated[bool, Flag("print JSON")] = False
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """What `gantool doctor` looks at."""
+
+    folder: Annotated[
+        Path, Flag("folder with your engines", metavar="[FOLDER]", shown="this folder", argument=True)
+    ] = Path()
+    selftest: Annotated[bool, Flag("build and run tiny generators with every library that is installed")] = (
+        False
+    )
+    json: Annotated[bool, Flag("print JSON")] = False
+    out: Annotated[Path, Flag("report of the self-test", "-o --out", metavar="FILE")] = Path(
+        "gantool-doctor.json"
+    )
+
+
+@dataclass(frozen=True)
+class RefitOptions:
+    """Which plan gets which weights."""
+
+    plan: Annotated[Path, Flag("a plan that was built with --strip-weights", argument=True)]
+    graph: Annotated[Path, Flag("the graph that it was built from", metavar="GRAPH.onnx", argument=True)]
+    out: Annotated[
+        Path | None, Flag("the complete plan to write", "-o --out", metavar="PLAN", shown="in place of PLAN")
+    ] = None

@@ -1,0 +1,64 @@
+"""The commands generate, bench and cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from gantool.runtime.commands import Command
+from gantool.runtime.flags import Given, build
+from gantool.runtime.options import BenchOptions, CacheOptions, GenerateOptions
+
+
+def generate() -> Command:
+    """Generate images with what was named, or with the newest engine of this folder."""
+
+    def run(given: Given) -> None:
+        asked = build(GenerateOptions, given)
+        from gantool.runtime import generate as launch
+        from gantool.runtime.outputs.writer import target
+
+        engine = asked.file or asked.engine
+        if engine is None:
+            from gantool.runtime.newest import engines
+
+            engine = engines(Path())[0]
+            typer.echo(f"with {engine}, the newest engine here", err=True)
+        launch.generate(
+            engine,
+            asked.provider,
+            asked.threads,
+            launch.Choice(asked.seeds, asked.shard, asked.batch, asked.truncation, asked.label),
+            target(asked.out, asked.format, asked.level, asked.quality, asked.encoders, asked.shard_size),
+            asked.grid,
+            asked.resume,
+        )
+
+    return Command(run, (GenerateOptions,), ("Images", "Engine", "Output"))
+
+
+def bench() -> Command:
+    """Measure engines, and print a table."""
+
+    def run(given: Given) -> None:
+        from gantool.runtime.bench.launch import bench
+        from gantool.runtime.newest import engines
+
+        asked = build(BenchOptions, given)
+        files = list(asked.files) or engines(Path())
+        bench(files, asked.batch, asked.provider.split(","), asked.seconds, asked.threads, asked.json)
+
+    return Command(run, (BenchOptions,))
+
+
+def cache() -> Command:
+    """Print what is kept."""
+
+    def run(given: Given) -> None:
+        from gantool.runtime.caches import cache
+
+        asked = build(CacheOptions, given)
+        cache(asked.kind, asked.clear, asked.json)
+
+    return Command(run, (CacheOptions,))

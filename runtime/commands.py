@@ -1,0 +1,197 @@
+"""Commands made of options: a function, and dataclasses whose fields are its flags, become a Typer command.
+
+The help is in groups and shows what a bare run does: the defaults of the fields, or of the preset that is asked
+for.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from gantool.runtime.flags import MISSING, Given, Option, options
+
+COMPLETION = "_GANTOOL_COMPLETE"  # set by the shell that completes a line
+CONFIG = "config"  # the option that names a file of options
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_METAVARS: dict[type, str] = {int: "N", float: "X", str: "NAME", Path: "PATH"}
+_ARGUMENTS = "Arguments"
+CHOICES = "{choices}"  # where a help has them, if not at its end
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the table in __main__."""
+
+    run: Callable[..., None]  # takes what was given
+    options: tuple[type, ...]  # dataclasses whose fields are the flags
+    groups: tuple[str, ...] = ()  # the order of the help; others come as they are found
+    bare: Callable[[Given], Given] | None = None  # the values of a run with what was given, by name
+
+    @cached_property
+    def known(self) -> dict[str, Option]:
+        """All options by name, those without a flag too."""
+        return {name: option for cls in self.options for name, option in options(cls).items()}
+
+    @property
+    def flags(self) -> list[Option]:
+        """The options of the command line."""
+        return [option for option in self.known.values() if option.flag]
+
+    def read(self, given: Given) -> Given:
+        """Return what was given, and what its --config gives besides."""
+        if CONFIG not in given:
+            return given
+        from gantool.runtime.config import read_config
+
+        there = {name: option for name, option in self.known.items() if name != CONFIG}
+        return {**read_config(given[CONFIG], there), **given}
+
+
+def to_typer(name: str, summary: str, command: Command) -> TyperCommand:
+    """Return the Typer command."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, help=summary, cls=_Grouped, context_settings=SETTINGS)(_function(command))
+    made = typer.main.get_command(app)
+    assert isinstance(made, _Grouped)
+    made.of = command
+    return made
+
+
+def _function(command: Command) -> Callable[..., None]:
+    """Return a function with the signature that Typer makes flags of; None stands for what was not given."""
+
+    def call(**values: Any) -> None:
+        given: Given = {}
+        for name, value in values.items():
+            if value is None or value == []:
+                continue
+            option = command.known[name]
+            assert option.flag is not None
+            parsed = option.flag.parse(value) if option.flag.parse else value
+            given[name] = tuple(parsed) if option.many else parsed
+        command.run(command.read(given))
+
+    negatable = CONFIG in command.known
+    parameters = [_parameter(option, negatable) for option in command.flags]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {each.name: each.annotation for each in parameters}
+    return call
+
+
+def _parameter(option: Option, negatable: bool) -> inspect.Parameter:
+    flag = option.flag
+    assert flag is not None
+    kind: Any = str if flag.parse else list[option.kind] if option.many else option.kind  # type: ignore[name-defined]
+    how: dict[str, Any] = {
+        "help": flag.help,
+        "metavar": _metavar(option) or None,
+        "show_default": False,
+        "autocompletion": _completion(option) if option.choices and COMPLETION in os.environ else None,
+    }
+    required = flag.argument and option.default is MISSING
+    info = typer.Argument(**how) if flag.argument else typer.Option(*_declared(option, negatable), **how)
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if required else None,
+        annotation=Annotated[kind if required else kind | None, info],
+    )
+
+
+def _declared(option: Option, negatable: bool) -> list[str]:
+    """Return the names for Typer; what a file of options can switch on, a flag can switch off."""
+    names = list(option.names)
+    if option.kind is bool and (negatable or option.default is True):
+        names[0] = f"{names[0]}/{_negative(option)}"
+    return names
+
+
+def _negative(option: Option) -> str:
+    return f"--no-{option.names[0].removeprefix('--')}"
+
+
+def _completion(option: Option) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [str(each) for each in option.choices if str(each).startswith(incomplete)]
+
+    return complete
+
+
+def _metavar(option: Option) -> str:
+    assert option.flag is not None
+    if option.flag.metavar or option.kind is bool:
+        return option.flag.metavar
+    return option.name.upper() if option.flag.argument else _METAVARS[option.kind]
+
+
+class _Grouped(TyperCommand):
+    """A command whose help has a heading for each group of options."""
+
+    of: Command
+    _arguments: Sequence[str] = ()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        self._arguments = list(args)  # for the help, which is asked for before the rest is read
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        values = self.of.bare(self._given(ctx)) if self.of.bare else {}
+        groups: dict[str, list[tuple[str, str]]] = {title: [] for title in (_ARGUMENTS, *self.of.groups)}
+        for option in self.of.flags:
+            assert option.flag is not None
+            title = _ARGUMENTS if option.flag.argument else option.flag.group
+            groups.setdefault(title, []).append(row(option, values))
+        last = next(reversed(groups))
+        groups[last].append(("-h, --help", "show this message and exit"))
+        for title, rows in groups.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def _given(self, ctx: Any) -> Given:
+        """Return the preset and the file of options that stand beside --help."""
+        found, _, _ = self.make_parser(ctx).parse_args(args=list(self._arguments))
+        given: Given = {}
+        if found.get("preset"):
+            given["preset"] = found["preset"]
+        if found.get(CONFIG):
+            given[CONFIG] = Path(found[CONFIG])
+        return self.of.read(given)
+
+
+def row(option: Option, values: Mapping[str, Any]) -> tuple[str, str]:
+    """Return an option's names, and its help with its choices and its default."""
+    assert option.flag is not None
+    default = values.get(option.name, None if option.default is MISSING else option.default)
+    short = sorted(option.names, key=len)
+    if option.kind is bool and default is True:
+        short.append(_negative(option))
+    left = ", ".join(short) if short else _metavar(option)
+    if short and option.kind is not bool:
+        left += f" {_metavar(option)}"
+    text = option.flag.help
+    if option.choices:
+        *others, final = map(str, option.choices)
+        listed = f"{(' or ' if ',' in final else ', ').join(others)} or {final}"
+        text = text.replace(CHOICES, listed) if CHOICES in text else f"{text}: {listed}"
+    shown = _text(default) or option.flag.shown
+    return left, text + (f"  [default: {shown}]" if shown else "")
+
+
+def _text(value: Any) -> str:
+    if value is None or value is False or value == ():
+        return ""
+    if value is True:
+        return "on"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,118 @@
+"""Options out of a file: JSON, or YAML where PyYAML is installed; a run's training_options.json is such a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.flags import Given, Option, choose
+
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path, as text",
+}
+
+
+def read_config(path: Path, known: Mapping[str, Option]) -> Given:
+    """Return the options that a file gives. Keys are the names of options, or of their flags without the dashes.
+
+    Options of a dataclass in another may lie in an object of any name, as `network` in training_options.json.
+    Raises UsageError, with the nearest name, for a wrong key, and for a value of a wrong type; GantoolError for a
+    file that cannot be read; MissingDependencyError for YAML without PyYAML.
+    """
+    names = {**known}
+    for one in known.values():
+        names |= {name.strip("-").replace("-", "_"): one for name in one.names if name.startswith("--")}
+    given: Given = {}
+    for key, value in _items(_content(path)):
+        option = names.get(key.replace("-", "_"))
+        if option is None or option.kind not in _KINDS:
+            listed = [name for name, one in names.items() if one.kind in _KINDS]
+            raise UsageError(f"{path}: {key} is not an option: {_nearest(key, listed)}")
+        if option.name in given:
+            raise UsageError(f"{path}: {key} is given twice, under two names: leave one out")
+        if value is not None:
+            given[option.name] = typed(option, value, f"{path}: {key}")
+    return given
+
+
+def typed(option: Option, value: Any, where: str) -> Any:
+    """Return a value as the type of its option wants it. Raises UsageError, which begins with `where`."""
+    if option.flag is not None and option.flag.parse is not None and isinstance(value, str):
+        return option.flag.parse(value)
+    if not option.many:
+        return _one(option.kind, value, where)
+    if not isinstance(value, list):
+        raise UsageError(f"{where} is {value!r}: expected a list")
+    return tuple(_one(option.kind, each, where) for each in value)
+
+
+def _one(kind: type, value: Any, where: str) -> Any:
+    if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+        try:
+            # PyYAML reads 2e-4, which has no point, as text
+            return float(value) if isinstance(value, int) or "e" in value else _wrong(kind, value, where)
+        except ValueError:
+            return _wrong(kind, value, where)
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    return _wrong(kind, value, where)
+
+
+def _wrong(kind: type, value: Any, where: str) -> Any:
+    raise UsageError(f"{where} is {value!r}: expected {_KINDS[kind]}")
+
+
+def _items(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from ((str(name), one) for name, one in value.items())
+        else:
+            yield str(key), value
+
+
+def _nearest(key: str, names: list[str]) -> str:
+    advice = choose(key.replace("-", "_"), names)
+    return advice.partition(" choose ")[0] if "did you mean" in advice else advice
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    kind = path.suffix.lower()
+    if kind not in (".json", ".yaml", ".yml"):
+        raise UsageError(f"`config` {path}: give a .yaml or a .json")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        content = _json(text) if kind == ".json" else _yaml(text)
+    except (ValueError, RecursionError) as error:
+        raise GantoolError(
+            f"{path} cannot be read ({' '.join(str(error).split())[:200]}): correct it"
+        ) from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} holds no options: write them as names and values, as in kimg: 300")
+    return content
+
+
+def _json(text: str) -> Any:
+    import json
+
+    return json.loads(text)
+
+
+def _yaml(text: str) -> Any:
+    from importlib import import_module
+
+    try:
+        yaml = import_module("yaml")
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("PyYAML", "yaml", "reading YAML") from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
