@@ -80,11 +80,11 @@ class Generator:
             raise UsageError(f"batch {batch}: give a whole number from 1 to {MAX_BATCH:,}")
         if not abs(truncation) <= _MAX_TRUNCATION:
             limit = "a finite number" if not math.isfinite(truncation) else "a smaller number"
-            raise UsageError(f"--trunc {truncation}: give {limit}, usually from 0 to 1")
+            raise UsageError(f"`truncation` {truncation}: give {limit}, usually from 0 to 1")
         seeds = whole_numbers(seeds)
         spec = self.spec
         if spec.classes == 0 and label is not None:
-            raise UsageError(f"--class {label} is for conditional generators: this engine takes no label")
+            raise UsageError(f"`label` {label} is for conditional generators: this engine takes no label")
         label = class_number(label, spec.class_names)
         if spec.classes != 0:
             labels([], spec.classes, label, spec.class_names)  # before any work
@@ -146,7 +146,7 @@ class Generator:
 def check_engine_threads(threads: int | None) -> None:
     """Raise UsageError for a number of threads that no engine is given."""
     if threads is not None and not 1 <= threads <= MAX_THREADS:
-        raise UsageError(f"--engine-threads {threads}: give a whole number from 1 to {MAX_THREADS}")
+        raise UsageError(f"`threads` {threads}: give a whole number from 1 to {MAX_THREADS}")
 
 
 def load_backend(path: Path, provider: str = "auto", threads: int | None = None) -> Backend:
@@ -163,9 +163,9 @@ def load_backend(path: Path, provider: str = "auto", threads: int | None = None)
 
         return OnnxRuntimeBackend(path, chosen, threads)
     if provider != "auto":
-        raise UsageError(f"--provider {provider} is for ONNX graphs: {path} is a plan, which runs on the GPU")
+        raise UsageError(f"`provider` {provider} is for ONNX graphs: {path} is a plan, which runs on the GPU")
     if threads is not None:
-        raise UsageError(f"--engine-threads is for ONNX graphs: {path} is a plan, which runs on the GPU")
+        raise UsageError(f"`threads` is for ONNX graphs: {path} is a plan, which runs on the GPU")
     from gantool.runtime.backends.tensorrt.runner import TensorRTBackend
 
     return TensorRTBackend(path)

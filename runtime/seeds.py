@@ -88,13 +88,13 @@ def _parse_part(part: str, text: str) -> range:
         for number in ((first, last) if dash else (first,))
     ):
         raise UsageError(
-            f"--seeds {text!r}: {part!r} is no seed; write whole numbers and ranges, as in 0,1,4-6"
+            f"`seeds` {text!r}: {part!r} is no seed; write whole numbers and ranges, as in 0,1,4-6"
         )
     low, high = int(first), int(last if dash else first)
     if low > high:
-        raise UsageError(f"--seeds {text!r}: the range {part!r} runs backwards; write {high}-{low}")
+        raise UsageError(f"`seeds` {text!r}: the range {part!r} runs backwards; write {high}-{low}")
     if high > MAX_SEED:
-        raise UsageError(f"--seeds {text!r}: {high} is over the largest seed, {MAX_SEED}")
+        raise UsageError(f"`seeds` {text!r}: {high} is over the largest seed, {MAX_SEED}")
     return range(low, high + 1)
 
 
@@ -102,7 +102,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     """Read `3/16`, the third of sixteen, counted from 1."""
     match = re.fullmatch(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})", text)
     if not match or int(match[1]) > int(match[2]):
-        raise UsageError(f"--shard {text}: write which of how many, counted from 1, as in 3/16")
+        raise UsageError(f"`shard` {text}: write which of how many, counted from 1, as in 3/16")
     return int(match[1]), int(match[2])
 
 
@@ -154,12 +154,12 @@ def class_number(label: int | str | None, names: tuple[str, ...]) -> int | None:
     if label.isascii() and label.isdecimal() and len(label) < 20:
         return int(label)
     if not names:
-        raise UsageError(f"--class {label}: this engine does not name its classes; give a number, from 0")
+        raise UsageError(f"`label` {label}: this engine does not name its classes; give a number, from 0")
     from difflib import get_close_matches  # not at the start of every command
 
     near = get_close_matches(label.casefold(), folded, 1)
     hint = f"did you mean {names[folded[near[0]]]}? " if near else ""
-    raise UsageError(f"--class {label}: {hint}the classes of this engine are {_named(names)}")
+    raise UsageError(f"`label` {label}: {hint}the classes of this engine are {_named(names)}")
 
 
 def _named(names: tuple[str, ...]) -> str:
@@ -179,10 +179,10 @@ def labels(
     the error of a class that is not there.
     """
     if label is None and classes is None:
-        raise UsageError("the engine does not tell how many classes it knows: choose one with --class")
+        raise UsageError("the engine does not tell how many classes it knows: choose one with `label`")
     if label is not None and not 0 <= label < (MAX_SEED if classes is None else classes):
         known = "counted from 0" if classes is None else _named(names) if names else f"0 to {classes - 1}"
-        raise UsageError(f"--class {label}: the classes of this engine are {known}")
+        raise UsageError(f"`label` {label}: the classes of this engine are {known}")
     return np.array([seed % classes if label is None and classes else label for seed in seeds], np.int64)
 
 

@@ -130,13 +130,15 @@ class BuildOptions:
 
 def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
     """Raise UsageError for options that the library that will build does not have, before any work is done."""
-    given = [flag for flag, value in _given(options).items() if value]
+    given = [f"`{name}`" for name, value in _given(options).items() if value]
     if flavour is None:
         if given:
             raise UsageError(f"{', '.join(given)}: for building an engine, and none is built; leave it out")
         return
     if flavour == "tensorrt" and options.compute_capabilities:
-        raise UsageError("--sm is for TensorRT-RTX, which does not build here: leave it out, or --engine rtx")
+        raise UsageError(
+            "`compute_capabilities` is for TensorRT-RTX, which does not build here: leave it out, or `engine` rtx"
+        )
     if given:
         from gantool.runtime.backends.tensorrt.library import import_library
 
@@ -145,15 +147,15 @@ def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
 
 def _given(options: BuildOptions) -> dict[str, bool]:
     return {
-        "--sm": bool(options.compute_capabilities),
-        "--workspace": options.workspace is not None,
-        "--builder-level": options.builder_level is not None,
-        "--timing-cache": options.timing_cache is not None,
-        "--version-compatible": options.version_compatible,
-        "--hardware-compatible": options.hardware_compatible is not None,
-        "--strip-weights": options.strip_weights,
-        "--dla": options.dla is not None,
-        "--profile-verbosity": options.profile_verbosity is not None,
+        "compute_capabilities": bool(options.compute_capabilities),
+        "workspace": options.workspace is not None,
+        "builder_level": options.builder_level is not None,
+        "timing_cache": options.timing_cache is not None,
+        "version_compatible": options.version_compatible,
+        "hardware_compatible": options.hardware_compatible is not None,
+        "strip_weights": options.strip_weights,
+        "dla": options.dla is not None,
+        "profile_verbosity": options.profile_verbosity is not None,
     }
 
 
@@ -165,40 +167,40 @@ def refuse(flavour: Flavour, trt: ModuleType, options: BuildOptions) -> None:
     given = _given(options)
     name = f"{NAMES[flavour]} {trt.__version__}"
     if flavour == "rtx":
-        for flag, reason in _NOT_RTX.items():
-            if given[flag]:
-                raise UsageError(f"{flag}: {name} {reason}; leave it out")
+        for option, reason in _NOT_RTX.items():
+            if given[option]:
+                raise UsageError(f"`{option}`: {name} {reason}; leave it out")
         if options.strip_weights and (problem := driver_problem(import_driver("rtx", "building the engine"))):
-            raise UsageError(f"--strip-weights: {name} builds such plans only where a GPU is, and {problem}")
+            raise UsageError(f"`strip_weights`: {name} builds such plans only where a GPU is, and {problem}")
         known = compute_capabilities(trt)
         if unknown := [one for one in options.compute_capabilities if one not in known]:
             raise UsageError(
-                f"--sm {','.join(unknown)}: {name} builds for {', '.join(sorted(known, key=int))}"
+                f"`compute_capabilities` {','.join(unknown)}: {name} builds for {', '.join(sorted(known, key=int))}"
             )
-    for flag, names, since in (
-        ("--builder-level", (trt.IBuilderConfig, "builder_optimization_level"), "8.6"),
-        ("--version-compatible", (trt.BuilderFlag, "VERSION_COMPATIBLE"), "8.6"),
-        ("--strip-weights", (trt.BuilderFlag, "STRIP_PLAN"), "10.0"),
-        ("--hardware-compatible", (trt, "HardwareCompatibilityLevel"), "8.6"),
+    for option, names, since in (
+        ("builder_level", (trt.IBuilderConfig, "builder_optimization_level"), "8.6"),
+        ("version_compatible", (trt.BuilderFlag, "VERSION_COMPATIBLE"), "8.6"),
+        ("strip_weights", (trt.BuilderFlag, "STRIP_PLAN"), "10.0"),
+        ("hardware_compatible", (trt, "HardwareCompatibilityLevel"), "8.6"),
     ):
-        if given[flag] and not hasattr(*names):
+        if given[option] and not hasattr(*names):
             raise UsageError(
-                f"{flag} needs TensorRT {since} or newer, here is {trt.__version__}: leave it out"
+                f"`{option}` needs TensorRT {since} or newer, here is {trt.__version__}: leave it out"
             )
     if options.hardware_compatible:
         level = HARDWARE[options.hardware_compatible]
         if not hasattr(trt.HardwareCompatibilityLevel, level):
             raise UsageError(
-                f"--hardware-compatible {options.hardware_compatible} needs TensorRT 10.13.3 or newer, here is "
+                f"`hardware_compatible` {options.hardware_compatible} needs TensorRT 10.13.3 or newer, here is "
                 f"{trt.__version__}: take ampere+, or leave it out"
             )
     if options.dla is not None and not _has_dla(trt.__version__):
         raise UsageError(
-            f"--dla: TensorRT {trt.__version__} has no DLA, which 8.x to 10.7 have, and 11.4.1 on: leave it out"
+            f"`dla`: TensorRT {trt.__version__} has no DLA, which 8.x to 10.7 have, and 11.4.1 on: leave it out"
         )
     if options.profile_verbosity in ("none", "layer") and not strongly_typed(trt, options):
         raise UsageError(
-            f"--profile-verbosity {options.profile_verbosity}: what {name} made of the types is read off the engine"
+            f"`profile_verbosity` {options.profile_verbosity}: what {name} made of the types is read off the engine"
             f"{' with DLA' if options.dla is not None else ''}, which takes detailed; leave it out"
         )
 
@@ -211,11 +213,11 @@ def strongly_typed(trt: ModuleType, options: BuildOptions) -> bool:
 
 # Measured with 1.7.1: what it takes without an error and does not use, and what it has no library for.
 _NOT_RTX = {
-    "--builder-level": "builds the same plan at every level",
-    "--version-compatible": "lacks the lean runtime that goes into such a plan",
-    "--timing-cache": "takes a timing cache and does not use it",
-    "--hardware-compatible": "builds for the compute capabilities of --sm instead",
-    "--dla": "has no DLA",
+    "builder_level": "builds the same plan at every level",
+    "version_compatible": "lacks the lean runtime that goes into such a plan",
+    "timing_cache": "takes a timing cache and does not use it",
+    "hardware_compatible": "builds for the compute capabilities of `compute_capabilities` instead",
+    "dla": "has no DLA",
 }
 
 

@@ -24,7 +24,7 @@ def choose(provider: str) -> str:
     if provider in PROVIDERS:
         return provider
     if provider != "auto":
-        raise UsageError(f"--provider {provider} is unknown: choose auto, {', '.join(PROVIDERS)}")
+        raise UsageError(f"`provider` {provider} is unknown: choose auto, {', '.join(PROVIDERS)}")
     openvino = find_spec("openvino") is not None
     if not find_spec("onnxruntime"):
         if openvino:

@@ -207,7 +207,7 @@ def test_a_fixed_batch_is_kept(exported: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_compute_capability(exported: Path) -> None:
-    with pytest.raises(UsageError, match="--sm 87: TensorRT-RTX .* builds for 75, 80, 86"):
+    with pytest.raises(UsageError, match="`compute_capabilities` 87: TensorRT-RTX .* builds for 75, 80, 86"):
         build(Graph.load(exported / "g.fp16.onnx"), "rtx", BuildOptions(compute_capabilities=("86", "87")))
 
 

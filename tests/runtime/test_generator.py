@@ -111,7 +111,7 @@ def test_the_kind_is_told_by_the_bytes_not_the_name(exported: Path, tmp_path: Pa
 
 
 def test_unknown_provider(exported: Path) -> None:
-    with pytest.raises(UsageError, match="--provider"):
+    with pytest.raises(UsageError, match="`provider`"):
         Generator.load(exported / "g.onnx", provider="tpu")
 
 
@@ -304,7 +304,7 @@ def test_threads_do_not_change_the_images(exported: Path, threads: int) -> None:
 
 def test_threads_are_for_graphs(exported: Path) -> None:
     for file, threads in (("g.onnx", 0), ("g.onnx", 100_000), ("g.rtx.plan", 2)):
-        with pytest.raises(UsageError, match="--engine-threads"):
+        with pytest.raises(UsageError, match="`threads`"):
             Generator.load(exported / file, threads=threads)
 
 

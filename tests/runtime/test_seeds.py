@@ -47,7 +47,7 @@ def test_a_large_range_takes_no_memory() -> None:
     "text", ["", "a", "-1", "5-2", "1,,2", "1-", "1.5", "0x1", "1-2-3", "²", "٣", f"{2**32}"]
 )
 def test_parse_seeds_refuses(text: str) -> None:
-    with pytest.raises(UsageError, match="--seeds"):
+    with pytest.raises(UsageError, match="`seeds`"):
         parse_seeds(text)
 
 

@@ -161,10 +161,10 @@ def test_ada_follows_overfitting() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"loss": "l2"}, "--loss l2: choose non-saturating, hinge, wgan-gp, relativistic"),
-        ({"augment": "much"}, "--augment much: choose none, diff, ada"),
-        ({"r1": -1.0}, "--r1 -1.0: give 0 or more"),
-        ({"lr_d": 0.0}, "--lr-d 0.0: give a number over 0"),
+        ({"loss": "l2"}, "`loss` l2: choose non-saturating, hinge, wgan-gp, relativistic"),
+        ({"augment": "much"}, "`augment` much: choose none, diff, ada"),
+        ({"r1": -1.0}, "`r1` -1.0: give 0 or more"),
+        ({"lr_d": 0.0}, "`lr_d` 0.0: give a number over 0"),
         ({"accumulate": 5}, "each part of a batch of 8 needs two"),
     ],
 )

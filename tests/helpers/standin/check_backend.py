@@ -76,7 +76,7 @@ def test_a_conditional_engine(kind: str, tmp_path: Path) -> None:
         by_seed = (np.arange(7) % 3).astype(np.uint8).reshape(-1, 1, 1, 1)
         np.testing.assert_array_equal(generator.images(range(7)), expected + by_seed)
         np.testing.assert_array_equal(generator.images(range(7), label=2), expected + 2)
-        with pytest.raises(UsageError, match="--class 3: the classes of this engine are 0 to 2"):
+        with pytest.raises(UsageError, match="`label` 3: the classes of this engine are 0 to 2"):
             generator.images([0], label=3)
     world.check_all_freed()
 
@@ -89,7 +89,7 @@ def test_a_conditional_engine_without_its_sidecar(tmp_path: Path) -> None:
         backend.infer(some_z(2))
     with Generator(backend) as generator:
         assert generator.spec.classes is None
-        with pytest.raises(UsageError, match="choose one with --class"):
+        with pytest.raises(UsageError, match="choose one with `label`"):
             generator.images([0])
         images = generator.images([0], label=5)
         np.testing.assert_array_equal(images, images_of(latents([0], 6), (4, 5, 3), "UINT8") + 5)
@@ -98,7 +98,7 @@ def test_a_conditional_engine_without_its_sidecar(tmp_path: Path) -> None:
 def test_a_label_for_an_engine_that_takes_none(tmp_path: Path) -> None:
     with (
         Generator(load(write_plan(tmp_path), World())) as generator,
-        pytest.raises(UsageError, match="--class 1"),
+        pytest.raises(UsageError, match="`label` 1"),
     ):
         generator.images([0], label=1)
 
