@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import MISSING, Given, Option, options
 
 COMPLETION = "_GANTOOL_COMPLETE"  # set by the shell that completes a line
@@ -141,7 +142,17 @@ class _Grouped(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         self._arguments = list(args)  # for the help, which is asked for before the rest is read
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if (name := getattr(error, "option_name", None)) is None or not hasattr(error, "possibilities"):
+                raise
+            known = [name for option in self.of.flags for name in option.names if name.startswith("--")]
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UsageError(f"{name} is not an option: {hint}{ctx.command_path} --help lists all") from error
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         values = self.of.bare(self._given(ctx)) if self.of.bare else {}

@@ -44,6 +44,10 @@ MEASURED = {"channels_last", "compile", "threads", "threads_up_to"}  # by the au
 GROUPS = ("Data", "Network", "Loss", "Augmentation", "Schedule", "Speed", "Output", "Run")
 
 
+def _seed(seed: int) -> str:
+    return "" if 0 <= seed < 2**63 else "give a whole number from 0, below 2**63"
+
+
 @dataclass(frozen=True)
 class TrainingOptions:
     """One run. Raises UsageError for values that cannot be trained with."""
@@ -134,7 +138,7 @@ class TrainingOptions:
         ),
     ] = 5.0
     mirror: Annotated[bool, Flag("flip images left to right at random", group="Augmentation")] = False
-    seed: Annotated[int, Flag("random seed", group="Run", check=between(0, 2**63 - 1))] = 0
+    seed: Annotated[int, Flag("random seed", group="Run", check=_seed)] = 0
     device: Annotated[
         str, Flag("auto, cpu, cuda, cuda:1, mps", group="Speed", metavar="DEVICE", on_resume=True)
     ] = "auto"
@@ -281,8 +285,9 @@ def from_preset(given: Mapping[str, Any]) -> TrainingOptions:
 
     Raises UsageError for what cannot be trained.
     """
-    values = {"data": DEFAULT_DATA, "preset": DEFAULT_PRESET, **given}
-    preset, of_network = values["preset"], options(NetworkConfig)
+    preset = given.get("preset") or DEFAULT_PRESET  # "" in a file from before there were presets
+    values = {"data": DEFAULT_DATA, **given, "preset": preset}
+    of_network = options(NetworkConfig)
     check_given({"preset": preset}, options(TrainingOptions))
     network = {name: value for name, value in given.items() if name in of_network}
     check_given(network, of_network)

@@ -110,7 +110,7 @@ def test_help_has_headings_and_choices(tmp_path: Path) -> None:
     ("command", "says"),
     [
         ("trian", "trian is not a command: did you mean train?"),
-        ("train --kmig 5", "No such option: --kmig"),
+        ("train --kmig 5", "--kmig is not an option: did you mean --kimg? gantool train --help lists all"),
         ("train --preset dcgan23", "--preset dcgan23: did you mean dcgan32?"),
         ("train --preset smal --help", "--preset smal: did you mean small?"),
         ("train --augment aad", "--augment aad: did you mean ada?"),
@@ -125,7 +125,6 @@ def test_the_nearest_is_suggested(command: str, says: str, tmp_path: Path) -> No
     answer = gantool(command, tmp_path)
     assert answer.code == 2
     assert says in answer.err
-    assert "--kimg" in answer.err or "kmig" not in command
 
 
 def test_a_file_gives_options_and_flags_win(tmp_path: Path) -> None:
