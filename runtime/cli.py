@@ -1,4 +1,4 @@
-"""The commands generate, bench and cache."""
+"""The commands generate, bench and cache. Each loads its own options alone."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import typer
 
 from gantool.runtime.commands import Command
 from gantool.runtime.flags import Given, build
-from gantool.runtime.options import BenchOptions, CacheOptions, GenerateOptions
 
 
 def generate() -> Command:
     """Generate images with what was named, or with the newest engine of this folder."""
+    from gantool.runtime.options import EngineOptions
+    from gantool.runtime.request import Request
 
     def run(given: Given) -> None:
-        asked = build(GenerateOptions, given)
+        asked, named = build(Request, given), build(EngineOptions, given)
         from gantool.runtime import generate as launch
         from gantool.runtime.outputs.writer import target
 
-        engine = asked.file or asked.engine
+        engine = named.file or named.engine
         if engine is None:
             from gantool.runtime.newest import engines
 
@@ -35,11 +36,12 @@ def generate() -> Command:
             asked.resume,
         )
 
-    return Command(run, (GenerateOptions,), ("Images", "Engine", "Output"))
+    return Command(run, (EngineOptions, Request), ("Images", "Engine", "Output"))
 
 
 def bench() -> Command:
     """Measure engines, and print a table."""
+    from gantool.runtime.options import BenchOptions
 
     def run(given: Given) -> None:
         from gantool.runtime.bench.launch import bench
@@ -54,6 +56,7 @@ def bench() -> Command:
 
 def cache() -> Command:
     """Print what is kept."""
+    from gantool.runtime.options import CacheOptions
 
     def run(given: Given) -> None:
         from gantool.runtime.caches import cache

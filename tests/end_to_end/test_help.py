@@ -8,16 +8,22 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from field.cases import gantool
 from gantool.__main__ import COMMANDS
+from gantool.export.engine.options import HARDWARE, VERBOSITY, BuildOptions
 from gantool.models.presets import DEFAULT_PRESET, PRESETS
+from gantool.runtime.backends.providers import PROVIDERS
+from gantool.runtime.caches import KINDS
 from gantool.runtime.flags import options
+from gantool.runtime.outputs.formats import FORMATS
+from gantool.runtime.outputs.writer import CONTAINERS
+from gantool.runtime.request import Format, Provider
 from gantool.train import launch
-from gantool.train.options import GROUPS, LaunchOptions, TrainingOptions
+from gantool.train.options import GROUPS, PENALTIES, LaunchOptions, Loss, TrainingOptions
 from gantool.train.preflight import Planned
 
 QUICK = "--no-autotune --device cpu --kimg 0.05"
@@ -104,6 +110,17 @@ def test_help_has_headings_and_choices(tmp_path: Path) -> None:
     text = " ".join(out.split())
     assert "non-saturating, hinge, wgan-gp or relativistic" in text
     assert "none, diff or ada" in text
+
+
+def test_choices_are_those_that_are_known(tmp_path: Path) -> None:
+    assert get_args(Loss) == tuple(PENALTIES)
+    assert get_args(Provider) == ("auto", *PROVIDERS)
+    assert get_args(Format) == (*FORMATS, *CONTAINERS)
+    known = options(BuildOptions)
+    assert known["hardware_compatible"].choices == tuple(HARDWARE)
+    assert known["profile_verbosity"].choices == tuple(VERBOSITY)
+    listed = " ".join(gantool("cache -h", tmp_path).out.split())
+    assert all(kind in listed for kind in KINDS)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""What `gantool generate` is asked for."""
+
+# Annotations are not postponed: those of flags would be compiled at every start.
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from gantool.runtime.flags import Flag, check
+
+Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
+Format = Literal["png", "webp", "jpg", "npy", "tar", "-"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which images, how the engine runs, where the images go. Raises UsageError for what no engine can do."""
+
+    seeds: Annotated[str, Flag("seeds, as 0,1,4-6; ends included", group="Images", metavar="SEEDS")] = "0-63"
+    out: Annotated[
+        Path, Flag("folder for the images; - means --format -", "--out --outdir -o", group="Output")
+    ] = Path("images")
+    grid: Annotated[
+        str | None,
+        Flag(
+            "also write grid.png, a sheet of the first images: columns by rows",
+            group="Output",
+            metavar="8x8",
+        ),
+    ] = None
+    batch: Annotated[int | None, Flag("images at a time", group="Engine", shown="up to 64")] = None
+    truncation: Annotated[
+        float,
+        Flag("scale of z: below 1, images are more typical and less varied", "--trunc", group="Images"),
+    ] = 1.0
+    label: Annotated[
+        str | None,
+        Flag(
+            "class of all images, of a conditional generator: its name or number",
+            "--class",
+            group="Images",
+            metavar="CLASS",
+            shown="seed mod classes",
+        ),
+    ] = None
+    format: Annotated[
+        Format | None,
+        Flag(
+            "{choices}; webp is lossless, npy one array of all images, tar PNG in shards of a WebDataset, - raw "
+            "frames to stdout",
+            group="Output",
+            shown="png",
+        ),
+    ] = None
+    level: Annotated[
+        int | None, Flag("compression effort: 0 to 9 for PNG, 0 to 6 for WebP", group="Output", shown="fast")
+    ] = None
+    quality: Annotated[int | None, Flag("JPEG quality, 1 to 100", group="Output", shown="90")] = None
+    shard_size: Annotated[int, Flag("images in a tar", group="Output")] = 10_000
+    shard: Annotated[
+        str | None,
+        Flag(
+            "one share of the seeds, for one of several machines: here the third of 16",
+            group="Images",
+            metavar="3/16",
+        ),
+    ] = None
+    resume: Annotated[bool, Flag("generate only the images that are missing or damaged", group="Output")] = (
+        False
+    )
+    encoders: Annotated[
+        int | None, Flag("threads that encode images", "--threads", group="Output", shown="one a core")
+    ] = None
+    provider: Annotated[Provider, Flag("what runs a graph", group="Engine")] = "auto"
+    threads: Annotated[
+        int | None,
+        Flag("threads that run a graph on the CPU", "--engine-threads", group="Engine", shown="one a core"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check(self)
