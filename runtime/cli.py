@@ -12,8 +12,7 @@ from gantool.runtime.flags import Given, build
 
 def generate() -> Command:
     """Generate images with what was named, or with the newest engine of this folder."""
-    from gantool.runtime.options import EngineOptions
-    from gantool.runtime.request import Request
+    from gantool.runtime.request import EngineOptions, Request
 
     def run(given: Given) -> None:
         asked, named = build(Request, given), build(EngineOptions, given)

@@ -9,10 +9,8 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand
@@ -28,8 +26,7 @@ _ARGUMENTS = "Arguments"
 CHOICES = "{choices}"  # where a help has them, if not at its end
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A command of the table in __main__."""
 
     run: Callable[..., None]  # takes what was given
@@ -37,7 +34,7 @@ class Command:
     groups: tuple[str, ...] = ()  # the order of the help; others come as they are found
     bare: Callable[[Given], Given] | None = None  # the values of a run with what was given, by name
 
-    @cached_property
+    @property
     def known(self) -> dict[str, Option]:
         """All options by name, those without a flag too."""
         return {name: option for cls in self.options for name, option in options(cls).items()}
@@ -70,18 +67,20 @@ def to_typer(name: str, summary: str, command: Command) -> TyperCommand:
 def _function(command: Command) -> Callable[..., None]:
     """Return a function with the signature that Typer makes flags of; None stands for what was not given."""
 
+    known = command.known
+
     def call(**values: Any) -> None:
         given: Given = {}
         for name, value in values.items():
             if value is None or value == []:
                 continue
-            option = command.known[name]
+            option = known[name]
             assert option.flag is not None
             parsed = option.flag.parse(value) if option.flag.parse else value
             given[name] = tuple(parsed) if option.many else parsed
         command.run(command.read(given))
 
-    negatable = CONFIG in command.known
+    negatable = CONFIG in known
     parameters = [_parameter(option, negatable) for option in command.flags]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {each.name: each.annotation for each in parameters}

@@ -16,10 +16,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gantool.runtime.errors import UsageError
 
@@ -28,8 +28,7 @@ Given = dict[str, Any]  # the options that were given, by the names of their fie
 Check = Callable[[Any], str]  # returns what to give in place of a value, "" for a good one
 
 
-@dataclass(frozen=True)
-class Flag:
+class Flag(NamedTuple):  # which is made faster than a dataclass, at every start
     """What the command line says of a field. The help begins small and ends without a stop: choices may follow."""
 
     help: str
@@ -44,8 +43,7 @@ class Flag:
     on_resume: bool = False  # a run may change it when it is resumed
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One field: what it is by its type, and its flag, if it has one."""
 
     name: str

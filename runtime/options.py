@@ -1,4 +1,4 @@
-"""What the commands on a device can be asked for, besides the images of request.py."""
+"""What bench and cache can be asked for."""
 
 # Annotations are not postponed: those of flags would be compiled at every start.
 
@@ -6,30 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """The engine of `gantool generate`, named one way or the other."""
-
-    file: Annotated[
-        Path | None,
-        Flag(
-            "g.onnx, g.plan or g.rtx.plan",
-            metavar="[ENGINE]",
-            shown="newest g.* that runs here",
-            argument=True,
-        ),
-    ] = None
-    engine: Annotated[
-        Path | None, Flag("the same, as a flag", "--engine -e", group="Engine", metavar="FILE")
-    ] = None
-
-    def __post_init__(self) -> None:
-        if self.file is not None and self.engine is not None:
-            raise UsageError(f"{self.file} and `engine` {self.engine}: give one of them")
 
 
 @dataclass(frozen=True)

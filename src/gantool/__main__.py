@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -188,7 +187,7 @@ def _load(name: str) -> Command:
     """Import a command. Only here do the rooms of training and of export meet."""
     command: Command = getattr(import_module(COMMANDS[name][0]), name)()
     return (
-        replace(command, run=partial(command.run, distance_to=_distance_to)) if name == "export" else command
+        command._replace(run=partial(command.run, distance_to=_distance_to)) if name == "export" else command
     )
 
 
