@@ -182,6 +182,7 @@ def row(option: Option, values: Mapping[str, Any]) -> tuple[str, str]:
     """Return an option's names, and its help with its choices and its default."""
     assert option.flag is not None
     default = values.get(option.name, None if option.default is MISSING else option.default)
+    own = "" if option.name in values else option.flag.shown
     short = sorted(option.names, key=len)
     if option.kind is bool and default is True:
         short.append(_negative(option))
@@ -193,7 +194,7 @@ def row(option: Option, values: Mapping[str, Any]) -> tuple[str, str]:
         *others, final = map(str, option.choices)
         listed = f"{(' or ' if ',' in final else ', ').join(others)} or {final}"
         text = text.replace(CHOICES, listed) if CHOICES in text else f"{text}: {listed}"
-    shown = _text(default) or option.flag.shown
+    shown = own or _text(default) or option.flag.shown
     return left, text + (f"  [default: {shown}]" if shown else "")
 
 
