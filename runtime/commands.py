@@ -6,6 +6,7 @@ for.
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -78,6 +79,7 @@ def _function(command: Command) -> Callable[..., None]:
             assert option.flag is not None
             parsed = option.flag.parse(value) if option.flag.parse else value
             given[name] = tuple(parsed) if option.many else parsed
+        gc.enable()  # main disabled it
         command.run(command.read(given))
 
     negatable = CONFIG in known
