@@ -165,7 +165,7 @@ def test_ada_follows_overfitting() -> None:
         ({"augment": "much"}, "`augment` much: choose none, diff, ada"),
         ({"r1": -1.0}, "`r1` -1.0: give 0 or more"),
         ({"lr_d": 0.0}, "`lr_d` 0.0: give a number over 0"),
-        ({"accumulate": 5}, "each part of a batch of 8 needs two"),
+        ({"accumulate": 5}, "each micro-batch of a batch of 8 needs two"),
     ],
 )
 def test_options_that_cannot_be(change: dict[str, Any], message: str) -> None:
