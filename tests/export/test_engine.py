@@ -212,9 +212,8 @@ def test_unknown_compute_capability(exported: Path) -> None:
 
 
 def test_what_cannot_be_parsed_quotes_the_parser(tmp_path: Path) -> None:
-    (tmp_path / "g.onnx").write_bytes(b"\x08\x08junk")
     with pytest.raises(GantoolError, match="cannot parse"):
-        build(Graph.load(tmp_path / "g.onnx"), "rtx", BuildOptions())
+        build(Graph(tmp_path / "g.onnx", b"\x08\x08junk", {}), "rtx", BuildOptions())
 
 
 def test_a_graph_that_is_no_generator(tmp_path: Path) -> None:

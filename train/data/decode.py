@@ -26,8 +26,6 @@ MIN_SIDE = 4  # pixels: smaller ones are tracking pixels of web pages
 CONTRAST = 16  # grey levels of 256: an image that spans fewer is blank, or nearly so
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners fill of the 16 that a file has
 
-Colour = tuple[int, int, int]  # of the ground that transparent images are laid on
-
 _DEEP = re.compile(";16[BLN]$")  # the order of two bytes: big, little, or this machine's
 _OTHER_WAY = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
