@@ -2,7 +2,8 @@
 #   make demo    train, export, build an engine, generate: in demo/, about five minutes
 #   make test    the test suite
 #   make slow    the tests that train for longer
-#   make lint    ruff and mypy
+#   make lint    ruff, mypy and import-linter
+#   make coverage   the test suite, and the share of lines and branches that it runs
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
 #   make bench-train    quality by time against a plain script, into benchmarks/train.md; 35 minutes
@@ -19,7 +20,7 @@ DEV := $(VENV)/.dev
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 INSTALL = $(BIN)/pip install --disable-pip-version-check $(PINNED)
 
-.PHONY: demo data test slow golden bench bench-busy bench-export bench-train lint format clean
+.PHONY: demo data test slow coverage golden bench bench-busy bench-export bench-train lint format clean
 
 $(DEMO): pyproject.toml constraints.txt
 	@$(if $(PINNED),:,echo "$$($(PYTHON) -V): installing the newest versions, not those of constraints.txt")
@@ -55,6 +56,9 @@ test: $(DEV)
 
 slow: $(DEV)
 	$(BIN)/pytest -m slow
+
+coverage: $(DEV)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow" --cov --cov-report=term:skip-covered
 
 golden: $(DEV)
 	$(BIN)/python tests/helpers/golden.py
