@@ -176,7 +176,7 @@ def reader(trained: Path, exported: Path, tmp_path_factory: pytest.TempPathFacto
 
 def is_quick(line: Line) -> bool:
     """Say whether a command needs neither a GPU, nor time, nor what is not in the folder of `reader`."""
-    heavy = ("--devices", "--tensorboard", "--out", "-", "g.plan", "g.tar", "0-999999", "square", "--clear")
+    heavy = ("--devices", "--tensorboard", "-", "g.plan", "g.tar", "0-999999", "square", "--clear")
     return line.starts and line.words[0] in QUICK and not {*heavy} & {*line.words}
 
 
