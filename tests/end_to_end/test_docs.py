@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gantool import cli
+from gantool.__main__ import run
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path for folder in ("", "docs", "benchmarks") for path in (ROOT / folder).glob("*.md"))
@@ -77,7 +77,7 @@ LINES = [line for page in MANUAL for line in lines_of(page)]
 @cache
 def help_of(command: str, capture: pytest.CaptureFixture[str]) -> str:
     capture.readouterr()
-    assert cli.run([command, "--help"] if command else ["--help"]) == 0
+    assert run([command, "--help"] if command else ["--help"]) == 0
     return capture.readouterr().out
 
 
@@ -189,4 +189,4 @@ def test_the_quick_commands_of_the_manual_run(
     assert len(quick) > 20
     for words in quick:
         added = ["--dry-run"] if words[0] == "train" and "--dry-run" not in words else []
-        assert cli.run([*words, *added]) == 0, (words, capfd.readouterr().err)
+        assert run([*words, *added]) == 0, (words, capfd.readouterr().err)
