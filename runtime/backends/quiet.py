@@ -8,6 +8,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from gantool.runtime.process.interrupt import when_stopped
 
 
@@ -31,10 +33,13 @@ def import_core() -> Any:
     if hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say that it is not there
     try:
-        from openvino import Core
+        from openvino import Core, Tensor
     finally:
         if hidden:
             del sys.modules[name]
+    # Its bindings look NumPy up when the first array passes, and two threads that do so at once wait for each other
+    # for ever (openvino 2026.4): so one passes here.
+    _ = Tensor(np.zeros(1, np.float32)).data
     return Core
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterable, Iterator
@@ -263,6 +264,29 @@ def test_openvino_in_several_threads(tmp_path: Path) -> None:
         expected = generator.images(range(4))
         for images in pool.map(lambda _: generator.images(range(4)), range(200)):
             np.testing.assert_array_equal(images, expected)
+
+
+def test_the_first_arrays_of_openvino_from_several_threads(tmp_path: Path) -> None:
+    """Its bindings deadlock there where nothing has passed an array before."""
+    pytest.importorskip("openvino")
+    (tmp_path / "g.onnx").write_bytes(tiny_graph())
+    script = (
+        "import sys, threading, numpy\n"
+        "from gantool.runtime.backends.quiet import import_core\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "model = import_core()().compile_model(sys.argv[1], 'CPU')\n"
+        "start = threading.Barrier(4)\n"
+        "def run(request):\n"
+        f"    z = numpy.zeros((1, {LATENT}), numpy.float32)\n"
+        "    start.wait()\n"
+        "    request.infer({'z': z})['images']\n"
+        "requests = [model.create_infer_request() for _ in range(4)]\n"
+        "threads = [threading.Thread(target=run, args=(one,)) for one in requests]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+    )
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", script, tmp_path / "g.onnx"], check=True, timeout=120)
 
 
 def test_openvino_that_does_not_load(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
