@@ -22,9 +22,12 @@ from helpers.commands import in_this_process
 settings.register_profile("gantool", deadline=None)
 settings.load_profile("gantool")
 
-# A shell starts what runs in its background with SIGINT ignored, and all that is started from there inherits it.
+# A shell starts what runs in its background with SIGINT ignored, nohup with SIGHUP, and all that is started from there
+# inherits it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # What nobody expected is a traceback here, not a line and a file.
 os.environ["GANTOOL_DEBUG"] = "1"
