@@ -36,7 +36,7 @@ class CacheOptions:
     kind: Annotated[
         str | None,
         Flag(
-            "data, features, speed, kernels or errors",
+            "data, features, speed, kernels, graphs or errors",
             metavar="[KIND]",
             shown="all",
             argument=True,

@@ -194,6 +194,7 @@ def test_a_shell_can_complete(tmp_path: Path) -> None:
     assert complete("gantool train --augm", tmp_path) == ["--augment"]
     assert complete("gantool train --augment d", tmp_path) == ["diff"]
     home = {**os.environ, "HOME": str(tmp_path), "SHELL": "/bin/bash"}
-    install = [sys.executable, "-m", "gantool", "--install-completion"]
+    line = f"{sys.executable} -m gantool --install-completion; exit $?"  # typer asks which shell started it
+    install = ["bash", "-c", line]
     result = subprocess.run(install, env=home, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (result.returncode, "completion installed" in result.stdout) == (0, True), result.stderr

@@ -142,12 +142,15 @@ def test_what_a_killed_run_left_goes_with_the_next(exported: Path, tmp_path: Pat
 
 def test_what_a_killed_export_left_goes_with_the_next(exported: Path, tmp_path: Path) -> None:
     command = [GANTOOL, "export", exported / "g.onnx", "--fp16", "--engine", "rtx", "-o", "h"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while not list(tmp_path.glob(".gantool-*/*")):
-        assert process.poll() is None
-    process.kill()
-    process.wait()
-    assert list(tmp_path.glob(".gantool-*"))
+    script = (
+        "import os, signal\nfrom gantool.__main__ import main\nfrom gantool.export.artifact import Graph\n"
+        "save = Graph.save\n"
+        "def dies(*rest):\n    save(*rest)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Graph.save = dies\nmain()\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, *command[1:]], cwd=tmp_path, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    assert list(tmp_path.glob(".gantool-*/*"))
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert not list(tmp_path.glob(".*"))
 

@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from gantool.export import tune_lowering as choose
+from gantool.export.artifact import Graph
 from gantool.export.engine.options import BuildOptions
 from gantool.export.options import Lowering
 from gantool.runtime import GantoolError
@@ -34,8 +35,9 @@ class Device:
         self.making = lowering
         return full_graph("dcgan16", lowering=lowering)[0]
 
-    def build(self, graph: Path, flavour: str, options: BuildOptions) -> Any:
-        types = {weight.data_type for weight in onnx.load(graph).graph.initializer if len(weight.dims) == 4}
+    def build(self, graph: Graph, flavour: str, options: BuildOptions) -> Any:
+        model = onnx.load_from_string(graph.data[:])
+        types = {weight.data_type for weight in model.graph.initializer if len(weight.dims) == 4}
         assert types == {onnx.TensorProto.FLOAT16}
         assert (flavour, options.batches[1]) == ("tensorrt", 8)
         if self.making not in SECONDS:
