@@ -22,8 +22,7 @@ from helpers.commands import in_this_process
 settings.register_profile("gantool", deadline=None)
 settings.load_profile("gantool")
 
-# A shell starts what runs in its background with SIGINT ignored, nohup with SIGHUP, and all that is started from there
-# inherits it.
+# A shell starts what runs in its background with SIGINT ignored, and nohup with SIGHUP; children inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
