@@ -35,6 +35,7 @@ class Original:
 
     def __init__(self, path: Path, model: onnx.ModelProto, foreign: Foreign) -> None:
         """Raise GantoolError, naming the graph's own inputs and outputs, if it is no generator."""
+        _check_mode(path, model)
         data = model.SerializeToString()
         level = level_that_works(path, data)
         self._path, self._foreign = path, foreign
@@ -133,6 +134,25 @@ class Original:
                 f"ONNX Runtime does not run {self._path}: {said}{_advice(said, self._foreign)}"
             ) from error
         return values
+
+
+def _check_mode(path: Path, model: onnx.ModelProto) -> None:
+    """Raise GantoolError if a layer is in training mode: it draws anew, or takes its statistics of the batch."""
+    weights = {weight.name: weight for weight in model.graph.initializer}
+    weights |= {
+        node.output[0]: node.attribute[0].t
+        for node in model.graph.node
+        if node.op_type == "Constant" and node.attribute[0].name == "value"
+    }
+    for node in model.graph.node:
+        flags = [attribute.i for attribute in node.attribute if attribute.name == "training_mode"]
+        if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] in weights:
+            flags.append(onnx.numpy_helper.to_array(weights[node.input[2]]).any())
+        if node.op_type in ("Dropout", "BatchNormalization") and any(flags):
+            raise GantoolError(
+                f"{path}: node {short(node.name or node.output[0])} ({node.op_type}) is in training mode: export the "
+                "generator after .eval()"
+            )
 
 
 def _given(model: onnx.ModelProto, session: Any) -> tuple[list[Given], list[Given]]:
