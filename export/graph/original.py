@@ -20,7 +20,7 @@ from gantool.export.graph.probe import SEEDS, cut, in_unit, problem
 from gantool.export.options import Foreign
 from gantool.export.precision.simulate import Arrays, open_probed
 from gantool.runtime.backends.quiet import run_options
-from gantool.runtime.backends.session import open_session
+from gantool.runtime.backends.session import open_session, refused, said
 from gantool.runtime.errors import GantoolError, MissingDependencyError
 from gantool.runtime.process.apart import level_that_works
 from gantool.runtime.process.cpus import limit
@@ -51,7 +51,9 @@ class Original:
         except ModuleNotFoundError as error:
             raise MissingDependencyError("onnxruntime", "cpu", f"running {path.name}") from error
         except Exception as error:  # ONNX Runtime has a class of its own for each kind
-            raise GantoolError(f"ONNX Runtime does not load {path}: {_line(error)}") from error
+            raise GantoolError(
+                f"ONNX Runtime does not load {path}: {refused(error) or said(error)}"
+            ) from error
         given, outputs = _given(model, self._session)
         if not outputs:
             raise GantoolError(f"{path} is not a generator: it has no output; {EXPECTED}")
@@ -100,7 +102,7 @@ class Original:
             except Exception as error:
                 if stopped():
                     raise KeyboardInterrupt from error
-                raise GantoolError(f"ONNX Runtime does not run {self._path}: {_line(error)}") from error
+                raise GantoolError(f"ONNX Runtime does not run {self._path}: {said(error)}") from error
             found.append({name: value.shape for name, value in zip(names, values, strict=True)})
         for name in names:
             if len({shapes[name][1:] for shapes in found}) > 1:
@@ -129,9 +131,9 @@ class Original:
         except Exception as error:
             if stopped():
                 raise KeyboardInterrupt from error
-            said = _line(error)
+            why = said(error)
             raise GantoolError(
-                f"ONNX Runtime does not run {self._path}: {said}{_advice(said, self._foreign)}"
+                f"ONNX Runtime does not run {self._path}: {why}{_advice(why, self._foreign)}"
             ) from error
         return values
 
@@ -150,8 +152,8 @@ def _check_mode(path: Path, model: onnx.ModelProto) -> None:
             flags.append(onnx.numpy_helper.to_array(weights[node.input[2]]).any())
         if node.op_type in ("Dropout", "BatchNormalization") and any(flags):
             raise GantoolError(
-                f"{path}: node {short(node.name or node.output[0])} ({node.op_type}) is in training mode: export the "
-                "generator after .eval()"
+                f"{path}: node {short(node.name or node.output[0])} ({node.op_type}) is in training mode: export "
+                "the generator after .eval()"
             )
 
 
@@ -216,21 +218,13 @@ def _feeds(inputs: Inputs, feeds: Arrays) -> Arrays:
     return rows
 
 
-def _advice(said: str, foreign: Foreign) -> str:
+def _advice(why: str, foreign: Foreign) -> str:
     """Say what to do where ONNX Runtime fails over the shape or the values of what it is given, else nothing."""
-    if known := re.search(r"out of data bounds.*inclusive range \[-(\d+),", said):
+    if known := re.search(r"out of data bounds.*inclusive range \[-(\d+),", why):
         return f". If this is its table of labels, --classes must be as many as it knows: {known[1]}"
-    without_names = re.sub(r"Name:'[^']*'", "", said)
+    without_names = re.sub(r"Name:'[^']*'", "", why)
     if not re.search(r"dimension|shape|broadcast|rank", without_names, re.IGNORECASE):
         return ""
     flags = ["--classes must be as many as it knows"] * (foreign.classes > 0)
     flags += ["--latent must be its latent size"] * (foreign.latent is not None)
     return ". " + "; ".join(["Export it with a dynamic batch if one is fixed inside", *flags])
-
-
-def _line(error: Exception) -> str:
-    """Return what ONNX Runtime says, in one line, without its codes and the paths of its own source."""
-    text = " ".join(str(error).split())
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
-    text = re.sub(r"\S*/onnxruntime\S*?\.(?:cc|h):\d+ ", "", text)
-    return text[:300].rstrip(" .")

@@ -589,6 +589,15 @@ MODULES = [
         )
     ),
     Case("takes: a setting for a label", f"{FROM}:Psi --latent 8 --classes 8 {NONE}", 1, ("forward takes z, truncation_psi, and none of these is a label",)),
+    *(Case(f"takes: {name}", f"{FROM}:{name} --latent 8 {NONE}", says=(says,)) for name, says in (
+        ("AnyNumber", "8×8×3"),
+        ("parallel", "8×8×3"),
+        ("compiled", "8×8×3"),
+        ("ZSecond", "z goes in as z"),
+        ("ZByKeyword", "z goes in as latent_code"),
+        ("InPlace", "8×8×3"),
+    )),
+    Case("takes: sys.exit", f"{FROM}:Exits --latent 8 {NONE}", 1, ("the forward of odd_calls:Exits ends Python (odd_calls.py:",)),
     Case("takes: z as tokens", f"{FROM}:Tokens --latent 8 {NONE}", says=("z goes in as [N, 1, latent]",), then=of_module("Tokens")),
 ]  # fmt: skip
 
