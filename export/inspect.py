@@ -250,6 +250,8 @@ def _graph(path: Path) -> dict[str, Any]:
     try:
         model = onnx.shape_inference.infer_shapes(read_model(path))
         graph, opset = model.graph, model.opset_import[0].version
+    except GantoolError:  # which says it already
+        raise
     except Exception as error:  # protobuf's and onnx's own, which have no common base
         raise GantoolError(
             f"{path} is damaged ({' '.join(str(error).split())[:200]}): copy it again"

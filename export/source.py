@@ -71,6 +71,9 @@ def _origin_elsewhere(source: Path | None, foreign: Foreign) -> Origin:
             f"--from {origin}: give pytorch-dcgan or package.module:function"
             + (f", as in --from {Path(name).stem}:{function or 'make'}" if file else "")
         )
+    if name.endswith(".py"):
+        written = ".".join(Path(name).with_suffix("").parts)
+        raise UsageError(f"--from {origin} names a file, expected a module: write {written}:{function}")
     if source is not None:
         raise UsageError(f"--from {origin} makes the generator: give its weights as --weights {source}")
     if foreign.latent is None:

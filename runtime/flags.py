@@ -148,7 +148,8 @@ def choose(value: str, known: Iterable[str]) -> str:
 
     names = list(known)
     near = get_close_matches(value.lower(), names, 1)
-    return f"{f'did you mean {near[0]}? ' if near else ''}choose {', '.join(names)}"
+    between = " or " if any("," in name for name in names) else ", "
+    return f"{f'did you mean {near[0]}? ' if near else ''}choose {between.join(names)}"
 
 
 def positive(value: float) -> str:

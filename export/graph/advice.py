@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gantool.export.graph.matching import says_label
+from gantool.export.graph.matching import says_label, says_z
 
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -18,6 +18,25 @@ _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 def parameters(module: nn.Module) -> list[inspect.Parameter]:
     """Return the parameters of forward, but for *args and **kwargs."""
     return [each for each in _all_parameters(module) if each.kind not in _VARIABLE]
+
+
+def takes_any(module: nn.Module) -> bool:
+    """Whether forward takes *args."""
+    return any(each.kind == each.VAR_POSITIONAL for each in _all_parameters(module))
+
+
+def z_by_name(module: nn.Module) -> tuple[str] | None:
+    """Return the parameter of forward that takes z where that is not its first, or None."""
+    named = parameters(module)
+    if not named:
+        return None
+    first = named[0]
+    if first.kind == first.KEYWORD_ONLY:
+        required = [each for each in named if each.default is each.empty]
+        return ((required or named)[0].name,)
+    if first.default is first.empty or says_z(first.name):
+        return None
+    return next(((each.name,) for each in named[1:] if says_z(each.name)), None)
 
 
 def _all_parameters(module: nn.Module) -> list[inspect.Parameter]:
@@ -50,7 +69,11 @@ def by_signature(module: nn.Module, labelled: bool) -> str:
 
 def by_optional_label(module: nn.Module, labelled: bool) -> str:
     """Say that forward takes a second argument which it may not do without after all."""
-    names = [each.name for each in parameters(module)[1:2] if each.kind == each.POSITIONAL_OR_KEYWORD]
+    names = [
+        each.name
+        for each in parameters(module)[1:2]
+        if each.kind == each.POSITIONAL_OR_KEYWORD and not says_z(each.name)
+    ]
     return (
         f"forward takes {names[0]}, too: if that is the label, add --classes"
         if names and not labelled

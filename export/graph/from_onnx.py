@@ -69,9 +69,11 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str
     proto.graph.output.append(images)
     opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
     if opset < oldest:
+        # Before 4 a weight has to be an input, too, or the converter does not find it
+        proto.ir_version = max(proto.ir_version, 4)
         try:
             proto = onnx.version_converter.convert_version(proto, oldest)
-        except (RuntimeError, ValueError) as error:  # what onnx raises for operators that it cannot convert
+        except Exception as error:  # the converter's own, which has no base in common with the others
             raise GantoolError(
                 f"{path} has opset {opset} and does not convert to {oldest} ({reason_of(error)}): export it again"
             ) from error

@@ -169,7 +169,7 @@ def _name_sizes(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def add_range(model: ir.Model, foreign: Foreign) -> None:
-    """Bring the output to [-1, 1] as --range and --clamp say; `behaviour.in_unit` does the same to an array."""
+    """Bring the output to [-1, 1] as --range and --clamp say; `probe.in_unit` does the same to an array."""
     factor, shift = foreign.scale
     steps = [("scale", "Mul", [factor]), ("shift", "Add", [shift])] if (factor, shift) != (1, 0) else []
     steps += [("clamp", "Clip", [-1.0, 1.0])] if foreign.clamp else []

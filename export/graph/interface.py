@@ -9,7 +9,14 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gantool.export.graph.advice import by_first_layer, by_optional_label, by_signature, parameters
+from gantool.export.graph.advice import (
+    by_first_layer,
+    by_optional_label,
+    by_signature,
+    parameters,
+    takes_any,
+    z_by_name,
+)
 from gantool.export.graph.cause import cause_of
 from gantool.export.graph.matching import (
     Images,
@@ -47,7 +54,7 @@ class Call(NamedTuple):
     shape: Shape = "rows"
     form: Form = "numbers"
     classes: int = 0
-    names: tuple[str, str] | None = None  # the parameters for z and label; None: in this order
+    names: tuple[str, ...] | None = None  # the parameters for z and label; None: in this order
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ class Adapted(nn.Module):
 
     def returned(self, z: Tensor, label: Tensor | None) -> Any:
         """Return all that the generator returns."""
+        z = z.clone()  # who called may need it again, and a forward may change it in place
         given: Any = z
         if self.call.shape == "columns":
             given = z[:, :, None, None]
@@ -84,12 +92,21 @@ class Adapted(nn.Module):
             given = z[:, None]
         elif self.call.shape == "list":
             given = [z]
-        if label is None:
-            return self.inner(given)
-        labels = _in_form(label, self.call)
+        values = (given,) if label is None else (given, _in_form(label.clone(), self.call))
         if self.call.names is None:
-            return self.inner(given, labels)
-        return self.inner(**dict(zip(self.call.names, (given, labels), strict=True)))
+            return self.inner(*values)
+        return self.inner(**dict(zip(self.call.names, values, strict=True)))
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """Return the generator inside DataParallel and torch.compile, which torch does not export."""
+    while True:
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            module = module.module
+        elif isinstance(inner := getattr(module, "_orig_mod", None), nn.Module):
+            module = inner
+        else:
+            return module
 
 
 def _in_form(label: Tensor, call: Call) -> Tensor:
@@ -113,30 +130,45 @@ def find_interface(module: nn.Module, z: Tensor, label: Tensor | None, classes: 
 
     Raises GantoolError, saying what was found and what to change, if no way gives images [N, 1 or 3, H, W].
     """
-    names = _parameters_of(module, name) if label is not None else None
+    names = _parameters_of(module, name) if label is not None else z_by_name(module)
     given, failed = list[tuple[Shape, Any]](), list[tuple[Shape, Exception]]()
     for call in (Call(shape, form, classes, names) for shape in CALLED for form in _forms(label)):
         try:
             with torch.no_grad():
                 output = Adapted(module, call).returned(z, label)
+        except SystemExit as error:
+            raise GantoolError(
+                f"the forward of {name} ends Python ({cause_of(error)}): take that out of it"
+            ) from error
         except Exception as error:  # whatever the module raises
             if call.form == "numbers":
                 failed.append((call.shape, error))
             continue
         found = pick(_tensors(output), len(z))
         if len(found) == 1 and found[0].size[0] != 4:
-            return _found(module, call, output, found[0])
+            return _found(module, call, output, found[0], _changes(module, call, z, label))
         given.append((call.shape, output))
     raise GantoolError(
         f"{name} does not make images [N, 1 or 3, H, W]: {_why(module, z, label, names, given, failed)}"
     )
 
 
+def _changes(module: nn.Module, call: Call, z: Tensor, label: Tensor | None) -> bool:
+    """Whether a forward writes into what it is given, as z.mul_(2) does."""
+    given = [z.clone()] if label is None else [z.clone(), label.clone()]
+    if call != Call(classes=call.classes):
+        return False  # adapted anyway
+    with torch.no_grad():
+        module(*given)
+    pairs = zip(given, (z, label), strict=False)
+    return any(before is not None and not torch.equal(after, before) for after, before in pairs)
+
+
 def _forms(label: Tensor | None) -> tuple[Form, ...]:
     return ("numbers",) if label is None else tuple(FORMS)
 
 
-def _found(module: nn.Module, call: Call, output: Any, images: Images) -> Found:
+def _found(module: nn.Module, call: Call, output: Any, images: Images, changed: bool) -> Found:
     """Return the module under gantool's interface: itself where it has that already."""
     way, layout, (channels, height, width) = images.output.way, images.layout, images.size
     notes = list[str]()
@@ -144,11 +176,17 @@ def _found(module: nn.Module, call: Call, output: Any, images: Images) -> Found:
         notes.append(f"it returns {_described(output)}; output{_way(way)} is taken")
     notes += ["z goes in as a list"] * (call.shape == "list")
     notes += ["z goes in as [N, 1, latent]"] * (call.shape == "tokens")
-    notes += [f"z goes in as {call.names[0]}, labels as {call.names[1]}"] if call.names else []
+    if call.names:
+        notes.append(
+            ", ".join(f"{what} as {n}" for what, n in zip(("z goes in", "labels"), call.names, strict=False))
+        )
     notes += [FORMS[call.form]] * (call.form != "numbers")
     notes += [f"its images are [{', '.join(layout)}]"] * (layout != "NCHW")
     plain = (call.shape, call.form, call.names, way, layout) == ("rows", "numbers", None, (), "NCHW")
-    adapted = module if plain else Adapted(module, call, way, layout)
+    # torch.export wants the parameters of a forward one by one, and a z that stays as it was
+    adapted = (
+        module if plain and not takes_any(module) and not changed else Adapted(module, call, way, layout)
+    )
     return Found(adapted.eval(), (height, width, channels), tuple(notes))
 
 
@@ -156,7 +194,7 @@ def _why(
     module: nn.Module,
     z: Tensor,
     label: Tensor | None,
-    names: tuple[str, str] | None,
+    names: tuple[str, ...] | None,
     given: Sequence[tuple[Shape, Any]],
     failed: Sequence[tuple[Shape, Exception]],
 ) -> str:

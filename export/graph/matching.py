@@ -72,6 +72,11 @@ def says_label(name: str) -> bool:
     return _says(name, _LABEL, _Z)
 
 
+def says_z(name: str) -> bool:
+    """Whether a name is that of z, and not of a label too."""
+    return _says(name, _Z, _LABEL)
+
+
 def says_setting(name: str) -> bool:
     """Whether a name is that of something that stays the same from image to image, as a truncation."""
     return _says(name, _SETTING, _LABEL | _Z)

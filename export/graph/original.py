@@ -20,7 +20,7 @@ from gantool.export.graph.probe import SEEDS, cut, in_unit, problem
 from gantool.export.options import Foreign
 from gantool.export.precision.simulate import Arrays, open_probed
 from gantool.runtime.backends.quiet import run_options
-from gantool.runtime.backends.session import open_session
+from gantool.runtime.backends.session import open_session, refused, said
 from gantool.runtime.errors import GantoolError, MissingDependencyError
 from gantool.runtime.process.apart import level_that_works
 from gantool.runtime.process.cpus import limit
@@ -35,6 +35,7 @@ class Original:
 
     def __init__(self, path: Path, model: onnx.ModelProto, foreign: Foreign) -> None:
         """Raise GantoolError, naming the graph's own inputs and outputs, if it is no generator."""
+        _check_mode(path, model)
         data = model.SerializeToString()
         level = level_that_works(path, data)
         self._path, self._foreign = path, foreign
@@ -50,7 +51,9 @@ class Original:
         except ModuleNotFoundError as error:
             raise MissingDependencyError("onnxruntime", "cpu", f"running {path.name}") from error
         except Exception as error:  # ONNX Runtime has a class of its own for each kind
-            raise GantoolError(f"ONNX Runtime does not load {path}: {_line(error)}") from error
+            raise GantoolError(
+                f"ONNX Runtime does not load {path}: {refused(error) or said(error)}"
+            ) from error
         given, outputs = _given(model, self._session)
         if not outputs:
             raise GantoolError(f"{path} is not a generator: it has no output; {EXPECTED}")
@@ -99,7 +102,7 @@ class Original:
             except Exception as error:
                 if stopped():
                     raise KeyboardInterrupt from error
-                raise GantoolError(f"ONNX Runtime does not run {self._path}: {_line(error)}") from error
+                raise GantoolError(f"ONNX Runtime does not run {self._path}: {said(error)}") from error
             found.append({name: value.shape for name, value in zip(names, values, strict=True)})
         for name in names:
             if len({shapes[name][1:] for shapes in found}) > 1:
@@ -128,11 +131,30 @@ class Original:
         except Exception as error:
             if stopped():
                 raise KeyboardInterrupt from error
-            said = _line(error)
+            why = said(error)
             raise GantoolError(
-                f"ONNX Runtime does not run {self._path}: {said}{_advice(said, self._foreign)}"
+                f"ONNX Runtime does not run {self._path}: {why}{_advice(why, self._foreign)}"
             ) from error
         return values
+
+
+def _check_mode(path: Path, model: onnx.ModelProto) -> None:
+    """Raise GantoolError if a layer is in training mode: it draws anew, or takes its statistics of the batch."""
+    weights = {weight.name: weight for weight in model.graph.initializer}
+    weights |= {
+        node.output[0]: node.attribute[0].t
+        for node in model.graph.node
+        if node.op_type == "Constant" and node.attribute[0].name == "value"
+    }
+    for node in model.graph.node:
+        flags = [attribute.i for attribute in node.attribute if attribute.name == "training_mode"]
+        if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] in weights:
+            flags.append(onnx.numpy_helper.to_array(weights[node.input[2]]).any())
+        if node.op_type in ("Dropout", "BatchNormalization") and any(flags):
+            raise GantoolError(
+                f"{path}: node {short(node.name or node.output[0])} ({node.op_type}) is in training mode: export "
+                "the generator after .eval()"
+            )
 
 
 def _given(model: onnx.ModelProto, session: Any) -> tuple[list[Given], list[Given]]:
@@ -196,21 +218,13 @@ def _feeds(inputs: Inputs, feeds: Arrays) -> Arrays:
     return rows
 
 
-def _advice(said: str, foreign: Foreign) -> str:
+def _advice(why: str, foreign: Foreign) -> str:
     """Say what to do where ONNX Runtime fails over the shape or the values of what it is given, else nothing."""
-    if known := re.search(r"out of data bounds.*inclusive range \[-(\d+),", said):
+    if known := re.search(r"out of data bounds.*inclusive range \[-(\d+),", why):
         return f". If this is its table of labels, --classes must be as many as it knows: {known[1]}"
-    without_names = re.sub(r"Name:'[^']*'", "", said)
+    without_names = re.sub(r"Name:'[^']*'", "", why)
     if not re.search(r"dimension|shape|broadcast|rank", without_names, re.IGNORECASE):
         return ""
     flags = ["--classes must be as many as it knows"] * (foreign.classes > 0)
     flags += ["--latent must be its latent size"] * (foreign.latent is not None)
     return ". " + "; ".join(["Export it with a dynamic batch if one is fixed inside", *flags])
-
-
-def _line(error: Exception) -> str:
-    """Return what ONNX Runtime says, in one line, without its codes and the paths of its own source."""
-    text = " ".join(str(error).split())
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
-    text = re.sub(r"\S*/onnxruntime\S*?\.(?:cc|h):\d+ ", "", text)
-    return text[:300].rstrip(" .")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gantool.export.graph.cause import cause_of
-from gantool.export.graph.interface import find_interface
+from gantool.export.graph.interface import find_interface, unwrapped
 from gantool.export.graph.probe import CHECKED, SEEDS, cut, in_unit, problem
 from gantool.export.graph.state_dicts import State
 from gantool.export.graph.weights import Wanted, read_weights, wanted_by
@@ -261,6 +261,7 @@ def _source(
 ) -> Source:
     """Bring a module to z, label -> images. Raises GantoolError, saying what it does instead."""
     module.eval().float().cpu()
+    module = unwrapped(module)
     metadata: dict[str, Any] = {
         "format": 1,
         "architecture": architecture,

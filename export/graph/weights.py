@@ -68,6 +68,7 @@ def read_weights(path: Path, key: str | None, wanted: Wanted, note: Callable[[st
     if not fitting:
         raise GantoolError(_none_fits(path, held, wanted))
     averaged = [name for name in fitting if is_averaged(name)]
+    averaged = [name for name in averaged if not _is_raw(name, averaged)]
     chosen = averaged if averaged else list(fitting)
     if len(chosen) > 1:
         raise GantoolError(
@@ -233,9 +234,32 @@ def _under(held: dict[str, State], key: str, path: Path) -> dict[str, State]:
             prefix = f"{key[len(name) :].removeprefix('.')}."
             part = {inner[len(prefix) :]: value for inner, value in state.items() if inner.startswith(prefix)}
             found = {key: part} if part else {}
-    if not found:
+    return found or _at_end(held, key, path)
+
+
+def _at_end(held: dict[str, State], key: str, path: Path) -> dict[str, State]:
+    """Return the state_dicts at or below the one path that ends in `key`, as state_dict.G does for G."""
+    names = (f"{outer}.{name}".strip(".") for outer, state in held.items() for name in state)
+    found = (f".{name}".partition(f".{key}.") for name in names)
+    ways = list(dict.fromkeys(f"{before}.{key}"[1:] for before, middle, _ in found if middle))
+    if not ways:
         raise GantoolError(f"{path} has no state_dict under {short(key)!r}; it holds {_shown(held)}")
-    return found
+    if len(ways) > 1:
+        raise GantoolError(
+            f"{path} has several state_dicts under {short(key)!r}: {listed(ways)}; choose one, as in "
+            f"{path}:{short(ways[0])}"
+        )
+    return _under(held, ways[0], path)
+
+
+def _is_raw(name: str, others: list[str]) -> bool:
+    """Whether a key leads to raw weights that are kept beside averaged ones: ema.online_model, ema.ema_model."""
+    for other in others:
+        pairs = zip(name.split("."), other.split("."), strict=False)
+        mine, its = next(((one, two) for one, two in pairs if one != two), ("", ""))
+        if is_averaged(its) and not is_averaged(mine):
+            return True
+    return False
 
 
 def _none_fits(path: Path, held: dict[str, State], wanted: Wanted) -> str:

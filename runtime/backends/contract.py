@@ -48,7 +48,7 @@ def spec_of_graph(path: Path, data: bytes | mmap, inputs: Tensors, outputs: Tens
     raise GantoolError(
         f"{path} is no generator of gantool: it has inputs {_shown(inputs)} and outputs {_shown(outputs)}; "
         "expected z float [N, latent], perhaps label int64 [N], and images uint8 [N, H, W, C] or float "
-        "[N, C, H, W], with C 1 or 3"
+        f"[N, C, H, W], with C 1 or 3: to make it one, gantool export {path} -o g"
     )
 
 

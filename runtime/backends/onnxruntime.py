@@ -13,14 +13,13 @@ from gantool.runtime.artifacts.onnx import open_graph
 from gantool.runtime.backends.contract import check_images, in_fp16, spec_of_graph
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
-from gantool.runtime.backends.session import LEVELS, open_session
+from gantool.runtime.backends.session import LEVELS, open_session, refused, said
 from gantool.runtime.backends.sharding import Batch, in_parts, worth_parts
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.process.apart import level_that_works
 from gantool.runtime.process.cpus import cores, limit
 from gantool.runtime.process.interrupt import stopped
-from gantool.runtime.process.terminal import short
 from gantool.runtime.spec import Images, Labels, Latents
 
 
@@ -83,10 +82,9 @@ class OnnxRuntimeBackend:
         try:
             session = open_session(self._graph[:], threads, self._level, name)
         except Exception as error:
-            raise GantoolError(
-                f"ONNX Runtime cannot load {self._path}: {_reason(error)}; export it again, or copy it again if it "
-                "came over a network"
-            ) from error
+            again = "export it again, or copy it again if it came over a network"
+            why = refused(error) or f"{said(error)}; {again}"
+            raise GantoolError(f"ONNX Runtime cannot load {self._path}: {why}") from error
         if session.get_providers()[0] != name:
             raise EngineMismatchError(
                 f"{name} does not start here, though ONNX Runtime has it (is there a driver, and the CUDA and "
@@ -108,7 +106,7 @@ class OnnxRuntimeBackend:
             if stopped():
                 raise KeyboardInterrupt from error
             raise GantoolError(
-                f"ONNX Runtime failed on {len(z)} images from {self._path}: {_reason(error)}; "
+                f"ONNX Runtime failed on {len(z)} images from {self._path}: {said(error)}; "
                 "try a smaller --batch"
             ) from error
         check_images(self._path, images, self.spec, len(z))
@@ -123,9 +121,3 @@ def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
     binding.bind_output("images", device)
     session.run_with_iobinding(binding, run_options())
     return binding.copy_outputs_to_cpu()[0]
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of ONNX Runtime's message without its prefix of codes."""
-    first = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return short(first.rsplit("[ONNXRuntimeError] : ", 1)[-1], 300)

@@ -51,6 +51,8 @@ def small(
     latent: int = 8,
     domain: str = "",
     size: tuple[int, ...] = (3, 8, 8),
+    opset: int = 17,
+    ir_version: int = 8,
 ) -> Folder:
     """Write o.onnx: tanh(z · w + what the label adds), 8×8×3."""
     total = int(np.prod(size))
@@ -97,8 +99,8 @@ def small(
             list(outputs) or [make_tensor_value_info(image, F, ["N", *size])],
             [from_array(array, name) for name, array in {**arrays, **(weights or {})}.items()],
         )
-        sets = [make_opsetid("", 17), *([make_opsetid(domain, 1)] if domain else [])]
-        onnx.save(make_model(graph, ir_version=8, opset_imports=sets), folder / "o.onnx")
+        sets = [make_opsetid("", opset), *([make_opsetid(domain, 1)] if domain else [])]
+        onnx.save(make_model(graph, ir_version=ir_version, opset_imports=sets), folder / "o.onnx")
 
     return prepare
 
@@ -495,12 +497,15 @@ NAMES += [
     )
 ]
 
+DROPOUT = small(image="x", last=[make_node("Dropout", ["x", "ratio", "on"], ["image"], name="drop")], weights={"ratio": np.array(0.5, np.float32), "on": np.array(True)})  # fmt: skip
 ADVICE = ("dynamic batch", "--classes", "--latent")
 RUNS = [
     Case("runs: an operator of nobody", f"export o.onnx {NONE}", 1, ("does not load o.onnx: ", "No Op registered for Foo"), ADVICE, prepare=made("Foo", alone=True)),
     Case("runs: a domain of nobody", f"export o.onnx {NONE}", 1, ("does not load o.onnx: ", "com.acme"), ADVICE, prepare=made("Foo", alone=True, domain="com.acme")),
     Case("runs: fewer classes", f"export o.onnx --classes 10 {NONE}", 1, ("does not run o.onnx: ", "--classes must be as many as it knows: 4"), ("dynamic batch",), prepare=small(label=("label", I64, ["N"]), classes=4)),
     Case("runs: a batch of 1 inside", f"export o.onnx {NONE}", 1, ("Export it with a dynamic batch",), ("--classes", "[ONNXRuntimeError]"), prepare=small(weights={"shape/": np.array([1, 3, 8, 8])})),
+    Case("runs: dropout in training mode", f"export o.onnx {NONE}", 1, ("o.onnx: node drop (Dropout) is in training mode: export the generator after .eval()",), prepare=DROPOUT),
+    Case("runs: an old graph, weights not among its inputs", f"export o.onnx {NONE}", prepare=small(opset=7, ir_version=3), then=itself()),
     Case("runs: another latent size", f"export o.onnx --latent 9 {NONE}", 1, ("--latent must be its latent size",), ("--classes",), prepare=small(("z", F, ["N", "d"]))),
 ]  # fmt: skip
 
@@ -584,6 +589,15 @@ MODULES = [
         )
     ),
     Case("takes: a setting for a label", f"{FROM}:Psi --latent 8 --classes 8 {NONE}", 1, ("forward takes z, truncation_psi, and none of these is a label",)),
+    *(Case(f"takes: {name}", f"{FROM}:{name} --latent 8 {NONE}", says=(says,)) for name, says in (
+        ("AnyNumber", "8×8×3"),
+        ("parallel", "8×8×3"),
+        ("compiled", "8×8×3"),
+        ("ZSecond", "z goes in as z"),
+        ("ZByKeyword", "z goes in as latent_code"),
+        ("InPlace", "8×8×3"),
+    )),
+    Case("takes: sys.exit", f"{FROM}:Exits --latent 8 {NONE}", 1, ("the forward of odd_calls:Exits ends Python (odd_calls.py:",)),
     Case("takes: z as tokens", f"{FROM}:Tokens --latent 8 {NONE}", says=("z goes in as [N, 1, latent]",), then=of_module("Tokens")),
 ]  # fmt: skip
 

@@ -224,6 +224,21 @@ CHECKPOINTS = [
         ),
     ),
     Case(
+        "the end of a key",
+        f"{MAKE} c.pth:G",
+        says=("takes state_dict.G",),
+        prepare=saved("c.pth", lambda s: {"state_dict": {**under("G.", s), **under("D.", s)}}),
+    ),
+    Case(
+        "online beside averaged",
+        f"{MAKE} c.pth",
+        says=("takes ema.ema_model, the averaged weights",),
+        prepare=saved(
+            "c.pth", lambda s: {**under("ema.online_model.", other_weights(s)), **under("ema.ema_model.", s)}
+        ),
+        slow=True,
+    ),
+    Case(
         "no such key",
         f"{MAKE} c.pth:G",
         1,
@@ -395,7 +410,8 @@ VALUES = [
     Case("--clamp", f"export --from progan_like:linear_end --latent 64 --clamp {NONE}", says=("--clamp cuts off",), then=clipped_before_the_tail),
     Case("graph, sigmoid", f"export sigmoid.onnx -o g {NONE}", 1, ("add --range 0,1",), prepare=sigmoid_graph),
     Case("graph, --range 0,1", f"export sigmoid.onnx -o g --range 0,1 {NONE}", prepare=sigmoid_graph),
-    Case("unknown range", f"export --from vae_decoder:make --latent 16 --range 0,2 {NONE}", 2, ("--range 0,2: choose -1,1, 0,1, 0,255",)),
+    Case("a file for a module", f"export --from nets/plain.py:make --latent 16 {NONE}", 2, ("write nets.plain:make",)),
+    Case("unknown range", f"export --from vae_decoder:make --latent 16 --range 0,2 {NONE}", 2, ("--range 0,2: choose -1,1 or 0,1 or 0,255",)),
 ]  # fmt: skip
 
 INTERFACES = [

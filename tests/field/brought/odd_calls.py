@@ -167,3 +167,37 @@ class Tokens(Net):
     def forward(self, z):
         batch, length, _ = z.shape
         return self.images(z.reshape(batch, length * 8))
+
+
+class AnyNumber(Net):
+    def forward(self, *inputs):
+        return self.images(*inputs)
+
+
+def parallel():
+    return nn.DataParallel(Net())
+
+
+def compiled():
+    return torch.compile(Net())
+
+
+class ZSecond(Net):
+    def forward(self, x=None, z=None, return_all=False):
+        return self.images(z)
+
+
+class ZByKeyword(Net):
+    def forward(self, *, latent_code):
+        return self.images(latent_code)
+
+
+class InPlace(Net):
+    def forward(self, z):
+        z.mul_(2).clamp_(-1, 1)
+        return self.images(z)
+
+
+class Exits(Net):
+    def forward(self, z):
+        raise SystemExit("no GPU")
