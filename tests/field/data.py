@@ -430,6 +430,41 @@ CASES: list[Case] = [
         ("8 of its 24 images lie in no class folder, such as test/00.png",),
         prepare=tree(many("train/cat", "train/dog", "test")),
     ),
+    *(
+        Case(
+            f"splits-by-what-they-hold-{names[0]}",
+            "data set",
+            says=("2 classes:", "cat  16", f"{', '.join(names)}: taken for splits"),
+            prepare=tree(many(*(f"{name}/{inner}" for name in names for inner in ("cat", "dog")))),
+        )
+        for names in (("fold1", "fold2"), ("0.2_test", "0.8_train"), ("entrenamiento", "prueba"))
+    ),
+    Case(
+        "splits-by-a-word",
+        "data set",
+        says=("2 classes:", "sea  16", "seg_test, seg_train: taken for splits"),
+        prepare=tree(many("seg_train/seg_train/sea", "seg_test/seg_test/sea", "seg_train/seg_train/ice")),
+    ),
+    Case(
+        "splits-of-persons",
+        "data set",
+        says=("no classes: bounding_box_train, gallery, query are splits of one set, not classes",),
+        never=("--conditional",),
+        prepare=tree(many("bounding_box_train", "gallery", "query")),
+    ),
+    Case(
+        "buckets",
+        "data set",
+        says=("no classes: 00000, 01000 are buckets, not classes",),
+        never=("--conditional",),
+        prepare=tree([f"{start:05d}/{start + n:05d}.png" for start in (0, 1000) for n in range(8)]),
+    ),
+    Case(
+        "classes-with-numbers",
+        "data set",
+        says=("2 classes:", "00001  8"),
+        prepare=tree(many("00000", "00001")),
+    ),
     Case(
         "a-train-among-vehicles",
         "data set",

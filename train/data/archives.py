@@ -222,7 +222,10 @@ def _label(name: str, beside: Callable[[str, str], tuple[str, bytes] | None]) ->
         text = data.decode("utf-8-sig", "replace").strip()
         if not text:
             raise GantoolError(f"{where} is empty: expected a class")
-        return as_class(text)
+        try:
+            return as_class(text)
+        except ValueError as error:
+            raise GantoolError(f"{where}: {printable(str(error))}: mend it") from error
     if found := beside(name, ".json"):
         where, data = found
         try:
