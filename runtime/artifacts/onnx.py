@@ -113,7 +113,7 @@ def _dim_value(dim: memoryview) -> int | None:
     return values[-1] if values else None
 
 
-class _CutShort(ValueError):
+class _CutShortError(ValueError):
     """An outermost field that goes on behind the end of the file: there are at least so many bytes in the whole."""
 
     def __init__(self, there: int, whole: int) -> None:
@@ -125,7 +125,7 @@ class _CutShort(ValueError):
 def _damage_of(graph: Path) -> Iterator[None]:
     try:
         yield
-    except _CutShort as error:
+    except _CutShortError as error:
         if error.there == graph.stat().st_size:  # not of a message within: that is damage
             raise GantoolError(
                 f"{graph} is cut short: {error.there:,} of at least {error.whole:,} bytes: copy it again"
@@ -193,7 +193,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
         elif wire == 2:
             length, position = _varint(message, position)
             if position + length > len(message):
-                raise _CutShort(len(message), position + length)
+                raise _CutShortError(len(message), position + length)
             yield number, message[position : position + length]
             position += length
         elif wire in (1, 5):

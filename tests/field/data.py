@@ -621,6 +621,74 @@ CASES: list[Case] = [
         for sheets in (["grid.png"], [f"grid-{n}of16.png" for n in range(16)])
     ),
     Case(
+        "webdataset-of-a-class-below-zero",
+        "data s.tar",
+        1,
+        ("class -1 is not a whole number from 0",),
+        prepare=tar_of("s.tar", {**pictures("s", count=16), "s00.cls": b"-1"}),
+    ),
+    Case(
+        "webdataset-of-labels-from-one",
+        "data s.tar",
+        says=("no image has class 0: do the labels start at 1?",),
+        prepare=tar_of(
+            "s.tar", {**pictures("s", count=16), **{f"s{n:02d}.cls": b"12"[n % 2 :][:1] for n in range(16)}}
+        ),
+    ),
+    Case(
+        "webdataset-of-pictures-and-masks",
+        "data s.tar",
+        1,
+        (
+            "image, mask: pictures and what belongs to each, not classes: pack a tar of the .image files alone",
+        ),
+        prepare=tar_of(
+            "s.tar", {f"{n:02d}.{view}.png": png(noise()) for n in range(16) for view in ("image", "mask")}
+        ),
+    ),
+    Case(
+        "webdataset-of-other-json",
+        "data s.tar",
+        says=('not read: 16 .json files without "label"',),
+        prepare=tar_of(
+            "s.tar", {**pictures("s", count=16), **{f"s{n:02d}.json": b'{"class": 1}' for n in range(16)}}
+        ),
+    ),
+    Case(
+        "labels-in-another-case",
+        "data set",
+        1,
+        ("has no label for 00.PNG (but for 00.png: upper and lower case differ)",),
+        prepare=both(
+            tree([f"{n:02d}.PNG" for n in range(16)]),
+            put("set/dataset.json", json.dumps({"labels": [[f"{n:02d}.png", 0] for n in range(16)]})),
+        ),
+    ),
+    Case(
+        "arrays-of-several-splits",
+        "data a.npz",
+        1,
+        ("2 arrays of images (x_train, x_test)", "np.save('x_train.npy', np.load('a.npz')['x_train'])"),
+        prepare=lambda folder: np.savez(
+            folder / "a.npz",
+            x_train=np.zeros((16, 8, 8, 3), np.uint8),
+            x_test=np.zeros((16, 8, 8, 3), np.uint8),
+        ),
+    ),
+    *(
+        Case(
+            f"array-to-mend-{mend}",
+            "data a.npy",
+            1,
+            (f"np.save('images.npy', {mend})",),
+            prepare=lambda folder, array=array: np.save(folder / "a.npy", array),
+        )
+        for mend, array in (
+            ("x.transpose(0, 2, 3, 1)", np.zeros((16, 3, 8, 8), np.uint8)),
+            ("(x * 255).astype('uint8')", np.ones((16, 8, 8, 3), np.float32)),
+        )
+    ),
+    Case(
         "tar-beside-its-images",
         "data set",
         says=("18 images of 32×32×1, of 18 files", "not read: 1 .tar file"),
