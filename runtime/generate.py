@@ -117,7 +117,7 @@ def _write(
         count = written.images + written.found
         kept = f"{count:,} of {len(seeds):,} images are" if count else "nothing is"
         again = "; --resume makes the rest" if count and target.format != "-" else ""
-        if again or isinstance(error, KeyboardInterrupt):
+        if again or isinstance(error, (KeyboardInterrupt, OSError)):  # a full disk among them
             typer.echo(f"{kept} in {_place(target)}{again}", err=True)
         raise
     return written, sheet

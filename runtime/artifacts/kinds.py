@@ -121,6 +121,8 @@ def _by_bytes(path: Path, head: bytes) -> Kind:
         return Kind("image", "is a BMP image", IMAGES)
     if (text := _as_text(head)) is not None:
         return _text(text)
+    if not any(head) and _all_zeros(path):
+        return Kind("cut", "holds nothing but zeros", "copy or download it again")
     if (known := _by_neighbours(path)) is not None:
         return known
     return Kind(
@@ -128,6 +130,11 @@ def _by_bytes(path: Path, head: bytes) -> Kind:
         f"has a format that gantool does not read (it begins with {head[:8].hex(' ')})",
         "copy it again",
     )
+
+
+def _all_zeros(path: Path) -> bool:
+    with path.open("rb") as file:
+        return not any(any(block) for block in iter(lambda: file.read(_SEARCHED), b""))
 
 
 def _by_neighbours(path: Path) -> Kind | None:

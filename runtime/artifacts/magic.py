@@ -90,4 +90,10 @@ MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"MM\0*", Kind("image", "is a TIFF image", IMAGES)),
     (0, b"version https://git-lfs", Kind("lfs", "is a Git LFS pointer, not the file itself",
                                          "fetch the file: git lfs pull")),
+    *((0, mark, Kind("lfs", "is a git-annex pointer, not the file itself", "fetch the file: git annex get {path}"))
+      for mark in (b"/annex/objects/", b".git/annex/objects/", b"../.git/annex/objects/")),
+    (0, b"# xet version", Kind("lfs", "is a Xet pointer, not the file itself",
+                               "fetch the file: hf download, with its repository and its name")),
+    (0, b"outs:\n- md5:", Kind("lfs", "is a DVC pointer, not the file itself",
+                               "fetch the file: dvc pull {path}, and give it without .dvc")),
 )  # fmt: skip

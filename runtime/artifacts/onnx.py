@@ -113,10 +113,24 @@ def _dim_value(dim: memoryview) -> int | None:
     return values[-1] if values else None
 
 
+class _CutShortError(ValueError):
+    """An outermost field that goes on behind the end of the file: there are at least so many bytes in the whole."""
+
+    def __init__(self, there: int, whole: int) -> None:
+        super().__init__(f"a field of {whole:,} bytes runs over the end")
+        self.there, self.whole = there, whole
+
+
 @contextmanager
 def _damage_of(graph: Path) -> Iterator[None]:
     try:
         yield
+    except _CutShortError as error:
+        if error.there == graph.stat().st_size:  # not of a message within: that is damage
+            raise GantoolError(
+                f"{graph} is cut short: {error.there:,} of at least {error.whole:,} bytes: copy it again"
+            ) from error
+        raise GantoolError(f"{graph} is damaged ({reason_of(error)}): copy or export it again") from error
     except _DAMAGE as error:
         raise GantoolError(f"{graph} is damaged ({reason_of(error)}): copy or export it again") from error
 
@@ -179,7 +193,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
         elif wire == 2:
             length, position = _varint(message, position)
             if position + length > len(message):
-                raise ValueError(f"a field of {length} bytes runs over the end")
+                raise _CutShortError(len(message), position + length)
             yield number, message[position : position + length]
             position += length
         elif wire in (1, 5):

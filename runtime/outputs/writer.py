@@ -174,12 +174,16 @@ def _npy(target: Target, total: int, spec: Spec, written: Written) -> Iterator[W
 
         try:
             yield write
+            file.flush()
         except BaseException:
+            with suppress(OSError):  # of a full disk: what is in memory alone does not count
+                file.flush()
+            there = os.fstat(file.fileno()).st_size - len(header) - found
+            written.images = min(written.images, max(there, 0) // (spec.height * spec.width * spec.channels))
             if not written.found + written.images:
                 with suppress(OSError):  # Windows removes no open file
                     part.unlink()
             raise
-        file.flush()
         if sys.platform != "win32":  # which renames no open file
             part.replace(path)  # while it is locked
     if sys.platform == "win32":

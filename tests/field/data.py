@@ -430,6 +430,41 @@ CASES: list[Case] = [
         ("8 of its 24 images lie in no class folder, such as test/00.png",),
         prepare=tree(many("train/cat", "train/dog", "test")),
     ),
+    *(
+        Case(
+            f"splits-by-what-they-hold-{names[0]}",
+            "data set",
+            says=("2 classes:", "cat  16", f"{', '.join(names)}: taken for splits"),
+            prepare=tree(many(*(f"{name}/{inner}" for name in names for inner in ("cat", "dog")))),
+        )
+        for names in (("fold1", "fold2"), ("0.2_test", "0.8_train"), ("entrenamiento", "prueba"))
+    ),
+    Case(
+        "splits-by-a-word",
+        "data set",
+        says=("2 classes:", "sea  16", "seg_test, seg_train: taken for splits"),
+        prepare=tree(many("seg_train/seg_train/sea", "seg_test/seg_test/sea", "seg_train/seg_train/ice")),
+    ),
+    Case(
+        "splits-of-persons",
+        "data set",
+        says=("no classes: bounding_box_train, gallery, query are splits of one set, not classes",),
+        never=("--conditional",),
+        prepare=tree(many("bounding_box_train", "gallery", "query")),
+    ),
+    Case(
+        "buckets",
+        "data set",
+        says=("no classes: 00000, 01000 are buckets, not classes",),
+        never=("--conditional",),
+        prepare=tree([f"{start:05d}/{start + n:05d}.png" for start in (0, 1000) for n in range(8)]),
+    ),
+    Case(
+        "classes-with-numbers",
+        "data set",
+        says=("2 classes:", "00001  8"),
+        prepare=tree(many("00000", "00001")),
+    ),
     Case(
         "a-train-among-vehicles",
         "data set",
@@ -584,6 +619,74 @@ CASES: list[Case] = [
             ),
         )
         for sheets in (["grid.png"], [f"grid-{n}of16.png" for n in range(16)])
+    ),
+    Case(
+        "webdataset-of-a-class-below-zero",
+        "data s.tar",
+        1,
+        ("class -1 is not a whole number from 0",),
+        prepare=tar_of("s.tar", {**pictures("s", count=16), "s00.cls": b"-1"}),
+    ),
+    Case(
+        "webdataset-of-labels-from-one",
+        "data s.tar",
+        says=("no image has class 0: do the labels start at 1?",),
+        prepare=tar_of(
+            "s.tar", {**pictures("s", count=16), **{f"s{n:02d}.cls": b"12"[n % 2 :][:1] for n in range(16)}}
+        ),
+    ),
+    Case(
+        "webdataset-of-pictures-and-masks",
+        "data s.tar",
+        1,
+        (
+            "image, mask: pictures and what belongs to each, not classes: pack a tar of the .image files alone",
+        ),
+        prepare=tar_of(
+            "s.tar", {f"{n:02d}.{view}.png": png(noise()) for n in range(16) for view in ("image", "mask")}
+        ),
+    ),
+    Case(
+        "webdataset-of-other-json",
+        "data s.tar",
+        says=('not read: 16 .json files without "label"',),
+        prepare=tar_of(
+            "s.tar", {**pictures("s", count=16), **{f"s{n:02d}.json": b'{"class": 1}' for n in range(16)}}
+        ),
+    ),
+    Case(
+        "labels-in-another-case",
+        "data set",
+        1,
+        ("has no label for 00.PNG (but for 00.png: upper and lower case differ)",),
+        prepare=both(
+            tree([f"{n:02d}.PNG" for n in range(16)]),
+            put("set/dataset.json", json.dumps({"labels": [[f"{n:02d}.png", 0] for n in range(16)]})),
+        ),
+    ),
+    Case(
+        "arrays-of-several-splits",
+        "data a.npz",
+        1,
+        ("2 arrays of images (x_train, x_test)", "np.save('x_train.npy', np.load('a.npz')['x_train'])"),
+        prepare=lambda folder: np.savez(
+            folder / "a.npz",
+            x_train=np.zeros((16, 8, 8, 3), np.uint8),
+            x_test=np.zeros((16, 8, 8, 3), np.uint8),
+        ),
+    ),
+    *(
+        Case(
+            f"array-to-mend-{mend}",
+            "data a.npy",
+            1,
+            (f"np.save('images.npy', {mend})",),
+            prepare=lambda folder, array=array: np.save(folder / "a.npy", array),
+        )
+        for mend, array in (
+            ("x.transpose(0, 2, 3, 1)", np.zeros((16, 3, 8, 8), np.uint8)),
+            ("(x * 255).astype('uint8')", np.ones((16, 8, 8, 3), np.float32)),
+        )
     ),
     Case(
         "tar-beside-its-images",

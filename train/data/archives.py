@@ -29,6 +29,7 @@ from gantool.train.data.listing import (
     read_labels_file,
 )
 from gantool.train.data.sniff import looks_like_image
+from gantool.train.data.splits import PICTURES, TARGETS
 
 _MAX_LABEL_BYTES = 1 << 20  # of a .cls or .json beside one image
 
@@ -118,13 +119,14 @@ def open_tars(folder: Path, tars: list[str], others: Counter[str] | None = None)
         archive = folder if several else folder / tars[0]
 
         def beside() -> Labels | None:
+            _check_views(archive, names)
             return _labels_beside(archive, names, found, content, several) or labels_of(places)
 
         def labels() -> Labels | None:
             return beside() if several else _labels(archive, names, found, content, beside)
 
         used = {member.full for member in found if member.full.endswith((".cls", ".json"))}
-        kinds = _kinds(found, {*names, *used}) + (others or Counter())
+        kinds = _kinds(found, {*names, *used}) + (others or Counter()) + _without_label(found, content)
         yield Listing(names, _reader("tar", members, content), kinds, labels)
 
 
@@ -222,7 +224,10 @@ def _label(name: str, beside: Callable[[str, str], tuple[str, bytes] | None]) ->
         text = data.decode("utf-8-sig", "replace").strip()
         if not text:
             raise GantoolError(f"{where} is empty: expected a class")
-        return as_class(text)
+        try:
+            return as_class(text)
+        except ValueError as error:
+            raise GantoolError(f"{where}: {printable(str(error))}: mend it") from error
     if found := beside(name, ".json"):
         where, data = found
         try:
@@ -236,6 +241,32 @@ def _label(name: str, beside: Callable[[str, str], tuple[str, bytes] | None]) ->
                 f'{where}: its "label" is not one: {printable(str(error))}: mend it'
             ) from error
     return None
+
+
+def _without_label(found: list[_Member], content: _Content) -> Counter[str]:
+    """Count the .json files of a tar where the first of them is an object that says nothing of a class."""
+    beside = [member for member in found if member.name.endswith(".json")]
+    if not beside or len(beside) == 1 or any(member.name.endswith(".cls") for member in found):
+        return Counter()
+    try:
+        value = json.loads(content(beside[0], _MAX_LABEL_BYTES))
+    except Exception:  # it is named where labels are read
+        return Counter()
+    if not isinstance(value, dict) or {"label", "labels"} & value.keys():
+        return Counter()
+    return Counter({'.json files without "label"': len(beside)})
+
+
+def _check_views(archive: Path, names: list[str]) -> None:
+    """Raise GantoolError where each sample of a WebDataset is a picture and what belongs to it."""
+    views = sorted({name.rpartition("/")[2].partition(".")[2].rpartition(".")[0] for name in names})
+    targets = [view for view in views if TARGETS.fullmatch(view)]
+    pictures = [view for view in views if PICTURES.fullmatch(view)]
+    if pictures and targets and len(pictures) + len(targets) == len(views):
+        raise GantoolError(
+            f"{archive}: {printable(', '.join([*pictures, *targets]))}: pictures and what belongs to each, not "
+            f"classes: pack a tar of the .{printable(pictures[0])} files alone"
+        )
 
 
 def _opened(path: Path) -> BinaryIO:

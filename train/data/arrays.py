@@ -28,11 +28,18 @@ def open_array(path: Path) -> Iterator[Listing]:
         array = (
             _unpacked(path) if zipfile.is_zipfile(path) else np.load(path, mmap_mode="r", allow_pickle=False)
         )
+    except GantoolError:
+        raise
     except Exception as error:  # a damaged file can raise any error from numpy and zlib
         cut = "mmap length" in str(error) or "EOF" in str(error)
         reason = "it is cut off" if cut else printable(" ".join(str(error).split()))[:200]
         raise GantoolError(f"{path} cannot be read as an array ({reason}): write it again") from error
     images = array[..., None] if array.ndim == 3 else array  # [N, H, W, C]
+    if mend := _mend(images):
+        raise GantoolError(
+            f"{path} holds {array.dtype} {list(array.shape)}: expected uint8 [N, H, W, C] with C 1, 3 or 4; in "
+            f"Python: x = np.load('{path.name}'), then np.save('images.npy', {mend})"
+        )
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3, 4):
         raise GantoolError(
             f"{path} holds {array.dtype} {list(array.shape)}: expected uint8 [N, H, W, C] with C 1, 3 or 4"
@@ -46,8 +53,24 @@ def open_array(path: Path) -> Iterator[Listing]:
     yield Listing([f"image {index}" for index in range(len(images))], read, tiny=height * width <= _TINY)
 
 
+def _mend(images: NDArray[Any]) -> str:
+    """Return what makes uint8 [N, H, W, C] of an array `x` of floating-point numbers or channels first, else ""."""
+    if images.ndim != 4 or not images.size:
+        return ""
+    first = images.shape[3] not in (1, 3, 4) and images.shape[1] in (1, 3, 4)
+    if not first and images.shape[3] not in (1, 3, 4):
+        return ""
+    turned = ".transpose(0, 2, 3, 1)" if first else ""
+    if images.dtype == np.uint8:
+        return f"x{turned}" if first else ""
+    few = images[:100]
+    if images.dtype.kind == "f" and few.min() >= 0 and few.max() <= 1:
+        return f"(x{turned} * 255).astype('uint8')"
+    return ""
+
+
 def _unpacked(path: Path) -> NDArray[Any]:
-    """Return the array of images in an .npz. Raises ValueError unless there is exactly one."""
+    """Return the array of images in an .npz. Raises ValueError for none, GantoolError for several."""
     with zipfile.ZipFile(path) as archive:
         shapes = []
         for member in archive.infolist():
@@ -62,7 +85,13 @@ def _unpacked(path: Path) -> NDArray[Any]:
                 size = int(np.prod(shape, dtype=object)) * dtype.itemsize
             if dtype == np.uint8 and len(shape) in (3, 4):
                 shapes.append((member, size))
-        if len(shapes) != 1:
+        if len(shapes) > 1:
+            names = [printable(member.filename.removesuffix(".npy")) for member, _ in shapes]
+            raise GantoolError(
+                f"{path} holds {len(shapes)} arrays of images ({', '.join(names[:10])}), expected one: save it in "
+                f"Python: np.save('{names[0]}.npy', np.load('{path.name}')['{names[0]}']), and give {names[0]}.npy"
+            )
+        if not shapes:
             held = ", ".join(printable(member.filename) for member in archive.infolist()[:10])
             raise ValueError(
                 f"{len(shapes)} of its arrays are uint8 [N, H, W, C], expected one; it holds {held}"

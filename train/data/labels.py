@@ -4,7 +4,8 @@ dataset.json holds {"labels": [["00000/img00000000.png", 6], ...]}, paths from w
 are none, and `class_names`, which is ours, may name the classes.
 
 Without that file, images that all lie in folders have one of these as their class: the outermost that tells them
-apart and is not a split (train, val, test ...). So `set/train/cat/1.png` is a cat, and so is `cat/1.png`.
+apart and is not a part of the set (train, val, test ..., as splits.py says). So `set/train/cat/1.png` is a cat, and
+so is `cat/1.png`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,16 @@ from numpy.typing import NDArray
 
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.process.terminal import printable
+from gantool.train.data.splits import (
+    DOMAIN,
+    PICTURES,
+    SPLIT,
+    TARGETS,
+    above_splits,
+    are_buckets,
+    are_splits,
+    hold_the_same,
+)
 
 DATASET_JSON = "dataset.json"
 MAX_CLASSES = 10_000
@@ -28,17 +39,6 @@ _SHOWN = 10  # classes, in a line of text
 _FEW = 3  # images of a class: too few to learn it from
 _UNBALANCED = 20  # times as many images as another class has
 _LEAVE_OUT = "leave labels out with gantool data --no-labels"
-_SPLITS = "(train|training|trn|val|valid|validation|dev|test|testing|tst|eval|evaluation|holdout)"
-_SPLIT = re.compile(rf"{_SPLITS}([ _.-]?(set|data|images?|split|\d+))*", re.IGNORECASE)
-_DOMAIN = re.compile(rf"{_SPLITS}[ _.-]?[AB]", re.IGNORECASE)  # trainA, as CycleGAN's sets have them
-_PICTURES = re.compile(
-    "(image|img|jpe?g(image)?|picture|photo|rgb|input|source)s?([ _.-]?(train|val|test|2))?", re.IGNORECASE
-)
-_TARGETS = re.compile(
-    "(seg(mentation)?[ _.-]?)?(mask|label|annotation|segmentation|seg|gt|ground[ _.-]?truth|depth|normal|edge|"
-    "matte|alpha|target|trimap)s?(class|object)?([ _.-]?(train|val|test|2))?",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,12 @@ class Labels:
         shown = [f"{name}: {count:,}" for name, count in pairs[:_SHOWN]]
         if len(pairs) > _SHOWN:
             shown.append(f"and {len(pairs) - _SHOWN:,} more")
-        lines = [f"{len(pairs):,} classes: {', '.join(shown)}"]
+        lines = [f"{len(pairs):,} {'class' if len(pairs) == 1 else 'classes'}: {', '.join(shown)}"]
         if self.note:
             lines.append(self.note)
-        if few := [f"{name} ({count})" for name, count in pairs if count <= _FEW]:
+        if from_one := counts[0] == 0 and self.classes[0] == "0":
+            lines.append("warning: no image has class 0: do the labels start at 1?")
+        if few := [f"{name} ({count})" for name, count in pairs[from_one:] if count <= _FEW]:
             more = f" and {len(few) - _SHOWN:,} more" if len(few) > _SHOWN else ""
             lines.append(
                 f"warning: too few images to learn a class from: {', '.join(few[:_SHOWN])}{more}; "
@@ -109,7 +111,7 @@ def as_class(value: Any) -> int | str | None:
     """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 6:
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,5}", value):
         value = int(value)
     if (
         value is None
@@ -162,11 +164,13 @@ def _from_folders(all_names: list[str], folder: str = "") -> tuple[Labels | None
         if None in level:
             return None, _outside_classes(names, parts, depth, splits)
         found = sorted(each for each in level if each is not None)
-        if all(map(_SPLIT.fullmatch, found)):
-            splits += found
-        elif len(found) > 1 and not _above_splits(parts, depth):
+        if are_splits(found) or hold_the_same(parts, depth):
+            splits += [name for name in found if name not in splits]
+        elif len(found) > 1 and not above_splits(parts, depth):
             break
         depth += 1
+    if are_buckets(found, names, parts, depth):
+        return None, f"{_listed(found)} are buckets, not classes: the numbers of the files go on across them"
     _check_classes(found, depth, parts, folder)
     if len(found) > MAX_CLASSES:
         return (
@@ -181,18 +185,18 @@ def _from_folders(all_names: list[str], folder: str = "") -> tuple[Labels | None
         note = (
             f"{_listed(splits)}: taken for splits of one set, not for classes: classes are the folders inside"
         )
-    elif odd := [name for name in found if _SPLIT.fullmatch(name)]:
+    elif odd := [name for name in found if SPLIT.fullmatch(name)]:
         note = f"{_listed(odd)}: taken for a class beside others, not for a split"
     return Labels(values, tuple(map(printable, found)), note), ""
 
 
 def _check_classes(found: list[str], depth: int, parts: list[tuple[str, ...]], folder: str) -> None:
     """Raise GantoolError for folders beside each other that are not classes: what to give is said then."""
-    splits = [name for name in found if _SPLIT.fullmatch(name)]
+    splits = [name for name in found if SPLIT.fullmatch(name)]
     others = [name for name in found if name not in splits]
-    domains = [name for name in found if _DOMAIN.fullmatch(name)]
-    pictures = [name for name in found if _PICTURES.fullmatch(name)]
-    targets = [name for name in found if _TARGETS.fullmatch(name)]
+    domains = [name for name in found if DOMAIN.fullmatch(name)]
+    pictures = [name for name in found if PICTURES.fullmatch(name)]
+    targets = [name for name in found if TARGETS.fullmatch(name)]
     # one that is called train may be a class of vehicles, but not where it alone has classes inside
     deeper = {each[depth] for each in parts if len(each) > depth + 1}
     if others and (len(splits) > 1 or (splits and deeper == set(splits))):
@@ -216,14 +220,6 @@ def _check_classes(found: list[str], depth: int, parts: list[tuple[str, ...]], f
 
 def _listed(names: list[str]) -> str:
     return ", ".join(map(printable, names[:_SHOWN]))
-
-
-def _above_splits(parts: list[tuple[str, ...]], depth: int) -> bool:
-    """Say whether the folders at this depth are data sets: below each are splits, and classes below these."""
-    below = [each[depth + 1 : depth + 3] for each in parts]
-    return (
-        all(len(each) == 2 and _SPLIT.fullmatch(each[0]) for each in below) and len({b for _, b in below}) > 1
-    )
 
 
 def _outside_classes(names: list[str], parts: list[tuple[str, ...]], depth: int, splits: list[str]) -> str:
@@ -258,6 +254,8 @@ def _from_json(names: list[str], text: bytes, where: str) -> Labels | None:
     pairs = zip(names, values, strict=True)
     if missing := next((name for name, value in pairs if value is None and not outside(name)), None):
         such = f" (but for {printable(min(unused))}, which is not there)" if unused else ""
+        if same := next((name for name in unused if name.lower() == missing.lower()), None):
+            such = f" (but for {printable(same)}: upper and lower case differ)"
         raise GantoolError(f"{where} has no label for {printable(missing)}{such}: add it, or {_LEAVE_OUT}")
     labels = labels_of_values(names, values, where)
     called, numbers = value.get("class_names"), not any(isinstance(each, str) for each in values)

@@ -28,7 +28,7 @@ from gantool.runtime.outputs.writer import grid, save_image
 from gantool.train.data.dataset import ColourError, decoded
 from gantool.train.data.decode import Into
 from gantool.train.data.facts import Facts, Tally
-from gantool.train.data.labels import DATASET_JSON, Labels
+from gantool.train.data.labels import DATASET_JSON, Labels, why_none
 from gantool.train.data.listing import MIN_IMAGES, Listing, instead, no_images, shown, shown_others
 from gantool.train.data.sources import find_source
 from gantool.train.presets import few, fitting
@@ -77,6 +77,7 @@ def prepare(options: DataOptions, note: Callable[[str], None]) -> Prepared:
         if not listing.names:
             raise no_images(options.source, listing.others)
         known = listing.labels() if options.labels else None
+        why = why_none(listing.names) if options.labels and not known else ""
         size = options.size or _common_size(_shorter(listing))
         into = Into(size, 1 if channels is None else channels, options.background)
         with atomic(options.out) as part:
@@ -89,6 +90,8 @@ def prepare(options: DataOptions, note: Callable[[str], None]) -> Prepared:
                 made = _write(listing, part, replace(into, bits=made.tally.bits), known)
             if made.count < MIN_IMAGES:
                 raise GantoolError(_too_few(options.source, made))
+        if "not classes" in why:  # of folders that may have been meant as such
+            made.label_note = f"no classes: {why}"
         save_image(options.out.with_suffix(".png"), grid(np.stack(made.sheet), COLUMNS))
     return made
 
@@ -128,9 +131,11 @@ def summary(made: Prepared) -> str:
     if made.class_names:
         labels = Labels(np.array(made.labels), tuple(made.class_names), made.label_note)
         counts = Counter(made.labels)
-        lines.append(f"{len(made.class_names)} classes:")
+        lines.append(f"{len(made.class_names)} {'class' if len(made.class_names) == 1 else 'classes'}:")
         lines += [f"  {index}  {name}  {counts[index]:,}" for index, name in enumerate(made.class_names)]
         lines += labels.lines()[1:]
+    elif made.label_note:
+        lines.append(made.label_note)
     return "\n".join(lines)
 
 
