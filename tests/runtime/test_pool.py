@@ -107,5 +107,5 @@ def test_a_map_that_nobody_reads_to_its_end_drops_the_rest() -> None:
 def test_threads() -> None:
     assert thread_count(None) >= 1
     assert thread_count(7) == 7
-    with pytest.raises(UsageError, match="--threads 0"):
+    with pytest.raises(UsageError, match="`encoders` 0"):
         thread_count(0)
