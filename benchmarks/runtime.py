@@ -36,10 +36,11 @@ from export import checkpoint
 from gantool.models import load_checkpoint
 from gantool.runtime import Generator
 from gantool.runtime.generator import load_backend
-from gantool.runtime.outputs.writer import Written, target, writer
+from gantool.runtime.outputs.base import Target
+from gantool.runtime.outputs.image_files import ImageFiles
 from gantool.runtime.process.cpus import cores
-from gantool.runtime.seeds import latents
-from gantool.runtime.spec import Images
+from gantool.runtime.seeds import Seeds, latents
+from gantool.runtime.spec import Batch, Images
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -97,7 +98,7 @@ def engine(name: str, folder: Path, source: Path) -> Run:
     if name in GRAPHS:
         graph, provider = GRAPHS[name]
         backend = load_backend(folder / graph, provider)
-        return lambda zs: backend.infer_each((z, None) for z in zs)
+        return lambda zs: (images for _, images in backend.infer_each(Batch(z) for z in zs))
     if name == PLAIN:
         session = onnxruntime.InferenceSession(folder / "g.onnx", providers=["CPUExecutionProvider"])
         return partial(map, lambda z: session.run(None, {"z": z})[0])
@@ -216,10 +217,10 @@ def with_files(folder: Path, count: int = 512) -> dict[str, list[float]]:
                 pass
 
         def files() -> None:
-            aim = target(out, "png", None, None, None, 1)
-            with writer(aim, iter(range(count)), count, generator.spec, Written()) as write:
-                for images in generator.generate(range(count)):
-                    write(images)
+            seeds = Seeds((range(count),))
+            with ImageFiles(Target(out, threads=cores()), seeds, generator.spec).open() as write:
+                for batch, images in generator.stream(seeds):
+                    write(batch, images)
 
         def plain() -> None:
             for start in range(0, count, 64):

@@ -27,7 +27,7 @@ from gantool.runtime.backends import providers
 from gantool.runtime.backends.tensorrt.runner import TensorRTBackend
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.generator import load_backend
-from gantool.runtime.spec import Backend, Labels, Latents
+from gantool.runtime.spec import Backend, Batch
 
 ROUNDS = 7
 MARGIN = 1.05  # another form must be faster by this much: machines are noisy
@@ -63,7 +63,7 @@ def host(batch: int) -> Runner:
 
     def load(graph: onnx.ModelProto, stack: ExitStack) -> dict[str, Run]:
         feeds = _feeds(graph, batch)
-        batches = [(feeds["z"], feeds.get("label"))] * 4
+        batches = [Batch(feeds["z"], feeds.get("label"))] * 4
         runs: dict[str, Run] = {}
         with TemporaryDirectory() as folder:
             path = Path(folder) / "g.onnx"
@@ -83,7 +83,7 @@ def host(batch: int) -> Runner:
     return Runner(tuple(name for name in LOWERINGS if name not in OF_DLA), load)
 
 
-def _run_all(backend: Backend, batches: Iterable[tuple[Latents, Labels | None]]) -> None:
+def _run_all(backend: Backend, batches: Iterable[Batch]) -> None:
     for _ in backend.infer_each(batches):
         pass
 

@@ -1,4 +1,4 @@
-"""Where gantool keeps what it can make or fetch again: it may be deleted at any time."""
+"""The cache folder: gantool can make or fetch everything in it again, so it may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -33,4 +33,4 @@ def _temporary() -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.lstat().st_uid == user and not folder.is_symlink():
             return folder
-    return Path(tempfile.mkdtemp(prefix="gantool-"))  # the name is taken, by somebody else
+    return Path(tempfile.mkdtemp(prefix="gantool-"))  # another user has taken the name

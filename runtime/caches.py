@@ -1,4 +1,4 @@
-"""`gantool cache`: what gantool keeps to be quick the next time, how large it is, and how to empty it."""
+"""`gantool cache`: what gantool keeps to be faster the next time, its size, and how to clear it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import UsageError
 
 _HASH = "[0-9a-f]" * 32
-# Which files are gantool's, since a cache folder may be shared with others, and what each kind costs to make again.
+# The patterns of gantool's own files, since others may share the cache folder, and what each kind is.
 KINDS = {
     "data": (("fashion-mnist/*-ubyte*", f"images/{_HASH}*"), "data sets, fetched and decoded"),
     "features": (("features/classifier-*",), "classifiers that evaluate compares images by"),
@@ -26,7 +26,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of one kind."""
+    """The cached files of one kind."""
 
     kind: str
     what: str
@@ -35,7 +35,7 @@ class Kept:
 
 
 def cache(kind: str | None, clear: bool, as_json: bool) -> None:
-    """Print what is kept, of one kind or of all; with `clear` remove it. Raises UsageError for an unknown kind."""
+    """Print what is cached, of one kind or all; with `clear` remove it. Raises UsageError for an unknown kind."""
     if kind is not None and kind not in KINDS:
         raise UsageError(f"cache {kind} is unknown: choose {', '.join(KINDS)}")
     folder = cache_dir()
@@ -45,7 +45,7 @@ def cache(kind: str | None, clear: bool, as_json: bool) -> None:
             for file in _files(folder, one.kind):
                 file.unlink(missing_ok=True)
                 if file.parent != folder:
-                    with suppress(OSError):  # there is more in it
+                    with suppress(OSError):  # it is not empty
                         file.parent.rmdir()
     total = sum(one.bytes for one in kept)
     if as_json:
@@ -67,7 +67,7 @@ def _kept(folder: Path, kind: str) -> Kept:
 
 
 def _files(folder: Path, kind: str) -> list[Path]:
-    """Return gantool's files of a kind; a link is not followed."""
+    """Return gantool's files of a kind; links are not followed."""
     found = [path for pattern in KINDS[kind][0] for path in folder.glob(pattern)]
     return [path for path in found if path.is_symlink() or path.is_file()]
 

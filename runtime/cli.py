@@ -17,7 +17,6 @@ def generate() -> Command:
     def run(given: Given) -> None:
         asked, named = build(Request, given), build(EngineOptions, given)
         from gantool.runtime import generate as launch
-        from gantool.runtime.outputs.writer import target
 
         engine = named.file or named.engine
         if engine is None:
@@ -25,15 +24,7 @@ def generate() -> Command:
 
             engine = engines(Path())[0]
             typer.echo(f"with {engine}, the newest engine here", err=True)
-        launch.generate(
-            engine,
-            asked.provider,
-            asked.threads,
-            launch.Choice(asked.seeds, asked.shard, asked.batch, asked.truncation, asked.label),
-            target(asked.out, asked.format, asked.level, asked.quality, asked.encoders, asked.shard_size),
-            asked.grid,
-            asked.resume,
-        )
+        launch.generate(engine, asked)
 
     return Command(run, (EngineOptions, Request), ("Images", "Engine", "Output"))
 

@@ -1,9 +1,9 @@
-"""Every error that gantool raises on purpose, and the exit code of each.
+"""Every error that gantool raises on purpose, with its exit code.
 
     GantoolError                 1    the work failed: a file is missing, damaged or not what it should be
     ├── UsageError               2    the command line or an argument is wrong
-    ├── VerificationError        3    the artifact was made, but does not agree with its reference
-    ├── EngineMismatchError      4    the engine is whole, but not for this device, driver or library
+    ├── VerificationError        3    the artifact was made, but does not match its reference
+    ├── EngineMismatchError      4    the engine is intact, but not for this device, driver or library
     └── MissingDependencyError   5    an optional package is not installed
 
 An interrupted command exits with 130. A message says what was found, what was expected and what to do next,
@@ -26,13 +26,13 @@ class UsageError(GantoolError):
 
 
 class VerificationError(GantoolError):
-    """What was made differs from its reference by more than it may."""
+    """The artifact differs from its reference by more than the limit."""
 
     exit_code = 3
 
 
 class EngineMismatchError(GantoolError):
-    """The engine cannot run here: another flavour, version or device, or no driver."""
+    """The engine cannot run here: it needs another library, version or device, or a driver."""
 
     exit_code = 4
 
@@ -48,7 +48,7 @@ class MissingDependencyError(GantoolError):
 
 
 def pip_install(extra: str, options: str = "") -> str:
-    """Return the line that adds an extra to this gantool, from where it came: an index need not have it."""
+    """Return the command that adds an extra to this gantool, from its own source: it may not be on an index."""
     import json
     from importlib.metadata import PackageNotFoundError, distribution
     from pathlib import Path
@@ -72,6 +72,10 @@ def pip_install(extra: str, options: str = "") -> str:
                         + ("-e " if kind.get("dir_info") == {"editable": True} else "")
                         + quote(f"{path}[{extra}]")
                     )
-    except (PackageNotFoundError, ValueError, OSError):  # of a folder in the path alone, or damaged
+    except (
+        PackageNotFoundError,
+        ValueError,
+        OSError,
+    ):  # run from a folder without being installed, or damaged
         pass
     return command + plain

@@ -1,4 +1,4 @@
-"""Write a file whole or not at all; what a killed run left behind goes when the next one writes there."""
+"""Write a file whole or not at all; the next run that writes there removes what a killed one left behind."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _swept: set[str] = set()
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it there if the block succeeds, remove it if not.
 
-    The folder is made where it is missing. The temporary name keeps the suffix, by which libraries choose a
-    format. A killed run leaves at most a hidden `.NAME.PID-THREAD@HOST.part` behind, never half of `path`.
+    The folder is created if missing. The temporary name keeps the suffix, by which libraries choose a format. A
+    killed run leaves at most a hidden `.NAME.PID-THREAD@HOST.part` behind, never half of `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _begin(str(path.parent), path.stem, path.suffix)
@@ -42,7 +42,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_whole(folder: str, name: str, data: bytes) -> None:
-    """Write a file whole or not at all, in a folder that is there: `atomic` with less around it, for many files."""
+    """Write a file whole or not at all, in an existing folder: a faster `atomic`, for many files."""
     part = _begin(folder, *os.path.splitext(name))  # noqa: PTH122 (a Path takes longer)
     try:
         with open(part, "wb") as file:  # noqa: PTH123
@@ -60,7 +60,7 @@ def write_whole(folder: str, name: str, data: bytes) -> None:
 
 @contextmanager
 def scratch(beside: Path) -> Iterator[Path]:
-    """Yield a new hidden folder in the folder `beside`, which is made; remove it at the end, whatever it holds."""
+    """Yield a new hidden folder in `beside`, which is created if missing; remove it with its contents later."""
     import tempfile  # not at the start of every command
 
     beside.mkdir(parents=True, exist_ok=True)
@@ -74,14 +74,14 @@ def scratch(beside: Path) -> Iterator[Path]:
 
 
 def remove_unfinished() -> None:
-    """Remove what this process has begun: it is about to end, and nothing else will."""
+    """Remove the unfinished files of this process, which is about to end: nothing else would."""
     for path in tuple(_unfinished):
         _remove(path)
 
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Give the errors of the system that name no file, as those of writing do, the name of `path`."""
+    """Add the name of `path` to errors of the system that name no file, as those of writing do."""
     try:
         yield
     except OSError as error:
@@ -90,7 +90,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def _name(error: OSError, part: str, path: str) -> None:
-    """Give an error the name of the file that was to be written: writing itself names none."""
+    """Add the name of the file being written to an error: writing itself names none."""
     if error.errno is not None and error.filename in (None, part):
         error.filename, error.filename2 = path, None
 
@@ -104,9 +104,9 @@ def _begin(folder: str, stem: str, suffix: str) -> str:
 
 
 def _sweep(folder: str) -> None:
-    """Remove what processes left unfinished that are no longer there; once a folder.
+    """Remove the unfinished files of processes that have ended; once a folder.
 
-    Of another machine or container nobody here can say what is at work: there, a day without a change says it.
+    Processes of another machine or container cannot be checked: their files go after a day without a change.
     """
     _swept.add(os.path.abspath(folder))  # noqa: PTH100
     with suppress(OSError), os.scandir(folder) as entries:
@@ -122,9 +122,9 @@ def _sweep(folder: str) -> None:
 
 
 def _at_work(process: int, name: str) -> bool:
-    if process == os.getpid():  # in a container each run may have the same number
+    if process == os.getpid():  # in a container each run may have the same process number
         return any(os.path.basename(path) == name for path in tuple(_unfinished))  # noqa: PTH119
-    if sys.platform == "win32":  # where asking would end it
+    if sys.platform == "win32":  # where os.kill would end it
         return True
     try:
         os.kill(process, 0)
@@ -145,7 +145,7 @@ def _remove(path: str) -> None:
 
 @cache
 def _host() -> str:
-    """Return a word for where the numbers of processes are ours: this machine since it started, this container."""
+    """Return an identifier for where process numbers are comparable: this boot of the machine, this container."""
     names = [platform.node()]
     with suppress(OSError):
         names.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))

@@ -1,180 +1,170 @@
-"""From flags to images on disk."""
+"""`gantool generate`: from seeds to images on disk."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import chain, islice, tee
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import typer
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.generator import Generator
-from gantool.runtime.outputs.formats import FORMATS
-from gantool.runtime.outputs.writer import Shard, Target, Written, grid, save_image, split, writer
+from gantool.runtime.outputs.base import Output, Target
+from gantool.runtime.outputs.formats import OUTPUTS, check_same
+from gantool.runtime.outputs.image_files import save_image
+from gantool.runtime.outputs.images import grid
+from gantool.runtime.process.pool import thread_count
 from gantool.runtime.process.signals import stop_signals
 from gantool.runtime.process.terminal import bare
+from gantool.runtime.request import Request
 from gantool.runtime.seeds import Seeds, class_number, parse_seeds, parse_shard, shard
 from gantool.runtime.spec import Images, Spec
 
 MAX_SHEET = 1 << 26  # pixels: 8,192 a side
+Batches = Iterator[tuple[list[int], Images]]  # seeds, and their images, uint8 [n, H, W, C]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Which images of an engine."""
+def generate(engine: Path, request: Request) -> None:
+    """Write the images of `engine` that `request` asks for, and grid.png if it asks for one.
 
-    seeds: str = "0-63"
-    shard: str | None = None  # "3/16"
-    batch: int | None = None
-    truncation: float = 1.0
-    label: str | None = None  # the name of a class, or its number
-
-
-def generate(
-    engine: Path,
-    provider: str,
-    threads: int | None,
-    choice: Choice,
-    target: Target,
-    grid_text: str | None,
-    resume: bool,
-) -> None:
-    """Run `gantool generate`: write what `target` says, and grid.png if asked for."""
-    seeds, target = _shard(parse_seeds(choice.seeds), choice.shard, target)
-    columns, rows = (0, 0) if grid_text is None else parse_grid(grid_text)
-    raw = target.format == "-"
-    if raw:
-        _check_raw(bool(columns), resume)
-    how: dict[str, Any] = {"batch": choice.batch, "truncation": choice.truncation, "label": choice.label}
-    with Generator.load(engine, provider, threads) as generator:
+    Raises UsageError for a request that cannot be met, before any work, and GantoolError where the engine fails.
+    """
+    target, seeds, (columns, rows) = _target(request), _seeds(request), _parse_grid(request.grid)
+    _check_raw(request, target)
+    with Generator.load(engine, request.provider, request.threads) as generator:
         spec = generator.spec
-        check_grid(grid_text, columns, rows, spec)
-        if provider == "auto" and "OpenVINO" in generator.name:
-            typer.echo(f"with {generator.name}", err=True)
-        if choice.truncation == 0 and len(seeds) > 1:
-            of = "" if spec.classes == 0 or choice.label is not None else " of a class"
-            typer.echo(f"note: with --trunc 0 the images of all seeds{of} are the same", err=True)
-        generator.generate([], **how)  # refuses what it cannot do before any work
-        if raw:
-            typer.echo(f"{_size(spec)}, uint8; play them with\n{_players(spec)}", err=True)
-        else:
+        _check_grid(request.grid, columns, rows, spec)
+        _note(request, generator, len(seeds))
+        how = {"batch": request.batch, "truncation": request.truncation, "label": request.label}
+        stream: Callable[[Iterable[int]], Batches] = partial(generator.stream, **how)  # type: ignore[arg-type]
+        stream([])  # refuses what it cannot do before any work
+        output = OUTPUTS[target.format](target, seeds, spec)
+        if target.format != "-":
             target.folder.mkdir(parents=True, exist_ok=True)
-        if resume:
-            from gantool.runtime.outputs.resume import check_same
-
-            check_same(target, seeds, generator, truncation=choice.truncation, label=choice.label)
-        written, sheet = _write(generator, how, seeds, target, resume, 0 if resume else columns * rows)
-        found = f", {written.found:,} of them were there" if resume else ""
-        of_class = _of_class(choice.label, spec)
-        typer.echo(f"{len(seeds):,} images of {_size(spec)}{of_class} in {_place(target)}{found}", err=raw)
-        if columns and len(seeds):
-            if resume:
-                sheet = [generator.images(islice(seeds, columns * rows), **how)]
+        if request.resume:
+            check_same(output, lambda seed: next(stream([seed]))[1][0])
+        if target.format == "-":
+            typer.echo(f"{_size(spec)}, uint8; play them with\n{_players(spec)}", err=True)
+        cells = columns * rows
+        first = _write(output, stream, seeds, request, 0 if request.resume else cells)
+        found = f", {output.found:,} of them were already there" if request.resume else ""
+        made = f"{len(seeds):,} images of {_size(spec)}{_of_class(request.label, spec)}"
+        typer.echo(f"{made} in {_place(request)}{found}", err=target.format == "-")
+        if cells and len(seeds):
+            if request.resume:
+                first = [images for _, images in stream(islice(seeds, cells))]
             path = target.folder / f"grid{target.part}.png"
-            save_image(path, grid(np.concatenate(sheet), columns))
-            empty = columns * rows - min(len(seeds), columns * rows)
-            short = f": {len(seeds):,} images for {columns * rows:,} places" if empty else ""
+            save_image(path, grid(np.concatenate(first), columns))
+            short = f": {len(seeds):,} images for {cells:,} places" if len(seeds) < cells else ""
             typer.echo(f"sheet {path}{short}")
 
 
-def _check_raw(sheet: bool, resume: bool) -> None:
-    """Raise UsageError for what does not go with raw frames."""
-    if sys.stdout is None:
-        raise UsageError("raw frames go to stdout, which is closed: give a folder with --out")
-    if sys.stdout.isatty():
-        raise UsageError("raw frames go to a program, not to a terminal: | ffplay -f rawvideo ...")
-    if sheet:
-        raise UsageError("--grid is a file beside others: make it in a run of its own, not with raw frames")
-    if resume:
-        raise UsageError("--resume is for files, not for raw frames")
-
-
 def _write(
-    generator: Generator, how: dict[str, Any], seeds: Seeds, target: Target, resume: bool, keep: int
-) -> tuple[Written, list[Images]]:
-    """Write the images; return how many, and batches that hold the first `keep` of them.
-
-    Where it ends early, what is there is said first.
-    """
-    written, sheet, spec = Written(), list[Images](), generator.spec
-    todo, of_writer = _todo(target, seeds, spec, written, resume)
-    batches = generator.generate(todo, **how)
+    output: Output, stream: Callable[[Iterable[int]], Batches], seeds: Seeds, request: Request, keep: int
+) -> list[Images]:
+    """Write what is pending; return the first `keep` images. Say what is there if it ends early."""
+    first: list[Images] = []
     try:
-        with stop_signals() as stopping, writer(target, of_writer, len(seeds), spec, written) as write:
-            for images in _with_progress(batches, len(seeds), written):
-                write(images)
-                if (more := keep - sum(map(len, sheet))) > 0:
-                    sheet.append(images[:more].copy())  # a view would keep the whole batch
+        pending = output.pending() if request.resume else iter(seeds)
+        with stop_signals() as stopping, output.open() as write:
+            for batch, images in _with_progress(stream(pending), len(seeds), output):
+                write(batch, images)
+                if (more := keep - sum(map(len, first))) > 0:
+                    first.append(images[:more].copy())  # a view would keep the whole batch
                 if stopping:
                     raise KeyboardInterrupt
     except BaseException as error:
-        count = written.images + written.found
+        count = output.written + output.found
         kept = f"{count:,} of {len(seeds):,} images are" if count else "nothing is"
-        again = "; --resume makes the rest" if count and target.format != "-" else ""
+        again = "; --resume makes the rest" if count and _place(request) != "stdout" else ""
         if again or isinstance(error, (KeyboardInterrupt, OSError)):  # a full disk among them
-            typer.echo(f"{kept} in {_place(target)}{again}", err=True)
+            typer.echo(f"{kept} in {_place(request)}{again}", err=True)
         raise
-    return written, sheet
+    return first
 
 
-def parse_grid(text: str) -> tuple[int, int]:
-    """Read `8x4`, columns by rows."""
-    match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", text)
-    if not match:
-        raise UsageError(f"--grid {text}: write columns by rows, as in 8x8")
-    return int(match[1]), int(match[2])
-
-
-def check_grid(text: str | None, columns: int, rows: int, spec: Spec) -> None:
-    """Raise UsageError for a sheet that is too large to be held and looked at."""
-    if columns * rows * spec.height * spec.width > MAX_SHEET:
-        size = f"{columns * spec.width:,}×{rows * spec.height:,}"
-        raise UsageError(f"--grid {text}: a sheet of {size} pixels is too large: give fewer columns or rows")
-
-
-def _shard(seeds: Seeds, text: str | None, target: Target) -> tuple[Seeds, Target]:
-    if text is None:
-        return seeds, target
-    index, count = parse_shard(text)
-    return shard(seeds, index, count), replace(target, part=f"-{index}of{count}")
-
-
-def _todo(
-    target: Target, seeds: Seeds, spec: Spec, written: Written, resume: bool
-) -> tuple[Iterator[int], Iterator[int] | Iterator[Shard]]:
-    """Return the seeds whose images are to be made, for the engine; and these, or the shards, for the writer.
-
-    Both come from one walk: the engine is ahead of the writer by a few batches, or by a shard, and no more.
-    """
-    if resume:
-        from gantool.runtime.outputs.resume import missing_rows, missing_seeds, missing_shards
-    if target.format == "tar":
-        shards = missing_shards(target, seeds, spec, written) if resume else split(target, seeds)
-        first, second = tee(shards)
-        return chain.from_iterable(item.seeds for item in first), second
-    if target.format not in FORMATS:  # one file of all asks for no names, and a tee would keep all
-        return missing_rows(target, seeds, spec, written) if resume else iter(seeds), iter(())
-    one, other = tee(missing_seeds(target, seeds, spec, written) if resume else iter(seeds))
-    return one, other
-
-
-def _with_progress(batches: Iterator[Images], total: int, written: Written) -> Iterator[Images]:
+def _with_progress(batches: Batches, total: int, output: Output) -> Batches:
     """Show a bar on stderr if that is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():  # None: closed, as a daemon does
         yield from batches
         return
     made = 0
     with typer.progressbar(length=total, label="generating", file=bare(sys.stderr)) as bar:
-        for images in batches:
-            yield images
+        for seeds, images in batches:
+            yield seeds, images
             made += len(images)
-            bar.update(made + written.found - bar.pos)
+            bar.update(made + output.found - bar.pos)
+
+
+def _target(request: Request) -> Target:
+    """Return where images go. Raises UsageError for flags that contradict each other."""
+    name = request.format
+    if str(request.out) == "-":
+        if name not in (None, "-"):
+            raise UsageError(f"`out` - is raw frames to stdout, `format` {name} is files: choose one")
+        name = "-"
+    part = "" if request.shard is None else "-{}of{}".format(*parse_shard(request.shard))
+    return Target(
+        request.out,
+        name or "png",
+        request.level,
+        request.quality,
+        thread_count(request.encoders),
+        request.shard_size,
+        part,
+    )
+
+
+def _seeds(request: Request) -> Seeds:
+    seeds = parse_seeds(request.seeds)
+    return seeds if request.shard is None else shard(seeds, *parse_shard(request.shard))
+
+
+def _parse_grid(text: str | None) -> tuple[int, int]:
+    """Read `8x4`, columns by rows; (0, 0) for None."""
+    if text is None:
+        return 0, 0
+    match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", text)
+    if not match:
+        raise UsageError(f"`grid` {text}: write columns by rows, as in 8x8")
+    return int(match[1]), int(match[2])
+
+
+def _check_grid(text: str | None, columns: int, rows: int, spec: Spec) -> None:
+    """Raise UsageError for a sheet that is too large for memory and for viewers."""
+    if columns * rows * spec.height * spec.width > MAX_SHEET:
+        size = f"{columns * spec.width:,}×{rows * spec.height:,}"
+        raise UsageError(f"`grid` {text}: a sheet of {size} pixels is too large: give fewer columns or rows")
+
+
+def _check_raw(request: Request, target: Target) -> None:
+    """Raise UsageError for raw frames that cannot be what the user wants."""
+    if target.format != "-":
+        return
+    if sys.stdout is None:
+        raise UsageError("raw frames go to stdout, which is closed: give a folder with `out`")
+    if sys.stdout.isatty():
+        raise UsageError("raw frames go to a program, not to a terminal: | ffplay -f rawvideo ...")
+    if request.grid is not None:
+        raise UsageError(
+            "`grid` writes a file beside others: make it in a run of its own, not with raw frames"
+        )
+    if request.resume:
+        raise UsageError("`resume` is for files, not for raw frames")
+
+
+def _note(request: Request, generator: Generator, count: int) -> None:
+    """Say on stderr what the user may not expect."""
+    if request.provider == "auto" and "OpenVINO" in generator.name:
+        typer.echo(f"with {generator.name}", err=True)
+    if request.truncation == 0 and count > 1:
+        of = "" if generator.spec.classes == 0 or request.label is not None else " of a class"
+        typer.echo(f"note: with --trunc 0 the images of all seeds{of} are the same", err=True)
 
 
 def _size(spec: Spec) -> str:
@@ -188,12 +178,12 @@ def _of_class(label: str | None, spec: Spec) -> str:
     return f", class {number} ({spec.class_names[number]})" if spec.class_names else f", class {number},"
 
 
-def _place(target: Target) -> str:
-    return "stdout" if target.format == "-" else str(target.folder)
+def _place(request: Request) -> str:
+    return "stdout" if "-" in (str(request.out), request.format) else str(request.out)
 
 
 def _players(spec: Spec) -> str:
-    """Return the lines that play raw frames, each to come after a pipe."""
+    """Return the commands that play raw frames, each to be put behind a pipe."""
     ffmpeg, gstreamer = ("gray", "gray8") if spec.channels == 1 else ("rgb24", "rgb")
     size = f"width={spec.width} height={spec.height}"
     return (

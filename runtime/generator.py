@@ -1,10 +1,9 @@
-"""The one public class: an engine file becomes a function from seeds to images."""
+"""The public class: it turns an engine file into a function from seeds to images."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,12 +15,12 @@ from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.process.terminal import short
 from gantool.runtime.seeds import DISTRIBUTIONS, class_number, labels, latents, whole_numbers
-from gantool.runtime.spec import Backend, Images, Labels, Latents, Spec
+from gantool.runtime.spec import Backend, Batch, Images, Spec
 
 DEFAULT_BATCH = 64
 MAX_BATCH = 1 << 20
 MAX_THREADS = 1024
-_MAX_TRUNCATION = 1e37  # beyond it z leaves float32
+_MAX_TRUNCATION = 1e37  # beyond it z overflows float32
 
 
 class Generator:
@@ -34,8 +33,8 @@ class Generator:
     def __init__(self, backend: Backend) -> None:
         if backend.spec.distribution not in DISTRIBUTIONS:
             raise GantoolError(
-                f"the engine wants a latent distribution {short(backend.spec.distribution)!r}, this gantool knows "
-                f"{', '.join(DISTRIBUTIONS)}: install a newer one"
+                f"the engine uses the latent distribution {short(backend.spec.distribution)!r}, this gantool knows "
+                f"{', '.join(DISTRIBUTIONS)}: install a newer gantool"
             )
         self._backend = backend
 
@@ -46,35 +45,37 @@ class Generator:
         provider: str = "auto",
         threads: int | None = None,
     ) -> Generator:
-        """Load an ONNX graph, a TensorRT plan or a TensorRT-RTX plan; its first bytes say which it is.
+        """Load an ONNX graph, a TensorRT plan or a TensorRT-RTX plan; the first bytes tell which it is.
 
-        `provider` is for graphs: auto, cpu, cuda, tensorrt or openvino; so are `threads`, of the CPU.
-        Raises GantoolError or one of its kin, which `gantool.runtime.errors` draws.
+        `provider` (auto, cpu, cuda, tensorrt or openvino) and `threads` of the CPU are for graphs only.
+        Raises GantoolError or one of its subclasses, see `gantool.runtime.errors`.
         """
         return cls(load_backend(Path(path), provider, threads))
 
     @property
     def spec(self) -> Spec:
-        """What the engine takes and gives: sizes, batches, types."""
+        """The inputs and outputs of the engine: sizes, batches, types."""
         return self._backend.spec
 
     @property
     def name(self) -> str:
-        """What runs the engine, in words: "ONNX Runtime, CPU"."""
+        """The library and device that run the engine: "ONNX Runtime, CPU"."""
         return self._backend.name
 
-    def generate(
+    def stream(
         self,
         seeds: Iterable[int],
         batch: int | None = None,
         truncation: float = 1.0,
         label: int | str | None = None,
-    ) -> Iterator[Images]:
-        """Yield the images of `seeds` in order, uint8 [n, H, W, C], n at most `batch`, in constant memory.
+    ) -> Iterator[tuple[list[int], Images]]:
+        """Yield each batch of `seeds` in order, with its images, uint8 [n, H, W, C], in constant memory.
 
-        Batches over the engine's largest are chunked, under its smallest padded. `truncation` scales z.
-        `label` is the class of all images of a conditional generator, its number or its name in
-        `spec.class_names`; without it each seed has its own, `seed % classes`.
+        All batches but the last have `batch` images. Larger ones than the engine takes are computed in pieces,
+        smaller ones are padded. `truncation` scales z. `label` is the class of all images of a conditional
+        generator, its number or its name in `spec.class_names`; without it each seed has its own, `seed % classes`.
+
+        Raises UsageError at once for arguments that cannot be used.
         """
         if batch is not None and not 1 <= batch <= MAX_BATCH:
             raise UsageError(f"batch {batch}: give a whole number from 1 to {MAX_BATCH:,}")
@@ -89,34 +90,18 @@ class Generator:
         if spec.classes != 0:
             labels([], spec.classes, label, spec.class_names)  # before any work
         size = batch or min(DEFAULT_BATCH, spec.max_batch or DEFAULT_BATCH)
-        return self._batches(iter(seeds), size, spec, truncation, label)
+        pieces = _batches(iter(seeds), size, spec, truncation, label)
+        return _whole(self._backend.infer_each(pieces), size)
 
-    def _batches(
-        self, seeds: Iterator[int], size: int, spec: Spec, truncation: float, label: int | None
+    def generate(
+        self,
+        seeds: Iterable[int],
+        batch: int | None = None,
+        truncation: float = 1.0,
+        label: int | str | None = None,
     ) -> Iterator[Images]:
-        counts: deque[tuple[int, bool]] = deque()  # images of each part under way, and whether its batch ends
-
-        def parts() -> Iterator[tuple[Latents, Labels | None]]:
-            while chunk := list(islice(seeds, size)):
-                z = latents(chunk, spec.latent, spec.distribution, truncation)  # [n, latent]
-                classes = None if spec.classes == 0 else labels(chunk, spec.classes, label)  # [n]
-                limit = spec.max_batch or len(z)
-                for start in range(0, len(z), limit):
-                    part = z[start : start + limit]
-                    missing = max(spec.min_batch - len(part), 0)
-                    counts.append((len(part), start + limit >= len(z)))
-                    yield (
-                        np.pad(part, ((0, missing), (0, 0))),
-                        classes if classes is None else np.pad(classes[start : start + limit], (0, missing)),
-                    )
-
-        done: list[Images] = []
-        for images in self._backend.infer_each(parts()):
-            n, last = counts.popleft()
-            done.append(images[:n])
-            if last:
-                yield np.concatenate(done) if len(done) > 1 else done[0]
-                done = []
+        """Yield what `stream` yields, without the seeds."""
+        return (images for _, images in self.stream(seeds, batch, truncation, label))
 
     def images(
         self,
@@ -143,14 +128,48 @@ class Generator:
         self.close()
 
 
+def _batches(
+    seeds: Iterator[int], size: int, spec: Spec, truncation: float, label: int | None
+) -> Iterator[Batch]:
+    """Yield batches of `size` seeds, in pieces that the engine takes."""
+    limit = spec.max_batch or size
+    while chunk := list(islice(seeds, size)):
+        for start in range(0, len(chunk), limit):
+            piece = chunk[start : start + limit]
+            z = latents(piece, spec.latent, spec.distribution, truncation)  # [n, latent]
+            classes = None if spec.classes == 0 else labels(piece, spec.classes, label)  # [n]
+            if (missing := spec.min_batch - len(piece)) > 0:
+                z = np.pad(z, ((0, missing), (0, 0)))  # [min batch, latent]
+                classes = classes if classes is None else np.pad(classes, (0, missing))
+            yield Batch(z, classes, piece)
+
+
+def _whole(pieces: Iterable[tuple[Batch, Images]], size: int) -> Iterator[tuple[list[int], Images]]:
+    """Put the pieces of each batch of `size` seeds together again."""
+    seeds: list[int] = []
+    done: list[Images] = []
+    for batch, images in pieces:
+        seeds += batch.seeds
+        done.append(images[: len(batch.seeds)])
+        if len(seeds) == size:
+            yield seeds, _joined(done)
+            seeds, done = [], []
+    if seeds:
+        yield seeds, _joined(done)
+
+
+def _joined(images: list[Images]) -> Images:
+    return images[0] if len(images) == 1 else np.concatenate(images)
+
+
 def check_engine_threads(threads: int | None) -> None:
-    """Raise UsageError for a number of threads that no engine is given."""
+    """Raise UsageError for a number of threads that no engine takes."""
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"`threads` {threads}: give a whole number from 1 to {MAX_THREADS}")
 
 
 def load_backend(path: Path, provider: str = "auto", threads: int | None = None) -> Backend:
-    """Return what runs `path`, as `Generator.load` does; only its own module is imported."""
+    """Return the backend that runs `path`; only its own module is imported. Raises as `Generator.load` does."""
     check_engine_threads(threads)
     if identify(path) == "onnx":
         from gantool.runtime.backends import providers

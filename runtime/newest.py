@@ -1,4 +1,4 @@
-"""The engines that `gantool export` made in this folder, for a command that is given none."""
+"""The engines that `gantool export` made in this folder, for a command without one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageEr
 
 
 def engines(folder: Path) -> list[Path]:
-    """Return the files `g.*` that run on this machine, the newest first. Raises UsageError where there is none."""
+    """Return the files `g.*` that run on this machine, the newest first. Raises UsageError if there is none."""
     there = [path for suffix in ("onnx", "plan") for path in folder.glob(f"g.*{suffix}") if path.is_file()]
     there = [path for path in there if path.name in ("g.onnx", "g.plan") or path.name.count(".") == 2]
     found = sorted((path for path in there if _runs(path)), key=lambda path: -path.stat().st_mtime_ns)
@@ -23,7 +23,7 @@ def engines(folder: Path) -> list[Path]:
 
 
 def _runs(path: Path) -> bool:
-    """Whether an engine is worth a try here: a plan wants a GPU, and BF16 something else than a CPU."""
+    """Whether an engine can run here: a plan needs a GPU, and a BF16 graph does not run on a CPU."""
     try:
         if identify(path) == "onnx":
             return read_metadata(path, "gantool_recipe").get("low") != "bf16"

@@ -10,23 +10,23 @@ LATEST = "latest"
 
 
 def run_number(folder: Path) -> int | None:
-    """Return the number that a folder's name starts with, None where it is not one of a run."""
+    """Return the number that a folder's name starts with, None if it is not a run folder."""
     found = re.match(r"\d{5,9}(?=-|$)", folder.name, re.ASCII)
     return int(found[0]) if found else None
 
 
 def newest_run(outdir: Path, holding: str) -> Path | None:
-    """Return the run with the highest number that has a file called `holding`; None where there is none."""
+    """Return the run with the highest number that has a file called `holding`, or None."""
     runs = [path.parent for path in outdir.glob(f"*/{holding}") if run_number(path.parent) is not None]
     return max(runs, key=lambda run: (run_number(run), run.name), default=None)
 
 
 def new_run(outdir: Path, description: str) -> Path:
-    """Make the next run folder in `outdir`; of several processes that do so at once, each gets its own number."""
+    """Make the next run folder in `outdir`; processes that do so at the same time get different numbers."""
     outdir.mkdir(parents=True, exist_ok=True)
     while True:
         taken = [number for path in outdir.iterdir() if (number := run_number(path)) is not None]
-        # A folder of the bare number is a lock on it. Who finds the number in use then came too late.
+        # A folder with the bare number is a lock on it: whoever then finds the number in use came too late.
         lock = outdir / f"{max(taken, default=-1) + 1:05d}"
         try:
             lock.mkdir()

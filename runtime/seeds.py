@@ -1,4 +1,4 @@
-"""An image is its seed: which seeds are asked for, and the latent vector of each.
+"""An image is its seed: which seeds a command asks for, and the latent vector of each.
 
 One NumPy `RandomState` stream per seed, never one per batch: the same seed gives the same z in any batch, on
 any machine, in any engine. NumPy has frozen this stream for good (NEP 19), and StyleGAN's tools use it too.
@@ -36,7 +36,7 @@ class Seeds:
         return sum(map(len, self.ranges))
 
     def part(self, start: int, count: int) -> Seeds:
-        """Return so many of them, or what is left, from one on."""
+        """Return `count` of them from the one at `start` on, or as many as there are."""
         parts = []
         for each in self.ranges:
             piece = each[max(start, 0) : max(start + count, 0)]
@@ -54,9 +54,9 @@ class Seeds:
 
 
 def whole_numbers(seeds: object) -> Iterable[int]:
-    """Return the seeds that a program gave, each to be looked at when its turn comes.
+    """Return the seeds that a caller gave; each is checked when its turn comes.
 
-    Raises UsageError for what is no list of whole numbers; so does the iterator that is returned.
+    Raises UsageError for anything but an iterable of whole numbers; so does the iterator that is returned.
     """
     if isinstance(seeds, (Seeds, range)):
         return seeds
@@ -75,7 +75,7 @@ def _whole_number(seed: object) -> int:
 def parse_seeds(text: str) -> Seeds:
     """Read `0,1,4-6` (ends included) into seeds 0, 1, 4, 5, 6.
 
-    Raises UsageError for anything that is no list of whole numbers and rising ranges within 0..2**32-1.
+    Raises UsageError for anything but whole numbers and rising ranges within 0..2**32-1.
     """
     return Seeds(tuple(_parse_part(part.strip(), text) for part in text.split(",")))
 
@@ -88,13 +88,13 @@ def _parse_part(part: str, text: str) -> range:
         for number in ((first, last) if dash else (first,))
     ):
         raise UsageError(
-            f"`seeds` {text!r}: {part!r} is no seed; write whole numbers and ranges, as in 0,1,4-6"
+            f"`seeds` {text!r}: {part!r} is not a seed; write whole numbers and ranges, as in 0,1,4-6"
         )
     low, high = int(first), int(last if dash else first)
     if low > high:
         raise UsageError(f"`seeds` {text!r}: the range {part!r} runs backwards; write {high}-{low}")
     if high > MAX_SEED:
-        raise UsageError(f"`seeds` {text!r}: {high} is over the largest seed, {MAX_SEED}")
+        raise UsageError(f"`seeds` {text!r}: {high} is above the largest seed, {MAX_SEED}")
     return range(low, high + 1)
 
 
@@ -102,7 +102,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     """Read `3/16`, the third of sixteen, counted from 1."""
     match = re.fullmatch(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})", text)
     if not match or int(match[1]) > int(match[2]):
-        raise UsageError(f"`shard` {text}: write which of how many, counted from 1, as in 3/16")
+        raise UsageError(f"`shard` {text}: give the part and the number of parts, counted from 1, as in 3/16")
     return int(match[1]), int(match[2])
 
 
@@ -123,17 +123,17 @@ def latents(
 
     normal:  RandomState(seed).randn(size)
     uniform: 2 * RandomState(seed).rand(size) - 1, in [-1, 1)
-    truncated: normal; while numbers are beyond 2 or -2, these are drawn again, in their order, by randn(count) of
-        the same stream: the latents of BigGAN (Brock, Donahue and Simonyan 2019, arXiv:1809.11096)
+    truncated: normal; numbers beyond 2 or -2 are drawn again until there are none, in their order, by
+        randn(count) of the same stream: the latents of BigGAN (Brock, Donahue and Simonyan 2019, arXiv:1809.11096)
 
     `truncation` scales z towards the mean of the distribution, 0: below 1 images are more typical and less
-    varied, as with StyleGAN's --trunc. It comes last, whatever the distribution.
+    varied, as with StyleGAN's --trunc. It is applied last, whatever the distribution.
     """
     if distribution not in DISTRIBUTIONS:
         raise UsageError(
             f"latent distribution {distribution!r} is unknown; known: {', '.join(DISTRIBUTIONS)}"
         )
-    stream = np.random.RandomState(0)  # one for all: to seed it again takes 2 µs, to make one 200
+    stream = np.random.RandomState(0)  # one for all: seeding it again takes 2 µs, a new one 200
     rows = [_row(stream, seed, size, distribution) for seed in seeds]
     z = np.stack(rows) if rows else np.empty((0, size))  # [N, size] float64
     return (z * truncation).astype(np.float32)
@@ -142,11 +142,11 @@ def latents(
 def class_number(label: int | str | None, names: tuple[str, ...]) -> int | None:
     """Return the number of a class that is given by its number or its name, in any case.
 
-    Raises UsageError, with the names that there are, for a name that is none of them.
+    Raises UsageError, which lists the names, for an unknown one.
     """
     if not isinstance(label, str):
         return label
-    pairs = list(enumerate(names))[::-1]  # of equal names the first counts
+    pairs = list(enumerate(names))[::-1]  # the first of equal names wins
     numbers = {name: number for number, name in pairs}
     folded = {name.casefold(): number for number, name in pairs}
     if (found := numbers.get(label, folded.get(label.casefold()))) is not None:
@@ -175,11 +175,11 @@ def labels(
 ) -> NDArray[np.int64]:
     """Return the class of each seed's image, int64 [N]: `label` for all, or `seed % classes`.
 
-    `classes` is None where an engine does not tell how many it knows; then `label` must be given. `names` are for
-    the error of a class that is not there.
+    `classes` is None where an engine does not say how many it has; then `label` is required. `names` are for the
+    error about an unknown class.
     """
     if label is None and classes is None:
-        raise UsageError("the engine does not tell how many classes it knows: choose one with `label`")
+        raise UsageError("the engine does not say how many classes it has: choose one with `label`")
     if label is not None and not 0 <= label < (MAX_SEED if classes is None else classes):
         known = "counted from 0" if classes is None else _named(names) if names else f"0 to {classes - 1}"
         raise UsageError(f"`label` {label}: the classes of this engine are {known}")
@@ -189,7 +189,7 @@ def labels(
 def _row(stream: np.random.RandomState, seed: int, size: int, distribution: str) -> NDArray[np.float64]:
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"seed {seed} is outside 0..{MAX_SEED}")
-    stream.seed(seed)  # as a new RandomState(seed): what it kept back of the last normal is dropped, too
+    stream.seed(seed)  # as a new RandomState(seed): the normal that it keeps in reserve is dropped, too
     if distribution == "uniform":
         return 2 * stream.rand(size) - 1
     z = stream.randn(size)

@@ -1,8 +1,8 @@
-"""What an engine takes and gives, and what a backend must do with it."""
+"""The inputs and outputs of an engine, and the protocol of a backend."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -24,17 +24,26 @@ class Spec:
     channels: int  # 1 or 3
     min_batch: int = 1
     max_batch: int | None = None  # None: any
-    dtype: Literal["uint8", "float32"] = "uint8"  # of the engine's output; infer gives uint8 either way
+    dtype: Literal["uint8", "float32"] = "uint8"  # of the engine's output; `infer` returns uint8 either way
     # from the metadata of the graph or the sidecar
     distribution: str = "normal"  # of z
     classes: int | None = (
-        0  # 0: the engine takes no label; None: it takes one, how many there are is not known
+        0  # 0: the engine takes no label; None: it takes one, the number of classes is unknown
     )
-    class_names: tuple[str, ...] = ()  # one for each class, or none
+    class_names: tuple[str, ...] = ()  # one for each class, or ()
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What an engine computes at a time, and the seeds of its images."""
+
+    z: Latents
+    label: Labels | None = None  # with engines whose `spec.classes` is not 0, and only with these
+    seeds: Sequence[int] = ()  # of the first rows; the rest are padding up to the engine's smallest batch
 
 
 def class_names(metadata: dict[str, Any], classes: int | None) -> tuple[str, ...]:
-    """Return the names of the classes in the metadata of a generator; () where there is not one for each."""
+    """Return the class names in a generator's metadata; () unless there is one for each class."""
     names = metadata.get("class_names")
     if not isinstance(names, list) or len(names) != classes:
         return ()
@@ -46,20 +55,20 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """The library that runs it, and on what, in words."""
+        """The library and device that run it, in words."""
 
     @property
     def spec(self) -> Spec:
-        """What the engine takes and gives."""
+        """The inputs and outputs of the engine."""
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
         """Turn z, float32 [n, latent], into images, uint8 [n, H, W, C]; min_batch <= n <= max_batch.
 
-        `label`, int64 [n], goes with engines whose `spec.classes` is not 0, and only with these.
+        `label`, int64 [n], is for engines whose `spec.classes` is not 0, and only for these.
         """
 
-    def infer_each(self, batches: Iterable[tuple[Latents, Labels | None]]) -> Iterator[Images]:
-        """Yield what `infer` returns for each batch, in order; a GPU has the next ones under way meanwhile."""
+    def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:
+        """Yield each batch with the images that `infer` returns for it, in order, computing ahead of the caller."""
 
     def close(self) -> None:
         """Free the device. Calling it twice is harmless."""

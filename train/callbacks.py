@@ -16,8 +16,8 @@ import torch
 
 from gantool.models import CHECKPOINT_NAME, Generator
 from gantool.models.sampling import config_inputs, float_images, sample_images
-from gantool.runtime.outputs.images import to_uint8
-from gantool.runtime.outputs.writer import grid, save_image
+from gantool.runtime.outputs.image_files import save_image
+from gantool.runtime.outputs.images import grid, to_uint8
 from gantool.runtime.spec import Images
 from gantool.train.data.streams import aside
 from gantool.train.distributed import detect_lost_rank, gather

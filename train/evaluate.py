@@ -16,7 +16,7 @@ from gantool.models.sampling import sample_images
 from gantool.models.threads import leave_room
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.generator import Generator
-from gantool.runtime.outputs.writer import save_image
+from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.process.cpus import Others
 from gantool.runtime.spec import Images
 from gantool.train.data.dataset import load_images

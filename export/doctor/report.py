@@ -18,7 +18,7 @@ from gantool.runtime.artifacts.onnx import read_metadata
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.artifacts.recipe import recipe_of
 from gantool.runtime.backends.providers import PROVIDERS
-from gantool.runtime.backends.tensorrt.library import graph_beside
+from gantool.runtime.backends.tensorrt.library import source_graph
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError, VerificationError
 from gantool.runtime.files import atomic
 
@@ -104,7 +104,7 @@ def _short(error: GantoolError) -> str:
 
 def _instead(path: Path) -> str:
     """Return the command for something that runs here, of what a plan was built from."""
-    graph = graph_beside(path)
+    graph = source_graph(path)
     if not graph.exists():
         return f"gantool export CHECKPOINT -o {quote(str(path.with_name(graph.name.split('.')[0])))}"
     if (flavour := machine.builds_and_runs(path.name.endswith(".rtx.plan"))) is not None:

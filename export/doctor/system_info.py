@@ -16,7 +16,7 @@ from gantool.export.engine.build import MODULES, choose_flavour, gpu_problem
 from gantool.export.engine.options import Flavour
 from gantool.runtime.artifacts.plan import NAMES
 from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
-from gantool.runtime.backends.tensorrt.library import extra, import_library
+from gantool.runtime.backends.tensorrt.library import import_library, pip_extra
 from gantool.runtime.errors import GantoolError
 
 PACKAGES = (
@@ -91,7 +91,7 @@ def _read(path: Path) -> str:
 def _gpu() -> Any:
     """Return one entry for each GPU, or why there is none."""
     try:
-        driver = import_driver(extra("tensorrt"), "looking for a GPU")
+        driver = import_driver(pip_extra("tensorrt"), "looking for a GPU")
     except GantoolError as error:
         return str(error)
     return driver_problem(driver) or describe_gpus(driver)

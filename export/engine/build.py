@@ -28,7 +28,7 @@ from gantool.export.engine.options import (
 )
 from gantool.export.progress import monitor
 from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
-from gantool.runtime.backends.tensorrt.library import import_library, recorder
+from gantool.runtime.backends.tensorrt.library import error_logger, import_library
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.process.signals import stop_signals
@@ -98,7 +98,7 @@ def build(graph: Graph, flavour: Flavour, options: BuildOptions, library: Module
     """
     trt = library or import_library(flavour, "building the engine")
     check_options(flavour, options) if library is None else refuse(flavour, trt, options)
-    logger = recorder(trt)
+    logger = error_logger(trt)
     logger.errors.clear()
     builder = trt.Builder(logger)
     strong = strongly_typed(trt, options)

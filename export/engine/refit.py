@@ -10,7 +10,13 @@ from typing import Any
 from gantool.runtime.artifacts.plan import NAMES, read_header
 from gantool.runtime.artifacts.sidecar import read_sidecar, sha256, sidecar_path
 from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
-from gantool.runtime.backends.tensorrt.library import extra, import_library, no_gpu, recorder, refused
+from gantool.runtime.backends.tensorrt.library import (
+    error_logger,
+    import_library,
+    load_error,
+    no_gpu_error,
+    pip_extra,
+)
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 
@@ -32,16 +38,16 @@ def refit(plan: Path, graph: Path, out: Path) -> None:
     if sidecar and not sidecar["stripped"]:
         raise UsageError(f"{plan} has its weights: refit is for plans of --strip-weights")
     purpose = f"refitting {plan.name}"
-    if (problem := driver_problem(import_driver(extra(header.kind), purpose))) is not None:
-        raise no_gpu(plan, header, problem)
+    if (problem := driver_problem(import_driver(pip_extra(header.kind), purpose))) is not None:
+        raise no_gpu_error(plan, header, problem)
     trt = import_library(header.kind, purpose)
     if not hasattr(trt, "OnnxParserRefitter"):
         raise UsageError(f"gantool refit needs {NAMES[header.kind]} 10.0 or newer, here is {trt.__version__}")
-    logger = recorder(trt)
+    logger = error_logger(trt)
     logger.errors.clear()
     engine = trt.Runtime(logger).deserialize_cuda_engine(plan.read_bytes())
     if engine is None:
-        raise refused(plan, header, trt, _first(logger))
+        raise load_error(plan, header, trt, _first(logger))
     whole = refitted(trt, engine, graph, logger)
     with atomic(out) as part:
         part.write_bytes(whole)

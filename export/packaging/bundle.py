@@ -34,6 +34,7 @@ from gantool.runtime.errors import (
     VerificationError,
 )
 from gantool.runtime.files import atomic
+from gantool.runtime.outputs.encoding import Encoding
 from gantool.runtime.seeds import labels
 from gantool.runtime.spec import Images
 
@@ -44,6 +45,7 @@ GOLDEN = tuple(f"golden/seed{seed:04d}.png" for seed in SEEDS)
 # All that a bundle may hold, and the most bytes of each; protobuf ends at 2 GiB.
 LIMITS = {MANIFEST: 2**20, GRAPH: 2**31, RECIPE: 2**24, **dict.fromkeys(GOLDEN, 2**24)}
 MAX_SIDE = 4096  # pixels
+_PNG = Encoding(level=6)  # as bundles have been written so far: the same images, the same bytes
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def write(target: Path, graph: Graph, full: Generator, min_psnr: float | None) -
     members = {GRAPH: graph.data[:]}
     if recipe := graph.recipe_json:
         members[RECIPE] = _json(recipe)
-    members |= {name: _png(image) for name, image in zip(GOLDEN, images, strict=True)}
+    members |= {name: _PNG.encode(image) for name, image in zip(GOLDEN, images, strict=True)}
     precision = graph.recipe.precision
     manifest = {
         "format": FORMAT,
@@ -207,12 +209,6 @@ def _manifest(path: Path, data: bytes) -> tuple[str, float, dict[str, Any]]:
 
 def _refused(path: Path, reason: str) -> GantoolError:
     return GantoolError(f"{path} is no whole bundle of gantool: {reason}; copy it or make it again")
-
-
-def _png(image: Images) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).save(file, "png")
-    return file.getvalue()
 
 
 def _pixels(path: Path, name: str, data: bytes) -> Images:

@@ -1,1 +1,1 @@
-"""Files of gantool, read with the standard library and NumPy alone: graphs, plans, sidecars, recipes."""
+"""gantool's files, read with the standard library and NumPy alone: graphs, plans, sidecars, recipes."""

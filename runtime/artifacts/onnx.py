@@ -72,7 +72,7 @@ def check_inside(graph: Path, data: bytes | mmap) -> None:
 def read_metadata(graph: Path, key: str = "gantool", data: bytes | mmap | None = None) -> dict[str, Any]:
     """Return the JSON under `key` in the graph's metadata, or {} where there is none; `data` is the file, if read.
 
-    Raises GantoolError if the file is no whole protobuf.
+    Raises GantoolError if the file is not a whole protobuf.
     """
     with _damage_of(graph):
         for entry in _messages(memoryview(graph.read_bytes() if data is None else data), _METADATA_PROPS):
@@ -96,7 +96,7 @@ def content(graph: Path, data: bytes | mmap) -> Iterator[bytes | memoryview]:
 
 
 def output_shape(graph: Path, data: bytes | mmap, name: str) -> list[int | None]:
-    """Return the shape that a graph's own text gives its output `name`, None for a side that it leaves open."""
+    """Return the shape that a graph declares for its output `name`, None for a dimension that it leaves open."""
     with _damage_of(graph):
         for entry in _messages(memoryview(data), _GRAPH):
             for output in _messages(entry, _OUTPUT):

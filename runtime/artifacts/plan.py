@@ -1,4 +1,4 @@
-"""Which engine a file is for, and what the header of a plan tells before any library is loaded.
+"""Which engine a file is for, and what a plan's header says before any library is loaded.
 
 A plan's header, little endian. TensorRT-RTX: measured on plans built with 1.4 and 1.7. TensorRT: only the tag
 and the version are known (trtexec --getPlanVersionOnly reads these 28 bytes), so only they are read.
@@ -26,16 +26,16 @@ NAMES: dict[Kind, str] = {"onnx": "ONNX", "tensorrt": "TensorRT", "rtx": "Tensor
 
 @dataclass(frozen=True)
 class PlanHeader:
-    """What a plan says of itself."""
+    """What a plan's header says."""
 
     kind: Kind
     version: tuple[int, int, int, int]  # of the library that built it: major, minor, patch, build
     size: int | None  # bytes of the whole file; None for TensorRT, which does not document it
-    compute_capabilities: tuple[str, ...]  # "8.6"; empty for TensorRT, which does not tell
+    compute_capabilities: tuple[str, ...]  # "8.6"; empty for TensorRT, which does not say
 
 
 def identify(path: Path) -> Kind:
-    """Tell by the first bytes of a file which engine it is for; its name does not matter.
+    """Return which engine a file is for, by its first bytes; its name does not matter.
 
     Raises GantoolError if it cannot be read or is neither an ONNX graph nor a plan.
     """
@@ -45,7 +45,7 @@ def identify(path: Path) -> Kind:
 def read_header(path: Path) -> PlanHeader:
     """Read the header of a plan.
 
-    Raises GantoolError if `path` is no plan, or was cut off, or has bytes appended. A TensorRT plan shows the
+    Raises GantoolError if `path` is not a plan, or was cut off, or has bytes appended. A TensorRT plan shows the
     last two only where its header itself is short.
     """
     kind = _kind(path)
@@ -81,7 +81,7 @@ def version_text(version: tuple[int, ...]) -> str:
 
 
 def describe(header: PlanHeader) -> str:
-    """Return "TensorRT-RTX 1.7.1.116 plan for compute capability 8.6, 8.9", as messages have it."""
+    """Return "TensorRT-RTX 1.7.1.116 plan for compute capability 8.6, 8.9", for messages."""
     text = f"{NAMES[header.kind]} {version_text(header.version)} plan"
     names = ", ".join(header.compute_capabilities)
     return f"{text} for compute capability {names}" if names else text

@@ -29,12 +29,12 @@ class Recipe:
 
     @property
     def precision(self) -> str:
-        """fp32, fp16, bf16 or int8: the lowest that it has."""
+        """fp32, fp16, bf16 or int8: the lowest that it uses."""
         return "int8" if self.int8 else self.low or "fp32"
 
     @property
     def on_cpu(self) -> bool:
-        """Whether ONNX Runtime runs it on the CPU, where it has no kernels in BF16."""
+        """Whether ONNX Runtime runs it on the CPU, where it has no BF16 kernels."""
         return self.low != "bf16"
 
     def to_json(self) -> str:
@@ -45,14 +45,14 @@ class Recipe:
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe from a graph, a plan's sidecar or a file of its own.
 
-    Raises GantoolError if there is none in it, or one that is damaged.
+    Raises GantoolError if it has none, or a damaged one.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         value = value.get("recipe", value) if isinstance(value, dict) else value
     except FileNotFoundError as error:
         raise UsageError(f"--recipe {path}: there is no such file") from error
-    except ValueError:  # no text, or no JSON
+    except ValueError:  # not text, or not JSON
         if identify(path) != "onnx":
             raise UsageError(f"--recipe {path}: a plan holds no recipe, give {path.name}.json") from None
         value = read_metadata(path, KEY)

@@ -1,4 +1,4 @@
-"""The sidecar `g.plan.json` beside a plan `g.plan`: what the plan's own bytes do not tell.
+"""The sidecar `g.plan.json` beside a plan `g.plan`: what the plan itself does not say.
 
 The runtime works without it. Where it is there, the plan must be the one it speaks of (SHA-256).
 """
@@ -50,7 +50,7 @@ def read_sidecar(plan: Path) -> dict[str, Any]:
 
 
 def _wrong(sidecar: Any) -> str | None:
-    """Say what in a sidecar is not what gantool writes, as far as anything reads it; None where all is."""
+    """Return what in a sidecar is not as gantool writes it, as far as anything reads it, or None."""
     match sidecar:
         case {"plan_sha256": str()}:
             pass

@@ -12,13 +12,13 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.process.terminal import listed, reason_of, short, sides
 from gantool.runtime.spec import Spec, class_names
 
-# By name: float, int64, uint8 ..., and the shape, in which None or a name is any size.
+# By name: float, int64, uint8 ..., and the shape, where None or a name means any size.
 MAX_LATENT = 1 << 20
 Tensors = dict[str, tuple[str, list[Any]]]
 
 
 def spec_of_graph(path: Path, data: bytes | mmap, inputs: Tensors, outputs: Tensors) -> Spec:
-    """Return what a graph takes and gives; `data` is the file `path`. Raises GantoolError if it is none of ours."""
+    """Return what a graph takes and gives; `data` is the file `path`. Raises GantoolError for another graph."""
     label = inputs.get("label")
     match inputs, outputs:
         case {"z": ("float", [batch, int(latent)])}, {
@@ -46,29 +46,29 @@ def spec_of_graph(path: Path, data: bytes | mmap, inputs: Tensors, outputs: Tens
                     class_names=() if label is None else names,
                 )
     raise GantoolError(
-        f"{path} is no generator of gantool: it has inputs {_shown(inputs)} and outputs {_shown(outputs)}; "
+        f"{path} is not a gantool generator: it has inputs {_shown(inputs)} and outputs {_shown(outputs)}; "
         "expected z float [N, latent], perhaps label int64 [N], and images uint8 [N, H, W, C] or float "
         f"[N, C, H, W], with C 1 or 3: to make it one, gantool export {path} -o g"
     )
 
 
 def _check_size(path: Path, data: bytes | mmap, size: list[int]) -> None:
-    """Raise GantoolError if a library makes images of another size than the graph says."""
+    """Raise GantoolError if a library makes images of another size than the graph declares."""
     said = output_shape(path, data, "images")[1:]
     if len(said) == 3 and any(a not in (None, b) for a, b in zip(said, size, strict=True)):
         raise GantoolError(
-            f"{path} says that its images are {_by(said)}, and here they become {_by(size)}: this library reads "
-            "the graph in another way (its paddings?); run it with another --provider, or export the generator anew"
+            f"{path} declares images of {_by(said)}, and this library makes {_by(size)}: it reads the graph "
+            "differently (its paddings?); run it with another --provider, or export the generator again"
         )
 
 
 def check_images(path: Path, images: Any, spec: Spec, count: int) -> None:
-    """Raise GantoolError if images are of another size than was said."""
+    """Raise GantoolError if images are not of the size that the spec says."""
     size = (spec.height, spec.width, spec.channels)
     expected = (count, *size) if spec.dtype == "uint8" else (count, size[2], *size[:2])
     if images.shape != expected:
         raise GantoolError(
-            f"{path} made images of {_by(images.shape)}, expected {_by(expected)}: export the generator anew"
+            f"{path} made images of {_by(images.shape)}, expected {_by(expected)}: export the generator again"
         )
 
 
@@ -77,7 +77,7 @@ def _by(sides: Sequence[int | None]) -> str:
 
 
 def in_fp16(path: Path, data: bytes | mmap) -> bool:
-    """Whether a graph of gantool computes in FP16, by its recipe."""
+    """Whether a gantool graph computes in FP16, by its recipe."""
     return read_metadata(path, "gantool_recipe", data).get("low") == "fp16"
 
 

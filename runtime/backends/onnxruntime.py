@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import starmap
 from mmap import mmap
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,13 @@ from gantool.runtime.backends.contract import check_images, in_fp16, spec_of_gra
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
 from gantool.runtime.backends.session import LEVELS, open_session, refused, said
-from gantool.runtime.backends.sharding import Batch, in_parts, worth_parts
+from gantool.runtime.backends.sharding import infer_split, should_split
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.process.apart import level_that_works
 from gantool.runtime.process.cpus import cores, limit
 from gantool.runtime.process.interrupt import stopped
-from gantool.runtime.spec import Images, Labels, Latents
+from gantool.runtime.spec import Batch, Images, Labels, Latents
 
 
 class OnnxRuntimeBackend:
@@ -32,8 +31,8 @@ class OnnxRuntimeBackend:
         """Load `path`, or `data`, which is the file where it was read already. `provider` is a name of
         OF_ONNX_RUNTIME; `threads` are those of the CPU provider, one a core where it is None.
 
-        Raises GantoolError for a graph that is broken or no generator, and EngineMismatchError if the provider
-        does not start here: ONNX Runtime by itself would go on with the CPU.
+        Raises GantoolError for a graph that is broken or not a generator, and EngineMismatchError if the provider
+        does not start here: ONNX Runtime itself would silently fall back to the CPU.
         """
         self._path = path
         self._graph = open_graph(path) if data is None else data
@@ -53,22 +52,22 @@ class OnnxRuntimeBackend:
         """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C], on all cores."""
         return self._run(self._session, z, label)
 
-    def infer_each(self, batches: Iterable[Batch]) -> Iterator[Images]:
-        """Yield what `infer` returns for each batch, in order; on a CPU each core works on a part of its own."""
-        batches, parts = worth_parts(batches, self.spec)
+    def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:
+        """Yield each batch with what `infer` returns for it, in order; each CPU core computes a part of its own."""
+        batches, parts = should_split(batches, self.spec)
         if not parts or self._threads == 1 or self._session is None:
-            yield from starmap(self.infer, batches)
+            yield from ((batch, self.infer(batch.z, batch.label)) for batch in batches)
             return
         if self._of_one_thread is None:
             self._of_one_thread = self._open("cpu", 1)
-        yield from in_parts(batches, self._threads, partial(self._run, self._of_one_thread))
+        yield from infer_split(batches, self._threads, partial(self._run, self._of_one_thread))
 
     def close(self) -> None:
         """Free the sessions."""
         self._session = self._of_one_thread = None
 
     def _open(self, provider: str, threads: int) -> Any:
-        """Return a session with so many threads; 0 is one a core."""
+        """Return a session with `threads` threads; 0 is one a core."""
         try:
             onnxruntime = import_onnxruntime()
         except ModuleNotFoundError as error:
@@ -87,8 +86,8 @@ class OnnxRuntimeBackend:
             raise GantoolError(f"ONNX Runtime cannot load {self._path}: {why}") from error
         if session.get_providers()[0] != name:
             raise EngineMismatchError(
-                f"{name} does not start here, though ONNX Runtime has it (is there a driver, and the CUDA and "
-                "cuDNN that it wants?): run it on the CPU with --provider cpu"
+                f"{name} does not start here, though ONNX Runtime includes it (are the driver, CUDA and cuDNN that "
+                "it needs installed?): run it on the CPU with --provider cpu"
             )
         return session
 
@@ -102,7 +101,7 @@ class OnnxRuntimeBackend:
                 if self._on_gpu
                 else session.run(["images"], feeds, run_options())[0]
             )
-        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             if stopped():
                 raise KeyboardInterrupt from error
             raise GantoolError(
@@ -114,7 +113,7 @@ class OnnxRuntimeBackend:
 
 
 def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
-    """Return the images of a run whose output stays on `device` until it is done: one copy each way."""
+    """Return the images of a run whose output stays on `device` until the end: one copy each way."""
     binding = session.io_binding()
     for name, value in feeds.items():
         binding.bind_cpu_input(name, value)

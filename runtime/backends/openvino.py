@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
-from itertools import starmap
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -16,32 +15,32 @@ from gantool.runtime.artifacts.onnx import open_graph
 from gantool.runtime.backends.contract import Tensors, check_images, in_fp16, spec_of_graph
 from gantool.runtime.backends.providers import adds_int8_exactly
 from gantool.runtime.backends.quiet import import_core
-from gantool.runtime.backends.sharding import Batch, in_parts, worth_parts
+from gantool.runtime.backends.sharding import infer_split, should_split
 from gantool.runtime.errors import GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.process.apart import check_openvino
 from gantool.runtime.process.cpus import limit
 from gantool.runtime.process.interrupt import deaf
 from gantool.runtime.process.terminal import short
-from gantool.runtime.spec import Images, Labels, Latents
+from gantool.runtime.spec import Batch, Images, Labels, Latents
 
 _TYPES = {"f32": "float", "i64": "int64", "u8": "uint8"}  # as ONNX Runtime calls them
 _OTHERWISE = "run it with --provider cpu, or export it again"
 
 
 class OpenVinoBackend:
-    """A generator's graph, compiled by OpenVINO: in BF16 where the CPU computes in it, as the name then says."""
+    """A generator's graph, compiled by OpenVINO: in BF16 where the CPU supports it, which `name` then says."""
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         """Load `path`; `threads` are OpenVINO's choice where it is None.
 
-        Raises GantoolError for a graph that is broken or no generator.
+        Raises GantoolError for a graph that is broken or not a generator.
         """
         if find_spec("openvino") is None:
             raise MissingDependencyError("openvino", "openvino", f"running {path.name} with OpenVINO")
         try:
             core = import_core()
-        except ImportError as error:  # the package is there, a library that it loads is not
+        except ImportError as error:  # the package is installed, a library that it loads is missing
             raise GantoolError(
                 f"openvino is installed but does not load ({error}): "
                 f"{pip_install('openvino', '--force-reinstall ')}, or run it with --provider cpu"
@@ -56,46 +55,46 @@ class OpenVinoBackend:
         if not adds_int8_exactly():
             with suppress(RuntimeError):  # a version without this switch
                 self._core.set_property("CPU", {"LP_TRANSFORMS_MODE": False})  # Q/DQ in float32
-        with self._told("load a graph", _OTHERWISE):
-            self._model = self._core.read_model(graph[:])  # by a path it would go by the file's name
+        with self._translate_errors("load a graph", _OTHERWISE):
+            self._model = self._core.read_model(graph[:])  # given a path, it would go by the file's suffix
         compiled = self._compile("LATENCY")
         self.spec = spec_of_graph(path, graph, _tensors(compiled.inputs), _tensors(compiled.outputs))
-        self._alone: SimpleQueue[Any] | None = _requests(compiled, 1)
-        self._streams: SimpleQueue[Any] | None = None
+        self._latency_requests: SimpleQueue[Any] | None = _requests(compiled, 1)
+        self._throughput_requests: SimpleQueue[Any] | None = None
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string().upper()
         self.name = "OpenVINO, CPU" + (f" in {precision}" if precision in ("BF16", "F16") else "")
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
         """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C], on all cores."""
-        return self._run(self._alone, z, label)
+        return self._run(self._latency_requests, z, label)
 
-    def infer_each(self, batches: Iterable[Batch]) -> Iterator[Images]:
-        """Yield what `infer` returns for each batch, in order; each stream works on a part of its own."""
-        batches, parts = worth_parts(batches, self.spec)
-        if not parts or self._alone is None:
-            yield from starmap(self.infer, batches)
+    def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:
+        """Yield each batch with what `infer` returns for it, in order; each stream computes a part of its own."""
+        batches, parts = should_split(batches, self.spec)
+        if not parts or self._latency_requests is None:
+            yield from ((batch, self.infer(batch.z, batch.label)) for batch in batches)
             return
-        if self._streams is None:
+        if self._throughput_requests is None:
             compiled = self._compile("THROUGHPUT")
             self._count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-            self._streams = _requests(compiled, self._count)
-        yield from in_parts(batches, self._count, partial(self._run, self._streams))
+            self._throughput_requests = _requests(compiled, self._count)
+        yield from infer_split(batches, self._count, partial(self._run, self._throughput_requests))
 
     def close(self) -> None:
         """Free the compiled graphs."""
-        self._alone = self._streams = self._model = None
+        self._latency_requests = self._throughput_requests = self._model = None
 
     def _compile(self, hint: str) -> Any:
-        with self._told("load a graph", _OTHERWISE):
+        with self._translate_errors("load a graph", _OTHERWISE):
             return self._core.compile_model(self._model, "CPU", {**self._settings, "PERFORMANCE_HINT": hint})
 
     def _run(self, requests: SimpleQueue[Any] | None, z: Latents, label: Labels | None) -> Images:
-        """Run a batch in a request that is free; one runs one batch at a time."""
+        """Run a batch in a free request; a request runs one batch at a time."""
         if requests is None:
             raise GantoolError(f"{self._path} is closed: load it again")
         request = requests.get()
         try:
-            with self._told(f"make {len(z)} images", "try a smaller --batch"), deaf():
+            with self._translate_errors(f"make {len(z)} images", "try a smaller --batch"), deaf():
                 images = request.infer({"z": z} if label is None else {"z": z, "label": label})["images"]
         finally:
             requests.put(request)
@@ -103,8 +102,8 @@ class OpenVinoBackend:
         return images if self.spec.dtype == "uint8" else to_uint8(images, self._fp16)
 
     @contextmanager
-    def _told(self, what: str, advice: str) -> Iterator[None]:
-        """Quote OpenVINO's message on one line, without its own source files and links."""
+    def _translate_errors(self, what: str, advice: str) -> Iterator[None]:
+        """Turn OpenVINO's errors into GantoolError: its message on one line, without its source files and links."""
         try:
             yield
         except RuntimeError as error:
@@ -132,7 +131,7 @@ def _tensors(ports: list[Any]) -> Tensors:
 
 
 def _name(port: Any) -> str:
-    """Return the name in the contract, of those that a tensor has where operators were folded away."""
+    """Return a tensor's name in the contract: it has several where operators were folded away."""
     return next((name for name in ("z", "label", "images") if name in port.names), port.any_name)
 
 

@@ -1,4 +1,4 @@
-"""What runs an ONNX graph on this machine, by the name that --provider takes."""
+"""The providers that run an ONNX graph, by the names that --provider takes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from gantool.runtime.backends.quiet import import_onnxruntime
 from gantool.runtime.errors import MissingDependencyError, UsageError
 
-# ONNX Runtime's, and OpenVINO by its own library.
+# ONNX Runtime's; OpenVINO runs through its own library.
 OF_ONNX_RUNTIME = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -19,8 +19,11 @@ PROVIDERS = (*OF_ONNX_RUNTIME, "openvino")
 
 
 def choose(provider: str) -> str:
-    """Return `provider`, or for auto: cuda if ONNX Runtime was built with it, else openvino if that is installed
-    and the CPU is Intel's, else cpu. Raises UsageError for a name that is none of these."""
+    """Return `provider`; for auto cuda if ONNX Runtime was built with it, else openvino if it is installed and the
+    CPU is Intel's, else cpu.
+
+    Raises UsageError for an unknown name, and MissingDependencyError where neither library is installed.
+    """
     if provider in PROVIDERS:
         return provider
     if provider != "auto":

@@ -1,4 +1,4 @@
-"""Import the engines that collect usage data, with that switched off."""
+"""The one way to import ONNX Runtime and OpenVINO: without usage data, without log lines."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gantool.runtime.process.interrupt import when_stopped
 def import_onnxruntime(module: str = "onnxruntime") -> Any:
     """Return ONNX Runtime, or a module of it. Raises ModuleNotFoundError.
 
-    From 1.32 on it writes a number of the device and an event into the home folder while it is imported; afterwards
-    it is too late. Who sets ORT_DISABLE_TELEMETRY chooses otherwise.
+    Since 1.32 its import writes a device number and an event into the home folder, so telemetry must be off before.
+    A value of ORT_DISABLE_TELEMETRY that is set already stays.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return import_module(module)
@@ -26,10 +26,10 @@ def import_onnxruntime(module: str = "onnxruntime") -> Any:
 def import_core() -> Any:
     """Return OpenVINO's class `Core`. Raises ImportError.
 
-    It reports each import through the package openvino_telemetry, without which it does not.
+    It reports each import through the package openvino_telemetry, so that package is hidden meanwhile.
     """
     name = "openvino_telemetry"
-    hidden = name not in sys.modules  # else the program has it for itself
+    hidden = name not in sys.modules  # else the program itself uses it
     if hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say that it is not there
     try:
@@ -45,7 +45,7 @@ def import_core() -> Any:
 
 @cache
 def run_options() -> Any:
-    """Return ONNX Runtime's options of a run that ends when the process is to end: also a loop without end does."""
+    """Return ONNX Runtime's options for a run that stops when the process is told to, even in an endless loop."""
     options = import_onnxruntime().RunOptions()
     options.log_severity_level = 4  # what fails is raised
     when_stopped(lambda: setattr(options, "terminate", True))

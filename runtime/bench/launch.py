@@ -1,4 +1,4 @@
-"""Engines side by side: one row for each file, provider and batch."""
+"""`gantool bench`: engines side by side, one row for each file, provider and batch."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def bench(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Run `gantool bench`: a table, or JSON, of each engine measured in a process of its own.
+    """Run `gantool bench`: print a table, or JSON, of each engine, measured in a process of its own.
 
-    Exits with the code of the first engine that could not run, after the others.
+    Exits with the code of the first engine that did not run, after measuring the others.
     """
     sizes = parse_batches(batches)
     if not 0 < seconds <= 3600:
-        raise UsageError(f"--seconds {seconds:g}: give a number over 0, at most 3600")
+        raise UsageError(f"--seconds {seconds:g}: give a number above 0, at most 3600")
     check_engine_threads(threads)
     kinds = {file: identify(file) for file in files}  # before minutes of work
     busy = _load_before()
@@ -45,12 +45,12 @@ def bench(
         for provider in providers if kinds[file] == "onnx" else ["auto"]:
             for row in _measured(file, provider, sizes, seconds, threads if kinds[file] == "onnx" else None):
                 if "error" in row:
-                    typer.echo(f"{file} is left out: {row['error']}", err=True)
+                    typer.echo(f"{file} is skipped: {row['error']}", err=True)
                     failed = failed or row["exit_code"]
                 elif "takes" in row:
                     low, high = row["takes"]
                     typer.echo(
-                        f"{file} takes batches of {low} to {high}: {row['batch']} is left out", err=True
+                        f"{file} takes batches of {low} to {high}: {row['batch']} is skipped", err=True
                     )
                 else:
                     rows.append({"file": str(file), "provider": provider, **row})
@@ -84,7 +84,7 @@ def parse_batches(text: str) -> list[int]:
 def _measured(
     file: Path, provider: str, sizes: list[int], seconds: float, threads: int | None
 ) -> Iterator[Row]:
-    """Yield what gantool.runtime.bench.measure prints, as it comes."""
+    """Yield the rows that gantool.runtime.bench.measure prints, as they come."""
     batches = ",".join(map(str, sizes))
     arguments = (time.monotonic(), seconds, threads or 0, provider, batches, file)
     command = child.python("gantool.runtime.bench.measure", *arguments)
@@ -98,13 +98,13 @@ def _measured(
             raise
     if process.returncode:
         raise GantoolError(
-            f"measuring {file} ended with {process.returncode}: run it alone, with gantool generate -e "
+            f"measuring {file} ended with code {process.returncode}: run it alone, with gantool generate -e "
             f"{quote(str(file))}, to see why"
         )
 
 
 def _print_row(rows: list[Row]) -> None:
-    """Print the last row, under the names of the columns if it is the first."""
+    """Print the last row, with the column names above the first."""
     power = rows[0]["watts"] is not None
     width = max(12, *(len(row["file"]) for row in rows))
     if len(rows) == 1:
@@ -126,7 +126,7 @@ def _print_row(rows: list[Row]) -> None:
 
 
 def _command(row: Row, threads: int | None) -> str:
-    """Return the command that generates with what this row measured."""
+    """Return the command that generates with the engine of this row."""
     provider = "" if row["provider"] == "auto" else f" --provider {row['provider']}"
     limited = (
         f" --engine-threads {threads}" if threads and row["runs_on"].startswith(("ONNX", "OpenVINO")) else ""
@@ -135,7 +135,7 @@ def _command(row: Row, threads: int | None) -> str:
 
 
 def _load_before() -> list[str]:
-    """Say so if other programs are at work already."""
+    """Return a warning if other programs are busy already."""
     others = Others()
     time.sleep(0.2)
     line = others.line()
@@ -143,7 +143,7 @@ def _load_before() -> list[str]:
 
 
 def _machine() -> dict[str, Any]:
-    """Return what a table of figures should name: the processor, the cores, a Jetson's power mode."""
+    """Return what a report of figures should name: the processor, the cores, a Jetson's power mode."""
     import platform
     import shutil
 
@@ -152,7 +152,7 @@ def _machine() -> dict[str, Any]:
         "cores": cores(),
         "python": platform.python_version(),
     }
-    if nvpmodel := shutil.which("nvpmodel"):  # of a Jetson
+    if nvpmodel := shutil.which("nvpmodel"):  # on a Jetson
         result = subprocess.run([nvpmodel, "-q"], capture_output=True, text=True, check=False)
         found["nvpmodel"] = result.stdout.split("\n")[0]
     return found

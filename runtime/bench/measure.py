@@ -1,4 +1,4 @@
-"""One engine measured in a process of its own: its memory and its start are then its own.
+"""Measure one engine in a process of its own, so that memory and start-up are its own.
 
     python -m gantool.runtime.bench.measure STARTED SECONDS THREADS PROVIDER BATCHES FILE
 
@@ -21,43 +21,43 @@ from gantool.runtime.bench.power import sampled
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.generator import load_backend
 from gantool.runtime.seeds import latents
-from gantool.runtime.spec import Backend, Labels, Latents
+from gantool.runtime.spec import Backend, Batch, Labels
 
-_FEWEST = 10  # single runs, however long they take; of others two
+_FEWEST = 10  # single runs, however long they take; two of the others
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What one batch size takes."""
+    """The measurements of one batch size."""
 
-    rate: float  # images/s, one batch after the other as `gantool generate` asks for them
+    rate: float  # images/s of batches in a row, as `gantool generate` asks for them
     watts: list[float]  # meanwhile
     runs: list[float]  # seconds of each run by itself, in order
-    compute: list[float]  # the same without copies, by the GPU's own clock; empty where there is none
+    compute: list[float]  # the same without copies, by the GPU's own clock; empty without one
 
 
 def measure(backend: Backend, batch: int, seconds: float) -> Timing:
-    """Run batches for `seconds` and one by one for as long, after as long to warm up."""
+    """Run batches in a row and then one by one, each for `seconds`, after as long a warm-up."""
     z = latents(range(batch), backend.spec.latent, backend.spec.distribution)
     label: Labels | None = None if backend.spec.classes == 0 else np.zeros(batch, np.int64)
 
-    def batches(fewest: int) -> Iterator[tuple[Latents, Labels | None]]:
+    def batches(fewest: int) -> Iterator[Batch]:
         end = time.perf_counter() + seconds
         while fewest > 0 or time.perf_counter() < end:
             fewest -= 1
-            yield z, label
+            yield Batch(z, label)
 
     for _ in backend.infer_each(batches(2)):
         pass
     started = time.perf_counter()
     with sampled() as watts:
-        images = sum(map(len, backend.infer_each(batches(2))))
+        images = sum(len(images) for _, images in backend.infer_each(batches(2)))
         rate = images / (time.perf_counter() - started)
     runs: list[float] = []
     compute: list[float] = []
     for one in batches(_FEWEST):
         started = time.perf_counter()
-        backend.infer(*one)
+        backend.infer(one.z, one.label)
         runs.append(time.perf_counter() - started)
         if (alone := getattr(backend, "compute_seconds", None)) is not None:
             compute.append(alone)
@@ -65,16 +65,18 @@ def measure(backend: Backend, batch: int, seconds: float) -> Timing:
 
 
 def summary(timing: Timing, batch: int) -> dict[str, Any]:
-    """Return rate, latencies in milliseconds, power, and what makes them doubtful."""
+    """Return rate, latencies in milliseconds, power, and reasons to doubt them."""
     runs = np.array(timing.runs)
     p50, p90, p99 = np.percentile(runs, (50, 90, 99))
     quarter = max(len(runs) // 4, 1)
     slower = float(np.median(runs[-quarter:]) / np.median(runs[:quarter]))
     doubts = []
     if p90 > 1.5 * p50:
-        doubts.append(f"p90 is {p90 / p50:.1f} times p50: other programs ran")
+        doubts.append(f"p90 is {p90 / p50:.1f} times p50: other programs were running")
     if slower > 1.2:
-        doubts.append(f"it became {slower:.1f} times slower: throttled, or others began to run")
+        doubts.append(
+            f"it became {slower:.1f} times slower: the machine throttled, or other programs started"
+        )
     power = float(np.mean(timing.watts)) if timing.watts else None
     return {
         "batch": batch,
@@ -93,7 +95,7 @@ def summary(timing: Timing, batch: int) -> dict[str, Any]:
 
 
 def peak_memory() -> int | None:
-    """Return the most bytes of host memory that this process had, or None on Windows."""
+    """Return the peak of this process's host memory in bytes, or None on Windows."""
     if sys.platform == "win32":
         return None
     import resource
@@ -105,7 +107,7 @@ def peak_memory() -> int | None:
 def main(
     started: float, seconds: float, threads: int | None, provider: str, batches: list[int], path: Path
 ) -> None:
-    """Print a line of JSON for each batch, or one with the error."""
+    """Print a line of JSON for each batch, or one line with the error."""
     backend = load_backend(path, provider, threads)
     spec = backend.spec
     first = spec.min_batch

@@ -1,4 +1,4 @@
-"""Power on a Jetson, from the INA3221 sensors that its kernel shows."""
+"""Power on a Jetson, from the INA3221 sensors that its kernel exposes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SENSORS = Path("/sys/bus/i2c/devices")
-_TOTAL = ("VDD_IN", "POM_5V_IN")  # the whole board, where a sensor is on its input
+_TOTAL = ("VDD_IN", "POM_5V_IN")  # the whole board, if its input has a sensor
 
 
 def rails(root: Path = SENSORS) -> dict[str, float]:
-    """Return watts by rail, as `in1_label` names it; {} where there is no such sensor."""
+    """Return watts by rail, as `in1_label` names it; {} without such a sensor."""
     found = {}
     for label in sorted(root.glob("*/hwmon/hwmon*/in*_label")):
         number = label.name[2 : -len("_label")]
@@ -20,7 +20,7 @@ def rails(root: Path = SENSORS) -> dict[str, float]:
             millivolts = int((label.parent / f"in{number}_input").read_text())
             milliamperes = int((label.parent / f"curr{number}_input").read_text())
             found[label.read_text().strip()] = millivolts * milliamperes / 1e6
-        except (OSError, ValueError):  # a rail that is not wired, or the sum of others
+        except (OSError, ValueError):  # a rail that is not connected, or the sum of others
             continue
     return found
 

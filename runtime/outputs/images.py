@@ -12,14 +12,27 @@ from gantool.runtime.spec import Images
 def to_uint8(images: NDArray[np.float32], fp16: bool | None = False) -> Images:
     """Turn float images, [N, C, H, W] in [-1, 1], into uint8 [N, H, W, C] as the tail of the graph does.
 
-    x * 127.5 + 128, clipped to 0..255, cut to whole numbers. Raises GantoolError for NaN, which has no grey
-    level; `fp16` is whether they were computed in FP16, which may have run over, None where that is not known.
+    x * 127.5 + 128, clipped to 0..255, cut to whole numbers. Raises GantoolError for NaN, which has no grey level;
+    `fp16` tells whether they were computed in FP16, which may have overflowed, None where that is not known.
     """
     if np.isnan(images).any():
-        weights = "its weights hold NaN, or numbers so large that they run over"
+        weights = "its weights hold NaN, or numbers so large that they overflow"
         advice = "export again without --fp16" if fp16 else f"{weights}: look at the checkpoint"
         if fp16 is None:
             advice += "; if it computes in FP16, export again without --fp16"
         raise GantoolError(f"the engine gave NaN instead of images: {advice}")
     levels = np.clip(images * np.float32(127.5) + np.float32(128), 0, 255)
     return np.ascontiguousarray(levels.astype(np.uint8).transpose(0, 2, 3, 1))  # [N, H, W, C]
+
+
+def grid(images: Images, columns: int) -> Images:
+    """Lay images, uint8 [N, H, W, C], out row by row; return one, uint8 [rows·H, columns·W, C].
+
+    Cells that are left over stay black.
+    """
+    n, height, width, channels = images.shape
+    rows = -(-n // columns)
+    sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
+    sheet[:n] = images
+    cells = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)  # [rows, H, columns, W, C]
+    return cells.reshape(rows * height, columns * width, channels)

@@ -1,9 +1,9 @@
-"""Try a graph in a process of its own: where a library ends the process, only that one ends.
+"""Try a graph in a process of its own: if a library crashes, only that process ends.
 
-ONNX Runtime 1.32 dies of a segmentation fault while it optimizes attention in FP16, and what else a library does
-with a graph that somebody made is not known before it is tried. What a graph says of itself proves nothing: its
-metadata stay when another tool rewrites it. So each graph is tried once on each machine and in each version of the
-library, and the cache keeps what came of it, under the graph's own bytes.
+ONNX Runtime 1.32 crashes with a segmentation fault while it optimizes attention in FP16, and nobody knows what a
+library does with another graph before it is tried. What a graph says of itself proves nothing: its metadata stay
+when another tool rewrites it. So each graph is tried once on each machine and in each version of the library, and
+the cache keeps the result under the graph's own bytes.
 """
 
 from __future__ import annotations
@@ -33,23 +33,21 @@ def level_that_works(path: Path, data: bytes | mmap | None = None) -> str:
     """Return the first of LEVELS with which ONNX Runtime loads and runs a graph on the CPU.
 
     `data` is the file `path`; None: the child reads it, with the weights beside it.
-    A graph that it refuses in words counts as one that works: who loads it next hears them.
-    Raises GantoolError if the process dies with each.
+    A graph that it rejects with an error counts as one that works: the next session raises that error.
+    Raises GantoolError if the process crashes with each level.
     """
     from gantool.runtime.backends.quiet import import_onnxruntime
 
     try:
         version = import_onnxruntime().__version__
-    except ModuleNotFoundError:  # said by who loads it next
+    except ModuleNotFoundError:  # the next session reports it
         return LEVELS[0]
-    advice = (
-        ", with every level of optimization: run it with --provider openvino, install another onnxruntime"
-    )
+    advice = ", with every optimization level: run it with --provider openvino, install another onnxruntime"
     return _first_that_works(path, data, f"ONNX Runtime {version}", LEVELS, advice)
 
 
 def check_openvino(path: Path, data: mmap, version: str) -> None:
-    """Raise GantoolError if a process dies in which OpenVINO loads and runs a graph, `data` of the file `path`."""
+    """Raise GantoolError if OpenVINO crashes when it loads and runs a graph, `data` of the file `path`."""
     _first_that_works(path, data, f"OpenVINO {version}", (_OPENVINO,), ": run it with --provider cpu")
 
 
@@ -74,7 +72,7 @@ def _first_that_works(
         if result.returncode in (-signal.SIGINT, -signal.SIGTERM, 130):
             raise KeyboardInterrupt
         ends.append(_ending(result.returncode))
-    raise GantoolError(f"{library} crashes on {path} ({ends[0]}){advice}, or export it anew")
+    raise GantoolError(f"{library} crashes on {path} ({ends[0]}){advice}, or export it again")
 
 
 def _kept(path: Path, data: bytes | mmap, library: str) -> Path:
@@ -126,6 +124,6 @@ def _zeros(shape: list[Any], kind: str) -> Any:
 
 if __name__ == "__main__":
     way, *given = sys.argv[1:]
-    with suppress(Exception):  # said by who loads it next
+    with suppress(Exception):  # the next session reports it
         _try(Path(given[0]) if given else sys.stdin.buffer.read(), way)
     sys.stdout.buffer.write(_DONE)

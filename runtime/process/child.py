@@ -1,13 +1,13 @@
-"""Processes of gantool's own that run Python."""
+"""Python processes that gantool starts."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-# `python -m` and `python -c` look into the current folder first, where a numpy.py may lie that came with somebody's
-# files; -P, which forbids it, is of Python 3.11. What the user put into PYTHONPATH stays.
-# Whatever the process is in the middle of, it ends soon after the one that started it.
+# `python -m` and `python -c` look in the current folder first, where somebody's files may include a numpy.py; the
+# flag -P, which prevents it, needs Python 3.11. What the user put into PYTHONPATH stays.
+# The process ends soon after the one that started it, whatever it is doing.
 _RUN = """\
 import sys
 sys.path[:] = [path for path in sys.path if path]

@@ -1,4 +1,4 @@
-"""The CPUs that this process may use, which can be fewer than the machine has, and how busy others keep them."""
+"""The CPUs that this process may use, which can be fewer than the machine has, and the load of other programs."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ def cores(root: Path = Path("/")) -> int:
 
 
 def limit() -> int:
-    """Return `cores()` where that is fewer than the machine has, for libraries that go by the machine; else 0.
+    """Return `cores()` if that is fewer than the machine has, for libraries that count the machine's; else 0.
 
-    0 leaves the number to them: some go by physical cores, and are faster so.
+    0 leaves the number to the library: some count physical cores, and are faster that way.
     """
     return 0 if cores() == os.cpu_count() else cores()
 
 
 def available() -> int:
-    """Return how many CPUs this process may run on, whatever share of their time a quota leaves it."""
+    """Return how many CPUs this process may run on, whatever its quota of their time."""
     return len(_allowed() or ()) or os.cpu_count() or 1
 
 
 def _allowed() -> set[int] | None:
-    """Return the numbers of the CPUs that the scheduler may give to this process; None where none says."""
+    """Return the numbers of the CPUs that the scheduler may give to this process; None where it is unknown."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield the CPUs of each quota that holds for this process: of its cgroups and all above them."""
+    """Yield the CPUs of each quota on this process: of its cgroups and all above them."""
     try:
         groups = _groups(root)
         lines = (root / "proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except (OSError, ValueError):
         return
     for line in lines:
-        with suppress(ValueError):  # of a mount that is described otherwise
+        with suppress(ValueError):  # a mount in another format
             fields, _, kind = line.partition(" - ")
             _, _, _, top, mount, *_ = fields.split(" ")
             name, *_, options = kind.split(" ")
@@ -83,7 +83,7 @@ def _quota(folder: Path) -> float | None:
     try:
         quota, period = " ".join((folder / name).read_text(encoding="ascii") for name in files).split()
         share = float(quota) / float(period)
-    except (OSError, ValueError, ZeroDivisionError):  # version 2 writes "max 100000" for none
+    except (OSError, ValueError, ZeroDivisionError):  # version 2 writes "max 100000" for no quota
         return None
     return share if share > 0 else None  # and version 1 "-1"
 
@@ -97,9 +97,9 @@ class Others:
         self._before = self._now()
 
     def cpus(self) -> float:
-        """Return how many CPUs others kept busy since this was made, of those that this process may use.
+        """Return how many of the CPUs that this process may use others kept busy since this was created.
 
-        Where the system does not count them, it is the programs that ran in the last minute but for this one.
+        Where the system does not count them, it is the load of the last minute without this process.
         """
         (wall, busy, own), (wall_before, busy_before, own_before) = self._now(), self._before
         if busy is None or busy_before is None:
@@ -109,18 +109,18 @@ class Others:
         return max(0.0, others / max(wall - wall_before, 1e-3))
 
     def line(self) -> str | None:
-        """Return a line about a busy machine, or None for one that is not."""
+        """Return a warning that the machine is busy, or None."""
         used = self.cpus()
         if not is_busy(used):
             return None
         return f"the machine is busy: other programs use {used:.1f} of {available()} CPUs"
 
     def room(self) -> int:
-        """Return how many threads find a CPU of their own beside the others, at least 1."""
+        """Return how many threads find a free CPU, at least 1."""
         return max(1, min(cores(), round(available() - self.cpus())))
 
     def _now(self) -> tuple[float, float | None, float]:
-        """Return the seconds of the clock, of the CPUs at work, and of this process."""
+        """Return seconds: of the clock, of busy CPUs, and of this process."""
         busy = None
         with suppress(OSError, ValueError, AttributeError):  # the last: no sysconf on Windows
             lines = (line.split() for line in self._stat.read_text(encoding="ascii").splitlines())
@@ -137,5 +137,5 @@ class Others:
 
 
 def is_busy(used: float) -> bool:
-    """Return whether others that use so many CPUs make figures doubtful."""
+    """Return whether other programs that use `used` CPUs make measurements doubtful."""
     return available() - used <= (1 - _BUSY) * cores()

@@ -1,8 +1,8 @@
 """Ctrl-C and `kill` while the main thread is inside a library, where Python's own handlers wait for its return.
 
-Python writes the number of each signal into a pipe at once; a thread reads it there. It asks the libraries to stop
-when the command has not ended by itself. It ends the process if the signal came twice, or if a library that cannot
-be asked does not return. No run of an engine takes longer for it.
+Python writes the number of each signal into a pipe at once, and a thread reads it there. If the command does not
+end by itself, the thread asks the libraries to stop. It ends the process if the signal came twice, or if a library
+that cannot be asked does not return. This costs a run of an engine nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from gantool.runtime.files import remove_unfinished
 
 EXIT_CODE = 130
-TOGETHER = 0.5  # seconds: `timeout`, systemd and shells send a signal twice, and mean one
-GRACE = 1.0  # seconds: a batch, or a step of training, mostly ends by itself
+TOGETHER = 0.5  # seconds: `timeout`, systemd and shells send a signal twice and mean one
+GRACE = 1.0  # seconds: a batch or a training step usually ends by itself
 PATIENCE = 5.0  # seconds for a library that cannot be asked
 
 _calls: set[object] = set()  # under way, of libraries that cannot be asked
@@ -29,7 +29,7 @@ _cancelled = threading.Event()
 
 
 def when_stopped(cancel: Callable[[], None]) -> None:
-    """Have `cancel` called, from another thread, when a signal has come and the command goes on."""
+    """Register `cancel`, to be called from another thread if the command goes on after a signal."""
     _cancels.append(cancel)
 
 
@@ -45,13 +45,13 @@ def deaf() -> Iterator[None]:
 
 
 def stopped() -> bool:
-    """Whether libraries were asked to stop: what they raise is then no failure of theirs."""
+    """Whether libraries were asked to stop: an error of theirs is then not a failure."""
     return _cancelled.is_set()
 
 
 def watch() -> None:
     """Watch the signals of this process from now on; the handlers must be Python's."""
-    if sys.platform == "win32":  # its signals come through sockets only
+    if sys.platform == "win32":  # signals arrive through sockets only there
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -72,7 +72,7 @@ def _wait(reader: int) -> None:
         cancel()
     stuck = set(_calls)
     again, _, _ = select.select([reader], [], [], PATIENCE if stuck else None)
-    if not again and not stuck & _calls:  # they came back: the command is ending by itself
+    if not again and not stuck & _calls:  # they returned: the command is ending by itself
         select.select([reader], [], [])
     select.select([], [], [], GRACE)
     remove_unfinished()

@@ -14,8 +14,8 @@ from gantool.runtime.process.interrupt import TOGETHER
 def ending_signals() -> list[signal.Signals]:
     """Return the signals that ask a process to end: Ctrl-C, SIGTERM, and SIGHUP of a terminal that is closed.
 
-    Not those that are ignored: nohup ignores SIGHUP, so that work goes on without its terminal, and a shell ignores
-    SIGINT for what it runs in the background.
+    Ignored ones are left out: nohup ignores SIGHUP so that work goes on without its terminal, and a shell ignores
+    SIGINT for background jobs.
     """
     names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
     known = [getattr(signal, name) for name in names if hasattr(signal, name)]
@@ -24,10 +24,10 @@ def ending_signals() -> list[signal.Signals]:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect the signals that ask to end in a list, for a loop to look at; a second one ends the process as usual.
+    """Collect the signals that ask to end in a list, which a loop checks; a second one ends the process as usual.
 
-    One that comes within half a second is no second one: what sends signals often sends two, and means one.
-    An exception raised by a signal may come anywhere, also where Python drops it (in a destructor, say).
+    A signal within half a second of the first does not count as a second one: senders often send two and mean one.
+    Signals are not raised as exceptions, since Python can drop one (in a destructor, say).
     """
     received: list[int] = []
     first = 0.0

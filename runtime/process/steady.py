@@ -1,4 +1,4 @@
-"""A stderr that long work outlives: its reader may end, its terminal may close, its disk may be full."""
+"""A stderr whose failure does not end long work: its reader may exit, its terminal close, its disk be full."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, TextIO, cast
 
 from gantool.runtime.process.terminal import bare
 
-_GONE = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)  # for good: the other end is closed
+_GONE = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)  # permanent: the other end is closed
 
 
 class _Steady:
-    """Writes to a text stream as long as it takes text, and drops the rest."""
+    """Writes to a text stream while that works, and drops the rest."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     @property
     def bare(self) -> TextIO:
-        """What is behind a guarded stream, and as steady as this one."""
+        """The stream behind a guarded one, as steady as this one."""
         return cast(TextIO, _Steady(bare(self.stream)))
 
     def write(self, text: str) -> int:
@@ -42,7 +42,7 @@ class _Steady:
             self._give_up(error)
 
     def close(self) -> None:
-        """Drop what could not be written, at which Python would exit with 120."""
+        """Drop what could not be written; Python would exit with 120 because of it."""
         try:
             self.stream.flush()
         except (OSError, ValueError):
@@ -64,10 +64,10 @@ class _Steady:
 
 @contextmanager
 def steady_stderr() -> Iterator[None]:
-    """Let no report end the work inside: where stderr cannot be written to, the text is dropped."""
+    """Keep a failing stderr from ending the work inside: text that cannot be written is dropped."""
     before = sys.stderr
     with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
-        steady = _Steady(before or nowhere)  # there is none where the descriptor was closed
+        steady = _Steady(before or nowhere)  # it is None where the descriptor was closed
         sys.stderr = cast(TextIO, steady)
         try:
             yield

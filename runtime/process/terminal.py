@@ -1,4 +1,4 @@
-"""What may reach a terminal: texts out of files and names of files come from anywhere, and so do their escapes."""
+"""What may reach a terminal: texts in files and file names come from anywhere, and may hold escape sequences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TextIO, cast
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Take out what could move the cursor, change colours or turn the direction of writing, but for `keep`."""
+    """Replace what could move the cursor, change colours or reverse the text direction, except `keep`."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() or letter in keep else "?" for letter in text)
@@ -39,15 +39,15 @@ def sides(shape: Sequence[object]) -> str:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Have all that is written to `sys.stdout` and `sys.stderr` meanwhile pass `printable`; lines and tabs stay.
+    """Pass everything written to `sys.stdout` and `sys.stderr` through `printable`; line breaks and tabs stay.
 
-    What their encoding lacks becomes a question mark: a "×" ends no command.
+    A character that their encoding lacks becomes a question mark: a "×" does not fail a command.
     """
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = guards = _guard(sys.stdout), _guard(sys.stderr)
     try:
         yield
-    finally:  # typer has put others there where a pipe broke
+    finally:  # typer replaces them when a pipe breaks
         if sys.stdout is guards[0]:
             sys.stdout = before[0]
         if sys.stderr is guards[1]:
@@ -55,12 +55,12 @@ def guarded() -> Iterator[None]:
 
 
 def bare(stream: TextIO) -> TextIO:
-    """Return what is behind a guarded stream, for a progress bar of gantool's own."""
+    """Return the stream behind a guarded one, for gantool's own progress bar."""
     return cast("TextIO", getattr(stream, "bare", stream))
 
 
 class _Guarded:
-    """A text stream that passes on what is printable."""
+    """A text stream that passes on printable text only."""
 
     def __init__(self, stream: TextIO) -> None:
         self.bare = stream

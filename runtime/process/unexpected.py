@@ -1,4 +1,4 @@
-"""What nobody expected: the details go into a file, for a report of a bug."""
+"""Unexpected errors: the details go into a file, for a bug report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PACKAGES = ("gantool", "numpy", "pillow", "typer", "torch", "onnx", "onnxruntim
 
 
 def written(error: Exception, arguments: list[str]) -> Path:
-    """Write versions, command and traceback into the cache folder, or where that cannot be into a temporary one."""
+    """Write versions, command and traceback into the cache folder, or a temporary one if that fails."""
     text = "\n".join(
         (
             f"gantool {join(arguments)}",
@@ -29,7 +29,7 @@ def written(error: Exception, arguments: list[str]) -> Path:
         )
     )
     name = f"error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-    with suppress(OSError, RuntimeError):  # no home, or one that cannot be written
+    with suppress(OSError, RuntimeError):  # no home folder, or a read-only one
         path = cache_dir() / "errors" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="replace")

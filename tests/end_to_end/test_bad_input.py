@@ -64,7 +64,7 @@ def make_bad_files(folder: Path) -> None:
 
 
 def save_graph(path: Path, nodes: list[Any], weights: list[TensorProto]) -> None:
-    """Save a graph from z [N, 4] to images [N, 4], which is no generator."""
+    """Save a graph from z [N, 4] to images [N, 4], which is not a generator."""
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in ("z", "images")]
     graph = helper.make_graph(nodes, "g", values[:1], values[1:], weights)
     path.write_bytes(
@@ -88,7 +88,12 @@ GENERATE = [
         ("TensorRT-RTX 1.", "8.6", "no NVIDIA driver", "gantool generate --engine g.fp16.onnx"),
         id="plan-without-a-driver",
     ),
-    Case("other.onnx", 1, ("other.onnx is no generator", "expected z float [N, latent]"), id="other-graph"),
+    Case(
+        "other.onnx",
+        1,
+        ("other.onnx is not a gantool generator", "expected z float [N, latent]"),
+        id="other-graph",
+    ),
     Case("external.onnx", 1, ("external.onnx keeps weights in another file",), id="external-data"),
     Case("pickle.pth", 1, ("pickle.pth is a",), id="pickle-as-engine"),
     Case(
@@ -98,8 +103,8 @@ GENERATE = [
         id="checkpoint-as-engine",
     ),
     Case("g.onnx --seeds 5-2", 2, ("'5-2' runs backwards", "2-5"), id="seeds-backwards"),
-    Case("g.onnx --seeds a", 2, ("'a' is no seed", "0,1,4-6"), id="seeds-letters"),
-    Case("g.onnx --seeds=-1", 2, ("'-1' is no seed",), id="seeds-negative"),
+    Case("g.onnx --seeds a", 2, ("'a' is not a seed", "0,1,4-6"), id="seeds-letters"),
+    Case("g.onnx --seeds=-1", 2, ("'-1' is not a seed",), id="seeds-negative"),
     Case("g.onnx --batch 0", 2, ("batch 0",), id="batch-0"),
     Case("g.onnx --format gif", 2, ("--format gif: choose png, webp, jpg, npy, tar, -",), id="format"),
     Case("g.onnx --format jpg --level 3", 2, ("--level 3: JPEG has --quality",), id="level-of-jpg"),
@@ -110,10 +115,10 @@ GENERATE = [
     Case("g.onnx --shard 0/4", 2, ("--shard 0/4", "counted from 1, as in 3/16"), id="shard"),
     Case("g.onnx --threads 0", 2, ("--threads 0",), id="threads"),
     Case("g.onnx --out - --format png", 2, ("--out - is raw frames",), id="stdout-and-files"),
-    Case("g.onnx --out - --grid 2x2", 2, ("--grid is a file",), id="stdout-and-grid"),
+    Case("g.onnx --out - --grid 2x2", 2, ("--grid writes a file",), id="stdout-and-grid"),
     Case("g.onnx --out - --resume", 2, ("--resume is for files",), id="resume-raw"),
     Case("g.onnx --grid 8", 2, ("--grid 8: write columns by rows, as in 8x8",), id="grid"),
-    Case(f"g.onnx --seeds {'1' * 5000}", 2, ("is no seed",), id="seeds-endless"),
+    Case(f"g.onnx --seeds {'1' * 5000}", 2, ("is not a seed",), id="seeds-endless"),
     Case("g.rtx.plan --provider cpu", 2, ("is for ONNX graphs",), id="provider-for-a-plan"),
     Case("g.onnx --trunc nan", 2, ("--trunc nan",), id="trunc-nan"),
     Case("g.onnx --out file", 1, ("File exists: file", "choose another folder"), id="file-as-folder"),

@@ -79,7 +79,7 @@ class Labelled:
         return label.astype(np.uint8).reshape(-1, 1, 1, 1)
 
     def infer_each(self, batches):  # type: ignore[no-untyped-def]
-        return (self.infer(*batch) for batch in batches)
+        return ((batch, self.infer(batch.z, batch.label)) for batch in batches)
 
     def close(self) -> None:
         pass

@@ -19,8 +19,7 @@ from gantool.models.presets import DEFAULT_PRESET, PRESETS
 from gantool.runtime.backends.providers import PROVIDERS
 from gantool.runtime.caches import KINDS
 from gantool.runtime.flags import options
-from gantool.runtime.outputs.formats import FORMATS
-from gantool.runtime.outputs.writer import CONTAINERS
+from gantool.runtime.outputs.formats import OUTPUTS
 from gantool.runtime.request import Format, Provider
 from gantool.train import launch
 from gantool.train.options import GROUPS, PENALTIES, LaunchOptions, Loss, TrainingOptions
@@ -115,7 +114,7 @@ def test_help_has_headings_and_choices(tmp_path: Path) -> None:
 def test_choices_are_those_that_are_known(tmp_path: Path) -> None:
     assert get_args(Loss) == tuple(PENALTIES)
     assert get_args(Provider) == ("auto", *PROVIDERS)
-    assert get_args(Format) == (*FORMATS, *CONTAINERS)
+    assert set(get_args(Format)) == set(OUTPUTS)
     known = options(BuildOptions)
     assert known["hardware_compatible"].choices == tuple(HARDWARE)
     assert known["profile_verbosity"].choices == tuple(VERBOSITY)

@@ -133,5 +133,5 @@ def test_a_library_that_pads_otherwise_is_refused(tmp_path: Path, monkeypatch: p
     graphs.keras(tmp_path)
     monkeypatch.setattr("gantool.export.graph.from_onnx.write_paddings", lambda *_: None)
     assert gantool("export same_upper.onnx --engine none -o g", tmp_path).code == 0
-    with pytest.raises(GantoolError, match="images are 28×28×1, and here they become 53×53×1"):
+    with pytest.raises(GantoolError, match="declares images of 28×28×1, and this library makes 53×53×1"):
         Generator.load(tmp_path / "g.onnx", "openvino")

@@ -71,7 +71,7 @@ def test_an_engine_that_cannot_run_is_left_out_and_gives_the_exit_code(
     if result.returncode == 0:
         pytest.skip("there is a GPU here")
     assert result.returncode == 4
-    assert "g.rtx.plan is left out: " in result.stderr
+    assert "g.rtx.plan is skipped: " in result.stderr
     assert "no NVIDIA driver" in result.stderr
     assert "ONNX Runtime, CPU" in result.stdout
 
@@ -80,7 +80,7 @@ def test_a_batch_that_the_engine_does_not_take_is_left_out(tmp_path: Path) -> No
     (tmp_path / "two.onnx").write_bytes(tiny_graph(batch=2))
     flags = ("--batch", "1,2", "--seconds", "0.05", "--json", "--provider", "cpu")
     result = run_gantool("bench", "two.onnx", *flags, cwd=tmp_path, check=True)
-    assert "two.onnx takes batches of 2 to 2: 1 is left out" in result.stderr
+    assert "two.onnx takes batches of 2 to 2: 1 is skipped" in result.stderr
     assert [row["batch"] for row in json.loads(result.stdout)["rows"]] == [2]
 
 
@@ -115,7 +115,7 @@ def test_figures_of_a_timing() -> None:
 
 def test_noise_and_throttling_are_told() -> None:
     noisy = summary(Timing(1.0, [], [0.01, 0.01, 0.01, 0.02] * 10, []), batch=1)
-    assert ["other programs ran" in doubt for doubt in noisy["doubts"]] == [True]
+    assert ["other programs were running" in doubt for doubt in noisy["doubts"]] == [True]
     slowing = summary(Timing(1.0, [], [0.01] * 20 + [0.013] * 20, []), batch=1)
     assert ["throttled" in doubt for doubt in slowing["doubts"]] == [True]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import ModuleSpec
 from importlib.resources import as_file, files
-from itertools import count, islice, starmap
+from itertools import count, islice
 from pathlib import Path
 from types import ModuleType
 
@@ -30,7 +30,7 @@ from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend, run_bound
 from gantool.runtime.backends.openvino import OpenVinoBackend
 from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.seeds import latents
-from gantool.runtime.spec import Images, Labels, Latents
+from gantool.runtime.spec import Batch, Images, Labels, Latents
 from helpers.tiny import LATENT, tiny_graph
 
 
@@ -52,8 +52,8 @@ class PixelBackend:
         assert self.spec.min_batch <= len(z) <= (self.spec.max_batch or len(z))
         return (z * 1000).astype(np.int64).astype(np.uint8).reshape(-1, 1, 2, 1)
 
-    def infer_each(self, batches: Iterable[tuple[Latents, Labels | None]]) -> Iterator[Images]:
-        return starmap(self.infer, batches)
+    def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:
+        return ((batch, self.infer(batch.z)) for batch in batches)
 
     def close(self) -> None:
         pass
@@ -74,6 +74,9 @@ def test_any_batch_gives_the_same_images(
     assert all(len(chunk) == batch for chunk in chunks[:-1] if batch)
     np.testing.assert_array_equal(generator.images(seeds, batch), expected)
     assert expected.shape == (len(seeds), 1, 2, 1)
+    pairs = list(generator.stream(iter(seeds), batch))
+    assert [seed for batch_of, _ in pairs for seed in batch_of] == seeds
+    assert all(len(of) == len(images) for of, images in pairs)
 
 
 def test_endless_seeds_take_constant_memory() -> None:
@@ -192,11 +195,12 @@ def test_a_graph_that_a_library_does_not_load(tmp_path: Path, provider: str) -> 
 @settings(max_examples=30)
 def test_one_part_of_a_batch_for_each_core(tiny: OnnxRuntimeBackend, sizes: list[int], threads: int) -> None:
     tiny._threads = threads
-    batches = [(latents(range(n), LATENT), None) for n in sizes]
+    batches = [Batch(latents(range(n), LATENT)) for n in sizes]
     made = list(tiny.infer_each(iter(batches)))
     assert len(made) == len(batches)
-    for images, batch in zip(made, batches, strict=True):
-        np.testing.assert_array_equal(images, tiny.infer(*batch))
+    for (same, images), batch in zip(made, batches, strict=True):
+        assert same is batch
+        np.testing.assert_array_equal(images, tiny.infer(batch.z))
 
 
 def test_parts_of_a_conditional_generator(tmp_path: Path) -> None:
@@ -208,11 +212,11 @@ def test_parts_of_a_conditional_generator(tmp_path: Path) -> None:
     assert classes
     z = latents(range(8), backend.spec.latent)
     label = np.arange(8, dtype=np.int64) % classes
-    for images in backend.infer_each((z, label) for _ in range(3)):
+    for _, images in backend.infer_each(Batch(z, label) for _ in range(3)):
         np.testing.assert_array_equal(images, backend.infer(z, label))
     pytest.importorskip("openvino")
     other = OpenVinoBackend(path)
-    for images in other.infer_each((z, label) for _ in range(3)):
+    for _, images in other.infer_each(Batch(z, label) for _ in range(3)):
         assert np.abs(images.astype(int) - backend.infer(z, label)).max() <= 9
 
 
@@ -301,10 +305,10 @@ def test_batches_are_asked_for_as_they_are_needed(tiny: OnnxRuntimeBackend) -> N
     tiny._threads = 2
     asked: list[int] = []
 
-    def batches() -> Iterator[tuple[Latents, None]]:
+    def batches() -> Iterator[Batch]:
         for number in count():
             asked.append(number)
-            yield latents(range(4), LATENT), None
+            yield Batch(latents(range(4), LATENT))
 
     for number, _ in enumerate(islice(tiny.infer_each(batches()), 10)):
         assert len(asked) <= number + 3
@@ -314,7 +318,7 @@ def test_a_failure_in_one_part_is_told(tiny: OnnxRuntimeBackend) -> None:
     tiny._threads = 2
     wrong = np.zeros((4, LATENT + 1), np.float32)
     with pytest.raises(GantoolError, match="failed on . images from"):
-        list(tiny.infer_each((z, None) for z in (latents(range(4), LATENT), wrong, wrong)))
+        list(tiny.infer_each(Batch(z) for z in (latents(range(4), LATENT), wrong, wrong)))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

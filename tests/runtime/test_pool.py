@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gantool.runtime.errors import UsageError
-from gantool.runtime.outputs.pool import in_order, thread_count
+from gantool.runtime.process.pool import ordered_map, ordered_pool, thread_count
 
 
 @given(st.integers(1, 5), st.integers(0, 40))
@@ -26,9 +27,9 @@ def test_results_come_in_order_and_few_wait(threads: int, count: int) -> None:
         time.sleep(0.001 * (number * 7 % 3))
         return number
 
-    with in_order(threads, taken.append) as put:
+    with ordered_pool(threads, taken.append) as submit:
         for number in range(count):
-            put(lambda number=number: work(number))  # type: ignore[misc]
+            submit(lambda number=number: work(number))  # type: ignore[misc]
     assert taken == list(range(count))
     assert most <= 2 * threads + 1
 
@@ -40,11 +41,11 @@ def test_a_failure_is_raised_and_the_rest_dropped() -> None:
         raise OSError("full")
 
     def run() -> None:
-        with in_order(2, taken.append) as put:
-            put(lambda: 1)
-            put(fail)
+        with ordered_pool(2, taken.append) as submit:
+            submit(lambda: 1)
+            submit(fail)
             for _ in range(50):
-                put(lambda: 2)
+                submit(lambda: 2)
 
     with pytest.raises(OSError, match="full"):
         run()
@@ -53,13 +54,13 @@ def test_a_failure_is_raised_and_the_rest_dropped() -> None:
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt, RuntimeError])
-def test_what_was_put_before_an_end_from_elsewhere_is_finished(end: type[BaseException]) -> None:
+def test_what_was_submitted_before_an_end_from_elsewhere_is_finished(end: type[BaseException]) -> None:
     taken: list[int] = []
 
     def run() -> None:
-        with in_order(2, taken.append) as put:
+        with ordered_pool(2, taken.append) as submit:
             for number in range(3):
-                put(lambda number=number: (time.sleep(0.01), number)[1])  # type: ignore[misc]
+                submit(lambda number=number: (time.sleep(0.01), number)[1])  # type: ignore[misc]
             raise end
 
     with pytest.raises(end):
@@ -67,8 +68,44 @@ def test_what_was_put_before_an_end_from_elsewhere_is_finished(end: type[BaseExc
     assert taken == [0, 1, 2]
 
 
+@given(st.integers(1, 4), st.integers(0, 30), st.none() | st.integers(1, 9))
+@settings(max_examples=30)
+def test_a_map_gives_results_in_order_and_asks_as_it_goes(
+    threads: int, count: int, waiting: int | None
+) -> None:
+    asked: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(count):
+            asked.append(number)
+            yield number
+
+    def work(number: int) -> int:
+        time.sleep(0.001 * (number * 7 % 3))
+        return -number
+
+    for index, result in enumerate(ordered_map(work, numbers(), threads, waiting)):
+        assert result == -index
+        assert len(asked) <= index + 1 + (waiting or 2 * threads)
+    assert len(asked) == count
+
+
+def test_a_map_that_nobody_reads_to_its_end_drops_the_rest() -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        time.sleep(0.05)
+        return number
+
+    results = ordered_map(work, range(100), 1, 20)
+    assert next(results) == 0
+    results.close()
+    assert len(begun) < 5
+
+
 def test_threads() -> None:
     assert thread_count(None) >= 1
     assert thread_count(7) == 7
-    with pytest.raises(UsageError, match="--threads 0"):
+    with pytest.raises(UsageError, match="`encoders` 0"):
         thread_count(0)

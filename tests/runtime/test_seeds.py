@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gantool.runtime.errors import UsageError
-from gantool.runtime.outputs.writer import Target, split
+from gantool.runtime.outputs.base import Target
+from gantool.runtime.outputs.webdataset import split
 from gantool.runtime.seeds import (
     DISTRIBUTIONS,
     MAX_SEED,

@@ -16,11 +16,12 @@ import pytest
 from PIL import Image
 
 from gantool.runtime.backends.tensorrt.cuda import driver_problem
-from gantool.runtime.backends.tensorrt.library import recorder
+from gantool.runtime.backends.tensorrt.library import error_logger
 from gantool.runtime.backends.tensorrt.runner import TensorRTBackend
 from gantool.runtime.errors import EngineMismatchError, GantoolError
 from gantool.runtime.generator import Generator
 from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.spec import Batch
 from helpers.fake_tensorrt import plan_bytes
 from helpers.tiny import build_plan, some_z, tiny_graph
 
@@ -92,7 +93,7 @@ def test_bench_tells_latency_without_copies(plan: Path, standin: dict[str, str])
     flags = ("--batch", "1,4,5", "--seconds", "0.05", "--json")
     result, report = run_on(standin, plan, "bench", "g.plan", *flags)
     assert (result.returncode, report) == (0, "")
-    assert "g.plan takes batches of 1 to 4: 5 is left out" in result.stderr
+    assert "g.plan takes batches of 1 to 4: 5 is skipped" in result.stderr
     for row in json.loads(result.stdout)["rows"]:
         assert row["runs_on"] == "TensorRT"
         assert row["compute_ms"]["p50"] > 0
@@ -127,7 +128,7 @@ def test_faults_are_one_line_and_keep_what_is_finished(
                 np.testing.assert_array_equal(np.asarray(picture), image)
     result, report = run_on(standin, plan, *flags, "--resume")
     assert (result.returncode, report) == (0, "")
-    assert f"100 images of 4×4×3 in images, {len(images)} of them were there" in result.stdout
+    assert f"100 images of 4×4×3 in images, {len(images)} of them were already there" in result.stdout
 
 
 def real_driver_problem() -> str | None:
@@ -165,7 +166,7 @@ def test_real_verdicts_on_damaged_plans(damage: str, tmp_path: Path) -> None:
     trt = pytest.importorskip("tensorrt_rtx", reason="asks the real library")
     change, verdict = DAMAGE[damage]
     whole = build_plan(trt, tiny_graph(), ("SM86",))
-    logger = recorder(trt)
+    logger = error_logger(trt)
     runtime = trt.Runtime(logger)
     logger.errors.clear()  # of the driver that is not there
     assert runtime.deserialize_cuda_engine(change(whole)) is None
@@ -221,14 +222,14 @@ def test_real_batches_overlap_in_graphs_and_keep_their_kernels(
     except EngineMismatchError as error:
         pytest.skip(str(error))  # TensorRT-RTX runs on some GPUs only
     one_by_one = [backend.infer(some_z(n)) for n in (4, 3, 4, 4, 2, 4, 4, 4)]
-    overlapping = list(backend.infer_each((some_z(n), None) for n in (4, 3, 4, 4, 2, 4, 4, 4)))
-    for one, other in zip(one_by_one, overlapping, strict=True):
+    overlapping = list(backend.infer_each(Batch(some_z(n)) for n in (4, 3, 4, 4, 2, 4, 4, 4)))
+    for one, (_, other) in zip(one_by_one, overlapping, strict=True):
         np.testing.assert_array_equal(one, other)
-    same = list(backend.infer_each((some_z(4), None) for _ in range(20)))
-    for images in same:
+    same = list(backend.infer_each(Batch(some_z(4)) for _ in range(20)))
+    for _, images in same:
         np.testing.assert_array_equal(images, one_by_one[0])
     if module == "tensorrt":
-        assert any(sized.graph is not None for lane in backend._lanes for sized in lane.sized)
+        assert any(each.graph is not None for buffers in backend._buffer_sets for each in buffers.contexts)
     assert backend.compute_seconds is not None
     assert 0 < backend.compute_seconds < 1
     backend.close()

@@ -22,18 +22,18 @@ trt = pytest.importorskip("tensorrt_rtx", reason="the contract is held against t
 driver = pytest.importorskip("cuda.bindings.driver", reason="the contract is held against the real bindings")
 
 BACKENDS = Path(gantool.runtime.backends.tensorrt.runner.__file__).parent
-# how the source calls it -> what it is
-ROOTS = {
-    ("driver",): driver,
-    ("self", "_driver"): driver,
-    ("trt",): trt,
-    ("self", "_runtime"): trt.Runtime,
-    ("engine",): trt.ICudaEngine,
-    ("self", "_engine"): trt.ICudaEngine,
-    ("sized", "context"): trt.IExecutionContext,
-    ("config",): trt.IRuntimeConfig,
-    ("cache",): trt.IRuntimeCache,
-    ("self", "_cache"): trt.IRuntimeCache,
+# The parameters and attributes by which the source holds objects of the bindings; local variables may be named
+# anything, since none holds one (a traceback would keep it alive).
+HOLDERS = {
+    "driver": driver,
+    "_driver": driver,
+    "trt": trt,
+    "_runtime": trt.Runtime,
+    "engine": trt.ICudaEngine,
+    "_engine": trt.ICudaEngine,
+    "execution": trt.IExecutionContext,
+    "config": trt.IRuntimeConfig,
+    "_cache": trt.IRuntimeCache,
 }
 # Run-side names that `tensorrt` has had since 8.5.2 and has in 11; what else is used is TensorRT-RTX's own.
 EVERY_VERSION = {
@@ -47,12 +47,14 @@ EVERY_VERSION = {
 
 @dataclass(frozen=True)
 class Use:
-    root: tuple[str, ...]
+    holder: str
     names: tuple[str, ...]
     arguments: int | None  # of a call, all by position; None if it is not called
 
     def __str__(self) -> str:
-        return ".".join((*self.root, *self.names)) + ("" if self.arguments is None else f"({self.arguments})")
+        return ".".join((self.holder, *self.names)) + (
+            "" if self.arguments is None else f"({self.arguments})"
+        )
 
 
 FILES = ("buffers", "cuda", "library", "runner", "rtx")
@@ -68,18 +70,19 @@ def uses(*files: str) -> list[Use]:
             if _chain(node.func) == ("self", "_do"):  # name, then arguments
                 name, *arguments = node.args
                 assert isinstance(name, ast.Constant)
-                found.add(Use(("driver",), (name.value,), len(arguments)))
+                found.add(Use("driver", (name.value,), len(arguments)))
         for node in ast.walk(tree):
             chain = _chain(node)
             if not isinstance(node, ast.Attribute) or id(node) in inner or chain is None:
                 continue
-            for root in ROOTS:
-                if chain[: len(root)] == root and len(chain) > len(root):
+            for index, holder in enumerate(chain[:-1]):
+                if holder in HOLDERS:
                     call = calls.get(id(node))
                     assert call is None or not call.keywords, (
                         f"{chain}: the bindings' keywords differ by version"
                     )
-                    found.add(Use(root, chain[len(root) :], None if call is None else len(call.args)))
+                    found.add(Use(holder, chain[index + 1 :], None if call is None else len(call.args)))
+                    break
     return sorted(found, key=str)
 
 
@@ -108,14 +111,14 @@ def parameters(function: Any, name: str) -> list[list[tuple[str, bool]]]:
 
 
 def resolve(use: Use) -> Any:
-    item = ROOTS[use.root]
+    item = HOLDERS[use.holder]
     for name in use.names:
         item = getattr(item, name)
     return item
 
 
 def test_every_kind_of_object_is_used() -> None:
-    assert {use.root for use in uses(*FILES)} == set(ROOTS)
+    assert {use.holder for use in uses(*FILES)} == set(HOLDERS)
     assert len(uses(*FILES)) > 50
 
 
@@ -134,8 +137,8 @@ def test_name_and_arguments_exist(use: Use) -> None:
 
 @pytest.mark.parametrize("use", uses("buffers", "cuda", "library", "runner"), ids=str)
 def test_tensorrt_has_it_in_every_version(use: Use) -> None:
-    if ROOTS[use.root] is not driver and use.names != ("errors",):
-        assert use.names[0] in EVERY_VERSION[ROOTS[use.root]].split()
+    if HOLDERS[use.holder] is not driver and use.names != ("errors",):
+        assert use.names[0] in EVERY_VERSION[HOLDERS[use.holder]].split()
 
 
 def test_the_stand_in_driver_has_only_names_of_the_real_one() -> None:

@@ -7,8 +7,12 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +24,12 @@ from PIL import Image
 from conftest import run_gantool
 from gantool.runtime import Generator
 from gantool.runtime.errors import GantoolError
-from gantool.runtime.outputs.formats import Encoding
-from gantool.runtime.outputs.writer import Target, Written, array_header, writer
+from gantool.runtime.outputs.base import FORMATS, Output, Target
+from gantool.runtime.outputs.encoding import Encoding
+from gantool.runtime.outputs.formats import OUTPUTS
+from gantool.runtime.outputs.npy import NpyArray, array_header
+from gantool.runtime.request import Format
+from gantool.runtime.seeds import Seeds
 from gantool.runtime.spec import Spec
 from helpers.tiny import tiny_graph
 
@@ -172,7 +180,7 @@ def test_resume_makes_what_is_missing_or_damaged(kind: str, graph: Path, tmp_pat
     Image.new("RGB", (5, 5)).save(folder / f"seed0007.{kind}")
     kept = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     result = run_gantool(*flags, "--resume", "--grid", "2x2", cwd=tmp_path, check=True)
-    assert "20 images of 4×4×3 in images, 15 of them were there" in result.stdout
+    assert "20 images of 4×4×3 in images, 15 of them were already there" in result.stdout
     (folder / "grid.png").unlink()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
     same = [name for name, time in kept.items() if (folder / name).stat().st_mtime_ns == time]
@@ -188,7 +196,7 @@ def test_resume_of_shards(graph: Path, tmp_path: Path) -> None:
     (folder / "images-000002.tar").write_bytes(whole["images-000002.tar"][:1500])
     (folder / "images-000003.tar").write_bytes(whole["images-000004.tar"])  # of other seeds
     result = run_gantool(*flags, "--resume", cwd=tmp_path, check=True)
-    assert "16 of them were there" in result.stdout
+    assert "16 of them were already there" in result.stdout
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
 
 
@@ -202,15 +210,15 @@ def test_resume_of_an_array(images: float, graph: Path, tmp_path: Path) -> None:
     part.write_bytes((content + bytes(500))[: header + int(images * 48)])
     whole.unlink()
     result = run_gantool(*flags, "--resume", "--grid", "2x2", cwd=tmp_path, check=True)
-    assert f"20 images of 4×4×3 in images, {int(images) % 25} of them were there" in result.stdout
+    assert f"20 images of 4×4×3 in images, {int(images) % 25} of them were already there" in result.stdout
     assert whole.read_bytes() == content
     assert not part.exists()
     result = run_gantool(*flags, "--resume", cwd=tmp_path, check=True)
-    assert ", 20 of them were there" in result.stdout
+    assert ", 20 of them were already there" in result.stdout
     assert whole.read_bytes() == content
     whole.write_bytes(content[:-1])  # cut
     result = run_gantool(*flags, "--resume", cwd=tmp_path, check=True)
-    assert ", 0 of them were there" in result.stdout
+    assert ", 0 of them were already there" in result.stdout
     assert whole.read_bytes() == content
 
 
@@ -221,7 +229,7 @@ def test_resume_refuses_another_array(graph: Path, tmp_path: Path) -> None:
     before = (tmp_path / "images/images.npy.part").read_bytes()
     result = run_gantool(*flags, "0-10", "--resume", cwd=tmp_path)
     assert result.returncode == 2
-    assert "images.npy.part is no array of 11 images of 4×4×3" in result.stderr
+    assert "images.npy.part is not an array of 11 images of 4×4×3" in result.stderr
     for seeds, wrong in (("0-8,19", 9), ("0-4,14,6-9", 5)):
         result = run_gantool(*flags, seeds, "--resume", cwd=tmp_path)
         assert result.returncode == 2
@@ -239,10 +247,10 @@ def test_an_array_goes_on_beside_an_older_one(graph: Path, tmp_path: Path) -> No
     older = (tmp_path / "other/images.npy").read_bytes()
     whole.write_bytes(older)
     result = run_gantool(*flags, "0-9", "--resume", cwd=tmp_path, check=True)
-    assert ", 10 of them were there" in result.stdout
+    assert ", 10 of them were already there" in result.stdout
     assert part.read_bytes() == content[:-480]  # of another command
     result = run_gantool(*flags, "0-99", "--resume", cwd=tmp_path, check=True)
-    assert ", 90 of them were there" in result.stdout
+    assert ", 90 of them were already there" in result.stdout
     assert whole.read_bytes() == content
 
 
@@ -362,17 +370,56 @@ def test_a_changed_bit_of_a_png_shows(data: st.DataObject) -> None:
     assert found is None or (found == image).all()
 
 
+@pytest.mark.parametrize("kind", FORMATS[:-1])
+@given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 12), st.integers(1, 3))
+@settings(max_examples=8)
+def test_what_an_output_has_written_it_finds_and_the_rest_it_asks_for(
+    kind: Format, count: int, size: int, ended: int, threads: int
+) -> None:
+    seeds = Seeds((range(3, 4), range(10, 10 + count)))
+    rng = np.random.default_rng(0)
+    images = {seed: np.full((2, 3, 3), rng.integers(255), np.uint8) for seed in seeds}
+    spec = Spec(6, 2, 3, 3)
+
+    def written(output: Output, pending: Iterator[int], end: int) -> None:
+        with output.open() as write:
+            for _ in range(end):
+                if not (batch := list(islice(pending, size))):
+                    return
+                write(batch, np.stack([images[seed] for seed in batch]))
+            raise KeyboardInterrupt
+
+    with tempfile.TemporaryDirectory() as folder:
+        target = Target(Path(folder), kind, threads=threads, shard_size=4)
+        first = OUTPUTS[kind](target, seeds, spec)
+        with suppress(KeyboardInterrupt):
+            written(first, iter(seeds), ended)
+        again = OUTPUTS[kind](target, seeds, spec)
+        pending = list(again.pending())
+        assert again.found == first.written == len(seeds) - len(pending)
+        written(again, iter(pending), len(seeds) + 1)
+        assert again.written == len(pending)
+        last = OUTPUTS[kind](target, seeds, spec)
+        assert not list(last.pending())
+        for sample in last.sample():
+            assert np.abs(sample.image.astype(int) - images[sample.seed]).max() <= 3 * (kind == "jpg")
+
+
+def test_every_format_has_an_output() -> None:
+    assert set(OUTPUTS) == set(FORMATS)
+
+
 def test_many_runs_of_one_array_leave_it_whole(tmp_path: Path) -> None:
     """One may open the part just before another gives it its name: it must not write into that one."""
     pytest.importorskip("fcntl")
-    target, spec = Target(tmp_path, "npy"), Spec(6, 4, 4, 3)
+    target, seeds, spec = Target(tmp_path, "npy"), Seeds((range(3),)), Spec(6, 4, 4, 3)
     images = np.full((3, 4, 4, 3), 7, np.uint8)
-    expected = array_header(3, spec) + images.tobytes()
+    expected = array_header((3, 4, 4, 3)) + images.tobytes()
 
     def run(_: int) -> bool:
         try:
-            with writer(target, iter(()), 3, spec, Written()) as write:
-                write(images)
+            with NpyArray(target, seeds, spec).open() as write:
+                write(range(3), images)
         except GantoolError:  # another run writes it
             return False
         return (tmp_path / "images.npy").read_bytes() == expected
@@ -385,11 +432,12 @@ def test_many_runs_of_one_array_leave_it_whole(tmp_path: Path) -> None:
 
 
 def test_an_array_that_another_run_finished_meanwhile(tmp_path: Path) -> None:
-    target, spec = Target(tmp_path, "npy"), Spec(6, 4, 4, 3)
-    with (
-        pytest.raises(GantoolError, match="another run has finished"),
-        writer(target, iter(()), 3, spec, Written(found=2)),
-    ):
+    output = NpyArray(Target(tmp_path, "npy"), Seeds((range(3),)), Spec(6, 4, 4, 3))
+    part = tmp_path / "images.npy.part"
+    part.write_bytes(array_header((3, 4, 4, 3)) + bytes(2 * 48))
+    assert list(output.pending()) == [2]
+    part.unlink()
+    with pytest.raises(GantoolError, match="another run has finished"), output.open():
         pass
     assert not list(tmp_path.iterdir())
 

@@ -8,9 +8,8 @@ import struct
 import sys
 import time
 import warnings
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.process.cpus import cores
+from gantool.runtime.process.pool import ordered_map
 from gantool.runtime.process.terminal import printable
 from gantool.train.data.colours import colour
 from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, fit
@@ -241,19 +241,9 @@ def decoded(listing: Listing, into: Into) -> Generator[Fitted | str, None, None]
     Image.init()  # not from two threads at once: the second would find formats missing
     threads = min(_MAX_THREADS, cores())
     # What Pillow warns of is either nothing to the pixels or checked in decode.py.
-    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        pending: deque[Future[Fitted | str]] = deque()
-        try:
-            for index in range(len(listing.names)):
-                pending.append(pool.submit(one, index))
-                if len(pending) == 4 * threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+        yield from ordered_map(one, range(len(listing.names)), threads, 4 * threads)
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,6 @@ dataset.json with {"labels": [[name, class], ...]}, so other tools read it too. 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import statistics
 import zipfile
@@ -20,11 +19,12 @@ from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
-from gantool.runtime.outputs.writer import grid, save_image
+from gantool.runtime.outputs.encoding import Encoding
+from gantool.runtime.outputs.image_files import save_image
+from gantool.runtime.outputs.images import grid
 from gantool.train.data.dataset import ColourError, decoded
 from gantool.train.data.decode import Into
 from gantool.train.data.facts import Facts, Tally
@@ -35,6 +35,7 @@ from gantool.train.presets import few, fitting
 from gantool.train.requests import DataOptions, sizes
 
 COLUMNS, ROWS = 16, 8  # of the contact sheet
+_PNG = Encoding(level=6)  # as data sets have been written so far: the same images, the same bytes
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: the same images give the same bytes
 
 
@@ -208,7 +209,7 @@ def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> Pr
                 continue
             seen.add(digest)
             member = f"{made.count // 1000:05d}/img{made.count:08d}.png"
-            archive.writestr(zipfile.ZipInfo(member, _EPOCH), _png(pixels))
+            archive.writestr(zipfile.ZipInfo(member, _EPOCH), _PNG.encode(pixels))
             if known:
                 number = int(known.values[index])
                 table.append((member, number))
@@ -224,9 +225,3 @@ def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> Pr
         text = {"labels": table or None, **({"class_names": made.class_names} if table else {})}
         archive.writestr(zipfile.ZipInfo(DATASET_JSON, _EPOCH), json.dumps(text))
     return made
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(file, "png")
-    return file.getvalue()

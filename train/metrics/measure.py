@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gantool.runtime.outputs.writer import grid
+from gantool.runtime.outputs.images import grid
 from gantool.runtime.spec import Images
 from gantool.train.data.dataset import ImageData
 from gantool.train.data.labels import Labels

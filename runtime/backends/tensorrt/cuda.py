@@ -20,7 +20,7 @@ from gantool.runtime.errors import GantoolError, MissingDependencyError
 
 
 def import_driver(extra: str, purpose: str) -> Any:
-    """Return the module `cuda.bindings.driver`; MissingDependencyError names `extra` where it is missing."""
+    """Return the module `cuda.bindings.driver`. Raises MissingDependencyError, which names `extra`."""
     try:
         from cuda.bindings import driver
     except ModuleNotFoundError as error:
@@ -29,7 +29,7 @@ def import_driver(extra: str, purpose: str) -> Any:
 
 
 def driver_problem(driver: Any) -> str | None:
-    """Say why no GPU can be used here, in words that fit into a sentence, or None if one can."""
+    """Return why no GPU can be used here, in words that fit into a sentence, or None if one can."""
     try:
         (status,) = driver.cuInit(0)
     except RuntimeError:  # 12.8 raises it bare, later ones DynamicLibNotFoundError, which is derived from it
@@ -42,10 +42,10 @@ def driver_problem(driver: Any) -> str | None:
 
 
 class Device:
-    """The first GPU: its primary context, and what was taken through it: memory, streams, events.
+    """The first GPU: its primary context, and the memory, streams and events allocated in it.
 
-    For one thread at a time; another thread calls `activate` first. Every method raises GantoolError if CUDA
-    reports a failure, which may be that of an earlier asynchronous call.
+    Not thread-safe; another thread calls `activate` first. Every method raises GantoolError if CUDA reports a
+    failure, which may come from an earlier asynchronous call.
     """
 
     def __init__(self, driver: Any) -> None:
@@ -60,11 +60,11 @@ class Device:
             cleanup.callback(driver.cuDevicePrimaryCtxRelease, gpu)
             self.activate()
             attribute = driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_INTEGRATED
-            (shared,) = self._do("cuDeviceGetAttribute", attribute, gpu, what="tell what it is")
-            self.integrated = bool(shared)  # it works in the host's memory, as on a Jetson
+            (shared,) = self._do("cuDeviceGetAttribute", attribute, gpu, what="report what it is")
+            self.integrated = bool(shared)  # it shares the host's memory, as on a Jetson
             self._gpu = gpu
-            # Frees in reverse order. A failure is sticky, every later call returns it too and it was raised
-            # when it came: what the calls that free return is therefore not looked at.
+            # Frees in reverse order. A failure is sticky: every later call returns it too, and it was raised when
+            # it came. The results of the calls that free are therefore ignored.
             self._cleanup = cleanup.pop_all()
 
     def activate(self) -> None:
@@ -73,8 +73,8 @@ class Device:
 
     def identity(self) -> str:
         """Return the GPU's name and the driver's version, for the name of a file."""
-        (name,) = self._do("cuDeviceGetName", 256, self._gpu, what="tell its name")
-        (version,) = self._do("cuDriverGetVersion", what="tell its driver's version")
+        (name,) = self._do("cuDeviceGetName", 256, self._gpu, what="report its name")
+        (version,) = self._do("cuDriverGetVersion", what="report its driver's version")
         plain = re.sub(r"\W+", "-", name.split(b"\0")[0].decode(errors="replace")).strip("-")
         return f"{plain}-{version}"
 
@@ -87,48 +87,48 @@ class Device:
         return int(stream)
 
     def event(self) -> Any:
-        """Return an event whose time can be read."""
+        """Return an event that records the time."""
         (event,) = self._do("cuEventCreate", 0, what="make an event")
         self._cleanup.callback(self._driver.cuEventDestroy, event)
         return event
 
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Return an array in page-locked host memory. It must not be touched after `close`."""
+        """Return an array in page-locked host memory. Do not touch it after `close`."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         flags = self._driver.CU_MEMHOSTALLOC_DEVICEMAP
-        (pointer,) = self._do("cuMemHostAlloc", size, flags, what=f"take {size} bytes of pinned memory")
+        (pointer,) = self._do("cuMemHostAlloc", size, flags, what=f"allocate {size} bytes of pinned memory")
         self._cleanup.callback(self._driver.cuMemFreeHost, pointer)
         memory = (ctypes.c_uint8 * size).from_address(int(pointer))
         return np.ctypeslib.as_array(memory).view(dtype).reshape(shape)
 
-    def beside(self, array: NDArray[Any]) -> int:
-        """Return the address at which the GPU has room for a pinned array: the same memory if it is integrated."""
+    def device_address(self, array: NDArray[Any]) -> int:
+        """Return the device address for a pinned array: new GPU memory, or the same memory on an integrated GPU."""
         if self.integrated:
             (pointer,) = self._do("cuMemHostGetDevicePointer", array.ctypes.data, 0, what="map pinned memory")
             return int(pointer)
-        (pointer,) = self._do("cuMemAlloc", array.nbytes, what=f"take {array.nbytes} bytes of GPU memory")
+        (pointer,) = self._do("cuMemAlloc", array.nbytes, what=f"allocate {array.nbytes} bytes of GPU memory")
         self._cleanup.callback(self._driver.cuMemFree, pointer)
         return int(pointer)
 
     def upload(self, source: NDArray[Any], address: int, stream: int) -> None:
-        """Queue a copy of a contiguous pinned array to the GPU, unless that is the same memory."""
+        """Queue a copy of a contiguous pinned array to the GPU, unless both share memory."""
         if not self.integrated:
             data = source.ctypes.data
             self._do("cuMemcpyHtoDAsync", address, data, source.nbytes, stream, what="copy to the GPU")
 
     def download(self, address: int, target: NDArray[Any], stream: int) -> None:
-        """Queue a copy from the GPU into a contiguous pinned array, to be read after `synchronize`."""
+        """Queue a copy from the GPU into a contiguous pinned array; read it after `synchronize`."""
         if not self.integrated:
             data = target.ctypes.data
             self._do("cuMemcpyDtoHAsync", data, address, target.nbytes, stream, what="copy from the GPU")
 
     def record(self, event: Any, stream: int) -> None:
-        """Queue the taking of the time."""
-        self._do("cuEventRecord", event, stream, what="take the time")
+        """Queue the recording of an event."""
+        self._do("cuEventRecord", event, stream, what="record the time")
 
     def seconds(self, start: Any, end: Any) -> float:
-        """Return the time between two events that have happened."""
-        (milliseconds,) = self._do("cuEventElapsedTime", start, end, what="tell the time")
+        """Return the time between two events that have completed."""
+        (milliseconds,) = self._do("cuEventElapsedTime", start, end, what="measure the time")
         return float(milliseconds) / 1e3
 
     def capture(self, work: Callable[[], bool], stream: int) -> Any:
@@ -140,7 +140,7 @@ class Device:
         done, ready = False, None
         try:
             done = work()
-        finally:  # however it ended, the stream is to be of use again
+        finally:  # however it ended, the stream must be usable again
             status, graph = driver.cuStreamEndCapture(stream)
             if status == driver.CUresult.CUDA_SUCCESS:
                 if done:
@@ -152,16 +152,16 @@ class Device:
         """Queue the work of a graph."""
         self._do("cuGraphLaunch", graph, stream, what="launch a graph")
 
-    def drop(self, graph: Any) -> None:
+    def destroy_graph(self, graph: Any) -> None:
         """Free a graph that no queued work uses."""
         self._driver.cuGraphExecDestroy(graph)
 
     def synchronize(self, stream: int) -> None:
-        """Wait until all that was queued on a stream is done."""
+        """Wait until all work queued on a stream is done."""
         self._do("cuStreamSynchronize", stream, what="finish its work")
 
-    def settle(self) -> None:
-        """Wait for all streams, before anything in use is freed: after a failure, too, so nothing is raised."""
+    def synchronize_all(self) -> None:
+        """Wait for all streams before anything in use is freed; also after a failure, so it raises nothing."""
         if self._open:
             self._driver.cuCtxSetCurrent(self._context)
             for stream in self._streams:
@@ -169,12 +169,12 @@ class Device:
 
     def close(self) -> None:
         """Wait, then free all memory, streams, events and the context. Calling it twice is harmless."""
-        self.settle()
+        self.synchronize_all()
         self._open = False
         self._cleanup.close()
 
     def _do(self, name: str, *arguments: Any, what: str) -> tuple[Any, ...]:
-        """Call the driver; return what it returned besides the status."""
+        """Call the driver; return its results without the status."""
         return _check(self._driver, getattr(self._driver, name)(*arguments), what)
 
     def _status(self, result: tuple[Any, ...]) -> bool:
@@ -182,10 +182,10 @@ class Device:
 
 
 def _check(driver: Any, result: tuple[Any, ...], what: str) -> tuple[Any, ...]:
-    """Return what a call returned besides its status."""
+    """Return the results of a call without its status. Raises GantoolError for a failure."""
     status, *values = result
     if status == driver.CUresult.CUDA_SUCCESS:
         return tuple(values)
     full = status == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY
-    advice = "free memory on it, or build for smaller batches" if full else "look at nvidia-smi"
+    advice = "free memory on it, or build for smaller batches" if full else "check nvidia-smi"
     raise GantoolError(f"the GPU cannot {what} ({status.name}): {advice}")

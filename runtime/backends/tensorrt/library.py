@@ -1,4 +1,4 @@
-"""The library that a plan needs, TensorRT or TensorRT-RTX, and what to say where the two do not fit."""
+"""The library that a plan needs, TensorRT or TensorRT-RTX, and the errors where the two do not match."""
 
 from __future__ import annotations
 
@@ -14,33 +14,35 @@ from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, pip_install
 
 
-def extra(kind: Kind) -> str:
-    """Return the extra of gantool that installs what a plan of this kind needs on this machine."""
+def pip_extra(kind: Kind) -> str:
+    """Return gantool's extra that installs what a plan of this kind needs on this machine."""
     if kind == "rtx":
         return "rtx"
     return "jetson" if Path("/etc/nv_tegra_release").exists() else "tensorrt"
 
 
 def import_library(kind: Kind, purpose: str) -> Any:
-    """Return the module `tensorrt` or `tensorrt_rtx`. Raises MissingDependencyError, or GantoolError if it is
-    there and does not load."""
+    """Return the module `tensorrt` or `tensorrt_rtx`.
+
+    Raises MissingDependencyError, or GantoolError if it is installed and does not load.
+    """
     name = "tensorrt_rtx" if kind == "rtx" else "tensorrt"
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         jetson = " (a Jetson has it from JetPack, in the system's Python: venv --system-site-packages)"
         package = name if kind == "rtx" else name + jetson
-        raise MissingDependencyError(package, extra(kind), purpose) from error
+        raise MissingDependencyError(package, pip_extra(kind), purpose) from error
     except (ImportError, OSError) as error:  # the bindings are there, the libraries that they load are not
-        command = pip_install(extra(kind), "--force-reinstall ")
+        command = pip_install(pip_extra(kind), "--force-reinstall ")
         raise GantoolError(f"{name} is installed but does not load ({error}): {command}") from error
 
 
-@cache  # one for a process: TensorRT keeps to the first logger that it meets
-def recorder(trt: Any) -> Any:
-    """Return an ILogger whose list `errors` takes each error, on one line."""
+@cache  # one a process: TensorRT keeps the first logger that it gets
+def error_logger(trt: Any) -> Any:
+    """Return an ILogger that collects errors in its list `errors`, each on one line."""
 
-    class Recorder(trt.ILogger):  # type: ignore[misc]
+    class ErrorLogger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
@@ -49,23 +51,23 @@ def recorder(trt: Any) -> Any:
             if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
                 self.errors.append(" ".join(msg.split()))
 
-    return Recorder()
+    return ErrorLogger()
 
 
 def version_problem(path: Path, header: PlanHeader, trt: Any) -> str | None:
-    """Say how to rebuild a plan that another version of the library built, or None if it was this one."""
+    """Return how to rebuild a plan that another version of the library built, or None if this one built it."""
     # JetPack's module has three numbers, a wheel's four
     here = tuple(map(int, takewhile(str.isdecimal, str(trt.__version__).split("."))))[:4]
     if header.version[: len(here)] == here:
         return None
     built = f"{NAMES[header.kind]} {version_text(header.version)}"
-    command = f"gantool export {quote(str(graph_beside(path)))}"
+    command = f"gantool export {quote(str(source_graph(path)))}"
     return f"{path} was built with {built}, here is {trt.__version__}: rebuild it with {command}"
 
 
-def no_gpu(path: Path, header: PlanHeader, problem: str) -> EngineMismatchError:
-    """Return the error for a machine without a driver; the ONNX graph runs there."""
-    graph = graph_beside(path)
+def no_gpu_error(path: Path, header: PlanHeader, problem: str) -> EngineMismatchError:
+    """Return the error for a machine without a driver; it says that the ONNX graph runs there."""
+    graph = source_graph(path)
     where = "beside it" if graph.exists() else f"it was built from ({graph.name}, not beside it)"
     return EngineMismatchError(
         f"{path} is a {describe(header)}, and {problem}; the ONNX graph {where} runs on this machine: "
@@ -73,22 +75,22 @@ def no_gpu(path: Path, header: PlanHeader, problem: str) -> EngineMismatchError:
     )
 
 
-def refused(path: Path, header: PlanHeader, trt: Any, reason: str) -> GantoolError:
-    """Return the error for a plan that the library did not load, and logged `reason`."""
+def load_error(path: Path, header: PlanHeader, trt: Any, reason: str) -> GantoolError:
+    """Return the error for a plan that the library did not load; it logged `reason`."""
     name = NAMES[header.kind]
     if (problem := version_problem(path, header, trt)) is not None:
         return EngineMismatchError(f"{problem} ({name} says: {reason})")
     message = f"{name} does not load {path}, a {describe(header)}: {reason}"
     if any(words in reason for words in _BUILT_ELSEWHERE):
         return EngineMismatchError(
-            f"{message}; rebuild it here with gantool export {quote(str(graph_beside(path)))}"
+            f"{message}; rebuild it here with gantool export {quote(str(source_graph(path)))}"
         )
     return GantoolError(
-        f"{message}; copy it again, or rebuild it with gantool export {quote(str(graph_beside(path)))}"
+        f"{message}; copy it again, or rebuild it with gantool export {quote(str(source_graph(path)))}"
     )
 
 
-# By these words in the library's log a plan is whole, but not for this GPU or driver.
+# With these words in the library's log the plan is intact, but not for this GPU or driver.
 _BUILT_ELSEWHERE = (
     "incompatible device",
     "cannot run on this GPU",
@@ -99,11 +101,11 @@ _BUILT_ELSEWHERE = (
 )
 
 
-def graph_beside(path: Path) -> Path:
-    """Return the ONNX graph that a plan was built from, by its sidecar or by its name, or where it would lie."""
+def source_graph(path: Path) -> Path:
+    """Return the ONNX graph that a plan was built from, by its sidecar or its name; it may not exist."""
     try:
         named = read_sidecar(path).get("graph")
-    except GantoolError:  # the plan or its sidecar is damaged, which is said elsewhere
+    except GantoolError:  # the plan or its sidecar is damaged, which another check reports
         named = None
     if isinstance(named, str) and named == Path(named).name:
         return path.with_name(named)

@@ -1,4 +1,4 @@
-"""What TensorRT-RTX alone has: kernels are made on the device when an engine first runs, and kept in a cache."""
+"""The runtime cache that TensorRT-RTX alone has: it compiles kernels on the device when an engine first runs."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from gantool.runtime.files import atomic
 
 
 class RuntimeCache:
-    """A runtime configuration with CUDA graphs on, and the cache of kernels with it, kept in a file."""
+    """A runtime configuration with CUDA graphs enabled, and its kernel cache, which is kept in a file."""
 
     def __init__(self, trt: Any, engine: Any, name: str) -> None:
-        """Read the cache of `name`, which says plan, driver and GPU; the library rejects one that does not fit."""
-        self.config = config = engine.create_runtime_config()
-        config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-        self._cache = cache = config.create_runtime_cache()
+        """Read the cache `name`, which identifies plan, driver and GPU; the library rejects one of another."""
+        self.config = engine.create_runtime_config()
+        self.config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        self._cache = self.config.create_runtime_cache()
         self._path = cache_path(name)
         self._known = b""
         with suppress(OSError):
             self._known = self._path.read_bytes()
-        if self._known and not cache.deserialize(self._known):
+        if self._known and not self._cache.deserialize(self._known):
             self._known = b""
-        config.set_runtime_cache(cache)
+        self.config.set_runtime_cache(self._cache)
 
     def save(self) -> None:
-        """Write the cache if it has grown. It is only a cache: a full disk is no failure."""
+        """Write the cache if it has grown. It is only a cache: a full disk is not a failure."""
         if blob := bytes(self._cache.serialize() or b""):
             with suppress(OSError):
                 if blob != self._known:
@@ -36,5 +36,5 @@ class RuntimeCache:
 
 
 def cache_path(name: str) -> Path:
-    """Return where the cache of `name` lies."""
+    """Return the file of the cache `name`."""
     return cache_dir() / "tensorrt-rtx" / f"{name}.cache"

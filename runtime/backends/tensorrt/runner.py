@@ -1,4 +1,4 @@
-"""Run a plan with TensorRT or TensorRT-RTX: the names used here are the same in both modules."""
+"""Run a plan with TensorRT or TensorRT-RTX: both modules have the names that are used here."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from numpy.typing import DTypeLike, NDArray
 
 from gantool.runtime.artifacts.plan import NAMES, describe, read_header
 from gantool.runtime.artifacts.sidecar import read_sidecar
-from gantool.runtime.backends.tensorrt.buffers import Lane, Sized, Ticket
+from gantool.runtime.backends.tensorrt.buffers import BufferSet, Pending, ShapeContext
 from gantool.runtime.backends.tensorrt.cuda import Device, driver_problem, import_driver
 from gantool.runtime.backends.tensorrt.library import (
-    extra,
+    error_logger,
     import_library,
-    no_gpu,
-    recorder,
-    refused,
+    load_error,
+    no_gpu_error,
+    pip_extra,
     version_problem,
 )
 from gantool.runtime.backends.tensorrt.rtx import RuntimeCache
 from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError
 from gantool.runtime.outputs.images import to_uint8
-from gantool.runtime.spec import Images, Labels, Latents, Spec, class_names
+from gantool.runtime.spec import Batch, Images, Labels, Latents, Spec, class_names
 
 _LABEL_TYPES = {"INT64": np.int64, "INT32": np.int32}  # TensorRT 8 makes INT32 of the graph's INT64
 # Batch sizes with a context and a graph of their own: each context takes memory for the largest batch.
@@ -37,19 +37,19 @@ Tensor = tuple[str, str, tuple[int, ...]]  # INPUT or OUTPUT, the name of its ty
 
 
 class TensorRTBackend:
-    """A generator's plan on GPU 0, with two sets of buffers for the largest batch of profile 0.
+    """A generator's plan on GPU 0, double-buffered: two sets of buffers for the largest batch of profile 0.
 
-    While one batch runs the next is started, in a stream and a context of its own; one set has to do where there
-    is no memory for a second, and with TensorRT 8. From the second batch of a size on, a CUDA graph is launched in
-    place of the engine's kernels one by one; where it cannot be captured, all goes on without. The graphs of the
-    last few sizes are kept, each with an execution context of its own, since another shape makes a context's graph
-    invalid (NVIDIA, Developer Guide, "CUDA Graphs"). For one thread at a time.
+    While one batch runs the next is started, in its own stream and context. With too little memory, and with
+    TensorRT 8, it falls back to a single buffer set. From the second batch of a size on, it launches a CUDA graph
+    instead of the engine's kernels one by one; if capturing fails, it goes on without. It keeps the graphs of the
+    last few sizes, each with its own execution context, because another shape makes a context's graph invalid
+    (NVIDIA, Developer Guide, "CUDA Graphs"). Not thread-safe.
     """
 
     def __init__(self, path: Path, library: Any = None, driver: Any = None) -> None:
         """Load `path`. The engine library and `cuda.bindings.driver` are imported where they are not given.
 
-        Raises GantoolError for a plan that is damaged or no generator, EngineMismatchError if it was built
+        Raises GantoolError for a plan that is damaged or not a generator, EngineMismatchError if it was built
         for another version or device or there is no driver, and MissingDependencyError.
         """
         self._path = path
@@ -57,22 +57,22 @@ class TensorRTBackend:
         self._runtime: Any = None
         self._engine: Any = None
         self._rtx: RuntimeCache | None = None
-        self._lanes: list[Lane] = []
+        self._buffer_sets: list[BufferSet] = []
         self._turn = 0
         self._graphs = True  # while capturing works
         self._sizes = _SIZES  # while there is memory
         self.compute_seconds: float | None = None  # of the last batch, without copies, by the GPU's clock
-        # What is wrong with the file comes first, then the machine, and last the library: it is large, of no
-        # use without a driver, and TensorRT's Runtime crashes without one.
+        # The file is checked first, then the machine, and the library last: it is large and useless without a
+        # driver, and TensorRT's Runtime crashes without one.
         self._header = read_header(path)
         self.name = NAMES[self._header.kind]
         metadata = _metadata(path)
         purpose = f"running {path.name}, a {describe(self._header)},"
-        driver = driver or import_driver(extra(self._header.kind), purpose)
+        driver = driver or import_driver(pip_extra(self._header.kind), purpose)
         if (problem := driver_problem(driver)) is not None:
-            raise no_gpu(path, self._header, problem)
+            raise no_gpu_error(path, self._header, problem)
         trt = library or import_library(self._header.kind, purpose)
-        # TensorRT looks itself, and may load a version-compatible plan; TensorRT-RTX does not look
+        # TensorRT checks the version itself, and may load a version-compatible plan; TensorRT-RTX does not check
         if self._header.kind == "rtx" and (problem := version_problem(path, self._header, trt)) is not None:
             raise EngineMismatchError(problem)
         with self._closing():
@@ -81,36 +81,36 @@ class TensorRTBackend:
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
         """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C].
 
-        Raises UsageError if the engine does not take their shapes, and GantoolError, with everything freed, if
-        the engine or the GPU fails.
+        Raises UsageError for shapes that the engine does not accept, and GantoolError, after freeing everything,
+        if the engine or the GPU fails.
         """
         return self._finish(self._start(z, label))
 
-    def infer_each(self, batches: Iterable[tuple[Latents, Labels | None]]) -> Iterator[Images]:
-        """Yield what `infer` returns, for each batch in order; two are under way at a time."""
-        pending: deque[Ticket] = deque()
-        for z, label in batches:
-            if len(pending) == len(self._lanes):
-                yield self._finish(pending.popleft())
-            pending.append(self._start(z, label))
-        while pending:
-            yield self._finish(pending.popleft())
+    def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:
+        """Yield each batch with what `infer` returns for it, in order; two are under way at a time."""
+        under_way: deque[tuple[Batch, Pending]] = deque()
+        for batch in batches:
+            if len(under_way) == len(self._buffer_sets):
+                yield self._finished(*under_way.popleft())
+            under_way.append((batch, self._start(batch.z, batch.label)))
+        while under_way:
+            yield self._finished(*under_way.popleft())
 
     def close(self) -> None:
         """Free the engine and the device. Calling it twice is harmless."""
         if self._device is None:
             return
-        self._device.settle()  # the execution contexts have memory of their own that may be in use
-        for lane in self._lanes:
-            for sized in lane.sized:
-                lane.drop_graph(sized)
-        if self._rtx is not None and self._lanes:
+        self._device.synchronize_all()  # the execution contexts have memory of their own that may be in use
+        for buffers in self._buffer_sets:
+            for context in buffers.contexts:
+                buffers.drop_graph(context)
+        if self._rtx is not None and self._buffer_sets:
             self._rtx.save()
         # in this order, and while the CUDA context lives
-        for lane in self._lanes:
-            for sized in lane.sized:
-                sized.context = None
-        self._lanes = []
+        for buffers in self._buffer_sets:
+            for context in buffers.contexts:
+                context.execution = None
+        self._buffer_sets = []
         self._rtx = None
         self._engine = None
         self._runtime = None
@@ -123,17 +123,17 @@ class TensorRTBackend:
         try:
             yield
         except BaseException:
-            self._rtx = None  # what failed is not worth keeping
+            self._rtx = None  # the kernels of an engine that failed are not worth keeping
             self.close()
             raise
 
-    # Engine objects live in attributes only: the traceback of what is raised here would keep a local variable
-    # alive past `close`, to be freed after the CUDA context.
+    # Engine objects live in attributes only: the traceback of an error would keep a local variable alive past
+    # `close`, to be freed after the CUDA context.
 
     def _load(
         self, trt: Any, driver: Any, distribution: str, classes: int | None, names: tuple[str, ...]
     ) -> None:
-        logger = recorder(trt)
+        logger = error_logger(trt)
         self._errors: list[str] = logger.errors
         self._errors.clear()
         self._device = device = Device(driver)
@@ -141,14 +141,14 @@ class TensorRTBackend:
             self._runtime = trt.Runtime(logger)
         except TypeError as error:  # what the bindings make of a null pointer
             self._errors.append(str(error))
-        if self._errors:  # a driver that is too old, say; a Runtime that begins so may crash on its first use
+        if self._errors:  # a driver that is too old, say; such a Runtime may crash on its first use
             raise EngineMismatchError(
                 f"{self.name} does not start: {self._reason()}; update the NVIDIA driver"
             )
         data = self._path.read_bytes()
         self._engine = self._runtime.deserialize_cuda_engine(data)
         if self._engine is None:
-            raise refused(self._path, self._header, trt, self._reason())
+            raise load_error(self._path, self._header, trt, self._reason())
         tensors = _tensors(self._engine)
         spec = _spec(self._path, tensors, distribution, classes)
         spec = replace(spec, class_names=names if spec.classes else ())
@@ -161,116 +161,123 @@ class TensorRTBackend:
             self._rtx = RuntimeCache(trt, self._engine, f"{digest}-{device.identity()}")
             self._graphs = False  # it makes its own
         label_type = _LABEL_TYPES[tensors["label"][1]] if "label" in tensors else None
-        self._lanes.append(self._lane(spec, label_type))
+        self._buffer_sets.append(self._new_buffers(spec, label_type))
         # before 10, contexts cannot share an optimization profile
         if self._header.kind == "tensorrt" and str(trt.__version__).startswith("8."):
             self._sizes = 1
         else:
-            with suppress(GantoolError):  # without memory for a second one it goes on, a little slower
-                self._lanes.append(self._lane(spec, label_type))
+            with suppress(GantoolError):  # without memory for a second set it is only a little slower
+                self._buffer_sets.append(self._new_buffers(spec, label_type))
 
-    def _lane(self, spec: Spec, label_type: DTypeLike | None) -> Lane:
+    def _new_buffers(self, spec: Spec, label_type: DTypeLike | None) -> BufferSet:
         assert self._device is not None
-        lane = Lane(self._device, spec, label_type)
-        self._add_context(lane)
-        return lane
+        buffers = BufferSet(self._device, spec, label_type)
+        self._add_context(buffers)
+        return buffers
 
-    def _add_context(self, lane: Lane) -> None:
-        """Give a lane one more execution context, without a shape so far."""
-        sized = Sized()
+    def _add_context(self, buffers: BufferSet) -> None:
+        """Add an execution context, without a shape so far, to a set of buffers."""
+        context = ShapeContext()
         if self._rtx is None:
-            sized.context = self._engine.create_execution_context()
+            context.execution = self._engine.create_execution_context()
         else:
-            sized.context = self._engine.create_execution_context(self._rtx.config)
-        self._expect(sized.context is not None, "make an execution context")
-        lane.sized.append(sized)
+            context.execution = self._engine.create_execution_context(self._rtx.config)
+        self._expect(context.execution is not None, "make an execution context")
+        buffers.contexts.append(context)
 
-    def _start(self, z: Latents, label: Labels | None) -> Ticket:
-        """Queue a batch in the lane whose turn it is."""
+    def _start(self, z: Latents, label: Labels | None) -> Pending:
+        """Queue a batch in the set of buffers whose turn it is."""
         if self._device is None:
             raise GantoolError(f"{self._path} is closed: load it again")
         inputs = self._checked(z, label)
-        lane = self._lanes[self._turn % len(self._lanes)]
+        buffers = self._buffer_sets[self._turn % len(self._buffer_sets)]
         with self._closing():
-            if lane.ticket is not None:
-                self._complete(lane.ticket)
+            if buffers.pending is not None:
+                self._complete(buffers.pending)
             self._errors.clear()
             self._device.activate()  # the last call may have come from another thread
-            sized = self._of_size(lane, inputs)
-            if sized.runs == 1 and self._graphs:  # what a new shape defers to its first run is done
-                self._capture(lane, sized)
-            lane.upload(inputs)
-            self._device.record(lane.begun, lane.stream)
-            if sized.graph is not None:
-                self._device.launch(sized.graph, lane.stream)
+            context = self._of_size(buffers, inputs)
+            if (
+                context.runs == 1 and self._graphs
+            ):  # the work that a new shape defers to its first run is done
+                self._capture(buffers, context)
+            buffers.upload(inputs)
+            self._device.record(buffers.begun, buffers.stream)
+            if context.graph is not None:
+                self._device.launch(context.graph, buffers.stream)
             else:
-                self._expect(sized.context.execute_async_v3(lane.stream), f"run a batch of {len(z)}")
-            self._device.record(lane.ended, lane.stream)
-            lane.download(len(z))
-        sized.runs += 1
+                self._expect(context.execution.execute_async_v3(buffers.stream), f"run a batch of {len(z)}")
+            self._device.record(buffers.ended, buffers.stream)
+            buffers.download(len(z))
+        context.runs += 1
         self._turn += 1
-        lane.ticket = Ticket(lane, len(z))
-        return lane.ticket
+        buffers.pending = Pending(buffers, len(z))
+        return buffers.pending
 
-    def _finish(self, ticket: Ticket) -> Images:
+    def _finished(self, batch: Batch, pending: Pending) -> tuple[Batch, Images]:
+        return batch, self._finish(pending)
+
+    def _finish(self, pending: Pending) -> Images:
         """Return the images of a batch that was started."""
-        if ticket.images is None:
+        if pending.images is None:
             if self._device is None:
                 raise GantoolError(f"{self._path} is closed: load it again")
             with self._closing():
-                self._complete(ticket)
-        assert ticket.images is not None
-        return ticket.images if self.spec.dtype == "uint8" else to_uint8(ticket.images, None)
+                self._complete(pending)
+        assert pending.images is not None
+        return pending.images if self.spec.dtype == "uint8" else to_uint8(pending.images, None)
 
-    def _complete(self, ticket: Ticket) -> None:
-        """Wait for a batch, and take its images out of the buffer, which the next but one writes over."""
+    def _complete(self, pending: Pending) -> None:
+        """Wait for a batch, and copy its images out of the buffer, which the next batch but one overwrites."""
         assert self._device is not None
-        lane = ticket.lane
+        buffers = pending.buffers
         self._device.activate()
-        self._device.synchronize(lane.stream)
-        self.compute_seconds = self._device.seconds(lane.begun, lane.ended)
-        ticket.images = lane.images[: ticket.n].copy()
-        lane.ticket = None
+        self._device.synchronize(buffers.stream)
+        self.compute_seconds = self._device.seconds(buffers.begun, buffers.ended)
+        pending.images = buffers.images[: pending.n].copy()
+        buffers.pending = None
 
-    def _of_size(self, lane: Lane, inputs: dict[str, NDArray[Any]]) -> Sized:
-        """Return the context of the batch size of `inputs`: a new one, or else the one that ran longest ago."""
+    def _of_size(self, buffers: BufferSet, inputs: dict[str, NDArray[Any]]) -> ShapeContext:
+        """Return the context for the batch size of `inputs`: a new one, else the least recently used."""
         batch = len(inputs["z"])
-        sized = next((one for one in lane.sized if one.batch == batch), None)
-        if sized is None:
-            if self._graphs and lane.sized[0].batch and len(lane.sized) < self._sizes:
+        context = next((one for one in buffers.contexts if one.batch == batch), None)
+        if context is None:
+            if self._graphs and buffers.contexts[0].batch and len(buffers.contexts) < self._sizes:
                 try:
-                    self._add_context(lane)
-                except GantoolError:  # no memory for one more: go on with those that there are
-                    self._sizes = len(lane.sized)
+                    self._add_context(buffers)
+                except GantoolError:  # no memory for one more: go on with the others
+                    self._sizes = len(buffers.contexts)
                     self._errors.clear()
-            sized = lane.sized[-1] if not lane.sized[-1].batch else lane.sized[0]
-            self._shape(lane, sized, inputs)
-        lane.sized.remove(sized)
-        lane.sized.append(sized)
-        return sized
+            context = buffers.contexts[-1] if not buffers.contexts[-1].batch else buffers.contexts[0]
+            self._shape(buffers, context, inputs)
+        buffers.contexts.remove(context)
+        buffers.contexts.append(context)
+        return context
 
-    def _shape(self, lane: Lane, sized: Sized, inputs: dict[str, NDArray[Any]]) -> None:
-        """Give a context another batch size; its graph was of the old one."""
-        lane.drop_graph(sized)
-        sized.batch = 0
+    def _shape(self, buffers: BufferSet, context: ShapeContext, inputs: dict[str, NDArray[Any]]) -> None:
+        """Give a context another batch size; its graph belonged to the old one."""
+        buffers.drop_graph(context)
+        context.batch = 0
         for name, value in inputs.items():
-            self._expect(sized.context.set_input_shape(name, value.shape), f"take a batch of {len(value)}")
-        for name, address in lane.addresses.items():
-            self._expect(sized.context.set_tensor_address(name, address), f"take the address of {name}")
-        sized.batch, sized.runs = len(inputs["z"]), 0
+            self._expect(
+                context.execution.set_input_shape(name, value.shape), f"take a batch of {len(value)}"
+            )
+        for name, address in buffers.bindings.items():
+            self._expect(context.execution.set_tensor_address(name, address), f"take the address of {name}")
+        context.batch, context.runs = len(inputs["z"]), 0
 
-    def _capture(self, lane: Lane, sized: Sized) -> None:
-        """Make the graph of a context's batch size, or give graphs up."""
+    def _capture(self, buffers: BufferSet, context: ShapeContext) -> None:
+        """Capture the graph of a context's batch size, or give up on graphs."""
         assert self._device is not None
-        sized.graph = self._device.capture(
-            lambda: bool(sized.context.execute_async_v3(lane.stream)), lane.stream
+        context.graph = self._device.capture(
+            lambda: bool(context.execution.execute_async_v3(buffers.stream)), buffers.stream
         )
-        if sized.graph is None:
+        if context.graph is None:
             self._graphs = False
             self._errors.clear()
 
     def _checked(self, z: Latents, label: Labels | None) -> dict[str, NDArray[Any]]:
-        """Return the inputs by name. Raises UsageError if the engine does not take their shapes."""
+        """Return the inputs by name. Raises UsageError for shapes that the engine does not accept."""
         low, high, latent = self.spec.min_batch, self.spec.max_batch or 1, self.spec.latent
         if z.ndim != 2 or z.shape[1] != latent or not low <= len(z) <= high:
             raise UsageError(f"z is {list(z.shape)}, {self._path} takes [{low} to {high}, {latent}]")
@@ -290,7 +297,7 @@ class TensorRTBackend:
 
 
 def _tensors(engine: Any) -> dict[str, Tensor]:
-    """Return what the engine takes and gives."""
+    """Return the engine's tensors by name."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     modes = [engine.get_tensor_mode(name).name for name in names]
     types = [engine.get_tensor_dtype(name).name for name in names]
@@ -299,7 +306,7 @@ def _tensors(engine: Any) -> dict[str, Tensor]:
 
 
 def _spec(path: Path, tensors: dict[str, Tensor], distribution: str, classes: int | None) -> Spec:
-    """Read the contract off the engine's tensors. Raises GantoolError if it is no generator."""
+    """Read the contract off the engine's tensors. Raises GantoolError if it is not a generator."""
     label = tensors.get("label")
     match tensors:
         case {"z": ("INPUT", "FLOAT", (batch, latent)), "images": ("OUTPUT", kind, (same, a, b, c))} if (
@@ -327,7 +334,7 @@ def _spec(path: Path, tensors: dict[str, Tensor], distribution: str, classes: in
         f"{mode.lower()} {name} {kind} {list(dims)}" for name, (mode, kind, dims) in tensors.items()
     )
     raise GantoolError(
-        f"{path} is no generator of gantool: it has {shown or 'no tensors'}; expected input z FLOAT "
+        f"{path} is not a gantool generator: it has {shown or 'no tensors'}; expected input z FLOAT "
         "[N, latent], perhaps label INT64 [N], and output images UINT8 [N, H, W, C] or FLOAT [N, C, H, W] with C "
         "1 or 3"
     )

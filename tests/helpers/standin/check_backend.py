@@ -25,6 +25,7 @@ from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDep
 from gantool.runtime.generator import Generator
 from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.seeds import latents
+from gantool.runtime.spec import Batch
 from helpers.fake_tensorrt import (
     CACHE,
     FIRST_ERROR,
@@ -420,7 +421,7 @@ def test_failure_while_loading(call: str, nth: int, kind: str, tmp_path: Path) -
 def test_without_memory_for_two_it_runs_with_one(call: str, nth: int, kind: str, tmp_path: Path) -> None:
     world = World(fail={call: nth})
     backend = load(write_plan(tmp_path, kind), world, kind)
-    for images in backend.infer_each(iter(batches([4, 4, 4]))):
+    for _, images in backend.infer_each(iter(batches([4, 4, 4]))):
         np.testing.assert_array_equal(images, images_of(some_z(4), (4, 5, 3), "UINT8"))
     backend.close()
     world.check_all_freed()
@@ -496,7 +497,7 @@ def test_device_waits_for_its_work_before_it_frees_memory() -> None:
     stream = device.stream()
     source = device.pinned((2, 3), np.float32)
     source[:] = 1
-    device.upload(source, device.beside(source), stream)
+    device.upload(source, device.device_address(source), stream)
     device.close()
     device.close()
     world.check_all_freed()
@@ -505,8 +506,8 @@ def test_device_waits_for_its_work_before_it_frees_memory() -> None:
 # Two batches under way, graphs, zero copy, the cache of TensorRT-RTX
 
 
-def batches(sizes: list[int]) -> list[tuple[Any, None]]:
-    return [(some_z(n), None) for n in sizes]
+def batches(sizes: list[int]) -> list[Batch]:
+    return [Batch(some_z(n)) for n in sizes]
 
 
 @given(st.lists(st.integers(1, 4), max_size=12), st.booleans(), st.booleans())
@@ -518,7 +519,7 @@ def test_any_batches_come_out_in_order(sizes: list[int], integrated: bool, captu
         results = list(backend.infer_each(iter(batches(sizes))))
     backend.close()
     world.check_all_freed()
-    for n, images in zip(sizes, results, strict=True):
+    for n, (_, images) in zip(sizes, results, strict=True):
         np.testing.assert_array_equal(images, images_of(some_z(n), (4, 5, 3), "UINT8"))
     if integrated:
         assert world.count("cuMemAlloc") == world.count("cuMemcpyHtoDAsync") == 0
@@ -535,7 +536,7 @@ def test_the_next_batch_is_started_before_the_last_is_waited_for(tmp_path: Path)
     for n in (3, 2, 4):  # another caller in between gets its own images, and the first goes on
         expected = images_of(some_z(n) + 1, (4, 5, 3), "UINT8")
         np.testing.assert_array_equal(backend.infer(some_z(n) + 1), expected)
-    for images in results:
+    for _, images in results:
         np.testing.assert_array_equal(images, images_of(some_z(4), (4, 5, 3), "UINT8"))
     backend.close()
     world.check_all_freed()
@@ -553,7 +554,7 @@ def test_a_graph_is_launched_from_the_second_batch_of_a_size_on(tmp_path: Path) 
     world = World()
     backend = load(write_plan(tmp_path, "tensorrt"), world, "tensorrt")
     list(backend.infer_each(iter(batches([4] * 10))))
-    assert world.count("cuGraphInstantiate") == 2  # one in each lane
+    assert world.count("cuGraphInstantiate") == 2  # one in each set of buffers
     assert world.count("cuGraphLaunch") == 8
     assert world.calls["execute_async_v3"] == 4  # a plain run and a capture in each
     assert world.calls["create_execution_context"] == 2
@@ -569,7 +570,7 @@ def test_the_graphs_of_the_last_three_sizes_are_kept(tmp_path: Path) -> None:
 
     def run(*sizes: int) -> tuple[int, int]:
         for n in sizes:
-            for _ in range(2):  # both lanes
+            for _ in range(2):  # both sets of buffers
                 np.testing.assert_array_equal(
                     backend.infer(some_z(n)), images_of(some_z(n), (4, 5, 3), "UINT8")
                 )
@@ -593,7 +594,7 @@ def test_without_memory_for_another_size_it_goes_on(failing: int, tmp_path: Path
     world = World(fail={"create_execution_context": failing})
     backend = load(write_plan(tmp_path, "tensorrt"), world, "tensorrt")
     sizes = [4, 4, 4, 4, 3, 3, 4, 4, 2, 2, 4, 1, 3]
-    for n, images in zip(sizes, backend.infer_each(iter(batches(sizes))), strict=True):
+    for n, (_, images) in zip(sizes, backend.infer_each(iter(batches(sizes))), strict=True):
         np.testing.assert_array_equal(images, images_of(some_z(n), (4, 5, 3), "UINT8"))
     assert world.calls["create_execution_context"] <= 6
     backend.close()
@@ -601,7 +602,9 @@ def test_without_memory_for_another_size_it_goes_on(failing: int, tmp_path: Path
 
 
 @pytest.mark.parametrize(("kind", "version"), [("rtx", None), ("tensorrt", "8.6.2")])
-def test_one_context_a_lane_where_more_are_of_no_use(kind: str, version: str | None, tmp_path: Path) -> None:
+def test_one_context_a_buffer_set_where_more_are_of_no_use(
+    kind: str, version: str | None, tmp_path: Path
+) -> None:
     """TensorRT-RTX keeps its own graphs, and contexts of TensorRT 8 cannot share the profile."""
     world = World()
     backend = load(write_plan(tmp_path, kind), world, kind, version)
@@ -617,7 +620,7 @@ def test_one_context_a_lane_where_more_are_of_no_use(kind: str, version: str | N
 def test_without_a_graph_it_goes_on(call: str, tmp_path: Path) -> None:
     world = World(fail={} if call == "engine" else {call: 1}, capturable=call != "engine")
     backend = load(write_plan(tmp_path, "tensorrt"), world, "tensorrt")
-    for images in backend.infer_each(iter(batches([4] * 8))):
+    for _, images in backend.infer_each(iter(batches([4] * 8))):
         np.testing.assert_array_equal(images, images_of(some_z(4), (4, 5, 3), "UINT8"))
     assert world.count("cuGraphLaunch") == 0
     backend.close()
@@ -633,7 +636,7 @@ def test_a_gpu_that_disappears_half_way(call: str, nth: int, tmp_path: Path) -> 
     with pytest.raises(GantoolError, match="CUDA_ERROR_LAUNCH_FAILED"):
         finished.extend(backend.infer_each(iter(batches([4] * 20))))
     assert len(finished) >= nth - 1 or call != "cuStreamSynchronize"
-    for images in finished:
+    for _, images in finished:
         np.testing.assert_array_equal(images, images_of(some_z(4), (4, 5, 3), "UINT8"))
     world.check_all_freed()
     with pytest.raises(GantoolError, match="is closed"):

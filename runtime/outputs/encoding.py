@@ -1,0 +1,90 @@
+"""One image as the bytes of a file, and back."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from PIL import Image
+
+from gantool.runtime.errors import UsageError
+from gantool.runtime.spec import Images
+
+Name = Literal["png", "webp", "jpg"]
+ENCODINGS: tuple[Name, ...] = get_args(Name)
+_LEVELS = {"png": 9, "webp": 6}  # the largest of each
+_PILLOW = {"png": "PNG", "webp": "WEBP", "jpg": "JPEG"}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How an image becomes bytes.
+
+    `level` is the effort of PNG (0 to 9) and lossless WebP (0 to 6), None for the fastest that compresses well;
+    `quality` is that of JPEG, 1 to 100. Raises UsageError for an option that the format does not have.
+    """
+
+    format: Name = "png"
+    level: int | None = None
+    quality: int | None = None
+
+    def __post_init__(self) -> None:
+        highest = _LEVELS.get(self.format)
+        if self.level is not None and (highest is None or not 0 <= self.level <= highest):
+            has = "JPEG has `quality`" if highest is None else f"{self.format} has 0 to {highest}"
+            raise UsageError(f"`level` {self.level}: {has}")
+        if self.quality is not None and (self.format != "jpg" or not 1 <= self.quality <= 100):
+            has = "jpg has 1 to 100" if self.format == "jpg" else f"{self.format} is lossless; see `level`"
+            raise UsageError(f"`quality` {self.quality}: {has}")
+
+    def encode(self, image: Images) -> bytes:
+        """Return one image, uint8 [H, W, C] with C 1 or 3, as a file. Pillow releases the GIL."""
+        file = io.BytesIO()
+        picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+        picture.save(file, _PILLOW[self.format], **self._options())
+        return file.getvalue()
+
+    def decode(self, file: Path | io.BytesIO, height: int, width: int, channels: int) -> Images | None:
+        """Return uint8 [H, W, C], or None if `file` is not a whole image of this format and size.
+
+        PNG has checksums, so a changed byte shows; in the other formats only missing bytes do.
+        """
+        try:
+            data = file.read_bytes() if isinstance(file, Path) else file.getvalue()
+            with Image.open(io.BytesIO(data), formats=[_PILLOW[self.format]]) as picture:
+                if picture.size != (width, height) or not self._ends(data):
+                    return None
+                pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+        except FileNotFoundError:
+            return None
+        except (OSError, SyntaxError, ValueError, EOFError, zlib.error):  # what Pillow raises for damage
+            return None
+        return pixels.reshape(height, width, channels)
+
+    def round_trip(self, image: Images) -> Images:
+        """Return what `decode` makes of an encoded image, uint8 [H, W, C]."""
+        decoded = self.decode(io.BytesIO(self.encode(image)), *image.shape)
+        assert decoded is not None
+        return decoded
+
+    def _ends(self, data: bytes) -> bool:
+        """Whether the end of the file is there: Pillow accepts a file as soon as it has the pixels."""
+        if self.format == "webp":
+            return len(data) == int.from_bytes(data[4:8], "little") + 8
+        return data.endswith(b"IEND\xaeB\x60\x82" if self.format == "png" else b"\xff\xd9")
+
+    def _options(self) -> dict[str, Any]:
+        if self.format == "jpg":
+            return {"quality": 90 if self.quality is None else self.quality}
+        if self.format == "webp":
+            level = self.level or 0
+            return {"lossless": True, "method": level, "quality": level * 100 // _LEVELS["webp"]}
+        if self.level is None:
+            # Run lengths only, no search for repeats: files are within a percent of level 6, since Pillow filters
+            # rows either way, and a 256-pixel image takes a third of the time.
+            return {"compress_level": 1, "compress_type": zlib.Z_RLE}
+        return {"compress_level": self.level}

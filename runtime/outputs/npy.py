@@ -1,0 +1,158 @@
+"""One array of all images, images.npy, which may be larger than memory; until complete it is images.npy.part."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.files import named
+from gantool.runtime.outputs.base import Sample, Target, Write
+from gantool.runtime.seeds import Seeds
+from gantool.runtime.spec import Images, Spec
+
+_PARTS = 8  # of an array; the first image of each is checked
+
+
+class NpyArray:
+    """An Output: one uint8 array [N, H, W, C] in the order of the seeds."""
+
+    def __init__(self, target: Target, seeds: Seeds, spec: Spec) -> None:
+        self.found = self.written = 0
+        self._path = target.folder / f"images{target.part}.npy"
+        self._part = self._path.with_name(f"{self._path.name}.part")
+        self._seeds = seeds
+        self._shape = (len(seeds), spec.height, spec.width, spec.channels)
+        self._image_bytes = spec.height * spec.width * spec.channels
+        self._header = array_header(self._shape)
+
+    def pending(self) -> Iterator[int]:
+        """Return the seeds after the images that are there; `open` then appends to these."""
+        path, self.found = self._begun()
+        if path == self._part and self.found == len(self._seeds) > 0:  # the run ended just before renaming it
+            path.replace(self._path)
+        return islice(self._seeds, self.found, None)
+
+    def sample(self) -> Iterator[Sample]:
+        """Yield a few images from all over the array, including the last."""
+        path, count = self._begun()
+        if not count:
+            return
+        images = np.memmap(path, np.uint8, "r", len(self._header), (count, *self._shape[1:]))
+        for index in sorted({count * part // _PARTS for part in range(_PARTS)} | {count - 1}):
+            yield Sample(f"image {index} of {path}", self._seeds[index], images[index])
+
+    @contextmanager
+    def open(self) -> Iterator[Write]:
+        """Write after the images that `pending` has found. Raises GantoolError if another run writes the array."""
+        if len(self._seeds) and self.found == len(self._seeds):
+            yield lambda _, __: None
+            return
+        with named(self._path), _locked(self._part) as file:
+            self._begin(file)
+            try:
+                yield lambda _, images: self._append(file, images)
+                file.flush()
+            except BaseException:
+                self._count_whole(file)
+                if not self.found + self.written:
+                    with suppress(OSError):  # Windows does not remove open files
+                        self._part.unlink()
+                raise
+            if sys.platform != "win32":  # which does not rename open files
+                self._part.replace(self._path)  # while it is locked
+        if sys.platform == "win32":
+            self._part.replace(self._path)
+
+    def _begin(self, file: BinaryIO) -> None:
+        """Write the header, and truncate the file after the images that were found."""
+        rows = self.found * self._image_bytes
+        if rows and os.fstat(file.fileno()).st_size < len(self._header) + rows:
+            self._part.unlink()
+            raise GantoolError(f"another run has finished {self._part} meanwhile: run this one again")
+        file.write(self._header)
+        file.seek(rows, os.SEEK_CUR)
+        file.truncate()
+
+    def _count_whole(self, file: BinaryIO) -> None:
+        """Count the images that the file holds: on a full disk, what is in memory alone is lost."""
+        with suppress(OSError):
+            file.flush()
+        there = os.fstat(file.fileno()).st_size - len(self._header) - self.found * self._image_bytes
+        self.written = min(self.written, max(there, 0) // self._image_bytes)
+
+    def _append(self, file: BinaryIO, images: Images) -> None:
+        file.write(np.ascontiguousarray(images).data)
+        self.written += len(images)
+
+    def _begun(self) -> tuple[Path, int]:
+        """Return where images are, and how many: the first ones in the part, or all in `images.npy`.
+
+        Raises UsageError if there are only arrays of another number of images or of another size.
+        """
+        total, others = len(self._seeds), []
+        for path in (self._part, self._path):
+            if not path.exists():
+                continue
+            with path.open("rb") as file:
+                begin = file.read(len(self._header))
+            rows = path.stat().st_size - len(self._header)  # bytes
+            if not self._header.startswith(begin):
+                others.append(path)
+            elif path == self._part and self._image_bytes <= rows <= total * self._image_bytes:
+                return path, rows // self._image_bytes
+            elif path == self._path and rows == total * self._image_bytes:
+                return path, total
+        if others:
+            size = "×".join(map(str, self._shape[1:]))
+            raise UsageError(
+                f"`resume`: {others[0]} is not an array of {total:,} images of {size}: choose another `out`, or "
+                "leave `resume` out"
+            )
+        return self._part, 0
+
+
+def array_header(shape: tuple[int, ...]) -> bytes:
+    """Return the bytes before the first image of a uint8 array."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return header.getvalue()
+
+
+def _locked(path: Path) -> BinaryIO:
+    """Open a file for writing, created if missing, which no other run writes.
+
+    Another run may rename the file between opening and locking: then this opens the next one.
+    """
+    while True:
+        file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # noqa: PTH123, SIM115
+        try:
+            _lock(file, path)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except FileNotFoundError:  # it was renamed
+            pass
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Lock a file until it is closed, where the system can: Windows and some network file systems cannot."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise GantoolError(f"another run writes {path}: wait for it, or choose another `out`") from error
+    except (ModuleNotFoundError, OSError):
+        return

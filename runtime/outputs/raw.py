@@ -1,0 +1,47 @@
+"""Raw frames to stdout: the pixels of one image after the other, for a program that reads them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from gantool.runtime.errors import GantoolError
+from gantool.runtime.outputs.base import Sample, Target, Write
+from gantool.runtime.seeds import Seeds
+from gantool.runtime.spec import Images, Spec
+
+
+class RawFrames:
+    """An Output: nothing stays, so there is nothing to resume."""
+
+    def __init__(self, target: Target, seeds: Seeds, spec: Spec) -> None:  # noqa: ARG002
+        self.found = self.written = 0
+        self._seeds = seeds
+
+    def pending(self) -> Iterator[int]:
+        """Return all seeds."""
+        return iter(self._seeds)
+
+    def sample(self) -> Iterator[Sample]:
+        """Yield nothing."""
+        return iter(())
+
+    @contextmanager
+    def open(self) -> Iterator[Write]:
+        """Write pixels. `write` raises GantoolError where the program that reads them has ended."""
+        stdout = sys.stdout.buffer
+
+        def write(seeds: Sequence[int], images: Images) -> None:  # noqa: ARG001
+            try:
+                stdout.write(np.ascontiguousarray(images).data)
+                stdout.flush()
+            except BrokenPipeError as error:
+                raise GantoolError(
+                    f"the program that reads the frames ended after {self.written:,} or a few more"
+                ) from error
+            self.written += len(images)
+
+        yield write
