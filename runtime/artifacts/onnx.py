@@ -128,7 +128,7 @@ def _damage_of(graph: Path) -> Iterator[None]:
     except _CutShortError as error:
         if error.there == graph.stat().st_size:  # not of a message within: that is damage
             raise GantoolError(
-                f"{graph} is cut short: {error.there:,} of at least {error.whole:,} bytes: copy it again"
+                f"{graph} is cut short or damaged: {error.there:,} of at least {error.whole:,} bytes: copy it again"
             ) from error
         raise GantoolError(f"{graph} is damaged ({reason_of(error)}): copy or export it again") from error
     except _DAMAGE as error:

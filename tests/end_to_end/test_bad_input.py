@@ -78,7 +78,7 @@ GENERATE = [
     Case("missing.onnx", 1, ("missing.onnx does not exist",), id="missing-engine"),
     Case("empty", 1, ("empty is a folder",), id="folder-as-engine"),
     Case("empty.onnx", 1, ("empty.onnx is empty",), id="empty-engine"),
-    Case("junk.onnx", 1, ("junk.onnx is damaged", "copy or export it again"), id="junk-graph"),
+    Case("junk.onnx", 1, ("junk.onnx is cut short or damaged", "copy it again"), id="junk-graph"),
     Case("short.rtx.plan", 1, ("is cut off", "copy it again"), id="truncated-plan"),
     Case("flipped.rtx.plan", 1, ("SHA-256", "copy both files again"), id="flipped-plan"),
     Case("jetson.plan", 4, ("TensorRT 10.3.0.30 plan", "no NVIDIA driver"), id="plan-of-the-other-flavour"),
@@ -159,7 +159,7 @@ EXPORT = [
     ),
     Case("-o .", 2, ("give a name for the files", "-o g"), id="base-without-a-name"),
     Case("other.onnx --engine rtx", 1, ("other.onnx is not a generator",), id="other-graph-to-build"),
-    Case("junk.onnx --engine rtx", 1, ("junk.onnx is damaged",), id="junk-graph-to-build"),
+    Case("junk.onnx --engine rtx", 1, ("junk.onnx is cut short or damaged",), id="junk-graph-to-build"),
     Case(
         "external.onnx --engine rtx",
         1,
