@@ -215,7 +215,7 @@ CASES = [
         ("(BatchNormalization) is in training mode: export the generator after .eval()",),
         prepare=variants,
     ),
-    Case("cut graph", f"export truncated.onnx {NONE}", 1, ("is damaged",), prepare=variants),
+    Case("cut graph", f"export truncated.onnx {NONE}", 1, ("is cut short or damaged",), prepare=variants),
     Case("weights beside", f"export external.onnx --fp16 {NONE}", prepare=variants, then=weights_inside),
     Case(
         "weights lost", f"export lost/g.onnx {NONE}", 1, ("g.onnx.data, which is missing",), prepare=variants

@@ -411,7 +411,7 @@ VALUES = [
     Case("graph, sigmoid", f"export sigmoid.onnx -o g {NONE}", 1, ("add --range 0,1",), prepare=sigmoid_graph),
     Case("graph, --range 0,1", f"export sigmoid.onnx -o g --range 0,1 {NONE}", prepare=sigmoid_graph),
     Case("a file for a module", f"export --from nets/plain.py:make --latent 16 {NONE}", 2, ("write nets.plain:make",)),
-    Case("unknown range", f"export --from vae_decoder:make --latent 16 --range 0,2 {NONE}", 2, ("--range 0,2: choose -1,1 or 0,1 or 0,255",)),
+    Case("unknown range", f"export --from vae_decoder:make --latent 16 --range 0,2 {NONE}", 2, ("--range 0,2: did you mean 0,255? choose -1,1 or 0,1 or 0,255",)),
 ]  # fmt: skip
 
 INTERFACES = [
