@@ -266,7 +266,7 @@ def _check_generator(network: Any, graph: Path) -> None:
                 return
     found = "; ".join(f"{name} {entry['type']} {tuple(entry['shape'])}" for name, entry in tensors.items())
     raise GantoolError(
-        f"{graph} is no generator of gantool: its inputs and outputs are {found}; expected z FLOAT (N, latent), "
+        f"{graph} is not a gantool generator: its inputs and outputs are {found}; expected z FLOAT (N, latent), "
         "perhaps label INT64 (N), and images UINT8 (N, H, W, C) or FLOAT (N, C, H, W)"
     )
 

@@ -80,7 +80,7 @@ def test_inspect_what_is_damaged(work: Path, checkpoint: Path) -> None:
     for name, message in (
         ("c.safetensors", "its header says"),
         ("cut.plan", "is cut off"),
-        ("cut.onnx", "is damaged"),
+        ("cut.onnx", "is cut short or damaged"),
         ("text", "is a text file"),
         ("nowhere", "does not exist"),
     ):

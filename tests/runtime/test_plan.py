@@ -151,7 +151,7 @@ def _ultralytics() -> bytes:
         (b"hello, world", "is a text file"),
         (b"\x01hello, world", "begins with 01 68 65"),
         (b"\x08", "begins with 08"),
-        (b"\x00" * 100, "begins with 00"),
+        (b"\x00" * 100, "nothing but zeros"),
         (b"", "is empty"),
     ],
 )
