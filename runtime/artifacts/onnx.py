@@ -57,7 +57,7 @@ def check_inside(graph: Path, data: bytes | mmap) -> None:
     """Raise GantoolError if `data`, the file `graph`, is not a whole protobuf, or if a weight lies in another file:
     that file's name is not to be trusted.
     """
-    with _damage_of(graph):
+    with _damage_of(graph, data):
         model = memoryview(data)
         outside = any(_has_external(entry, _DEPTH) for entry in _messages(model, _GRAPH)) or any(
             _function_has_external(entry) for entry in _messages(model, _FUNCTION)
@@ -74,8 +74,9 @@ def read_metadata(graph: Path, key: str = "gantool", data: bytes | mmap | None =
 
     Raises GantoolError if the file is not a whole protobuf.
     """
-    with _damage_of(graph):
-        for entry in _messages(memoryview(graph.read_bytes() if data is None else data), _METADATA_PROPS):
+    data = graph.read_bytes() if data is None else data
+    with _damage_of(graph, data):
+        for entry in _messages(memoryview(data), _METADATA_PROPS):
             pair = {number: bytes(value) for number, value in _fields(entry) if isinstance(value, memoryview)}
             if pair.get(_KEY) == key.encode():
                 value = json.loads(pair[_VALUE])
@@ -87,7 +88,7 @@ def read_metadata(graph: Path, key: str = "gantool", data: bytes | mmap | None =
 
 def content(graph: Path, data: bytes | mmap) -> Iterator[bytes | memoryview]:
     """Yield the bytes of a graph but for its metadata, which no library that runs it reads."""
-    with _damage_of(graph):
+    with _damage_of(graph, data):
         for number, value in _fields(memoryview(data)):
             if number != _METADATA_PROPS:
                 yield f"{number} {value if isinstance(value, int) else len(value)} ".encode()
@@ -97,7 +98,7 @@ def content(graph: Path, data: bytes | mmap) -> Iterator[bytes | memoryview]:
 
 def output_shape(graph: Path, data: bytes | mmap, name: str) -> list[int | None]:
     """Return the shape that a graph declares for its output `name`, None for a dimension that it leaves open."""
-    with _damage_of(graph):
+    with _damage_of(graph, data):
         for entry in _messages(memoryview(data), _GRAPH):
             for output in _messages(entry, _OUTPUT):
                 if any(bytes(text) == name.encode() for text in _messages(output, 1)):
@@ -122,11 +123,12 @@ class _CutShortError(ValueError):
 
 
 @contextmanager
-def _damage_of(graph: Path) -> Iterator[None]:
+def _damage_of(graph: Path, data: bytes | mmap = b"") -> Iterator[None]:
+    """Say of the file `graph` what is wrong with `data`, its bytes, which may lie in memory alone."""
     try:
         yield
     except _CutShortError as error:
-        if error.there == graph.stat().st_size:  # not of a message within: that is damage
+        if error.there == len(data):  # not of a message within: that is damage
             raise GantoolError(
                 f"{graph} is cut short or damaged: {error.there:,} of at least {error.whole:,} bytes: copy it again"
             ) from error

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gantool.runtime.artifacts.onnx import open_graph, read_metadata
+from gantool.runtime.artifacts.onnx import check_inside, open_graph, read_metadata
 from gantool.runtime.errors import GantoolError
+from helpers.tiny import tiny_graph
 
 same_folder = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 json_objects = st.dictionaries(st.text(), st.text() | st.integers() | st.lists(st.text()), max_size=4)
@@ -80,3 +81,9 @@ def test_any_bytes_give_a_dict_or_a_clear_error(content: bytes, tmp_path: Path) 
         assert isinstance(read_metadata(path), dict)
     with suppress(GantoolError):
         open_graph(path)
+
+
+def test_a_cut_graph_in_memory_needs_no_file() -> None:
+    data = tiny_graph()
+    with pytest.raises(GantoolError, match=r"nowhere.onnx is cut short or damaged: [\d,]+ of at least"):
+        check_inside(Path("nowhere.onnx"), data[: len(data) // 2])
