@@ -65,6 +65,10 @@ class Graph:
 
         return Generator(OnnxRuntimeBackend(self.path, "cpu", data=self.data))
 
+    def generator_on_cpu(self) -> Generator | None:
+        """Return `generator()`, or None where ONNX Runtime has no kernels for the graph (BF16)."""
+        return self.generator() if self.recipe.on_cpu else None
+
     def save(self, folder: Path) -> Path:
         """Write the file into `folder`; return where."""
         target = folder / self.name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from gantool.export.artifact import Graph
@@ -67,7 +66,7 @@ def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions, note:
     given = job.source.graph if isinstance(job.source, OwnGraph | Carried) else None
     if given is not None and not options.precision.asked:
         carried = (given,) if isinstance(job.source, Carried) else ()
-        return _Graphs(given, given, carried, given.generator, partial(_on_cpu, given))
+        return _Graphs(given, given, carried, given.generator, given.generator_on_cpu)
     try:
         from gantool.export import stages, tune_lowering
     except ModuleNotFoundError as error:
@@ -89,10 +88,6 @@ def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions, note:
     every = [last.graph] if last.graph.path == full.graph.path else [full.graph, last.graph]
     made = tuple(graph for graph in every if graph is not given)
     return _Graphs(full.graph, last.graph, made, full.as_user, lambda: last.generator)
-
-
-def _on_cpu(graph: Graph) -> Generator | None:
-    return graph.generator() if graph.recipe.on_cpu else None
 
 
 def _write(

@@ -274,7 +274,7 @@ def _verified(
     note: Note,
 ) -> Verified:
     """Hold a graph against its gate. Raises VerificationError if it does not pass."""
-    generator = graph.generator() if graph.recipe.on_cpu else None
+    generator = graph.generator_on_cpu()
     if generator is not None:
         report = worse(report, reference, generator.images(SEEDS))
     if problem := report.problem(graph.recipe.precision, gate.min_psnr):
