@@ -13,7 +13,7 @@ from gantool.export.options import ExportOptions, Foreign, Precision
 from gantool.export.packaging import bundle, triton
 from gantool.export.source import origin_of
 from gantool.runtime.artifacts.onnx import check_inside, map_file, read_metadata
-from gantool.runtime.artifacts.sidecar import read_sidecar
+from gantool.runtime.artifacts.sidecar import precision_of, read_sidecar
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 
 
@@ -132,16 +132,9 @@ def check_precision(base: Path, flavour: Flavour, new: str) -> None:
         sidecar = read_sidecar(plan)
     except GantoolError:  # a damaged one is no loss
         return
-    match sidecar.get("recipe"):
-        case {"int8": {**int8}} if int8:
-            old = "int8"
-        case {"low": str(low)}:
-            old = low
-        case None:  # no sidecar
-            return
-        case _:
-            old = "fp32"
-    if old != new:
+    if sidecar.get("recipe") is None:  # no sidecar
+        return
+    if (old := precision_of(sidecar)) != new:
         other = base.with_name(f"{base.name}-{new}")
         raise UsageError(
             f"{plan} computes in {old.upper()}, and this export would put {new.upper()} in its place: add "

@@ -49,6 +49,16 @@ def read_sidecar(plan: Path) -> dict[str, Any]:
     return dict(sidecar)
 
 
+def precision_of(sidecar: dict[str, Any]) -> str:
+    """Return fp32, fp16, bf16 or int8, as the recipe in a sidecar has it; fp32 where there is none."""
+    match sidecar.get("recipe"):
+        case {"int8": {**int8}} if int8:
+            return "int8"
+        case {"low": str(low)}:
+            return low
+    return "fp32"
+
+
 def _wrong(sidecar: Any) -> str | None:
     """Return what in a sidecar is not as gantool writes it, as far as anything reads it, or None."""
     match sidecar:
