@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import lzma
 import struct
-import zipfile
 from pathlib import Path
 
 import onnx
@@ -16,6 +14,7 @@ from google.protobuf import json_format, text_format
 from field.cases import Case, Folder
 from field.faults import graph as golden
 from field.modules import checkpoint, written
+from helpers.archives import zipped
 
 
 def field(number: int, value: bytes | int) -> bytes:
@@ -47,14 +46,6 @@ ANSWERS = (
     {"error": "Invalid username or password."},
     {"id": 3, "detail": "Authentication credentials were not provided."},
 )
-
-
-def zipped(*names: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name in names:
-            archive.writestr(name, b"x")
-    return buffer.getvalue()
 
 
 def files(contents: dict[str, bytes]) -> Folder:

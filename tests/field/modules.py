@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import runpy
 import shutil
 import struct
 import sys
-import tarfile
-import zipfile
 from argparse import Namespace
 from functools import cache
 from pathlib import Path
@@ -23,6 +20,7 @@ from PIL import Image
 
 from field.cases import BROUGHT, Case, Folder
 from gantool.models import Generator, NetworkConfig, save_checkpoint
+from helpers.archives import tarred, zipped
 
 NONE = "--engine none"
 DCGAN = "export --from pytorch-dcgan"
@@ -94,21 +92,6 @@ def generator(change: Any = None, **metadata: Any) -> Folder:
 def header(text: str) -> Folder:
     data = text.encode()
     return written("c.safetensors", struct.pack("<Q", len(data)) + data + bytes(64))
-
-
-def archive(*names: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for name in names:
-            file.writestr(name, b"x")
-    return buffer.getvalue()
-
-
-def tar(name: str) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as file:
-        file.addfile(tarfile.TarInfo(name))
-    return buffer.getvalue()
 
 
 def png(folder: Path) -> None:
@@ -471,11 +454,11 @@ KINDS = [
         ("saved.tar", ("is a PyTorch checkpoint", "--from pytorch-dcgan saved.tar"), checkpoint("plain.pth", "saved.tar")),
         ("plain.safetensors", ("gantool train did not write", "--from"), checkpoint("plain.safetensors")),
         ("model.h5", ("HDF5", "export('g.onnx', format='onnx')"), written("model.h5", b"\x89HDF\r\n\x1a\n")),
-        ("model.keras", ("is a Keras model", "format='onnx'"), written("model.keras", archive("model.weights.h5"))),
+        ("model.keras", ("is a Keras model", "format='onnx'"), written("model.keras", zipped("model.weights.h5"))),
         ("saved_model", ("SavedModel", "tf2onnx"), lambda f: ((f / "saved_model").mkdir(), (f / "saved_model/saved_model.pb").touch())),
         ("network.pkl", ("StyleGAN", "G_ema"), written("network.pkl", b"\x80\x03ctorch_utils.persistence\n")),
-        ("icons.zip", ("is a zip archive of images", "gantool train --data icons.zip"), written("icons.zip", archive("a.png", "b.png"))),
-        ("images.tar", ("is a tar archive",), written("images.tar", tar("0.png"))),
+        ("icons.zip", ("is a zip archive of images", "gantool train --data icons.zip"), written("icons.zip", zipped("a.png", "b.png"))),
+        ("images.tar", ("is a tar archive",), written("images.tar", tarred("0.png"))),
         ("apple.png", ("is a PNG image", "gantool train --data"), png),
         ("README.md", ("is a text file",), written("README.md", b"# gantool\n")),
         ("page.pth", ("is a web page",), written("page.pth", b"<!DOCTYPE html>")),

@@ -6,8 +6,6 @@ import io
 import pickle
 import subprocess
 import sys
-import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,24 +18,10 @@ from PIL import Image
 from safetensors.numpy import save
 
 from gantool.runtime.artifacts.kinds import kind_of, wrong
+from helpers.archives import tarred, zipped
 from helpers.tiny import tiny_graph
 
 STATE = {"main.0.weight": torch.zeros(3, 4)}
-
-
-def zipped(*names: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name in names:
-            archive.writestr(name, b"x")
-    return buffer.getvalue()
-
-
-def tarred(name: str) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        archive.addfile(tarfile.TarInfo(name))
-    return buffer.getvalue()
 
 
 def torched(legacy: bool = False) -> bytes:
