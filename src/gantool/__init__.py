@@ -7,30 +7,15 @@
 
 from typing import TYPE_CHECKING
 
-from gantool.runtime.errors import (
-    EngineMismatchError,
-    GantoolError,
-    MissingDependencyError,
-    UsageError,
-    VerificationError,
-)
+from gantool import runtime
 
 if TYPE_CHECKING:
-    from gantool.runtime.generator import Generator
-    from gantool.runtime.spec import Spec
+    from gantool.runtime import *  # noqa: F403
 
     __version__: str
 
-__all__ = [
-    "EngineMismatchError",
-    "GantoolError",
-    "Generator",
-    "MissingDependencyError",
-    "Spec",
-    "UsageError",
-    "VerificationError",
-    "__version__",
-]
+__all__ = ["__version__"]
+__all__ += runtime.__all__
 
 
 def __getattr__(name: str) -> object:
@@ -39,9 +24,7 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("gantool")
-    if name in ("Generator", "Spec"):
-        from gantool import runtime
-
+    if name in runtime.__all__:
         return getattr(runtime, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
