@@ -1,16 +1,16 @@
-"""The builder's progress on a terminal, and the way to stop it: it asks after each step whether to go on."""
+"""The progress of TensorRT's builder, and the way to stop it: it asks after each step whether to go on."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
-from gantool.runtime.process.terminal import bare
+from gantool.runtime.progress import Task, task
 
 
 def monitor(trt: Any, stopping: Sequence[object]) -> Any:
-    """Return an IProgressMonitor that shows the stages and ends the build once `stopping` holds something.
+    """Return an IProgressMonitor that reports the stages and ends the build once `stopping` holds something.
 
     TensorRT has it from 10.0 on; the class is made here since it derives from the library's.
     """
@@ -18,32 +18,32 @@ def monitor(trt: Any, stopping: Sequence[object]) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
-            self._stages: dict[
-                str, tuple[int, int]
-            ] = {}  # those that run, outermost first: done, of how many
-            self._shown = sys.stderr is not None and sys.stderr.isatty()
+            self._stages: dict[str, tuple[int, int]] = {}  # name: done, of how many; the outermost first
+            self._stack = ExitStack()  # holds the task
+            self._task: Task | None = None
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:  # noqa: ARG002
+            if not self._stages:
+                self._task = self._stack.enter_context(task("building the engine", num_steps))
             self._stages[phase_name] = (0, num_steps)
-            self._show()
+            self._report()
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             self._stages[phase_name] = (step + 1, self._stages.get(phase_name, (0, 1))[1])
-            self._show()
+            self._report()
             return not stopping
 
         def phase_finish(self, phase_name: str) -> None:
             self._stages.pop(phase_name, None)  # an error here would end in the library's C++
-            self._show()
+            self._report()
+            if not self._stages:
+                self._stack.close()
 
-        def _show(self) -> None:
-            """Write over the line; the outermost stage alone stands still for minutes."""
-            if self._shown:
-                names = [*self._stages]
-                ends = dict.fromkeys((*names[:1], *names[-1:]))
-                line = " > ".join("{} {}/{}".format(name, *self._stages[name]) for name in ends)
-                terminal = bare(sys.stderr)
-                terminal.write(f"\r{line[:78]:<78}" if line else f"\r{'':<78}\r")
-                terminal.flush()
+        def _report(self) -> None:
+            """Show the outermost stage, which alone stands still for minutes, and the innermost."""
+            if self._stages and self._task is not None:
+                (done, _), *_ = self._stages.values()
+                name, (step, steps) = list(self._stages.items())[-1]
+                self._task.update(done, f"{name} {step}/{steps}"[:60])
 
     return Monitor()

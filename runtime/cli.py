@@ -16,6 +16,8 @@ def generate() -> Command:
 
     def run(given: Given) -> None:
         asked, named = build(Request, given), build(EngineOptions, given)
+        import logging
+
         from gantool.runtime import generate as launch
 
         engine = named.file or named.engine
@@ -23,8 +25,9 @@ def generate() -> Command:
             from gantool.runtime.newest import engines
 
             engine = engines(Path())[0]
-            typer.echo(f"with {engine}, the newest engine here", err=True)
-        launch.generate(engine, asked)
+            logging.getLogger(__name__).info("with %s, the newest engine here", engine)
+        made = launch.generate(engine, asked)
+        typer.echo(made.text(), err=made.folder is None)
 
     return Command(run, (EngineOptions, Request), ("Images", "Engine", "Output"))
 

@@ -10,6 +10,7 @@ import gc
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -17,7 +18,7 @@ import typer
 from typer.core import TyperCommand
 
 from gantool.runtime.errors import UsageError
-from gantool.runtime.flags import MISSING, Given, Option, options
+from gantool.runtime.flags import MISSING, Flag, Given, Option, build, options
 
 COMPLETION = "_GANTOOL_COMPLETE"  # set by the shell that completes a line
 CONFIG = "config"  # the option that names a file of options
@@ -25,6 +26,18 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _METAVARS: dict[type, str] = {int: "N", float: "X", str: "NAME", Path: "PATH"}
 _ARGUMENTS = "Arguments"
 CHOICES = "{choices}"  # where a help has them, if not at its end
+
+
+@dataclass(frozen=True)
+class Verbosity:
+    """The flags of every command: how much of its work it tells. Results are printed, whatever they say."""
+
+    quiet: Annotated[bool, Flag("print results, warnings and errors alone", "--quiet -q", group="")] = False
+    verbose: Annotated[bool, Flag("also print what helps to find a fault", "--verbose -v", group="")] = False
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            raise UsageError("`quiet` and `verbose` contradict each other: give one of them")
 
 
 class Command(NamedTuple):
@@ -38,7 +51,7 @@ class Command(NamedTuple):
     @property
     def known(self) -> dict[str, Option]:
         """All options by name, those without a flag too."""
-        return {name: option for cls in self.options for name, option in options(cls).items()}
+        return {name: option for cls in (*self.options, Verbosity) for name, option in options(cls).items()}
 
     @property
     def flags(self) -> list[Option]:
@@ -51,7 +64,7 @@ class Command(NamedTuple):
             return given
         from gantool.runtime.config import read_config
 
-        there = {name: option for name, option in self.known.items() if name != CONFIG}
+        there = {name: each for cls in self.options for name, each in options(cls).items() if name != CONFIG}
         return {**read_config(given[CONFIG], there), **given}
 
 
@@ -80,7 +93,10 @@ def _function(command: Command) -> Callable[..., None]:
             parsed = option.flag.parse(value) if option.flag.parse else value
             given[name] = tuple(parsed) if option.many else parsed
         gc.enable()  # main disabled it
-        command.run(command.read(given))
+        from gantool.runtime.log import shown
+
+        with shown(build(Verbosity, given)):
+            command.run(command.read(given))
 
     negatable = CONFIG in known
     parameters = [_parameter(option, negatable) for option in command.flags]
@@ -112,7 +128,8 @@ def _parameter(option: Option, negatable: bool) -> inspect.Parameter:
 def _declared(option: Option, negatable: bool) -> list[str]:
     """Return the names for Typer; what a file of options can switch on, a flag can switch off."""
     names = list(option.names)
-    if option.kind is bool and (negatable or option.default is True):
+    assert option.flag is not None
+    if option.kind is bool and ((negatable and option.flag.group) or option.default is True):
         names[0] = f"{names[0]}/{_negative(option)}"
     return names
 
@@ -158,12 +175,13 @@ class _Grouped(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         values = self.of.bare(self._given(ctx)) if self.of.bare else {}
         groups: dict[str, list[tuple[str, str]]] = {title: [] for title in (_ARGUMENTS, *self.of.groups)}
+        of_all: list[tuple[str, str]] = []  # the flags of every command
         for option in self.of.flags:
             assert option.flag is not None
             title = _ARGUMENTS if option.flag.argument else option.flag.group
-            groups.setdefault(title, []).append(row(option, values))
+            (groups.setdefault(title, []) if title else of_all).append(row(option, values))
         last = next(reversed(groups))
-        groups[last].append(("-h, --help", "show this message and exit"))
+        groups[last] += [*of_all, ("-h, --help", "show this message and exit")]
         for title, rows in groups.items():
             if rows:
                 with formatter.section(title):

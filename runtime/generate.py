@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import typer
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.generator import Generator
@@ -20,16 +21,44 @@ from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.images import grid
 from gantool.runtime.process.pool import thread_count
 from gantool.runtime.process.signals import stop_signals
-from gantool.runtime.process.terminal import bare
+from gantool.runtime.progress import task
 from gantool.runtime.request import Request
 from gantool.runtime.seeds import Seeds, class_number, parse_seeds, parse_shard, shard
 from gantool.runtime.spec import Images, Spec
 
 MAX_SHEET = 1 << 26  # pixels: 8,192 a side
 Batches = Iterator[tuple[list[int], Images]]  # seeds, and their images, uint8 [n, H, W, C]
+_log = logging.getLogger(__name__)
 
 
-def generate(engine: Path, request: Request) -> None:
+@dataclass(frozen=True)
+class Generated:
+    """What a run of `generate` made."""
+
+    folder: Path | None  # None: stdout
+    images: int  # asked for; all are there
+    found: int | None  # of them, those that a run before had made; None where it was not asked
+    spec: Spec  # of the engine
+    label: int | None  # the class of all images
+    sheet: Path | None  # grid.png
+    cells: int  # places on the sheet
+
+    def text(self) -> str:
+        """Return what was made, and where, in one line or two."""
+        names = self.spec.class_names
+        of_class = ""
+        if self.label is not None:
+            of_class = f", class {self.label}" + (f" ({names[self.label]})" if names else ",")
+        text = f"{self.images:,} images of {self.spec.size}{of_class} in {self.folder or 'stdout'}"
+        if self.found is not None:
+            text += f", {self.found:,} of them were already there"
+        if self.sheet is not None:
+            text += f"\nsheet {self.sheet}"
+            text += f": {self.images:,} images for {self.cells:,} places" if self.images < self.cells else ""
+        return text
+
+
+def generate(engine: Path, request: Request) -> Generated:
     """Write the images of `engine` that `request` asks for, and grid.png if it asks for one.
 
     Raises UsageError for a request that cannot be met, before any work, and GantoolError where the engine fails.
@@ -49,19 +78,19 @@ def generate(engine: Path, request: Request) -> None:
         if request.resume:
             check_same(output, lambda seed: next(stream([seed]))[1][0])
         if target.format == "-":
-            typer.echo(f"{_size(spec)}, uint8; play them with\n{_players(spec)}", err=True)
+            _log.info("%s, uint8; play them with\n%s", spec.size, _players(spec))
         cells = columns * rows
         first = _write(output, stream, seeds, request, 0 if request.resume else cells)
-        found = f", {output.found:,} of them were already there" if request.resume else ""
-        made = f"{len(seeds):,} images of {_size(spec)}{_of_class(request.label, spec)}"
-        typer.echo(f"{made} in {_place(request)}{found}", err=target.format == "-")
+        sheet = None
         if cells and len(seeds):
             if request.resume:
                 first = [images for _, images in stream(islice(seeds, cells))]
-            path = target.folder / f"grid{target.part}.png"
-            save_image(path, grid(np.concatenate(first), columns))
-            short = f": {len(seeds):,} images for {cells:,} places" if len(seeds) < cells else ""
-            typer.echo(f"sheet {path}{short}")
+            sheet = target.folder / f"grid{target.part}.png"
+            save_image(sheet, grid(np.concatenate(first), columns))
+        label = class_number(request.label, spec.class_names)
+        place = None if target.format == "-" else target.folder
+        found = output.found if request.resume else None
+        return Generated(place, len(seeds), found, spec, label, sheet, cells)
 
 
 def _write(
@@ -71,11 +100,16 @@ def _write(
     first: list[Images] = []
     try:
         pending = output.pending() if request.resume else iter(seeds)
-        with stop_signals() as stopping, output.open() as write:
-            for batch, images in _with_progress(stream(pending), len(seeds), output):
+        with (
+            task("generating", len(seeds), "images") as made,
+            stop_signals() as stopping,
+            output.open() as write,
+        ):
+            for batch, images in stream(pending):
                 write(batch, images)
                 if (more := keep - sum(map(len, first))) > 0:
                     first.append(images[:more].copy())  # a view would keep the whole batch
+                made.update(output.written + output.found)
                 if stopping:
                     raise KeyboardInterrupt
     except BaseException as error:
@@ -83,22 +117,9 @@ def _write(
         kept = f"{count:,} of {len(seeds):,} images are" if count else "nothing is"
         again = "; --resume makes the rest" if count and _place(request) != "stdout" else ""
         if again or isinstance(error, (KeyboardInterrupt, OSError)):  # a full disk among them
-            typer.echo(f"{kept} in {_place(request)}{again}", err=True)
+            _log.warning("%s in %s%s", kept, _place(request), again)
         raise
     return first
-
-
-def _with_progress(batches: Batches, total: int, output: Output) -> Batches:
-    """Show a bar on stderr if that is a terminal."""
-    if sys.stderr is None or not sys.stderr.isatty():  # None: closed, as a daemon does
-        yield from batches
-        return
-    made = 0
-    with typer.progressbar(length=total, label="generating", file=bare(sys.stderr)) as bar:
-        for seeds, images in batches:
-            yield seeds, images
-            made += len(images)
-            bar.update(made + output.found - bar.pos)
 
 
 def _target(request: Request) -> Target:
@@ -161,21 +182,10 @@ def _check_raw(request: Request, target: Target) -> None:
 def _note(request: Request, generator: Generator, count: int) -> None:
     """Say on stderr what the user may not expect."""
     if request.provider == "auto" and "OpenVINO" in generator.name:
-        typer.echo(f"with {generator.name}", err=True)
+        _log.info("with %s", generator.name)
     if request.truncation == 0 and count > 1:
         of = "" if generator.spec.classes == 0 or request.label is not None else " of a class"
-        typer.echo(f"note: with --trunc 0 the images of all seeds{of} are the same", err=True)
-
-
-def _size(spec: Spec) -> str:
-    return f"{spec.height}×{spec.width}×{spec.channels}"
-
-
-def _of_class(label: str | None, spec: Spec) -> str:
-    number = class_number(label, spec.class_names)
-    if number is None:
-        return ""
-    return f", class {number} ({spec.class_names[number]})" if spec.class_names else f", class {number},"
+        _log.warning("note: with --trunc 0 the images of all seeds%s are the same", of)
 
 
 def _place(request: Request) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ DEFAULT_BATCH = 64
 MAX_BATCH = 1 << 20
 MAX_THREADS = 1024
 _MAX_TRUNCATION = 1e37  # beyond it z overflows float32
+_log = logging.getLogger(__name__)
 
 
 class Generator:
@@ -50,7 +52,9 @@ class Generator:
         `provider` (auto, cpu, cuda, tensorrt or openvino) and `threads` of the CPU are for graphs only.
         Raises GantoolError or one of its subclasses, see `gantool.runtime.errors`.
         """
-        return cls(load_backend(Path(path), provider, threads))
+        backend = load_backend(Path(path), provider, threads)
+        _log.debug("%s runs on %s", path, backend.name)
+        return cls(backend)
 
     @property
     def spec(self) -> Spec:

@@ -32,6 +32,11 @@ class Spec:
     )
     class_names: tuple[str, ...] = ()  # one for each class, or ()
 
+    @property
+    def size(self) -> str:
+        """The size of an image for messages, as "32×32×3": height, width, channels."""
+        return f"{self.height}×{self.width}×{self.channels}"
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:

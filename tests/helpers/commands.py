@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -25,3 +26,23 @@ def in_this_process(words: list[str], folder: Path, env: dict[str, str]) -> tupl
         os.chdir(where)
         sys.path[:] = path
     return code, outs.getvalue().decode(), errs.getvalue().decode()
+
+
+def on_a_terminal(*words: object, folder: Path) -> tuple[int, str, str]:
+    """Run `gantool WORDS` with a terminal for stderr; return the exit code, stdout and what the terminal got."""
+    terminal, stderr = os.openpty()
+    command = [sys.executable, "-m", "gantool", *map(str, words)]
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    shown = b""
+    with (
+        open(terminal, "rb", buffering=0) as screen,  # noqa: PTH123
+        subprocess.Popen(
+            command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True
+        ) as process,
+    ):
+        os.close(stderr)
+        with suppress(OSError):  # how Linux tells that the other end was closed
+            while part := screen.read(4096):
+                shown += part
+        out, _ = process.communicate()
+    return process.returncode, out, shown.decode()
