@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import typer
+from typing import Any
 
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import UsageError
@@ -34,12 +32,36 @@ class Kept:
     bytes: int
 
 
-def cache(kind: str | None, clear: bool, as_json: bool) -> None:
-    """Print what is cached, of one kind or all; with `clear` remove it. Raises UsageError for an unknown kind."""
+@dataclass(frozen=True)
+class Cache:
+    """What is cached, of one kind or all; with `cleared`, what was."""
+
+    folder: Path
+    cleared: bool
+    kept: tuple[Kept, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `gantool cache --json` prints."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+    def text(self) -> str:
+        """Return a table."""
+        lines = [f"{self.folder}{', removed:' if self.cleared else ''}"]
+        lines += [
+            f"  {one.kind:<9} {_size(one.bytes):>10} {one.files:>6,} files  {one.what}" for one in self.kept
+        ]
+        if not self.cleared and any(one.bytes for one in self.kept):
+            of = f" {self.kept[0].kind}" if len(self.kept) == 1 else ""
+            lines.append(f"all of it can be made again; to remove it:\n  gantool cache --clear{of}")
+        return "\n".join(lines)
+
+
+def cache(kind: str | None = None, clear: bool = False) -> Cache:
+    """Return what is cached, of one kind or all; with `clear` remove it. Raises UsageError for an unknown kind."""
     if kind is not None and kind not in KINDS:
         raise UsageError(f"cache {kind} is unknown: choose {', '.join(KINDS)}")
     folder = cache_dir()
-    kept = [_kept(folder, name) for name in (KINDS if kind is None else [kind])]
+    kept = tuple(_kept(folder, name) for name in (KINDS if kind is None else [kind]))
     if clear:
         for one in kept:
             for file in _files(folder, one.kind):
@@ -47,18 +69,7 @@ def cache(kind: str | None, clear: bool, as_json: bool) -> None:
                 if file.parent != folder:
                     with suppress(OSError):  # it is not empty
                         file.parent.rmdir()
-    total = sum(one.bytes for one in kept)
-    if as_json:
-        rows = [asdict(one) for one in kept]
-        typer.echo(json.dumps({"folder": str(folder), "cleared": clear, "kept": rows}, indent=2))
-        return
-    typer.echo(f"{folder}{', removed:' if clear else ''}")
-    for one in kept:
-        typer.echo(f"  {one.kind:<9} {_size(one.bytes):>10} {one.files:>6,} files  {one.what}")
-    if not clear and total:
-        typer.echo(
-            f"all of it can be made again; to remove it:\n  gantool cache --clear{f' {kind}' if kind else ''}"
-        )
+    return Cache(folder, clear, kept)
 
 
 def _kept(folder: Path, kind: str) -> Kept:

@@ -37,12 +37,30 @@ def bench() -> Command:
     from gantool.runtime.options import BenchOptions
 
     def run(given: Given) -> None:
-        from gantool.runtime.bench.launch import bench
-        from gantool.runtime.newest import engines
-
         asked = build(BenchOptions, given)
-        files = list(asked.files) or engines(Path())
-        bench(files, asked.batch, asked.provider.split(","), asked.seconds, asked.threads, asked.json)
+        from gantool.runtime.bench.launch import bench
+        from gantool.runtime.bench.timing import Timing, heading, row
+
+        shown: list[Timing] = []
+
+        def show(timing: Timing) -> None:
+            shown.append(timing)
+            width = max(12, *(len(str(each.file)) for each in shown))
+            if len(shown) == 1:
+                typer.echo(heading(timing, width))
+            typer.echo(row(timing, width))
+
+        made = bench(asked, None if asked.json else show)
+        if asked.json:
+            import json
+
+            typer.echo(json.dumps(made.to_json(), indent=1))
+        for warning in made.warnings:
+            typer.echo(f"warning: {warning}", err=True)
+        if made.fastest and not asked.json:
+            typer.echo(f"fastest:\n  {made.fastest}")
+        if made.exit_code:
+            raise typer.Exit(made.exit_code)
 
     return Command(run, (BenchOptions,))
 
@@ -55,6 +73,12 @@ def cache() -> Command:
         from gantool.runtime.caches import cache
 
         asked = build(CacheOptions, given)
-        cache(asked.kind, asked.clear, asked.json)
+        found = cache(asked.kind, asked.clear)
+        if asked.json:
+            import json
+
+            typer.echo(json.dumps(found.to_json(), indent=2))
+        else:
+            typer.echo(found.text())
 
     return Command(run, (CacheOptions,))

@@ -6,7 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from gantool.runtime.flags import Flag
+from gantool.runtime.errors import UsageError
+from gantool.runtime.flags import Flag, check
+
+
+def _sizes(text: str) -> list[int]:
+    """Read `1,8,32`."""
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdecimal() and int(part[:9]) > 0 and len(part) < 6 for part in parts):
+        raise UsageError(f"`batch` {text}: write whole numbers from 1 to 99999, as in 1,8,32")
+    return [int(part) for part in parts]
+
+
+def _at_most_an_hour(seconds: float) -> str:
+    return "" if 0 < seconds <= 3600 else "give a number above 0, at most 3600"
 
 
 @dataclass(frozen=True)
@@ -17,16 +30,27 @@ class BenchOptions:
         tuple[Path, ...],
         Flag("graphs and plans", metavar="[FILES]...", shown="all g.* that run here", argument=True),
     ] = ()
-    batch: Annotated[str, Flag("batch sizes, separated by commas", metavar="SIZES")] = "1,8,32"
+    batch: Annotated[
+        tuple[int, ...], Flag("batch sizes, separated by commas", metavar="SIZES", parse=_sizes)
+    ] = (1, 8, 32)
     provider: Annotated[
-        str,
-        Flag("what runs graphs: as in gantool generate, or several separated by commas", metavar="NAMES"),
-    ] = "auto"
-    seconds: Annotated[float, Flag("time for the rate, and again for the latency")] = 2.0
+        tuple[str, ...],
+        Flag(
+            "what runs graphs: as in gantool generate, or several separated by commas",
+            metavar="NAMES",
+            parse=lambda text: text.split(","),
+        ),
+    ] = ("auto",)
+    seconds: Annotated[
+        float, Flag("time for the rate, and again for the latency", check=_at_most_an_hour)
+    ] = 2.0
     threads: Annotated[
         int | None, Flag("threads that run a graph on the CPU", "--engine-threads", shown="one a core")
     ] = None
     json: Annotated[bool, Flag("print JSON")] = False
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)

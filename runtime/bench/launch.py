@@ -1,92 +1,67 @@
-"""`gantool bench`: engines side by side, one row for each file, provider and batch."""
+"""`gantool bench`: engines side by side, each measured in a process of its own."""
 
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-import typer
-
 from gantool.runtime.artifacts.plan import identify
-from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.bench.timing import Bench, Timing
+from gantool.runtime.errors import GantoolError
 from gantool.runtime.generator import check_engine_threads
+from gantool.runtime.newest import engines
+from gantool.runtime.options import BenchOptions
 from gantool.runtime.process import child
 from gantool.runtime.process.cpus import Others, cores
+from gantool.runtime.progress import task
 
-Row = dict[str, Any]
+_log = logging.getLogger(__name__)
 
 
-def bench(
-    files: list[Path],
-    batches: str,
-    providers: list[str],
-    seconds: float,
-    threads: int | None,
-    as_json: bool,
-) -> None:
-    """Run `gantool bench`: print a table, or JSON, of each engine, measured in a process of its own.
+def bench(options: BenchOptions, each: Callable[[Timing], None] | None = None) -> Bench:
+    """Measure engines (none named: all g.* of this folder that run here) with each provider and batch size.
 
-    Exits with the code of the first engine that did not run, after measuring the others.
+    `each` gets a timing as soon as it is there. An engine that does not run is logged and left out.
     """
-    sizes = parse_batches(batches)
-    if not 0 < seconds <= 3600:
-        raise UsageError(f"--seconds {seconds:g}: give a number above 0, at most 3600")
-    check_engine_threads(threads)
+    files = list(options.files) or engines(Path())
+    check_engine_threads(options.threads)
     kinds = {file: identify(file) for file in files}  # before minutes of work
-    busy = _load_before()
-    rows: list[Row] = []
+    asked = [
+        (file, name) for file in files for name in (options.provider if kinds[file] == "onnx" else ("auto",))
+    ]
+    busy = _busy_already()
+    timings: list[Timing] = []
     failed = 0
-    for file in files:
-        for provider in providers if kinds[file] == "onnx" else ["auto"]:
-            for row in _measured(file, provider, sizes, seconds, threads if kinds[file] == "onnx" else None):
+    with task("measuring", len(asked) * len(options.batch)) as measured:
+        done = 0
+        for file, provider in asked:
+            for row in _rows(file, provider, options, options.threads if kinds[file] == "onnx" else None):
+                done += 1
                 if "error" in row:
-                    typer.echo(f"{file} is skipped: {row['error']}", err=True)
+                    _log.warning("%s is skipped: %s", file, row["error"])
                     failed = failed or row["exit_code"]
                 elif "takes" in row:
                     low, high = row["takes"]
-                    typer.echo(
-                        f"{file} takes batches of {low} to {high}: {row['batch']} is skipped", err=True
-                    )
+                    _log.warning("%s takes batches of %s to %s: %s is skipped", file, low, high, row["batch"])
                 else:
-                    rows.append({"file": str(file), "provider": provider, **row})
-                    if not as_json:
-                        _print_row(rows)
-    fastest = max(rows, key=lambda row: float(row["images_per_second"]), default=None)
-    warnings = [
-        *busy,
-        *(f"{row['file']}, batch {row['batch']}: {doubt}" for row in rows for doubt in row["doubts"]),
-    ]
-    if as_json:
-        command = fastest and _command(fastest, threads)
-        document = {"rows": rows, "fastest": command, "warnings": warnings, "machine": _machine()}
-        typer.echo(json.dumps(document, indent=1))
-    for warning in warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    if fastest and not as_json:
-        typer.echo(f"fastest:\n  {_command(fastest, threads)}")
-    if failed:
-        raise typer.Exit(failed)
+                    timings.append(Timing.from_json(file, provider, row))
+                    if each is not None:
+                        each(timings[-1])
+                measured.update(done, str(file))
+    doubts = [f"{made.file}, batch {made.batch}: {doubt}" for made in timings for doubt in made.doubts]
+    return Bench(tuple(timings), options.threads, (*busy, *doubts), failed, _machine())
 
 
-def parse_batches(text: str) -> list[int]:
-    """Read `1,8,32`."""
-    parts = text.split(",")
-    if not all(part.isascii() and part.isdecimal() and int(part[:9]) > 0 and len(part) < 6 for part in parts):
-        raise UsageError(f"--batch {text}: write whole numbers from 1 to 99999, as in 1,8,32")
-    return [int(part) for part in parts]
-
-
-def _measured(
-    file: Path, provider: str, sizes: list[int], seconds: float, threads: int | None
-) -> Iterator[Row]:
+def _rows(file: Path, provider: str, options: BenchOptions, threads: int | None) -> Iterator[dict[str, Any]]:
     """Yield the rows that gantool.runtime.bench.measure prints, as they come."""
-    batches = ",".join(map(str, sizes))
-    arguments = (time.monotonic(), seconds, threads or 0, provider, batches, file)
+    batches = ",".join(map(str, options.batch))
+    arguments = (time.monotonic(), options.seconds, threads or 0, provider, batches, file)
     command = child.python("gantool.runtime.bench.measure", *arguments)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -103,38 +78,7 @@ def _measured(
         )
 
 
-def _print_row(rows: list[Row]) -> None:
-    """Print the last row, with the column names above the first."""
-    power = rows[0]["watts"] is not None
-    width = max(12, *(len(row["file"]) for row in rows))
-    if len(rows) == 1:
-        names = f"{'engine':{width}}  {'runs on':24} {'batch':>5} {'images/s':>9}"
-        names += f" {'p50 ms':>8} {'p90':>8} {'p99':>8} {'compute':>8} {'start':>7} {'memory':>8}" + (
-            f" {'W':>6} {'mJ/img':>7}" if power else ""
-        )
-        typer.echo(names)
-    row = rows[-1]
-    ms, compute = row["ms"], row["compute_ms"]
-    line = f"{row['file']:{width}}  {row['runs_on']:24} {row['batch']:>5} {row['images_per_second']:>9.1f}"
-    line += "".join(f" {ms[name]:>8.3f}" for name in ("p50", "p90", "p99"))
-    line += f" {compute['p50']:>8.3f}" if compute else f" {'-':>8}"
-    peak = "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:.0f} MiB"
-    line += f" {row['start_seconds']:>5.2f} s {peak:>8}"
-    if power:
-        line += f" {row['watts']:>6.2f} {row['mj_per_image']:>7.2f}"
-    typer.echo(line)
-
-
-def _command(row: Row, threads: int | None) -> str:
-    """Return the command that generates with the engine of this row."""
-    provider = "" if row["provider"] == "auto" else f" --provider {row['provider']}"
-    limited = (
-        f" --engine-threads {threads}" if threads and row["runs_on"].startswith(("ONNX", "OpenVINO")) else ""
-    )
-    return f"gantool generate --engine {quote(row['file'])} --batch {row['batch']}{provider}{limited}"
-
-
-def _load_before() -> list[str]:
+def _busy_already() -> list[str]:
     """Return a warning if other programs are busy already."""
     others = Others()
     time.sleep(0.2)

@@ -27,8 +27,8 @@ _FEWEST = 10  # single runs, however long they take; two of the others
 
 
 @dataclass(frozen=True)
-class Timing:
-    """The measurements of one batch size."""
+class Samples:
+    """What was measured with one batch size."""
 
     rate: float  # images/s of batches in a row, as `gantool generate` asks for them
     watts: list[float]  # meanwhile
@@ -36,7 +36,7 @@ class Timing:
     compute: list[float]  # the same without copies, by the GPU's own clock; empty without one
 
 
-def measure(backend: Backend, batch: int, seconds: float) -> Timing:
+def measure(backend: Backend, batch: int, seconds: float) -> Samples:
     """Run batches in a row and then one by one, each for `seconds`, after as long a warm-up."""
     z = latents(range(batch), backend.spec.latent, backend.spec.distribution)
     label: Labels | None = None if backend.spec.classes == 0 else np.zeros(batch, np.int64)
@@ -61,12 +61,12 @@ def measure(backend: Backend, batch: int, seconds: float) -> Timing:
         runs.append(time.perf_counter() - started)
         if (alone := getattr(backend, "compute_seconds", None)) is not None:
             compute.append(alone)
-    return Timing(rate, watts, runs, compute)
+    return Samples(rate, watts, runs, compute)
 
 
-def summary(timing: Timing, batch: int) -> dict[str, Any]:
+def summary(samples: Samples, batch: int) -> dict[str, Any]:
     """Return rate, latencies in milliseconds, power, and reasons to doubt them."""
-    runs = np.array(timing.runs)
+    runs = np.array(samples.runs)
     p50, p90, p99 = np.percentile(runs, (50, 90, 99))
     quarter = max(len(runs) // 4, 1)
     slower = float(np.median(runs[-quarter:]) / np.median(runs[:quarter]))
@@ -77,19 +77,19 @@ def summary(timing: Timing, batch: int) -> dict[str, Any]:
         doubts.append(
             f"it became {slower:.1f} times slower: the machine throttled, or other programs started"
         )
-    power = float(np.mean(timing.watts)) if timing.watts else None
+    power = float(np.mean(samples.watts)) if samples.watts else None
     return {
         "batch": batch,
-        "images_per_second": timing.rate,
+        "images_per_second": samples.rate,
         "ms": {"p50": p50 * 1e3, "p90": p90 * 1e3, "p99": p99 * 1e3},
         "compute_ms": (
-            dict(zip(("p50", "p90", "p99"), np.percentile(timing.compute, (50, 90, 99)) * 1e3, strict=True))
-            if timing.compute
+            dict(zip(("p50", "p90", "p99"), np.percentile(samples.compute, (50, 90, 99)) * 1e3, strict=True))
+            if samples.compute
             else None
         ),
         "runs": len(runs),
         "watts": power,
-        "mj_per_image": None if power is None else power / timing.rate * 1e3,
+        "mj_per_image": None if power is None else power / samples.rate * 1e3,
         "doubts": doubts,
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import run_gantool
-from gantool.runtime.bench.measure import Timing, summary
+from gantool.runtime.bench.measure import Samples, summary
 from gantool.runtime.bench.power import rails, sampled, watts
 from helpers.tiny import tiny_graph
 
@@ -103,7 +103,7 @@ def test_bad_flags(flags: list[str], says: str, graph: Path, tmp_path: Path) -> 
 
 
 def test_figures_of_a_timing() -> None:
-    found = summary(Timing(400.0, [5.0, 7.0], [0.01] * 99 + [0.03], [0.005] * 100), batch=4)
+    found = summary(Samples(400.0, [5.0, 7.0], [0.01] * 99 + [0.03], [0.005] * 100), batch=4)
     assert found["images_per_second"] == 400
     assert found["ms"]["p50"] == pytest.approx(10)
     assert found["ms"]["p99"] < 30
@@ -114,9 +114,9 @@ def test_figures_of_a_timing() -> None:
 
 
 def test_noise_and_throttling_are_told() -> None:
-    noisy = summary(Timing(1.0, [], [0.01, 0.01, 0.01, 0.02] * 10, []), batch=1)
+    noisy = summary(Samples(1.0, [], [0.01, 0.01, 0.01, 0.02] * 10, []), batch=1)
     assert ["other programs were running" in doubt for doubt in noisy["doubts"]] == [True]
-    slowing = summary(Timing(1.0, [], [0.01] * 20 + [0.013] * 20, []), batch=1)
+    slowing = summary(Samples(1.0, [], [0.01] * 20 + [0.013] * 20, []), batch=1)
     assert ["throttled" in doubt for doubt in slowing["doubts"]] == [True]
 
 
