@@ -39,17 +39,19 @@ def _export(given: Given, distance_to: DistanceTo) -> None:
     origin_of(asked.source, options.foreign)
     build_options = build(BuildOptions, given)
 
-    from gantool.export import pipeline
-    from gantool.export.summary import print_summary
+    import logging
 
-    def note(line: str) -> None:
-        typer.echo(line, err=True)
+    from gantool.export import pipeline
+    from gantool.export.summary import left, summary
 
     if asked.data is not None:
         features = asked.features or "classifier"
-        measure = distance_to(asked.data, features, note)
+        measure = distance_to(asked.data, features, logging.getLogger(__name__).info)
         options = replace(options, to_data=ToData(asked.data, features, measure))
-    print_summary(pipeline.export(asked.source, options, build_options, note), build_options, note)
+    made = pipeline.export(asked.source, options, build_options)
+    typer.echo(summary(made, build_options))
+    for line in left(made):
+        logging.getLogger(__name__).warning(line)
 
 
 def inspect() -> Command:
@@ -57,10 +59,13 @@ def inspect() -> Command:
     from gantool.export.requests import InspectOptions
 
     def run(given: Given) -> None:
+        import json
+
         from gantool.export.inspect import inspect
 
         asked = build(InspectOptions, given)
-        inspect(asked.file, asked.json)
+        found = inspect(asked.file)
+        typer.echo(json.dumps(found.to_json(), indent=2) if asked.json else found.text())
 
     return Command(run, (InspectOptions,))
 
@@ -70,10 +75,15 @@ def verify() -> Command:
     from gantool.export.requests import VerifyOptions
 
     def run(given: Given) -> None:
+        import json
+
         from gantool.export.verify import verify
 
         asked = build(VerifyOptions, given)
-        verify(list(asked.files), asked.seeds, asked.min_psnr, asked.json)
+        found = verify(asked.files, asked.seeds, asked.min_psnr)
+        rows = [row.to_json() for row in found.rows]
+        typer.echo(json.dumps(rows, indent=2) if asked.json else found.table())
+        found.check()
 
     return Command(run, (VerifyOptions,))
 
@@ -83,10 +93,32 @@ def doctor() -> Command:
     from gantool.export.requests import DoctorOptions
 
     def run(given: Given) -> None:
+        import json
+        import logging
+
         from gantool.export.doctor.report import doctor
+        from gantool.export.doctor.selftest import selftest
 
         asked = build(DoctorOptions, given)
-        doctor(asked.folder, asked.selftest, asked.json, asked.out)
+        found = doctor(asked.folder)
+        if not asked.json:
+            typer.echo(found.text())
+        if asked.selftest:
+            if not asked.json:
+                typer.echo("self-test:")
+            checks = []
+            for one in selftest():
+                checks.append(one)
+                if not asked.json:
+                    typer.echo(
+                        f"  {one.way:<20}  {one.generator:<11}  {one.outcome:<10}  {one.detail}".rstrip()
+                    )
+            found = replace(found, checks=tuple(checks))
+            found.write(asked.out)
+            logging.getLogger(__name__).info(f"{asked.out}: attach it to a report of a bug")
+        if asked.json:
+            typer.echo(json.dumps(found.to_json(), indent=2))
+        found.check()
 
     return Command(run, (DoctorOptions,))
 

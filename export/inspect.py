@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,44 +27,72 @@ CLASSES = 20  # that are named
 MAX_HEADER = 100 << 20  # bytes; safetensors itself allows no more
 
 
-def inspect(path: Path, as_json: bool) -> None:
-    """Print what `path` is, aligned for people or as JSON. Raises GantoolError for what is none of gantool's."""
-    if path.is_dir() and not (path / CHECKPOINT).is_file():
-        _inspect_folder(path, as_json)
-        return
-    found = facts(file_of(path))
-    if as_json:
-        print(json.dumps(found, indent=2))
-        return
-    width = max(map(len, found))
-    for name, value in found.items():
-        if isinstance(value, list):
-            print(f"{name}:")
-            for row in value:
-                print("  " + "  ".join(f"{short(entry):<14}" for entry in row.values()).rstrip())
-        else:
-            print(f"{name:<{width}}  {_text(value)}")
+@dataclass(frozen=True)
+class Found:
+    """A file in a folder."""
+
+    file: Path
+    kind: str
+    bytes: int
 
 
-def _inspect_folder(folder: Path, as_json: bool) -> None:
-    """Print a line for each file in a folder that gantool may have made."""
-    rows = []
+@dataclass(frozen=True)
+class Inspection:
+    """What a file is; of a folder, what its files are."""
+
+    path: Path
+    facts: dict[str, Any]  # by name, as JSON has them; {} of a folder
+    files: tuple[Found, ...] = ()  # of a folder
+
+    def to_json(self) -> Any:
+        """Return what `gantool inspect --json` prints."""
+        return self.facts or [{**asdict(found), "file": str(found.file)} for found in self.files]
+
+    def text(self) -> str:
+        """Return the facts aligned for people; of a folder, a line a file."""
+        if self.files:
+            width = max(len(str(found.file)) for found in self.files)
+            return "\n".join(
+                f"{found.file!s:<{width}}  {found.bytes:>13,} bytes  {found.kind}" for found in self.files
+            )
+        lines, width = [], max(map(len, self.facts))
+        for name, value in self.facts.items():
+            if isinstance(value, list):
+                lines.append(f"{name}:")
+                lines += [
+                    "  " + "  ".join(f"{short(entry):<14}" for entry in row.values()).rstrip()
+                    for row in value
+                ]
+            else:
+                lines.append(f"{name:<{width}}  {_text(value)}")
+        return "\n".join(lines)
+
+
+def inspect(path: str | PathLike[str]) -> Inspection:
+    """Say what a checkpoint, graph, plan, bundle or run is, or the files of a folder.
+
+    Raises GantoolError for what is damaged or nothing of gantool's.
+    """
+    place = Path(path)
+    if place.is_dir() and not (place / CHECKPOINT).is_file():
+        return Inspection(place, {}, _files(place))
+    return Inspection(place, facts(file_of(place)))
+
+
+def _files(folder: Path) -> tuple[Found, ...]:
+    """Return each file in a folder that gantool may have made."""
+    found = []
     for path in files_of(folder):
         try:
             kind = _kind(path)
         except GantoolError as error:
             kind = f"damaged: {error}"
-        rows.append({"file": str(path), "kind": kind, "bytes": path.stat().st_size})
-    if not rows:
+        found.append(Found(path, kind, path.stat().st_size))
+    if not found:
         raise GantoolError(
             f"{folder} holds no checkpoint, graph, plan or bundle: name another folder, or a file"
         )
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    width = max(len(str(row["file"])) for row in rows)
-    for row in rows:
-        print(f"{row['file']:<{width}}  {row['bytes']:>13,} bytes  {row['kind']}")
+    return tuple(found)
 
 
 def _kind(path: Path) -> str:

@@ -66,7 +66,7 @@ def settle(path: Path | None, options: ExportOptions, build_options: BuildOption
     check_options(flavour, build_options)
     _check_engine_flags(flavour, options, build_options)
     if build_options.dla is not None and origin not in ("graph", "bundle") and not options.precision.asked:
-        raise UsageError(f"--dla {build_options.dla}: DLA computes in FP16 and INT8: add --fp16 or --int8")
+        raise UsageError(f"`dla` {build_options.dla}: DLA computes in FP16 and INT8: add `fp16` or `int8`")
     source = _source(path, origin, options, build_options, flavour)
     base = options.base or _default_base(source)
     if base.suffix == ".onnx":  # as most tools name what they write
@@ -98,7 +98,7 @@ def _source(
         _check_bundle_flags(path, options, build_options)
         return _carried(bundle.read(path))
     if options.opset is not None or options.foreign.origin is not None:
-        raise UsageError(f"--opset and --from are for checkpoints: {path} is a graph already")
+        raise UsageError(f"`opset` and `origin` are for checkpoints: {path} is a graph already")
     data = map_file(path)
     if not read_metadata(path, data=data):
         return ForeignGraph(path)
@@ -114,11 +114,11 @@ def _check_engine_flags(flavour: Flavour | None, options: ExportOptions, build_o
     measured = options.lowering == "auto" or options.triton is not None
     if flavour is None and (sized or build_options.opt_batch is not None) and not measured:
         raise UsageError(
-            "--min-batch, --opt-batch and --max-batch are for an engine, and none is built: leave them out"
+            "`min_batch`, `opt_batch` and `max_batch` are for an engine, and none is built: leave them out"
         )
     if options.lowering == "auto" and flavour is not None and (problem := gpu_problem(flavour)):
         raise UsageError(
-            f"--lowering auto times engines, and {problem}: add --engine none to measure on this CPU, which "
+            f"`lowering` auto times engines, and {problem}: add `engine` none to measure on this CPU, which "
             "says nothing of an engine, or run it on the device"
         )
 
@@ -138,7 +138,7 @@ def check_precision(base: Path, flavour: Flavour, new: str) -> None:
         other = base.with_name(f"{base.name}-{new}")
         raise UsageError(
             f"{plan} computes in {old.upper()}, and this export would put {new.upper()} in its place: add "
-            f"-o {quote(str(other))}, or --overwrite"
+            f"-o {quote(str(other))}, or `overwrite`"
         )
 
 
@@ -154,7 +154,7 @@ def _check_targets(base: Path, bundled: Path | None, entry: Path | None, source:
                 f"the export would write over {source}, which it is made from: give another name with -o"
             )
     if bundled is not None and entry is not None and bundled.absolute() == entry.absolute():
-        raise UsageError(f"--bundle and --triton are both {bundled}: give them different names")
+        raise UsageError(f"`bundle` and `triton` are both {bundled}: give them different names")
     for target in (base, *(path for path in (bundled, entry and entry / "1" / "model") if path)):
         there = next(parent for parent in target.absolute().parents if parent.exists())
         if not there.is_dir():
@@ -179,20 +179,20 @@ def without_suffix(graph: Path) -> Path:
 def _check_graph_flags(graph: Graph, options: ExportOptions, flavour: Flavour | None) -> None:
     if options.output is not None or options.lowering is not None or options.foreign != Foreign():
         raise UsageError(
-            "--output, --lowering, --latent, --classes, --distribution, --range and --clamp are settled in "
+            "`output`, `lowering`, `latent`, `classes`, `distribution`, `values` and `clamp` are settled in "
             f"{graph.path}"
         )
     if options.to_data is not None and not options.precision.asked:
         raise UsageError(
-            f"--data measures what this export makes of {graph.path}: add --fp16, --bf16 or --int8"
+            f"`data` measures what this export makes of {graph.path}: add `fp16`, `bf16` or `int8`"
         )
     if options.bundle is not None:
         bundle.check_source(graph)
     if flavour is None and not (options.precision.asked or options.triton or options.bundle):
         if options.engine == "none":
             raise UsageError(
-                f"{graph.path} with --engine none leaves nothing to do: give --fp16, --bf16, --int8, --triton, "
-                "--bundle or an engine"
+                f"{graph.path} with `engine` none leaves nothing to do: give `fp16`, `bf16`, `int8`, `triton`, "
+                "`bundle` or an engine"
             )
         raise MissingDependencyError(
             "tensorrt or tensorrt_rtx", "rtx", f"building an engine from {graph.path}"
@@ -203,12 +203,12 @@ def _check_bundle_flags(source: Path, options: ExportOptions, build_options: Bui
     settled = (options.opset, options.output, options.lowering, options.bundle, options.to_data)
     if settled != (None,) * 5 or options.precision != Precision() or options.foreign != Foreign():
         raise UsageError(
-            f"{source} has its graph settled: leave out --opset, --output, --lowering, --bundle, --data and "
+            f"{source} has its graph settled: leave out `opset`, `output`, `lowering`, `bundle`, `data` and "
             "the flags of precision and of generators from elsewhere"
         )
     for flag, given in (
-        ("--strip-weights", build_options.strip_weights),
-        ("--version-compatible", build_options.version_compatible),
+        ("`strip_weights`", build_options.strip_weights),
+        ("`version_compatible`", build_options.version_compatible),
     ):
         if given:
             raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 from gantool.export.artifact import Graph
@@ -17,7 +18,6 @@ from gantool.runtime.errors import MissingDependencyError
 from gantool.runtime.files import scratch
 from gantool.runtime.generator import Generator
 
-Note = Callable[[str], None]
 _log = logging.getLogger(__name__)
 
 
@@ -44,24 +44,26 @@ class _Graphs:
 
 
 def export(
-    source: Path | None, options: ExportOptions, build_options: BuildOptions, note: Note = _log.info
+    source: str | PathLike[str] | None = None,
+    options: ExportOptions = ExportOptions(),
+    build_options: BuildOptions = BuildOptions(),
 ) -> Exported:
     """Export a checkpoint (None: that of the newest run), an ONNX graph or a bundle.
 
-    Files are made and proved in a temporary folder beside BASE, then renamed into place. `note` takes a line for
-    each step. Raises what `gantool.runtime.errors` draws; nothing is written then.
+    Files are made and proved in a temporary folder beside BASE, then renamed into place. Raises what
+    `gantool.runtime.errors` draws; nothing is written then.
     """
-    job = settle(source, options, build_options)
-    graphs = _graphs(job, options, build_options, note)
+    job = settle(None if source is None else Path(source), options, build_options)
+    graphs = _graphs(job, options, build_options)
     engine = None
     if job.flavour is not None:
         if not options.overwrite:
             check_precision(job.base, job.flavour, graphs.last.recipe.precision)
-        engine = build_engine(graphs.last, job.base, job.flavour, build_options, note)
-    return _write(job, options, build_options, graphs, engine, note)
+        engine = build_engine(graphs.last, job.base, job.flavour, build_options)
+    return _write(job, options, build_options, graphs, engine)
 
 
-def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions, note: Note) -> _Graphs:
+def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions) -> _Graphs:
     """Make the FP32 graph, and that of a lower precision where it was asked for."""
     given = job.source.graph if isinstance(job.source, OwnGraph | Carried) else None
     if given is not None and not options.precision.asked:
@@ -77,14 +79,14 @@ def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions, note:
         case OwnGraph(graph) | Carried(graph=graph):
             full = stages.from_graph(graph)
         case ForeignGraph(path):
-            full = stages.from_onnx(path, target, options, note, runner)
+            full = stages.from_onnx(path, target, options, runner)
         case torch_source:
-            full = stages.from_torch(torch_source.path, target, options, note, runner)
+            full = stages.from_torch(torch_source.path, target, options, runner)
     last = full
     if options.precision.asked:
-        last = stages.reduce_precision(full, options.precision, job.base, note)
+        last = stages.reduce_precision(full, options.precision, job.base)
     if options.to_data is not None:
-        last = stages.with_distances(last, full, options.to_data, note)
+        last = stages.with_distances(last, full, options.to_data)
     every = [last.graph] if last.graph.path == full.graph.path else [full.graph, last.graph]
     made = tuple(graph for graph in every if graph is not given)
     return _Graphs(full.graph, last.graph, made, full.as_user, lambda: last.generator)
@@ -96,7 +98,6 @@ def _write(
     build_options: BuildOptions,
     graphs: _Graphs,
     engine: Engine | None,
-    note: Note,
 ) -> Exported:
     """Write each file once, into a temporary folder; where all is well, rename them into place."""
     contents = None
@@ -105,10 +106,10 @@ def _write(
             graph.save(folder)
         plan = engine.save(folder) if engine else None
         if isinstance(job.source, Carried):
-            bundle.prove(job.source.bundle, plan or graphs.last, note)
+            bundle.prove(job.source.bundle, plan or graphs.last)
         if job.entry is not None:
             if job.flavour == "rtx":
-                note(
+                _log.info(
                     f"Triton does not run TensorRT-RTX: {job.entry} gets {graphs.last.name}, for ONNX Runtime"
                 )
             served = engine if job.flavour == "tensorrt" else None
@@ -121,5 +122,5 @@ def _write(
         for path in files:
             (folder / path.name).replace(path)
         if contents is not None:  # last, since it may go live at once
-            triton.write(contents, note)
+            triton.write(contents)
     return Exported(job, tuple(files), graphs.last, engine, options.bundle)

@@ -32,7 +32,7 @@ def origin_of(source: Path | None, foreign: Foreign) -> Origin:
         return _origin_elsewhere(source, foreign)
     if foreign.weights is not None:
         raise UsageError(
-            "--weights goes with --from package.module:function: add --from, or leave out --weights"
+            "`weights` goes with `origin` package.module:function: add `origin`, or leave out `weights`"
         )
     origin: Origin | None = "checkpoint" if source is None else _OF_KIND.get((kind := kind_of(source)).name)
     if source is None and not any(RUNS.glob("*/generator.safetensors")):
@@ -46,8 +46,8 @@ def origin_of(source: Path | None, foreign: Foreign) -> Origin:
     assert origin is not None
     if origin == "checkpoint" and foreign != Foreign():
         raise UsageError(
-            "--latent, --classes, --distribution, --range and --clamp are for generators from elsewhere, and a "
-            "checkpoint of gantool needs none of them: leave them out, or add --from for a PyTorch module"
+            "`latent`, `classes`, `distribution`, `values` and `clamp` are for generators from elsewhere, and a "
+            "checkpoint of gantool needs none of them: leave them out, or add `origin` for a PyTorch module"
         )
     return origin
 
@@ -55,12 +55,14 @@ def origin_of(source: Path | None, foreign: Foreign) -> Origin:
 def _origin_elsewhere(source: Path | None, foreign: Foreign) -> Origin:
     origin = foreign.origin or ""
     if source is not None and kind_of(source).name == "onnx":
-        raise UsageError(f"--from is for PyTorch, and {source} is an ONNX graph already: leave out --from")
+        raise UsageError(
+            f"`origin` is for PyTorch, and {source} is an ONNX graph already: leave out `origin`"
+        )
     if origin == "pytorch-dcgan":
         if source is None or foreign.weights or foreign.latent or foreign.classes:
             raise UsageError(
-                "--from pytorch-dcgan takes one file and reads all sizes from it: leave out --weights, --latent "
-                "and --classes, as in gantool export --from pytorch-dcgan netG.pth"
+                "`origin` pytorch-dcgan takes one file and reads all sizes from it: leave out `weights`, `latent` "
+                "and `classes`, as in gantool export --from pytorch-dcgan netG.pth"
             )
         _check_weights(source)
         return "pytorch-dcgan"
@@ -68,16 +70,16 @@ def _origin_elsewhere(source: Path | None, foreign: Foreign) -> Origin:
     if not name or not function:
         file = name.endswith(".py")
         raise UsageError(
-            f"--from {origin}: give pytorch-dcgan or package.module:function"
-            + (f", as in --from {Path(name).stem}:{function or 'make'}" if file else "")
+            f"`origin` {origin}: give pytorch-dcgan or package.module:function"
+            + (f", as in `origin` {Path(name).stem}:{function or 'make'}" if file else "")
         )
     if name.endswith(".py"):
         written = ".".join(Path(name).with_suffix("").parts)
-        raise UsageError(f"--from {origin} names a file, expected a module: write {written}:{function}")
+        raise UsageError(f"`origin` {origin} names a file, expected a module: write {written}:{function}")
     if source is not None:
-        raise UsageError(f"--from {origin} makes the generator: give its weights as --weights {source}")
+        raise UsageError(f"`origin` {origin} makes the generator: give its weights as `weights` {source}")
     if foreign.latent is None:
-        raise UsageError(f"--from {origin} needs the size of z: --latent 128, say")
+        raise UsageError(f"`origin` {origin} needs the size of z: `latent` 128, say")
     if foreign.weights is not None:
         _check_weights(foreign.weights)
     top = name.partition(".")[0]
@@ -88,7 +90,7 @@ def _origin_elsewhere(source: Path | None, foreign: Foreign) -> Origin:
         there = None
     if there is None:
         raise GantoolError(
-            f"--from {origin}: Python finds no module {top}: run this in the folder of {top}.py, or install it"
+            f"`origin` {origin}: Python finds no module {top}: run this in the folder of {top}.py, or install it"
         )
     return "function"
 

@@ -7,7 +7,8 @@ Runtime are opened, one as a user has it and one that simulates a device that ke
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -48,7 +49,8 @@ from gantool.runtime.process.apart import level_that_works
 from gantool.runtime.process.terminal import listed, short
 from gantool.runtime.spec import Images
 
-Note = Callable[[str], None]
+_log = logging.getLogger(__name__)
+
 MAX_FP32 = 0.75  # of the multiply-adds, in a graph that was asked for in another type
 CALIBRATION_BATCHES = 4  # of 16 seeds
 
@@ -70,7 +72,7 @@ class Verified:
 
 
 def from_torch(
-    source: Path | None, target: Path, options: ExportOptions, note: Note, runner: Runner | None = None
+    source: Path | None, target: Path, options: ExportOptions, runner: Runner | None = None
 ) -> Verified:
     """Make the FP32 graph of a checkpoint (None: of the newest run), or of a generator from elsewhere.
 
@@ -80,18 +82,16 @@ def from_torch(
     from gantool.export.graph.from_torch import float_graph
     from gantool.export.graph.sources import load_source
 
-    loaded = load_source(source, options.foreign, note)
+    loaded = load_source(source, options.foreign)
     images = to_uint8(loaded.images(SEEDS))
     reference = _reference(loaded.metadata, images)
     opset = options.opset or _oldest_opset(options.precision)
-    model = float_graph(loaded, opset, options.opset is not None, note)
+    model = float_graph(loaded, opset, options.opset is not None)
     made = _Float(ir.to_proto(model), loaded.metadata, target, "PyTorch")
-    return _finished(made, options, reference, note, runner)
+    return _finished(made, options, reference, runner)
 
 
-def from_onnx(
-    source: Path, target: Path, options: ExportOptions, note: Note, runner: Runner | None = None
-) -> Verified:
+def from_onnx(source: Path, target: Path, options: ExportOptions, runner: Runner | None = None) -> Verified:
     """Bring a float graph that was made elsewhere under gantool's contract.
 
     Raises GantoolError if it is not a generator, and VerificationError if the images change.
@@ -102,12 +102,12 @@ def from_onnx(
     latent = metadata["latent"]
     size = f"{height}×{width}×{channels}, latent {latent['size']} {latent['distribution']}"
     for line in original.notes:
-        note(f"{source}: {line}")
-    note(f"{source}: {size}; {CHECKED}")
+        _log.info(f"{source}: {line}")
+    _log.info(f"{source}: {size}; {CHECKED}")
     made = _Float(
         ir.to_proto(model), metadata, target, source.name, MIN_PSNR["fp16"] if original.coarse else None
     )
-    return _finished(made, options, reference, note, runner)
+    return _finished(made, options, reference, runner)
 
 
 def from_graph(graph: Graph) -> Verified:
@@ -125,26 +125,26 @@ def from_graph(graph: Graph) -> Verified:
     return Verified(graph, model, reference, simulation, generator)
 
 
-def reduce_precision(full: Verified, precision: Precision, base: Path, note: Note) -> Verified:
+def reduce_precision(full: Verified, precision: Precision, base: Path) -> Verified:
     """Return an FP32 graph in a lower precision, as BASE.fp16.onnx, say.
 
     Raises VerificationError if it does not pass the gate with all the exceptions that help.
     """
-    reduced = _reduced(full, precision, note)
+    reduced = _reduced(full, precision)
     for node, reason in reduced.recipe.keep_fp32.items():
-        note(f"{short(node)} stays in FP32: {reason}")
+        _log.info(f"{short(node)} stays in FP32: {reason}")
     if reduced.recipe.low and not (precision.recipe or precision.keep_fp32):
         _check_share(reduced.graph, reduced.recipe.low)
     target = base.with_name(base.name + GRAPH_SUFFIXES[reduced.recipe.precision])
-    made = _checked(reduced.graph, target, note)
+    made = _checked(reduced.graph, target)
     gate = Gate("FP32", "Nothing was written", precision.min_psnr)
-    return _verified(made, reduced.graph, full.reference, reduced.simulation, reduced.report, gate, note)
+    return _verified(made, reduced.graph, full.reference, reduced.simulation, reduced.report, gate)
 
 
-def with_distances(made: Verified, full: Verified, to_data: ToData, note: Note) -> Verified:
+def with_distances(made: Verified, full: Verified, to_data: ToData) -> Verified:
     """Measure how far from a data set a graph and the FP32 graph `full` are (the same: one); record it."""
     found = distances(full.as_user(), None if made is full else made.simulation, to_data)
-    note(f"{made.graph.name}: {text(found)}")
+    _log.info(f"{made.graph.name}: {text(found)}")
     parity = {**made.graph.parity, "frechet": found}
     return replace(made, graph=_recorded(made.graph, made.model, parity))
 
@@ -183,26 +183,24 @@ def _oldest_opset(precision: Precision) -> int:
     return BF16_OPSET if low == "bf16" else DEFAULT_OPSET
 
 
-def _finished(
-    made: _Float, options: ExportOptions, reference: Reference, note: Note, runner: Runner | None
-) -> Verified:
+def _finished(made: _Float, options: ExportOptions, reference: Reference, runner: Runner | None) -> Verified:
     """Lower a float graph, give it its tail and its metadata, and prove it."""
 
     def make(lowering: Lowering) -> onnx.ModelProto:
         return finish(ir.from_proto(made.proto), made.metadata, lowering, options.output or "uint8")
 
-    lowering = fastest(make, runner, note) if runner else cast("Lowering", options.lowering or "none")
+    lowering = fastest(make, runner) if runner else cast("Lowering", options.lowering or "none")
     model = make(lowering)
-    graph = _checked(model, made.target, note)
+    graph = _checked(model, made.target)
     simulation = Simulation(model)
     report = measure(simulation, reference)
     advice = "Nothing was written. This is a bug in gantool: report it with the generator"
     gate = Gate(made.other, advice, made.min_psnr)
-    proved = _verified(graph, model, reference, simulation, report, gate, note)
+    proved = _verified(graph, model, reference, simulation, report, gate)
     return replace(proved, reference=replace(reference, infinite=report.infinite))
 
 
-def _reduced(full: Verified, precision: Precision, note: Note) -> Reduced:
+def _reduced(full: Verified, precision: Precision) -> Reduced:
     """Apply the recipe that was given, or find the one that passes the gate with as few exceptions as can be."""
     source, reference = full.graph, full.reference
     if is_low(full.model):
@@ -214,8 +212,8 @@ def _reduced(full: Verified, precision: Precision, note: Note) -> Reduced:
     opset = next((entry.version for entry in full.model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     if low == "bf16" and opset < BF16_OPSET:
         raise GantoolError(
-            f"{source.name} has opset {opset}, whose convolutions take no bfloat16: export it with --opset "
-            f"{BF16_OPSET} or newer, or take --fp16"
+            f"{source.name} has opset {opset}, whose convolutions take no bfloat16: export it with `opset` "
+            f"{BF16_OPSET} or newer, or take `fp16`"
         )
     if given is not None:
         return measured(full.model, given, reference)
@@ -225,7 +223,7 @@ def _reduced(full: Verified, precision: Precision, note: Note) -> Reduced:
         quantized = calibrated(full.model, batches, precision.calibration, precision.int8_ends, kept)
     values = full.simulation.activations(reference.feeds, 1, BATCH)[0]
     start = Recipe(precision.low, kept, quantized)
-    return search(full.model, values, start, reference, precision.min_psnr, note)
+    return search(full.model, values, start, reference, precision.min_psnr)
 
 
 def _plain(graph: Graph) -> onnx.ModelProto:
@@ -245,12 +243,12 @@ def _check_share(graph: onnx.ModelProto, low: str) -> None:
     share = by_type(layers_of(inferred, shapes_of(inferred))).get("FLOAT", 0)
     if share > MAX_FP32:
         raise VerificationError(
-            f"{share:.1%} of the multiply-adds would stay in FP32, so this is hardly {low.upper()}: try --bf16, "
-            "which holds large numbers, or name the nodes that are to stay with --keep-fp32. Nothing was written"
+            f"{share:.1%} of the multiply-adds would stay in FP32, so this is hardly {low.upper()}: try `bf16`, "
+            "which holds large numbers, or name the nodes that are to stay with `keep_fp32`. Nothing was written"
         )
 
 
-def _checked(model: onnx.ModelProto, target: Path, note: Note) -> Graph:
+def _checked(model: onnx.ModelProto, target: Path) -> Graph:
     """Check a graph; say how far ONNX Runtime may optimize it, if not all the way."""
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -260,7 +258,7 @@ def _checked(model: onnx.ModelProto, target: Path, note: Note) -> Graph:
         ) from error
     graph = Graph.of_data(target, model.SerializeToString())
     if graph.recipe.on_cpu and (level := level_that_works(target, graph.data)) != LEVELS[0]:
-        note(f"{target.name}: ONNX Runtime crashes with {LEVELS[0]} on it, so it is run with {level}")
+        _log.warning(f"{target.name}: ONNX Runtime crashes with {LEVELS[0]} on it, so it is run with {level}")
     return graph
 
 
@@ -271,7 +269,6 @@ def _verified(
     simulation: Simulation,
     report: Report,
     gate: Gate,
-    note: Note,
 ) -> Verified:
     """Hold a graph against its gate. Raises VerificationError if it does not pass."""
     generator = graph.generator_on_cpu()
@@ -279,7 +276,7 @@ def _verified(
         report = worse(report, reference, generator.images(SEEDS))
     if problem := report.problem(graph.recipe.precision, gate.min_psnr):
         raise VerificationError(f"{graph.name} does not agree with its reference: {problem}. {gate.advice}")
-    note(f"{graph.name} against {gate.other} on {len(SEEDS)} seeds: {report}")
+    _log.info(f"{graph.name} against {gate.other} on {len(SEEDS)} seeds: {report}")
     graph = _recorded(graph, model, report.to_json())
     return Verified(graph, model, reference, simulation, generator)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from shlex import quote
 
 from gantool.export.artifact import GRAPH_SUFFIXES
@@ -14,28 +13,27 @@ from gantool.export.packaging import triton
 from gantool.export.pipeline import Exported
 
 
-def print_summary(made: Exported, build_options: BuildOptions, note: Callable[[str], None]) -> None:
-    """Print each file with its size, and the next commands to paste; note what is left beside them."""
+def summary(made: Exported, build_options: BuildOptions) -> str:
+    """Return a line for each file with its size, and the next commands to paste."""
     entry = made.job.entry
     files = [*made.files, *(path for path in (made.bundle, entry and entry / triton.CONFIG) if path)]
     width = max((len(str(file)) for file in files), default=0)
-    for file in files:
-        print(f"{file!s:{width}}  {_size(file.stat().st_size):>9}")
-    _note_left(made, note)
-    print("next:")
-    for line in _next(made, build_options):
-        print(f"  {line}")
+    lines = [f"{file!s:{width}}  {_size(file.stat().st_size):>9}" for file in files]
+    return "\n".join([*lines, "next:", *(f"  {line}" for line in _next(made, build_options))])
 
 
-def _note_left(made: Exported, note: Callable[[str], None]) -> None:
-    """Note the files of an earlier export that have other weights."""
+def left(made: Exported) -> list[str]:
+    """Return a line for each file of an earlier export that has other weights."""
     base = made.job.base
     family = [f"{base.name}{suffix}" for suffix in (*GRAPH_SUFFIXES.values(), *SUFFIXES.values())]
     known = {path.name for path in made.files}
     known |= {made.graph.name, without_suffix(made.graph.path).name + ".onnx"}
-    for path in (base.with_name(name) for name in family if name not in known):
-        if path.exists() and (stale := other_weights(made.graph.metadata, metadata_of(path))):
-            note(f"note: {path} is left from an earlier export, with weights after {stale}")
+    there = [path for path in (base.with_name(name) for name in family if name not in known) if path.exists()]
+    return [
+        f"note: {path} is left from an earlier export, with weights after {stale}"
+        for path in there
+        if (stale := other_weights(made.graph.metadata, metadata_of(path)))
+    ]
 
 
 def _next(made: Exported, build_options: BuildOptions) -> list[str]:

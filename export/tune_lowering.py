@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -28,6 +29,8 @@ from gantool.runtime.backends.tensorrt.runner import TensorRTBackend
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.generator import load_backend
 from gantool.runtime.spec import Backend, Batch
+
+_log = logging.getLogger(__name__)
 
 ROUNDS = 7
 MARGIN = 1.05  # another form must be faster by this much: machines are noisy
@@ -108,9 +111,7 @@ def device(flavour: Flavour, options: BuildOptions, low: Low | None) -> Runner:
     return Runner(lowerings, load)
 
 
-def fastest(
-    make: Callable[[Lowering], onnx.ModelProto], runner: Runner, note: Callable[[str], None]
-) -> Lowering:
+def fastest(make: Callable[[Lowering], onnx.ModelProto], runner: Runner) -> Lowering:
     """Return the lowering that is fastest the usual way; `make` makes the graph of one. What fails is left out.
 
     Rounds take turns, so that a change of the machine's pace meets all; each keeps its shortest time. Raises
@@ -123,14 +124,14 @@ def fastest(
             try:
                 runs |= {(where, name): run for where, run in runner.load(make(name), stack).items()}
             except GantoolError as error:  # noqa: PERF203 (a handful of rounds, each of seconds)
-                note(f"--lowering {name} is left out: {error}")
+                _log.warning(f"`lowering` {name} is left out: {error}")
         for _ in range(ROUNDS):
             for key, run in runs.items():
                 started = time.perf_counter()
                 run()
                 best[key] = min(best.get(key, float("inf")), time.perf_counter() - started)
     if not best:
-        raise GantoolError(f"--lowering auto: none of {', '.join(runner.lowerings)} runs here; name one")
+        raise GantoolError(f"`lowering` auto: none of {', '.join(runner.lowerings)} runs here; name one")
     usual, base = next(iter(best))  # none, wherever that runs
     speeds: dict[str, dict[Lowering, float]] = {}
     for (where, name), seconds in best.items():
@@ -139,11 +140,11 @@ def fastest(
     for where, of_where in speeds.items():
         shown = ", ".join(f"{name} {speed:.2f}" for name, speed in of_where.items())
         if where == usual:
-            note(f"--lowering {chosen}: speed against {base} with {where}: {shown}")
+            _log.info(f"`lowering` {chosen}: speed against {base} with {where}: {shown}")
             continue
         best_here = max(of_where, key=lambda name: of_where[name])
         faster = of_where[best_here] > MARGIN * speeds[usual][chosen]
-        note(f"with {where}: {shown}" + (f"; to use it, name --lowering {best_here}" if faster else ""))
+        _log.info(f"with {where}: {shown}" + (f"; to use it, name `lowering` {best_here}" if faster else ""))
     return chosen
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +20,7 @@ from gantool.runtime.artifacts.recipe import recipe_of
 from gantool.runtime.artifacts.sidecar import precision_of, read_sidecar
 from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError, VerificationError
 from gantool.runtime.generator import Generator
+from gantool.runtime.progress import track
 from gantool.runtime.seeds import parse_seeds
 from gantool.runtime.spec import Images
 
@@ -37,36 +39,75 @@ class Row:
     classes: tuple[str, ...] = ()  # names
 
 
-def verify(paths: list[Path], seeds_text: str, min_psnr: float | None, as_json: bool) -> None:
-    """Print a table that compares each artifact with the first one that runs.
+@dataclass(frozen=True)
+class Agreement:
+    """How far the images of one file are from those of the first that runs."""
 
-    Raises VerificationError if they disagree, and EngineMismatchError if fewer than two run here.
-    """
-    if len(paths) < 2:
-        raise UsageError("verify compares files: give two or more")
-    seeds = list(parse_seeds(seeds_text))
-    rows = [_run(file_of(path), seeds) for path in paths]
-    running = [row for row in rows if row.images is not None]
-    table, wrong = [], []
-    for row in rows:
-        parity, problem = _judge(row, running[0], min_psnr)
-        if problem:
-            stale = other_weights(metadata_of(running[0].path), metadata_of(row.path))
-            why = f" (its weights are after {stale}: export it again)" if stale else ""
-            wrong.append(f"{row.path}: {problem}{why}")
-        table.append(_line(row, parity))
-    if as_json:
-        print(json.dumps(table, indent=2))
-    else:
-        _print(table)
-        if names := next((row.classes for row in rows if row.classes), ()):
+    file: Path
+    precision: str  # fp32, fp16, bf16 or int8
+    parity: Parity | None  # None: see `note`
+    batch_difference: int  # grey levels that a seed's image changes by with its batch
+    note: str  # why there is no parity
+    problem: str  # "" if it agrees
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a row of `gantool verify --json`."""
+        row: dict[str, Any] = {"file": str(self.file), "precision": self.precision}
+        if self.parity is None:
+            return {**row, "psnr": None, "max_difference": None, "batch": None, "note": self.note}
+        psnr = None if math.isinf(self.parity.psnr) else round(self.parity.psnr, 1)
+        numbers = {"psnr": psnr, "max_difference": self.parity.max_difference, "batch": self.batch_difference}
+        return {**row, **numbers, "note": ""}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Files beside the first of them that runs here."""
+
+    rows: tuple[Agreement, ...]
+    compared: int  # that run here
+    classes: tuple[str, ...]  # names
+
+    def check(self) -> None:
+        """Raise VerificationError if they disagree, and EngineMismatchError if fewer than two run here."""
+        if self.compared < 2:
+            raise EngineMismatchError("fewer than two of these files run here, so nothing was compared")
+        if wrong := [f"{row.file}: {row.problem}" for row in self.rows if row.problem]:
+            raise VerificationError(f"they disagree: {'; '.join(wrong)}")
+
+    def table(self) -> str:
+        """Return the rows for people."""
+        rows = [row.to_json() for row in self.rows]
+        width = max(len(row["file"]) for row in rows)
+        lines = [f"{'file':<{width}}  precision  worst PSNR  largest difference  batch changes"]
+        for row in rows:
+            psnr = "equal" if row["psnr"] is None else f"{row['psnr']} dB"
+            text = row["note"] or f"{psnr:>10}  {row['max_difference']:>18}  {row['batch']:>13}"
+            lines.append(f"{row['file']:<{width}}  {row['precision']:<9}  {text}")
+        if names := self.classes:
             more = " ..." if len(names) > CLASSES else ""
             listed = ", ".join(f"{number} {name}" for number, name in enumerate(names[:CLASSES]))
-            print(f"classes, by seed mod {len(names)}: {listed}{more}")
-    if len(running) < 2:
-        raise EngineMismatchError("fewer than two of these files run here, so nothing was compared")
-    if wrong:
-        raise VerificationError(f"they disagree: {'; '.join(wrong)}")
+            lines.append(f"classes, by seed mod {len(names)}: {listed}{more}")
+        return "\n".join(lines)
+
+
+def verify(
+    files: Sequence[str | PathLike[str]], seeds: str = "0-63", min_psnr: float | None = None
+) -> Comparison:
+    """Run the same seeds through files, and compare the images of each with those of the first that runs.
+
+    files:    checkpoints, runs, graphs, plans, bundles
+    min_psnr: dB that the worst image must reach; None: by the precision, FP32 50, FP16 40, BF16 30, INT8 30
+
+    Raises UsageError for fewer than two files, GantoolError for one that is damaged.
+    """
+    if len(files) < 2:
+        raise UsageError("verify compares files: give two or more")
+    numbers = list(parse_seeds(seeds))
+    rows = [_run(file_of(Path(path)), numbers) for path in track(files, "running", len(files), "files")]
+    running = [row for row in rows if row.images is not None]
+    found = tuple(_agreement(row, running[0] if running else row, min_psnr) for row in rows)
+    return Comparison(found, len(running), next((row.classes for row in rows if row.classes), ()))
 
 
 def _run(path: Path, seeds: list[int]) -> Row:
@@ -110,7 +151,7 @@ def _of_checkpoint(path: Path, seeds: list[int]) -> tuple[Images, Images]:
     from gantool.models.sampling import float_images
     from gantool.runtime.outputs.images import to_uint8
 
-    source = load_source(path, Foreign(), lambda _: None)
+    source = load_source(path, Foreign())
     parts = [seeds[:7][start : start + 3] for start in range(0, len(seeds[:7]), 3)]
     images, *few = (to_uint8(float_images(source.module, source.inputs(part))) for part in (seeds, *parts))
     return images, np.concatenate(few)
@@ -125,42 +166,25 @@ def _precision(path: Path) -> str:
     return precision_of(read_sidecar(path))
 
 
-def _judge(row: Row, first: Row, min_psnr: float | None) -> tuple[Parity | None, str | None]:
+def _agreement(row: Row, first: Row, min_psnr: float | None) -> Agreement:
     if row.images is None or first.images is None:
-        return None, None
-    if row.images.shape != first.images.shape:
-        return None, f"its images are {row.images.shape[1:]}, those of {first.path} {first.images.shape[1:]}"
-    parity = compare(first.images, row.images)
+        return Agreement(row.path, row.precision, None, 0, f"cannot run here: {row.reason}", "")
+    parity = None
+    if row.images.shape == first.images.shape:
+        parity = compare(first.images, row.images)
+        problem = _problem(row, first, parity, min_psnr)
+    else:
+        problem = f"its images are {row.images.shape[1:]}, those of {first.path} {first.images.shape[1:]}"
+    if problem and (stale := other_weights(metadata_of(first.path), metadata_of(row.path))):
+        problem += f" (its weights are after {stale}: export it again)"
+    note = "" if parity else "runs, with images of another size"
+    return Agreement(row.path, row.precision, parity, row.batch_difference, note, problem)
+
+
+def _problem(row: Row, first: Row, parity: Parity, min_psnr: float | None) -> str:
     limit = min(MIN_PSNR[row.precision], MIN_PSNR[first.precision]) if min_psnr is None else min_psnr
     if parity.psnr < limit:
-        return parity, f"{parity}; expected at least {limit:g} dB"
+        return f"{parity}; expected at least {limit:g} dB"
     if row.batch_difference > 1:
-        return parity, f"a seed's image depends on its batch: {row.batch_difference} grey levels"
-    return parity, None
-
-
-def _line(row: Row, parity: Parity | None) -> dict[str, Any]:
-    line: dict[str, Any] = {"file": str(row.path), "precision": row.precision}
-    if parity is None:
-        return {
-            **line,
-            "psnr": None,
-            "max_difference": None,
-            "batch": None,
-            "note": f"cannot run here: {row.reason}" if row.reason else "runs, with images of another size",
-        }
-    psnr = None if math.isinf(parity.psnr) else round(parity.psnr, 1)
-    numbers = {"psnr": psnr, "max_difference": parity.max_difference, "batch": row.batch_difference}
-    return {**line, **numbers, "note": ""}
-
-
-def _print(table: list[dict[str, Any]]) -> None:
-    width = max(len(line["file"]) for line in table)
-    print(f"{'file':<{width}}  precision  worst PSNR  largest difference  batch changes")
-    for line in table:
-        if line["note"]:
-            print(f"{line['file']:<{width}}  {line['precision']:<9}  {line['note']}")
-            continue
-        psnr = "equal" if line["psnr"] is None else f"{line['psnr']} dB"
-        numbers = f"{psnr:>10}  {line['max_difference']:>18}  {line['batch']:>13}"
-        print(f"{line['file']:<{width}}  {line['precision']:<9}  {numbers}")
+        return f"a seed's image depends on its batch: {row.batch_difference} grey levels"
+    return ""

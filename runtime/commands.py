@@ -95,7 +95,7 @@ def _function(command: Command) -> Callable[..., None]:
         gc.enable()  # main disabled it
         from gantool.runtime.log import shown
 
-        with shown(build(Verbosity, given)):
+        with shown(build(Verbosity, given), known):
             command.run(command.read(given))
 
     negatable = CONFIG in known

@@ -115,7 +115,7 @@ def _write(
     except BaseException as error:
         count = output.written + output.found
         kept = f"{count:,} of {len(seeds):,} images are" if count else "nothing is"
-        again = "; --resume makes the rest" if count and _place(request) != "stdout" else ""
+        again = "; `resume` makes the rest" if count and _place(request) != "stdout" else ""
         if again or isinstance(error, (KeyboardInterrupt, OSError)):  # a full disk among them
             _log.warning("%s in %s%s", kept, _place(request), again)
         raise
@@ -185,7 +185,7 @@ def _note(request: Request, generator: Generator, count: int) -> None:
         _log.info("with %s", generator.name)
     if request.truncation == 0 and count > 1:
         of = "" if generator.spec.classes == 0 or request.label is not None else " of a class"
-        _log.warning("note: with --trunc 0 the images of all seeds%s are the same", of)
+        _log.warning("note: with `truncation` 0 the images of all seeds%s are the same", of)
 
 
 def _place(request: Request) -> str:

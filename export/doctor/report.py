@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from gantool.export.doctor import system_info as machine
-from gantool.export.doctor.selftest import FAILED, PASSED, Check, in_a_process, selftest, way
+from gantool.export.doctor.selftest import FAILED, PASSED, Check, in_a_process, way
 from gantool.export.given import files_of
 from gantool.export.packaging import bundle
 from gantool.runtime import Generator
@@ -23,39 +22,61 @@ from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageEr
 from gantool.runtime.files import atomic
 
 
-def doctor(folder: Path, test: bool, as_json: bool, report: Path) -> None:
-    """Print what is known of this machine and of the files in `folder`; with `test` run the self-test too.
+@dataclass(frozen=True)
+class File:
+    """A file of gantool, and whether it runs here."""
 
-    The self-test writes all of it to `report`, and raises VerificationError if a check failed.
-    """
+    file: Path
+    runs: bool
+    why: str  # it does not
+    command: str  # that generates with it, or makes what can
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a machine has, what starts on it, and which files of a folder can run."""
+
+    machine: dict[str, Any]  # libraries, devices and versions, by name
+    providers: dict[str, str]  # "starts", or why not
+    files: tuple[File, ...]
+    checks: tuple[Check, ...] | None = None  # of the self-test; None: it was not run
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `gantool doctor --json` prints."""
+        files = [{**asdict(one), "file": str(one.file)} for one in self.files]
+        found: dict[str, Any] = {**self.machine, "providers": self.providers, "files": files}
+        return found if self.checks is None else {**found, "selftest": [asdict(one) for one in self.checks]}
+
+    def text(self) -> str:
+        """Return what is known for people, but for the self-test."""
+        lines = []
+        for name, value in {**self.machine, "providers": self.providers}.items():
+            if isinstance(value, dict):
+                lines += [f"{name}:", *(f"  {key:<18}  {entry}" for key, entry in value.items())]
+            else:
+                lines.append(f"{name:<20}  {value}")
+        lines.append("files:")
+        for one in self.files:
+            lines += [f"  {one.file}: {'runs here' if one.runs else one.why}", f"    {one.command}"]
+        return "\n".join(lines if self.files else [*lines, "  none of gantool's"])
+
+    def write(self, path: Path) -> None:
+        """Write all of it as JSON."""
+        with atomic(path) as part:
+            part.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+
+    def check(self) -> None:
+        """Raise VerificationError if a check of the self-test failed."""
+        failed = [f"{one.generator} with {one.way}" for one in self.checks or () if one.outcome == FAILED]
+        if failed:
+            raise VerificationError(f"the self-test failed: {', '.join(failed)}")
+
+
+def doctor(folder: Path) -> Report:
+    """Find out about this machine and the files in `folder`. Raises UsageError if that is not a folder."""
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: give the one with your engines, or none for this one")
-    found = {
-        **machine.facts(),
-        "providers": _providers(),
-        "files": [_file(path) for path in files_of(folder)],
-    }
-    if not as_json:
-        _print(found)
-    checks: list[Check] = []
-    if test:
-        if not as_json:
-            print("self-test:")
-        for one in selftest():
-            checks.append(one)
-            if not as_json:
-                print(
-                    f"  {one.way:<20}  {one.generator:<11}  {one.outcome:<10}  {one.detail}".rstrip(),
-                    flush=True,
-                )
-        found["selftest"] = [asdict(one) for one in checks]
-        with atomic(report) as part:
-            part.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-        print(f"{report}: attach it to a report of a bug", file=sys.stderr)
-    if as_json:
-        print(json.dumps(found, indent=2))
-    if failed := [f"{one.generator} with {one.way}" for one in checks if one.outcome == FAILED]:
-        raise VerificationError(f"the self-test failed: {', '.join(failed)}; {report} has the details")
+        raise UsageError(f"{folder} is not a folder: give the one with your engines, or none for this one")
+    return Report(machine.facts(), _providers(), tuple(_file(path) for path in files_of(folder)))
 
 
 def _providers() -> dict[str, str]:
@@ -64,37 +85,33 @@ def _providers() -> dict[str, str]:
     return {name: "starts" if one.outcome == PASSED else one.detail for name, one in found.items()}
 
 
-def _file(path: Path) -> dict[str, Any]:
+def _file(path: Path) -> File:
     """Return whether a file runs here; where not, why, and the command that makes one that can."""
     name = quote(str(path))
     if path.suffix == ".safetensors":
-        return _row(path, False, "a checkpoint", f"gantool export {name}")
+        return File(path, False, "a checkpoint", f"gantool export {name}")
     try:
         if bundle.is_bundle(path):
             bundle.read(path)
-            return _row(path, False, "a bundle", f"gantool export {name}")
+            return File(path, False, "a bundle", f"gantool export {name}")
         if identify(path) == "onnx":
             return _graph(path, name)
         with Generator.load(path):
-            return _row(path, True, "", f"gantool generate --engine {name}")
+            return File(path, True, "", f"gantool generate --engine {name}")
     except MissingDependencyError as error:
-        return _row(path, False, str(error).split(": pip ")[0], error.command)
+        return File(path, False, str(error).split(": pip ")[0], error.command)
     except GantoolError as error:
-        return _row(path, False, _short(error), _instead(path))
+        return File(path, False, _short(error), _instead(path))
 
 
-def _graph(path: Path, name: str) -> dict[str, Any]:
+def _graph(path: Path, name: str) -> File:
     if not read_metadata(path):
-        return _row(path, False, "a graph from elsewhere", f"gantool export {name}")
+        return File(path, False, "a graph from elsewhere", f"gantool export {name}")
     if not recipe_of(path).on_cpu:
         reason = "ONNX Runtime has no BF16 kernels on the CPU; it is for building an engine"
-        return _row(path, False, reason, f"gantool export {name}")
+        return File(path, False, reason, f"gantool export {name}")
     with Generator.load(path):
-        return _row(path, True, "", f"gantool generate --engine {name}")
-
-
-def _row(path: Path, runs: bool, why: str, command: str) -> dict[str, Any]:
-    return {"file": str(path), "runs": runs, "why": why, "command": command}
+        return File(path, True, "", f"gantool generate --engine {name}")
 
 
 def _short(error: GantoolError) -> str:
@@ -110,21 +127,3 @@ def _instead(path: Path) -> str:
     if (flavour := machine.builds_and_runs(path.name.endswith(".rtx.plan"))) is not None:
         return f"gantool export {quote(str(graph))} --engine {flavour}"
     return f"gantool generate --engine {quote(str(graph))}"
-
-
-def _print(found: dict[str, Any]) -> None:
-    for name, value in found.items():
-        if name == "files":
-            continue
-        if isinstance(value, dict):
-            print(f"{name}:")
-            for key, entry in value.items():
-                print(f"  {key:<18}  {entry}")
-        else:
-            print(f"{name:<20}  {value}")
-    print("files:")
-    for row in found["files"]:
-        print(f"  {row['file']}: {'runs here' if row['runs'] else row['why']}")
-        print(f"    {row['command']}")
-    if not found["files"]:
-        print("  none of gantool's")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,7 @@ from gantool.export.engine.options import BuildOptions, Flavour
 from gantool.runtime.artifacts.plan import NAMES, parse_header
 from gantool.runtime.artifacts.sidecar import sidecar_path
 
-Note = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Engine:
         return plan
 
 
-def build_engine(graph: Graph, base: Path, flavour: Flavour, options: BuildOptions, note: Note) -> Engine:
+def build_engine(graph: Graph, base: Path, flavour: Flavour, options: BuildOptions) -> Engine:
     """Build BASE.plan or BASE.rtx.plan. Raises what `build` does."""
     path = base.with_name(base.name + SUFFIXES[flavour])
-    note(f"{path.name}: building with {NAMES[flavour]} (seconds on a desktop, minutes on a Jetson) ...")
+    _log.info(f"{path.name}: building with {NAMES[flavour]} (seconds on a desktop, minutes on a Jetson) ...")
     started = time.monotonic()
     built = build(graph, flavour, options)
-    note(f"{path.name}: built in {time.monotonic() - started:.1f} s; {built.receipt}")
-    _note_limits(graph, path, built, options, note)
+    _log.info(f"{path.name}: built in {time.monotonic() - started:.1f} s; {built.receipt}")
+    _note_limits(graph, path, built, options)
     return Engine(path, built.plan, _sidecar(graph, path, flavour, built, options))
 
 
@@ -70,16 +70,18 @@ def _sidecar(
     }
 
 
-def _note_limits(graph: Graph, path: Path, built: Built, options: BuildOptions, note: Note) -> None:
+def _note_limits(graph: Graph, path: Path, built: Built, options: BuildOptions) -> None:
     if built.batches != options.batches:
-        note(f"{graph.name} has a fixed batch of {built.batches[0]}, which is the one that {path.name} takes")
+        _log.warning(
+            f"{graph.name} has a fixed batch of {built.batches[0]}, which is the one that {path.name} takes"
+        )
     if options.version_compatible:
-        note(
+        _log.warning(
             f"{path.name} holds TensorRT's lean runtime, code that is run where it is loaded: trtexec and Triton "
             "do so when told that the plan is version-compatible, gantool generate does not"
         )
     if built.not_on_dla:
-        note(
+        _log.warning(
             f"on the GPU, since DLA does not take them: {', '.join(built.not_on_dla)}; it takes transposed "
-            "convolutions of --lowering dla or dla-onehot"
+            "convolutions of `lowering` dla or dla-onehot"
         )

@@ -57,7 +57,7 @@ def choose_flavour(engine: str) -> Flavour | None:
     MissingDependencyError or EngineMismatchError where the one asked for cannot build here.
     """
     if engine not in ("auto", "none", *MODULES):
-        raise UsageError(f"--engine {engine} is unknown: choose auto, tensorrt, rtx or none")
+        raise UsageError(f"`engine` {engine} is unknown: choose auto, tensorrt, rtx or none")
     if engine == "none":
         return None
     if engine == "auto":
@@ -68,8 +68,8 @@ def choose_flavour(engine: str) -> Flavour | None:
         problem := driver_problem(import_driver("tensorrt", "building the engine"))
     ):
         raise EngineMismatchError(
-            f"TensorRT builds on the GPU that the engine is for, and {problem}: export with --engine rtx or "
-            "--engine none, or run this on the device"
+            f"TensorRT builds on the GPU that the engine is for, and {problem}: export with `engine` rtx or "
+            "`engine` none, or run this on the device"
         )
     return flavour
 
@@ -119,7 +119,7 @@ def build(graph: Graph, flavour: Flavour, options: BuildOptions, library: Module
     if options.dla is not None:
         if not asked.shares().keys() & {"HALF", "INT8"}:
             raise UsageError(
-                f"--dla {options.dla}: DLA computes in FP16 and INT8, and {graph.name} in neither"
+                f"`dla` {options.dla}: DLA computes in FP16 and INT8, and {graph.name} in neither"
             )
         not_on_dla = _use_dla(trt, builder, network, config, options.dla)
     plan = _run(trt, builder, network, config)
@@ -148,9 +148,11 @@ def _failure(library: str, graph: Graph, reason: str) -> str:
     if "deconv" in reason and "bf16" in reason:
         return (
             f"{library} has no BF16 form of the transposed convolutions of {graph.name} ({reason[:120]} ...): "
-            "export with --lowering subpixel, phases or phases-stack, or with --fp16"
+            "export with `lowering` subpixel, phases or phases-stack, or with `fp16`"
         )
-    advice = "a larger --workspace, other --sm, --fp16, or --engine none for the graph alone"
+    advice = (
+        "a larger `workspace`, other `compute_capabilities`, `fp16`, or `engine` none for the graph alone"
+    )
     return f"{library} cannot build {graph.name}: {reason}; try {advice}"
 
 
@@ -201,7 +203,9 @@ def _configure(trt: ModuleType, config: Any, options: BuildOptions) -> None:
         config.num_compute_capabilities = len(names)
         for index, name in enumerate(names):
             if not config.set_compute_capability(known_names[name], index):
-                raise GantoolError(f"TensorRT-RTX {trt.__version__} does not build for --sm {name}")
+                raise GantoolError(
+                    f"TensorRT-RTX {trt.__version__} does not build for `compute_capabilities` {name}"
+                )
 
 
 def _use_timing_cache(config: Any, path: Path) -> None:
@@ -213,7 +217,7 @@ def _use_timing_cache(config: Any, path: Path) -> None:
     dropped = cache is None or (known not in (b"", empty) and bytes(cache.serialize()) == empty)
     if dropped or not config.set_timing_cache(cache, False):
         raise GantoolError(
-            f"--timing-cache {path} is no timing cache, or one of another GPU or version of TensorRT: give another "
+            f"`timing_cache` {path} is no timing cache, or one of another GPU or version of TensorRT: give another "
             "file, or remove it"
         )
 
@@ -221,7 +225,7 @@ def _use_timing_cache(config: Any, path: Path) -> None:
 def _use_dla(trt: ModuleType, builder: Any, network: Any, config: Any, core: int) -> tuple[str, ...]:
     """Put on a DLA core what it takes; return the names of the layers that fall back to the GPU."""
     if core >= builder.num_DLA_cores:
-        raise UsageError(f"--dla {core}: this device has {builder.num_DLA_cores} DLA cores, counted from 0")
+        raise UsageError(f"`dla` {core}: this device has {builder.num_DLA_cores} DLA cores, counted from 0")
     config.default_device_type = trt.DeviceType.DLA
     config.DLA_core = core
     config.set_flag(trt.BuilderFlag.GPU_FALLBACK)

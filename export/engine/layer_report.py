@@ -161,5 +161,5 @@ def check(asked: Receipt, got: Receipt, recipe: dict[str, Any]) -> None:
         names = ", ".join(f"{layer.name} in {layer.type}" for layer in missed)
         raise VerificationError(
             f"the engine computes {names}, and the graph wants a lower precision: {got}. Nothing was written; try "
-            "another --lowering, or keep them on purpose with --keep-fp32"
+            "another `lowering`, or keep them on purpose with `keep_fp32`"
         )

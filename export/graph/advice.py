@@ -52,18 +52,18 @@ def by_signature(module: nn.Module, labelled: bool) -> str:
     required = [each.name for each in named if each.default is each.empty]
     if len(required) > 2:
         return (
-            f"forward requires {', '.join(required)}, and gantool gives it z, and with --classes a label. Wrap it "
+            f"forward requires {', '.join(required)}, and gantool gives it z, and with `classes` a label. Wrap it "
             "in a module whose forward takes these alone and fills in the rest"
         )
     if len(required) == 2 and not labelled:
         label = next((each for each in required if says_label(each)), required[1])
-        return f"forward requires {label}, too: if that is the label, add --classes"
+        return f"forward requires {label}, too: if that is the label, add `classes`"
     alone = (
         len(named) == len(_all_parameters(module))
         and sum(each.kind != each.KEYWORD_ONLY for each in named) == 1
     )
     if labelled and alone:
-        return f"forward takes {named[0].name} alone: leave out --classes"
+        return f"forward takes {named[0].name} alone: leave out `classes`"
     return ""
 
 
@@ -75,7 +75,7 @@ def by_optional_label(module: nn.Module, labelled: bool) -> str:
         if each.kind == each.POSITIONAL_OR_KEYWORD and not says_z(each.name)
     ]
     return (
-        f"forward takes {names[0]}, too: if that is the label, add --classes"
+        f"forward takes {names[0]}, too: if that is the label, add `classes`"
         if names and not labelled
         else ""
     )
@@ -112,7 +112,7 @@ def by_first_layer(module: nn.Module, latent: int, call: Callable[[], Any]) -> s
     fitting = latent + wanted - inputs.shape[axis]
     if fitting < 1 or fitting == latent or inputs.shape[axis] < latent:
         return ""
-    return f"Its {type(layer).__name__} takes {wanted}: --latent {fitting}"
+    return f"Its {type(layer).__name__} takes {wanted}: `latent` {fitting}"
 
 
 def _size_of_input(layer: nn.Module) -> tuple[int | None, int]:

@@ -6,17 +6,15 @@ import linecache
 import re
 import sysconfig
 import traceback
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-
-import gantool.export
-import gantool.models
-import gantool.runtime
 
 _NOT_THEIRS = ("torch", "onnx", "onnxscript", "onnx_ir", "numpy", "safetensors", "sympy")
 # By where they are: a user's own folder may be called gantool, too.
 _ROOMS = tuple(
-    Path(str(room.__file__)).resolve().parent for room in (gantool.export, gantool.models, gantool.runtime)
+    Path(str(import_module(f"gantool.{room}").__file__)).resolve().parent
+    for room in ("export", "models", "runtime")
 )
 _STDLIB = sysconfig.get_paths()["stdlib"]
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in ')

@@ -14,7 +14,6 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +33,13 @@ from gantool.runtime.process.terminal import short
 if TYPE_CHECKING:
     from gantool.export.graph.sources import Source
 
+_log = logging.getLogger(__name__)
+
 # Domain of nodes that a conversion is to leave alone: older opsets have them as they are.
 _SAME = "gantool.same"
 
 
-def float_graph(source: Source, opset: int, exactly: bool, note: Callable[[str], None]) -> ir.Model:
+def float_graph(source: Source, opset: int, exactly: bool) -> ir.Model:
     """Export a generator: z [N, latent] (and label [N]) -> images, float32 [N, C, H, W], BatchNorm folded.
 
     Where the graph does not go into `opset`, it has a newer one unless it must be `exactly` this.
@@ -48,7 +49,7 @@ def float_graph(source: Source, opset: int, exactly: bool, note: Callable[[str],
     simplify(model)
     free_names(model, (*model.graph.inputs, *model.graph.outputs))
     if opset < NATIVE_OPSET:
-        model = _in_older_opset(model, opset, exactly, note)
+        model = _in_older_opset(model, opset, exactly)
     add_range(model, source.foreign)
     fold_batchnorm(model)
     ClearMetadataAndDocStringPass()(model)  # torch's own hold stack traces with paths of this machine
@@ -63,7 +64,7 @@ def finish(model: ir.Model, metadata: dict[str, Any], lowering: Lowering, output
     if refused := lower(model, lowering).refused:
         reasons = "; ".join(f"{short(node)}: {reason}" for node, reason in refused)
         raise GantoolError(
-            f"--lowering {lowering} does not fit this network ({reasons}): use another, or none"
+            f"`lowering` {lowering} does not fit this network ({reasons}): use another, or none"
         )
     if output == "uint8":
         add_uint8_tail(model)
@@ -106,13 +107,13 @@ def _export(source: Source, opset: int) -> ir.Model:
             logging.disable(logging.NOTSET)
     if program is None or program.model.opset_imports[""] != opset:
         raise GantoolError(
-            f"torch {torch.__version__} cannot export this generator to opset {opset}: leave out --opset, or give "
-            f"--opset {NATIVE_OPSET}"
+            f"torch {torch.__version__} cannot export this generator to opset {opset}: leave out `opset`, or give "
+            f"`opset` {NATIVE_OPSET}"
         )
     return program.model
 
 
-def _in_older_opset(model: ir.Model, opset: int, exactly: bool, note: Callable[[str], None]) -> ir.Model:
+def _in_older_opset(model: ir.Model, opset: int, exactly: bool) -> ir.Model:
     """Return the graph in `opset`; where it has what that lacks, unchanged with a note, or GantoolError."""
     try:
         return _converted(model, opset)
@@ -121,8 +122,8 @@ def _in_older_opset(model: ir.Model, opset: int, exactly: bool, note: Callable[[
         what = next((group for group in (found.groups() if found else ()) if group), "an operator")
         lacks = f"opset {opset} lacks what this generator needs ({what})"
         if exactly:
-            raise GantoolError(f"{lacks}: --opset {NATIVE_OPSET} works, or leave --opset out") from error
-    note(
+            raise GantoolError(f"{lacks}: `opset` {NATIVE_OPSET} works, or leave `opset` out") from error
+    _log.warning(
         f"{lacks}, so the graph has opset {NATIVE_OPSET}: TensorRT 10 and newer, TensorRT-RTX and ONNX Runtime "
         "read it, TensorRT 8 (JetPack 6.0) does not"
     )

@@ -142,15 +142,15 @@ def _roles(path: Path, given: Sequence[Given], foreign: Foreign) -> tuple[Given,
         )
     if len(given) == 1:
         if foreign.classes:
-            raise GantoolError(f"{path} has no input for a label ({shown(given)}): leave out --classes")
+            raise GantoolError(f"{path} has no input for a label ({shown(given)}): leave out `classes`")
         return given[0], None
     label = _label(path, given, foreign)
     if not foreign.classes:
         columns = label.columns if label.type in FLOATS and (label.columns or 0) > 1 else None
         count = f" {columns}" if columns else ", how many it knows"
         if says_label(label.name):
-            raise GantoolError(f"{path} has an input for a label ({label}): give --classes{count}")
-        raise GantoolError(f"{path} takes {label} beside z: if that is a label, give --classes{count}")
+            raise GantoolError(f"{path} has an input for a label ({label}): give `classes`{count}")
+        raise GantoolError(f"{path} takes {label} beside z: if that is a label, give `classes`{count}")
     return next(value for value in given if value is not label), label
 
 
@@ -162,7 +162,7 @@ def _label(path: Path, given: Sequence[Given], foreign: Foreign) -> Given:
     if (which := label_of(given[0].name, given[1].name)) is not None:
         return given[which]
     if not foreign.classes:
-        raise GantoolError(f"{path} has two float inputs ({shown(given)}): if one is a label, give --classes")
+        raise GantoolError(f"{path} has two float inputs ({shown(given)}): if one is a label, give `classes`")
     for columns in (foreign.classes, 1):
         fitting = [value for value in given if value.columns == columns]
         if len(fitting) == 1:
@@ -171,7 +171,7 @@ def _label(path: Path, given: Sequence[Given], foreign: Foreign) -> Given:
             break
     both = "both may be" if fitting else "neither is"
     raise GantoolError(
-        f"{path} has two float inputs ({shown(given)}), and {both} the label of --classes {foreign.classes}: name "
+        f"{path} has two float inputs ({shown(given)}), and {both} the label of `classes` {foreign.classes}: name "
         "them z and label, as input_names=['z', 'label'] of torch.onnx.export does"
     )
 
@@ -182,7 +182,7 @@ def _shape_of_z(path: Path, z: Given, foreign: Foreign) -> tuple[int, ...]:
     is_open = [not isinstance(side, int) for side in sides]
     if z.columns is None or z.shape is None:
         if foreign.latent is None:
-            raise GantoolError(f"{path} leaves the latent size open ({z}): give --latent, its size")
+            raise GantoolError(f"{path} leaves the latent size open ({z}): give `latent`, its size")
         first = is_open.index(True)
         return tuple(
             foreign.latent if index == first else side if isinstance(side, int) else 1
@@ -191,7 +191,7 @@ def _shape_of_z(path: Path, z: Given, foreign: Foreign) -> tuple[int, ...]:
     if not sides:
         raise GantoolError(f"{path} takes z without a batch ({z}); {EXPECTED}")
     if foreign.latent not in (None, z.columns):
-        raise UsageError(f"{path} has a latent size of {z.columns} already: leave out --latent")
+        raise UsageError(f"{path} has a latent size of {z.columns} already: leave out `latent`")
     return tuple(side if isinstance(side, int) else 1 for side in sides)
 
 
@@ -207,7 +207,7 @@ def _form_of(path: Path, label: Given, foreign: Foreign) -> tuple[bool, tuple[in
         raise GantoolError(f"{path} takes {label}, which is neither z nor a label; {EXPECTED}")
     if columns != foreign.classes:
         raise GantoolError(
-            f"{path} has a label of {columns} columns ({label}), and --classes says {foreign.classes}: give "
-            f"--classes {columns} if they are its classes"
+            f"{path} has a label of {columns} columns ({label}), and `classes` says {foreign.classes}: give "
+            f"`classes` {columns} if they are its classes"
         )
     return True, tuple(side for side in sides if isinstance(side, int))

@@ -284,7 +284,7 @@ def _parameters_of(module: nn.Module, name: str) -> tuple[str, str] | None:
         label = labels[0]
     if says_setting(label):
         raise GantoolError(
-            f"{name}: forward takes {', '.join(names)}, and none of these is a label: leave out --classes"
+            f"{name}: forward takes {', '.join(names)}, and none of these is a label: leave out `classes`"
         )
     z = next(each for each in names if each != label)
     positional = all(each.kind != each.KEYWORD_ONLY for each in named[:2])

@@ -221,10 +221,10 @@ def _feeds(inputs: Inputs, feeds: Arrays) -> Arrays:
 def _advice(why: str, foreign: Foreign) -> str:
     """Say what to do where ONNX Runtime fails over the shape or the values of what it is given, else nothing."""
     if known := re.search(r"out of data bounds.*inclusive range \[-(\d+),", why):
-        return f". If this is its table of labels, --classes must be as many as it knows: {known[1]}"
+        return f". If this is its table of labels, `classes` must be as many as it knows: {known[1]}"
     without_names = re.sub(r"Name:'[^']*'", "", why)
     if not re.search(r"dimension|shape|broadcast|rank", without_names, re.IGNORECASE):
         return ""
-    flags = ["--classes must be as many as it knows"] * (foreign.classes > 0)
-    flags += ["--latent must be its latent size"] * (foreign.latent is not None)
+    flags = ["`classes` must be as many as it knows"] * (foreign.classes > 0)
+    flags += ["`latent` must be its latent size"] * (foreign.latent is not None)
     return ". " + "; ".join(["Export it with a dynamic batch if one is fixed inside", *flags])

@@ -40,7 +40,7 @@ def cut(images: Floats, foreign: Foreign) -> str:
     bottom, top = ends_of(foreign.values)
     outside = float(np.mean((images < bottom) | (images > top)))
     values = f"its values, which go from {images.min():.3g} to {images.max():.3g}"
-    return f"--clamp cuts off {outside:.1%} of {values}" if outside else f"--clamp cuts off none of {values}"
+    return f"`clamp` cuts off {outside:.1%} of {values}" if outside else f"`clamp` cuts off none of {values}"
 
 
 def problem(
@@ -79,16 +79,16 @@ def _out_of_range(low: float, high: float, foreign: Foreign) -> str | None:
         likely = next((values for values in NARROWEST_FIRST if _fits(low, high, values, slack)), None)
     found = f"gives values from {low:.3g} to {high:.3g}, expected [{bottom:g}, {top:g}]"
     if likely == Foreign.values:
-        return f"{found}: leave out --range {foreign.values}"
+        return f"{found}: leave out `values` {foreign.values}"
     if likely is not None:
         sigmoid = ", as a sigmoid gives them" if likely == "0,1" else ""
         verb = "add" if foreign.values == Foreign.values else "give"
-        return f"{found}: if they are in [{likely.replace(',', ', ')}]{sigmoid}, {verb} --range {likely}"
+        return f"{found}: if they are in [{likely.replace(',', ', ')}]{sigmoid}, {verb} `values` {likely}"
     if foreign.clamp:
         return None
     return (
         f"{found}: if its images are clamped when they are saved, as those of StyleGAN and ProGAN are, add "
-        "--clamp; otherwise end it with tanh"
+        "`clamp`; otherwise end it with tanh"
     )
 
 

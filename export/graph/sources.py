@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -33,7 +34,7 @@ from gantool.models.threads import limit_threads
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.process.terminal import short
 
-Note = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,35 +67,35 @@ class Source:
         return unit
 
 
-def load_source(path: Path | None, foreign: Foreign, note: Note) -> Source:
+def load_source(path: Path | None, foreign: Foreign) -> Source:
     """Load what `gantool export` was given: a checkpoint (None: of the newest run), or one from elsewhere."""
     limit_threads()
     origin = origin_of(path, foreign)
     if origin == "checkpoint":
-        source = _from_run(path, note)
+        source = _from_run(path)
     elif origin == "pytorch-dcgan" and path is not None:
-        source = _from_pytorch_dcgan(path, foreign, note)
+        source = _from_pytorch_dcgan(path, foreign)
     else:
-        source = _from_function(foreign, note)
-    _warn_of_statistics(source, note)
+        source = _from_function(foreign)
+    _warn_of_statistics(source)
     if origin == "checkpoint":
         return source
-    _check(source, note)
+    _check(source)
     height, width, channels = source.metadata["image"]
-    note(
+    _log.info(
         f"{source.metadata['data']}: {height}×{width}×{channels}, latent {source.metadata['latent']['size']} "
         f"{foreign.distribution}{f', {source.classes} classes' if source.classes else ''}; {CHECKED}"
     )
     return source
 
 
-def _from_run(path: Path | None, note: Note) -> Source:
+def _from_run(path: Path | None) -> Source:
     path = path or newest_checkpoint(RUNS)
     if path.is_dir():  # a run
         path = path / CHECKPOINT_NAME
     checkpoint = load_checkpoint(path)
     network = checkpoint.generator.config
-    note(
+    _log.info(
         f"{path}: {network.architecture}, {network.size}×{network.size}×{network.channels}, latent "
         f"{network.latent} {network.distribution}, {checkpoint.metadata['images_seen'] / 1000:.1f} kimg of "
         f"{short(checkpoint.metadata['data'])}"
@@ -102,18 +103,18 @@ def _from_run(path: Path | None, note: Note) -> Source:
     return Source(checkpoint.generator, checkpoint.metadata)
 
 
-def _from_pytorch_dcgan(given: Path, foreign: Foreign, note: Note) -> Source:
+def _from_pytorch_dcgan(given: Path, foreign: Foreign) -> Source:
     """Rebuild `netG` of PyTorch's DCGAN example from its state_dict; nz, ngf, nc and stages are read off it."""
     path, key = split_key(given)
-    state = read_weights(path, key, Wanted("main.0.weight", _no_dcgan), note)
+    state = read_weights(path, key, Wanted("main.0.weight", _no_dcgan))
     main = _dcgan(state)
     nn.ModuleDict({"main": main}).load_state_dict(state)
     latent = int(state["main.0.weight"].shape[0])
-    source = _source(main, "pytorch-dcgan", path.name, latent, foreign, note)
+    source = _source(main, "pytorch-dcgan", path.name, latent, foreign)
     height, width, _ = source.metadata["image"]
-    note(
+    _log.info(
         f"{path}: strides and paddings are not in a state_dict; stride 2, padding 1 make {height}×{width}. If your "
-        "images have another size: --from package.module:function"
+        "images have another size: `origin` package.module:function"
     )
     return source
 
@@ -142,7 +143,7 @@ def _no_dcgan(state: State) -> str | None:
     """Say why a state_dict is not that of the example's generator, or None."""
     names = _convolutions(state)
     shapes = [tuple(state[name].shape) for name in names]
-    elsewhere = "for other networks there is --from package.module:function"
+    elsewhere = "for other networks there is `origin` package.module:function"
     if not names or any(shape[2:] != (4, 4) for shape in shapes):
         odd = [f"{name} {list(state[name].shape)}" for name in names if state[name].shape[2:] != (4, 4)]
         found = odd[0] if odd else f"{', '.join(list(state)[:4])} ..."
@@ -162,7 +163,7 @@ def _no_dcgan(state: State) -> str | None:
     return None
 
 
-def _from_function(foreign: Foreign, note: Note) -> Source:
+def _from_function(foreign: Foreign) -> Source:
     """Call `package.module:function`, which returns an nn.Module, and load --weights into it."""
     origin = str(foreign.origin)
     module = _call(origin)
@@ -170,13 +171,13 @@ def _from_function(foreign: Foreign, note: Note) -> Source:
     if foreign.weights is not None:
         path, key = split_key(foreign.weights)
         wanted = wanted_by(module)
-        state = read_weights(path, key, wanted, note)
+        state = read_weights(path, key, wanted)
         try:
             module.load_state_dict(state)
         except Exception as error:  # hooks of the user's module, too
             raise GantoolError(f"{path} does not load into the generator: {cause_of(error)}") from error
         name = path.name
-    return _source(module, "foreign", name, foreign.latent or 0, foreign, note)
+    return _source(module, "foreign", name, foreign.latent or 0, foreign)
 
 
 def _call(origin: str) -> nn.Module:
@@ -188,17 +189,17 @@ def _call(origin: str) -> nn.Module:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(f"{missing}."):
-            raise GantoolError(f"--from {origin}: Python finds no module {missing}") from error
+            raise GantoolError(f"`origin` {origin}: Python finds no module {missing}") from error
         raise GantoolError(
-            f"--from {origin}: {cause_of(error)}; install {missing.partition('.')[0]} here, or go to its folder"
+            f"`origin` {origin}: {cause_of(error)}; install {missing.partition('.')[0]} here, or go to its folder"
         ) from error
     except SystemExit as error:
         raise GantoolError(
-            f"--from {origin}: {name} ends Python when it is imported (sys.exit, or argparse): put what it runs "
+            f"`origin` {origin}: {name} ends Python when it is imported (sys.exit, or argparse): put what it runs "
             'under if __name__ == "__main__"'
         ) from error
     except Exception as error:
-        raise GantoolError(f"--from {origin}: importing {name} fails: {cause_of(error)}") from error
+        raise GantoolError(f"`origin` {origin}: importing {name} fails: {cause_of(error)}") from error
     make = getattr(home, function, None)
     if not callable(make):
         own = [
@@ -207,25 +208,25 @@ def _call(origin: str) -> nn.Module:
             if getattr(value, "__module__", "") == name and callable(value)
         ]
         raise GantoolError(
-            f"--from {origin}: {name} has no function {function}; it has {', '.join(own[:12]) or 'none'}"
+            f"`origin` {origin}: {name} has no function {function}; it has {', '.join(own[:12]) or 'none'}"
         )
     if needed := _required(make):
         raise GantoolError(
-            f"--from {origin}: {function} requires {', '.join(needed)}, and gantool calls it without arguments: "
+            f"`origin` {origin}: {function} requires {', '.join(needed)}, and gantool calls it without arguments: "
             f"add a function that fills them in, as def make(): return {function}({needed[0]}=...)"
         )
     try:
         module = make()
     except (Exception, SystemExit) as error:
-        raise GantoolError(f"--from {origin} fails: {cause_of(error)}") from error
+        raise GantoolError(f"`origin` {origin} fails: {cause_of(error)}") from error
     if isinstance(module, torch.jit.ScriptModule):
         raise GantoolError(
-            f"--from {origin} returned TorchScript, which torch cannot export: return the nn.Module that it was "
-            "made of, and give its weights as --weights g.pth: torch.save(script.state_dict(), 'g.pth')"
+            f"`origin` {origin} returned TorchScript, which torch cannot export: return the nn.Module that it was "
+            "made of, and give its weights as `weights` g.pth: torch.save(script.state_dict(), 'g.pth')"
         )
     if not isinstance(module, nn.Module):
         raise GantoolError(
-            f"--from {origin} returned {_named(module)}, expected an nn.Module{_advice(module)}"
+            f"`origin` {origin} returned {_named(module)}, expected an nn.Module{_advice(module)}"
         )
     return module
 
@@ -256,9 +257,7 @@ def _advice(value: Any) -> str:
     return ""
 
 
-def _source(
-    module: nn.Module, architecture: str, data: str, latent: int, foreign: Foreign, note: Note
-) -> Source:
+def _source(module: nn.Module, architecture: str, data: str, latent: int, foreign: Foreign) -> Source:
     """Bring a module to z, label -> images. Raises GantoolError, saying what it does instead."""
     module.eval().float().cpu()
     module = unwrapped(module)
@@ -273,12 +272,12 @@ def _source(
     z, *label = Source(module, metadata).inputs(range(2))
     found = find_interface(module, z, label[0] if label else None, foreign.classes, data)
     for text in found.notes:
-        note(f"{data}: {text}")
+        _log.info(f"{data}: {text}")
     metadata["image"] = list(found.image)
     return Source(found.module, metadata, foreign)
 
 
-def _check(source: Source, note: Note) -> None:
+def _check(source: Source) -> None:
     """Raise GantoolError unless the module behaves as a generator in eval mode."""
     inputs = source.inputs(SEEDS)
     name = source.metadata["data"]
@@ -304,10 +303,10 @@ def _check(source: Source, note: Note) -> None:
     if found := problem(images, again, alone, other, source.foreign):
         raise GantoolError(f"the generator of {name} {found}")
     if source.foreign.clamp:
-        note(f"{name}: {cut(images, source.foreign)}")
+        _log.info(f"{name}: {cut(images, source.foreign)}")
 
 
-def _warn_of_statistics(source: Source, note: Note) -> None:
+def _warn_of_statistics(source: Source) -> None:
     """Warn of BatchNorm layers that still have what they were made with, as before any training."""
     norms = {
         name: layer
@@ -324,7 +323,7 @@ def _warn_of_statistics(source: Source, note: Note) -> None:
     ]
     if new:
         more = " ..." if len(new) > 3 else ""
-        note(
+        _log.warning(
             f"warning: {len(new)} of {len(norms)} BatchNorm layers ({', '.join(new[:3])}{more}) have "
             "no statistics of training (mean 0, variance 1). Is this an averaged copy that did not get the "
             "buffers, or were weights not loaded? The images are likely to be wrong"

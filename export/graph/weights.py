@@ -5,6 +5,7 @@ No pickle is loaded but with `weights_only=True`; of all that is not a weight, t
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from argparse import Namespace
@@ -24,6 +25,8 @@ from gantool.export.graph.state_dicts import State, forms, is_averaged, nameless
 from gantool.runtime.artifacts.kinds import kind_of, wrong
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.process.terminal import listed, short, sides
+
+_log = logging.getLogger(__name__)
 
 EXPECTED = "weights, .pth or .safetensors"
 
@@ -51,7 +54,7 @@ class Wanted:
     names: tuple[str, ...] = ()  # all that it has
 
 
-def read_weights(path: Path, key: str | None, wanted: Wanted, note: Callable[[str], None]) -> State:
+def read_weights(path: Path, key: str | None, wanted: Wanted) -> State:
     """Return the state_dict of `path` that fits, under `key` if one is given; averaged weights before raw ones.
 
     Raises GantoolError, naming the state_dicts there, where none fits or several do.
@@ -77,13 +80,13 @@ def read_weights(path: Path, key: str | None, wanted: Wanted, note: Callable[[st
     (name,) = chosen
     if averaged and len(fitting) > 1:
         (other, *_) = (each for each in fitting if each != name)
-        note(
+        _log.info(
             f"{path}: takes {short(name)}, the averaged weights; for the raw ones give {path}:{short(other)}"
         )
     elif name:
-        note(f"{path}: takes {short(name)}")
+        _log.info(f"{path}: takes {short(name)}")
     if not averaged and key is None and (lists := [each for each in nameless(content) if is_averaged(each)]):
-        note(
+        _log.warning(
             f"warning: {path} has averaged weights in {short(lists[0])} as a list without names, which is not "
             "read: copy them into the generator, as with ema.copy_to(generator.parameters()), and save its "
             "state_dict"
@@ -98,7 +101,7 @@ def wanted_by(module: nn.Module) -> Wanted:
     counters = {name for name in expected if name.endswith("num_batches_tracked")}  # newer than some files
     anchor = next((name for name in expected if name not in counters), None)
     if anchor is None:
-        raise GantoolError("the generator has no weights to load: leave out --weights")
+        raise GantoolError("the generator has no weights to load: leave out `weights`")
 
     def mismatch(state: State) -> str | None:
         missing = expected.keys() - counters - state.keys()

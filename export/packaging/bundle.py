@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import tarfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -37,6 +37,8 @@ from gantool.runtime.files import atomic
 from gantool.runtime.outputs.encoding import Encoding
 from gantool.runtime.seeds import labels
 from gantool.runtime.spec import Images
+
+_log = logging.getLogger(__name__)
 
 FORMAT = 1
 SEEDS = range(10)
@@ -63,8 +65,8 @@ def check_source(graph: Graph) -> None:
     """Raise UsageError, before any work, for a graph that cannot make golden images."""
     if (precision := graph.recipe.precision) != "fp32":
         raise UsageError(
-            f"--bundle takes its golden images from the FP32 graph, and {graph.path} is in {precision.upper()}: "
-            f"give the FP32 graph and --recipe {graph.path}"
+            f"`bundle` takes its golden images from the FP32 graph, and {graph.path} is in {precision.upper()}: "
+            f"give the FP32 graph and `recipe` {graph.path}"
         )
 
 
@@ -124,14 +126,14 @@ def read(path: Path) -> Bundle:
     return Bundle(path, members[GRAPH], precision, min_psnr, np.stack(golden))
 
 
-def prove(bundle: Bundle, made: Graph | Path, note: Callable[[str], None]) -> None:
+def prove(bundle: Bundle, made: Graph | Path) -> None:
     """Run the golden seeds through what was made of the bundle, its graph or a plan, where that can be done here.
 
     Raises VerificationError if an image is too far from its golden one; says so where they cannot be run.
     """
     graph = isinstance(made, Graph)
     if isinstance(made, Graph) and not made.recipe.on_cpu:
-        note(
+        _log.warning(
             "the golden seeds were not run: no engine was built, and ONNX Runtime has no convolution in BF16"
         )
         return
@@ -143,7 +145,7 @@ def prove(bundle: Bundle, made: Graph | Path, note: Callable[[str], None]) -> No
         reason = str(error).partition("; ")[0]
         if isinstance(made, Path):
             reason = reason.replace(f"{made.parent}/", "")
-        note(f"the golden seeds were not run: {reason}")
+        _log.warning(f"the golden seeds were not run: {reason}")
         return
     where = f"{made.name} against the golden images of {bundle.path.name}"
     if images.shape != bundle.golden.shape:
@@ -155,9 +157,9 @@ def prove(bundle: Bundle, made: Graph | Path, note: Callable[[str], None]) -> No
     if parity.psnr < bundle.min_psnr:
         raise VerificationError(
             f"{where}: {parity}; expected at least {bundle.min_psnr:g} dB on each of {len(SEEDS)} seeds. Nothing "
-            "was kept; make the bundle again with more in FP32 (--keep-fp32), or with a lower --min-psnr"
+            "was kept; make the bundle again with more in FP32 (`keep_fp32`), or with a lower `min_psnr`"
         )
-    note(f"{where}: {parity}{', by ONNX Runtime; no engine was built' if graph else ''}")
+    _log.info(f"{where}: {parity}{', by ONNX Runtime; no engine was built' if graph else ''}")
 
 
 def _members(path: Path) -> dict[str, bytes]:

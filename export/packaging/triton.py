@@ -6,8 +6,8 @@ Sources: "Model Configuration" and "Model Repository" in the user guide of Trito
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -19,6 +19,8 @@ from gantool.export.engine.options import BuildOptions, Flavour
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.spec import Spec
+
+_log = logging.getLogger(__name__)
 
 CONFIG, LABELS = "config.pbtxt", "labels.txt"
 _TYPES = {"FLOAT": "TYPE_FP32", "UINT8": "TYPE_UINT8", "INT64": "TYPE_INT64", "INT32": "TYPE_INT32"}
@@ -42,11 +44,11 @@ def parse_entry(target: Path, name: str) -> Path:
     entry = target / name if inside else target
     if not inside and entry.parent == Path():
         raise UsageError(
-            f"--triton {target}: there is no such repository; give a model in it: {target / name}"
+            f"`triton` {target}: there is no such repository; give a model in it: {target / name}"
         )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", entry.name):  # it becomes a part of URLs
         raise UsageError(
-            f"--triton {target}: {entry.name!r} is no name for a model in Triton: take letters, digits, _, . and -"
+            f"`triton` {target}: {entry.name!r} is no name for a model in Triton: take letters, digits, _, . and -"
         )
     return entry
 
@@ -55,11 +57,11 @@ def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
     """Raise UsageError, before any work, for an engine that Triton could not use."""
     if flavour == "tensorrt" and options.batches[0] > 1:
         raise UsageError(
-            f"--triton needs an engine that takes single requests, and this one takes {options.batches[0]} images "
-            "at least: leave out --min-batch and --dla"
+            f"`triton` needs an engine that takes single requests, and this one takes {options.batches[0]} images "
+            "at least: leave out `min_batch` and `dla`"
         )
     if flavour == "tensorrt" and options.strip_weights:
-        raise UsageError("--triton needs a plan with its weights: leave out --strip-weights")
+        raise UsageError("`triton` needs a plan with its weights: leave out `strip_weights`")
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,11 @@ def contents(
     return Contents(entry, engine.plan, "model.plan", text, names)
 
 
-def write(made: Contents, note: Callable[[str], None]) -> None:
+def write(made: Contents) -> None:
     """Write a model; each file appears whole, and what an earlier one left is removed."""
     folder = made.entry / "1"
     if folder.exists():
-        note(f"{folder} is there already: its model is replaced")
+        _log.info(f"{folder} is there already: its model is replaced")
     with atomic(folder / made.model_name) as part:
         part.write_bytes(made.model)
     if made.class_names:
@@ -127,12 +129,12 @@ def _tensors_of_engine(engine: Engine) -> list[Tensor]:
 def _tensors_of_graph(graph: Graph, spec: Spec | None) -> list[Tensor]:
     if spec is None:
         raise GantoolError(
-            f"--triton: {graph.name} would be run with ONNX Runtime, which has no convolution in BF16: build a "
-            "TensorRT engine, or export with --fp16"
+            f"`triton`: {graph.name} would be run with ONNX Runtime, which has no convolution in BF16: build a "
+            "TensorRT engine, or export with `fp16`"
         )
     if spec.max_batch is not None:
         raise GantoolError(
-            f"--triton needs a graph of any batch, and {graph.name} takes {spec.max_batch} images only: export "
+            f"`triton` needs a graph of any batch, and {graph.name} takes {spec.max_batch} images only: export "
             "its generator with a dynamic batch"
         )
     label = [Tensor("label", "INT64", (-1,))] if spec.classes != 0 else []
@@ -155,7 +157,7 @@ def _class_names(metadata: dict[str, Any]) -> list[str]:
     lines = [" ".join(str(name).split()) for name in names] if isinstance(names, list) else []  # one a line
     if len(lines) != classes or not all(lines):
         raise GantoolError(
-            f"--triton: the generator has {classes} classes, and class_names in its metadata is "
+            f"`triton`: the generator has {classes} classes, and class_names in its metadata is "
             f"{json.dumps(names)[:80]}: give each class a name, or leave class_names out"
         )
     return lines

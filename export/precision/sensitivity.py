@@ -7,8 +7,9 @@ the gate is missed, the layer that adds most noise goes one step up, from INT8 t
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -30,7 +31,8 @@ from gantool.runtime.artifacts.recipe import KEY, Low, Recipe
 from gantool.runtime.errors import GantoolError, UsageError, VerificationError
 from gantool.runtime.process.terminal import listed
 
-Note = Callable[[str], None]
+_log = logging.getLogger(__name__)
+
 CALIBRATION_BATCHES = 4  # of 16 seeds
 EXACT = 200.0  # dB: what stands for no noise
 
@@ -42,7 +44,7 @@ def apply(full: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
     if unknown := sorted({*recipe.keep_fp32, *recipe.int8} - names):
         raise GantoolError(
             f"the recipe speaks of nodes that the graph does not have ({', '.join(unknown[:3])} ...): it was made "
-            "for another network or --lowering"
+            "for another network or `lowering`"
         )
     pinned = {*recipe.keep_fp32, *int8.quantize(model, recipe.int8)}
     if recipe.low:
@@ -75,7 +77,6 @@ def search(
     start: Recipe,
     reference: Reference,
     min_psnr: float | None,
-    note: Note,
 ) -> Reduced:
     """Return what passes the gate with as few exceptions to `start`, what was asked for, as were found.
 
@@ -92,7 +93,7 @@ def search(
         if (problem := report.problem(recipe.precision, min_psnr)) is None:
             break
         if recipe.low and (origin := _origin(full, report.bad, recipe)):
-            note(f"{problem}: {report.bad} stays in FP32, with what feeds it")
+            _log.info(f"{problem}: {report.bad} stays in FP32, with what feeds it")
             recipe = _keep(recipe, dict.fromkeys(origin, f"NaN or infinity come out of {report.bad}"))
             continue
         names = list(recipe.int8) if start.int8 else [name for name in layers if name not in recipe.keep_fp32]
@@ -102,7 +103,7 @@ def search(
         worst = max(ratios, key=lambda name: _added_noise(*ratios[name]))
         step = "INT8" if recipe.int8 else str(recipe.low).upper()
         reason = "signal to noise falls from {:.0f} to {:.0f} dB in ".format(*ratios[worst]) + step
-        note(f"{problem}: {worst} stays out, its {reason}")
+        _log.info(f"{problem}: {worst} stays out, its {reason}")
         if recipe.int8:
             recipe = replace(
                 recipe, int8={name: limit for name, limit in recipe.int8.items() if name != worst}
@@ -115,7 +116,7 @@ def search(
         advice = "; weights this large are rarely meant: train longer or with a lower --lr" if large else ""
         raise VerificationError(
             f"{start.precision.upper()} does not pass the gate: {problem or 'every layer would have to stay out'}. "
-            f"Nothing was written; give a lower --min-psnr if that is enough, or another precision{advice}"
+            f"Nothing was written; give a lower `min_psnr` if that is enough, or another precision{advice}"
         )
     return found
 
@@ -127,10 +128,10 @@ def matching(full: onnx.ModelProto, patterns: Sequence[str]) -> dict[str, str]:
     for pattern in patterns:
         found = [name for name in names if fnmatchcase(name, pattern)]
         if not found:
-            raise UsageError(f"--keep-fp32 {pattern!r} matches no node; the nodes are {listed(names, 200)}")
+            raise UsageError(f"`keep_fp32` {pattern!r} matches no node; the nodes are {listed(names, 200)}")
         kept |= dict.fromkeys(found, f"--keep-fp32 {pattern}")
     if kept and all(str(node.name) in kept for node in int8.layers(ir.from_proto(full))):
-        raise UsageError("--keep-fp32 names every layer with weights: nothing would be left in another type")
+        raise UsageError("`keep_fp32` names every layer with weights: nothing would be left in another type")
     return kept
 
 
@@ -146,7 +147,7 @@ def calibrated(
     outer = [] if ends else [layers[0].inputs[0], layers[-1].inputs[0]]
     layers = [node for node in layers if node.name not in keep and node.inputs[0] not in outer]
     if not layers:
-        raise UsageError("--int8 finds no layer between the first and the last: add --int8-ends")
+        raise UsageError("`int8` finds no layer between the first and the last: add `int8_ends`")
     reads = {str(node.name): str(node.inputs[0].name) for node in layers if node.inputs[0] is not None}
     found = int8.limits(batches, reads.values(), method)
     return {name: found[value] for name, value in reads.items()}

@@ -5,17 +5,48 @@
 >>> images = generator.images(range(64))  # uint8 [64, H, W, C]
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from gantool import runtime
 
 if TYPE_CHECKING:
+    from gantool.export.engine.options import BuildOptions
+    from gantool.export.inspect import inspect
+    from gantool.export.options import ExportOptions, Foreign, Precision
+    from gantool.export.pipeline import export
+    from gantool.export.verify import verify
     from gantool.runtime import *  # noqa: F403
+    from gantool.train.evaluate import evaluate
+    from gantool.train.options import TrainingOptions
 
     __version__: str
 
-__all__ = ["__version__"]
-__all__ += runtime.__all__
+# Each name, and the module that has it. The rooms train and export are functions too.
+_NAMES = {
+    "BuildOptions": "export.engine.options",
+    "ExportOptions": "export.options",
+    "Foreign": "export.options",
+    "Precision": "export.options",
+    "TrainingOptions": "train.options",
+    "evaluate": "train.evaluate",
+    "inspect": "export.inspect",
+    "verify": "export.verify",
+}
+
+__all__ = [
+    "BuildOptions",
+    "ExportOptions",
+    "Foreign",
+    "Precision",
+    "TrainingOptions",
+    "__version__",
+    "evaluate",
+    "export",
+    "inspect",
+    "verify",
+]
+__all__ += ["train", *runtime.__all__]  # noqa: F405 (mypy sees a room)
 
 
 def __getattr__(name: str) -> object:
@@ -26,6 +57,10 @@ def __getattr__(name: str) -> object:
         return version("gantool")
     if name in runtime.__all__:
         return getattr(runtime, name)
+    if name in ("export", "train"):
+        return import_module(f"gantool.{name}")
+    if name in _NAMES:
+        return getattr(import_module(f"gantool.{_NAMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -14,6 +14,7 @@ from gantool.export.artifact import Graph
 from gantool.export.engine.options import BuildOptions
 from gantool.export.options import Lowering
 from gantool.runtime import GantoolError
+from helpers.log import logged
 from helpers.networks import full_graph
 
 SECONDS = {"none": 1.0, "subpixel": 0.5, "phases": 0.48, "dla": 0.3}  # of a batch; the others do not build
@@ -57,10 +58,10 @@ class Device:
 
 def test_the_fastest_engine_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch)
-    notes: list[str] = []
     runner = choose.device("tensorrt", BuildOptions(opt_batch=8), "fp16")
 
-    assert choose.fastest(device.make, runner, notes.append) == "phases"
+    with logged() as notes:
+        assert choose.fastest(device.make, runner) == "phases"
     assert notes[0] == "--lowering phases-stack is left out: the library does not take it"
     assert notes[1].startswith("--lowering cpu is left out")
     assert notes[2].endswith("copies included: none 1.00, subpixel 2.00, phases 2.08")
@@ -85,9 +86,9 @@ def test_the_usual_way_decides_and_others_are_told(monkeypatch: pytest.MonkeyPat
         usual, other = seconds[making[-1]]
         return {"A": lambda: run(usual), "B": lambda: run(other)}
 
-    notes: list[str] = []
     runner = choose.Runner(("none", "subpixel", "phases"), load)
-    assert choose.fastest(make, runner, notes.append) == "phases"
+    with logged() as notes:
+        assert choose.fastest(make, runner) == "phases"
     assert notes == [
         "--lowering phases: speed against none with A: none 1.00, subpixel 1.11, phases 1.25",
         "with B: none 0.50, subpixel 3.33, phases 3.23; to use it, name --lowering subpixel",
@@ -97,7 +98,7 @@ def test_the_usual_way_decides_and_others_are_told(monkeypatch: pytest.MonkeyPat
 def test_the_forms_of_dla_are_measured_for_dla(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch)
     runner = choose.device("tensorrt", BuildOptions(max_batch=8, dla=0), "fp16")
-    assert choose.fastest(device.make, runner, lambda _: None) == "dla"
+    assert choose.fastest(device.make, runner) == "dla"
 
 
 def test_a_little_faster_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +106,7 @@ def test_a_little_faster_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SECONDS, "subpixel", 0.97)
     monkeypatch.setitem(SECONDS, "phases", 0.96)
     runner = choose.device("tensorrt", BuildOptions(opt_batch=8), "fp16")
-    assert choose.fastest(device.make, runner, lambda _: None) == "none"
+    assert choose.fastest(device.make, runner) == "none"
 
 
 def test_none_that_builds_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,4 +115,4 @@ def test_none_that_builds_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(SECONDS, name)
     runner = choose.device("tensorrt", BuildOptions(opt_batch=8), "fp16")
     with pytest.raises(GantoolError, match="runs here; name one"):
-        choose.fastest(device.make, runner, lambda _: None)
+        choose.fastest(device.make, runner)

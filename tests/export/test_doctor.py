@@ -60,8 +60,8 @@ def test_doctor_needs_none_of_the_extras(work: Path) -> None:
     absent = "torch onnx onnx_ir onnxruntime openvino tensorrt tensorrt_rtx cuda safetensors"
     code = (
         f"import sys\nsys.modules.update(dict.fromkeys({absent!r}.split()))\n"
-        "from pathlib import Path\nfrom gantool.export.doctor.report import doctor\n"
-        "doctor(Path(), False, True, Path('r.json'))"
+        "import json\nfrom pathlib import Path\nfrom gantool.export.doctor.report import doctor\n"
+        "print(json.dumps(doctor(Path()).to_json()))"
     )
     import subprocess
 

@@ -16,7 +16,7 @@ from gantool.export.options import LOWERINGS, Precision
 from gantool.runtime import GantoolError, Generator
 from gantool.runtime.artifacts.onnx import read_metadata
 from gantool.runtime.artifacts.recipe import Low, recipe_of
-from helpers.networks import full_graph, low_graph, silent
+from helpers.networks import full_graph, low_graph
 
 PRECISIONS = {
     "fp32": Precision(),
@@ -52,7 +52,7 @@ def test_export(name: str, precision: str, lowering: str, tmp_path: Path) -> Non
     path = tmp_path / "g.onnx"
     onnx.save(graph, path)
     if precision != "fp32":
-        low, found = low_graph(path, PRECISIONS[precision], reference, silent)
+        low, found = low_graph(path, PRECISIONS[precision], reference)
         assert found == precision
         onnx.save(low, path)  # onnx.checker, and the gate
     weights = {weight.data_type for weight in onnx.load(path).graph.initializer if len(weight.dims) == 4}
@@ -65,7 +65,7 @@ def test_export(name: str, precision: str, lowering: str, tmp_path: Path) -> Non
     pytest.importorskip("tensorrt_rtx")
     if precision == "bf16" and "ConvTranspose" in {node.op_type for node in graph.graph.node}:
         with pytest.raises(
-            GantoolError, match="--lowering subpixel"
+            GantoolError, match="`lowering` subpixel"
         ):  # TensorRT-RTX 1.7 has no BF16 form of it
             build(Graph.load(path), "rtx", BuildOptions())
     else:
@@ -96,7 +96,7 @@ def test_int8_beside_other_types(low: Low | None, tmp_path: Path) -> None:
     graph, reference = full_graph("dcgan32", 22, "subpixel")
     path = tmp_path / "g.onnx"
     onnx.save(graph, path)
-    low_model, found = low_graph(path, Precision(low, int8=True), reference, silent)
+    low_model, found = low_graph(path, Precision(low, int8=True), reference)
     assert found == "int8"
     onnx.save(low_model, path)
     assert recipe_of(path).on_cpu == (low is None)

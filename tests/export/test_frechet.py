@@ -57,7 +57,7 @@ def test_of_an_fp32_graph_there_is_one(checkpoint: Path, tmp_path: Path) -> None
 
 def test_nothing_is_left_to_measure(exported: Path, tmp_path: Path) -> None:
     options = ExportOptions(tmp_path / "h", "rtx", to_data=TO_DATA)
-    with pytest.raises(UsageError, match="add --fp16"):
+    with pytest.raises(UsageError, match="add `fp16`"):
         export(exported / "g.onnx", options, BuildOptions())
 
 

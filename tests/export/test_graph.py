@@ -20,11 +20,11 @@ from gantool.runtime import Generator as Runtime
 from gantool.runtime import VerificationError
 from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.seeds import latents
-from helpers.networks import NETWORKS, export_full, full_graph, lived_in, low_graph, silent
+from helpers.networks import NETWORKS, export_full, full_graph, lived_in, low_graph
 
 
 def fp16_graph(source: Path, target: Path, reference: Reference) -> None:
-    graph, _ = low_graph(source, Precision("fp16"), reference, silent)
+    graph, _ = low_graph(source, Precision("fp16"), reference)
     onnx.save(graph, target)
 
 

@@ -103,6 +103,14 @@ def test_verify_what_agrees(work: Path, checkpoint: Path) -> None:
     assert "worst PSNR" in text
 
 
+def test_verify_where_nothing_runs(work: Path) -> None:
+    result = run_gantool("verify", "g.rtx.plan", "g.rtx.plan", cwd=work)
+    if result.returncode == 0:
+        pytest.skip("there is a GPU here")
+    assert (result.returncode, result.stdout.count("cannot run here: ")) == (4, 2)
+    assert "fewer than two of these files run here" in result.stderr
+
+
 def test_verify_what_does_not(work: Path) -> None:
     import onnx
 

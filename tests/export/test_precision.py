@@ -26,7 +26,8 @@ from gantool.export.precision.simulate import Simulation
 from gantool.models import Generator, save_checkpoint
 from gantool.runtime import GantoolError, UsageError, VerificationError
 from gantool.runtime.artifacts.recipe import Recipe, read_recipe
-from helpers.networks import NETWORKS, export_full, full_graph, in_fp16, lived_in, low_graph, silent
+from helpers.log import logged
+from helpers.networks import NETWORKS, export_full, full_graph, in_fp16, lived_in, low_graph
 
 FP16, BF16 = onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16
 
@@ -111,7 +112,7 @@ def test_what_fp16_cannot_hold_stays_in_fp32(graph_of_scaled: tuple[Path, Refere
     path, reference = graph_of_scaled
     plain = measure(Simulation(in_fp16(onnx.load(path))), reference)
     assert plain.problem("fp16") is not None
-    graph, name = low_graph(path, Precision("fp16"), reference, silent)
+    graph, name = low_graph(path, Precision("fp16"), reference)
     assert name == "fp16"
     assert measure(Simulation(graph), reference).problem("fp16") is None
     recipe = json.loads({entry.key: entry.value for entry in graph.metadata_props}["gantool_recipe"])
@@ -169,7 +170,7 @@ def test_an_image_that_depends_on_its_batch_does_not_pass() -> None:
 def test_the_last_layer_stays_out_of_int8_though_it_was_lowered_to_several(tmp_path: Path) -> None:
     full, reference = full_graph("dcgan64", lowering="phases-stack")
     onnx.save(full, tmp_path / "g.onnx")
-    graph, _ = low_graph(tmp_path / "g.onnx", Precision(int8=True, min_psnr=10), reference, silent)
+    graph, _ = low_graph(tmp_path / "g.onnx", Precision(int8=True, min_psnr=10), reference)
     last = [node.name for node in full.graph.node if node.op_type == "Conv"][-4:]
     inputs = {node.name: node.input for node in graph.graph.node if node.op_type == "Conv"}
     back = {node.output[0] for node in graph.graph.node if node.op_type == "DequantizeLinear"}
@@ -183,7 +184,7 @@ def test_int8_pairs_stand_where_tensorrt_fuses(method: str, ends: bool, tmp_path
     full, reference = full_graph("dcgan64")
     onnx.save(full, tmp_path / "g.onnx")
     precision = Precision(int8=True, int8_ends=ends, calibration=method, min_psnr=10)
-    graph, name = low_graph(tmp_path / "g.onnx", precision, reference, silent)
+    graph, name = low_graph(tmp_path / "g.onnx", precision, reference)
     assert name == "int8"
     onnx.checker.check_model(graph, full_check=True)
     nodes = {output: node for node in graph.graph.node for output in node.output}
@@ -214,45 +215,43 @@ def test_int8_pairs_stand_where_tensorrt_fuses(method: str, ends: bool, tmp_path
 def test_layers_that_int8_spoils_are_left_out(tmp_path: Path) -> None:
     full, reference = full_graph("dcgan64")
     onnx.save(full, tmp_path / "g.onnx")
-    first, _ = low_graph(tmp_path / "g.onnx", Precision(int8=True, min_psnr=5), reference, silent)
+    first, _ = low_graph(tmp_path / "g.onnx", Precision(int8=True, min_psnr=5), reference)
     start = measure(Simulation(first), reference)
-    said: list[str] = []
     wanted = start.parity.psnr + 1
-    graph, _ = low_graph(
-        tmp_path / "g.onnx", Precision("fp16", int8=True, min_psnr=wanted), reference, said.append
-    )
+    with logged() as said:
+        graph, _ = low_graph(tmp_path / "g.onnx", Precision("fp16", int8=True, min_psnr=wanted), reference)
     assert measure(Simulation(graph), reference).parity.psnr >= wanted
     assert re.search(r"stays out, its signal to noise falls from \d+ to \d+ dB in INT8", said[0])
     with pytest.raises(VerificationError, match="INT8 does not pass the gate"):
-        low_graph(tmp_path / "g.onnx", Precision(int8=True, min_psnr=90), reference, silent)
+        low_graph(tmp_path / "g.onnx", Precision(int8=True, min_psnr=90), reference)
 
 
 def test_keep_fp32_by_hand(tmp_path: Path) -> None:
     full, reference = full_graph("dcgan32")
     onnx.save(full, tmp_path / "g.onnx")
     gemm = next(node.name for node in full.graph.node if node.op_type == "Gemm")
-    graph, _ = low_graph(tmp_path / "g.onnx", Precision("fp16", keep_fp32=(gemm,)), reference, silent)
+    graph, _ = low_graph(tmp_path / "g.onnx", Precision("fp16", keep_fp32=(gemm,)), reference)
     assert next(node.input[1] for node in graph.graph.node if node.name == gemm) in {
         weight.name for weight in graph.graph.initializer if weight.data_type == onnx.TensorProto.FLOAT
     }
     with pytest.raises(UsageError, match=f"'typo' matches no node; the nodes are .*{gemm}"):
-        low_graph(tmp_path / "g.onnx", Precision("fp16", keep_fp32=("typo",)), reference, silent)
+        low_graph(tmp_path / "g.onnx", Precision("fp16", keep_fp32=("typo",)), reference)
     with pytest.raises(UsageError, match="names every layer"):
-        low_graph(tmp_path / "g.onnx", Precision("fp16", keep_fp32=("*",)), reference, silent)
+        low_graph(tmp_path / "g.onnx", Precision("fp16", keep_fp32=("*",)), reference)
 
 
 def test_bf16_needs_an_opset_that_has_it(tmp_path: Path) -> None:
     full, reference = full_graph("dcgan16")
     onnx.save(full, tmp_path / "g.onnx")
     with pytest.raises(GantoolError, match="has opset 17, whose convolutions take no bfloat16"):
-        low_graph(tmp_path / "g.onnx", Precision("bf16"), reference, silent)
+        low_graph(tmp_path / "g.onnx", Precision("bf16"), reference)
 
 
 def test_a_low_graph_is_not_converted_twice(tmp_path: Path) -> None:
     full, reference = full_graph("dcgan16")
     onnx.save(in_fp16(full), tmp_path / "h.onnx")
     with pytest.raises(GantoolError, match="is not in FP32"):
-        low_graph(tmp_path / "h.onnx", Precision("bf16"), reference, silent)
+        low_graph(tmp_path / "h.onnx", Precision("bf16"), reference)
 
 
 def test_a_recipe_of_another_network(tmp_path: Path) -> None:
@@ -260,7 +259,7 @@ def test_a_recipe_of_another_network(tmp_path: Path) -> None:
     onnx.save(full, tmp_path / "g.onnx")
     (tmp_path / "r.json").write_text(Recipe("fp16", {"nowhere": "why"}).to_json())
     with pytest.raises(GantoolError, match=r"does not have \(nowhere"):
-        low_graph(tmp_path / "g.onnx", Precision(recipe=tmp_path / "r.json"), reference, silent)
+        low_graph(tmp_path / "g.onnx", Precision(recipe=tmp_path / "r.json"), reference)
 
 
 @pytest.mark.parametrize(

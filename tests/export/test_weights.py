@@ -18,6 +18,7 @@ from field.cases import gantool
 from gantool.export.graph.weights import read_weights, wanted_by
 from gantool.export.source import split_key
 from gantool.runtime.errors import GantoolError
+from helpers.log import logged
 from helpers.networks import enliven
 
 State = dict[str, torch.Tensor]
@@ -57,9 +58,9 @@ def under(prefix: str, values: State) -> State:
 
 def read(path: Path, module: nn.Module, given: str = "c.pth") -> tuple[State, str]:
     """Return the weights that a module gets, and what is said of them."""
-    notes: list[str] = []
     file, key = split_key(path / given)
-    return read_weights(file, key, wanted_by(module), notes.append), "\n".join(notes)
+    with logged() as lines:
+        return read_weights(file, key, wanted_by(module)), "\n".join(lines)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -112,30 +111,24 @@ def full_graph(
             save_checkpoint(Path(folder) / "c", lived_in(NETWORKS[name]), 1000, "shapes")
         target = Path(folder) / "g.onnx"
         options = ExportOptions(opset=opset, lowering=lowering, output=output, foreign=foreign)
-        made = stages.from_torch(source, target, options, silent)
+        made = stages.from_torch(source, target, options)
         return made.model, made.reference
 
 
 def export_full(source: Path | None, target: Path, options: ExportOptions) -> Reference:
     """Write the FP32 graph of a checkpoint; return the images of PyTorch."""
-    made = stages.from_torch(source, target, options, silent)
+    made = stages.from_torch(source, target, options)
     made.graph.save(target.parent)
     return made.reference
 
 
-def low_graph(
-    path: Path, precision: Precision, reference: Reference, note: Callable[[str], None]
-) -> tuple[onnx.ModelProto, str]:
+def low_graph(path: Path, precision: Precision, reference: Reference) -> tuple[onnx.ModelProto, str]:
     """Return the FP32 graph `path` in a lower precision, proved against `reference`, and which precision."""
     full = replace(stages.from_graph(Graph.load(path)), reference=reference)
-    made = stages.reduce_precision(full, precision, path.with_suffix(""), note)
+    made = stages.reduce_precision(full, precision, path.with_suffix(""))
     return made.model, made.graph.recipe.precision
 
 
 def in_fp16(full: onnx.ModelProto) -> onnx.ModelProto:
     """Return an FP32 graph in FP16, without exceptions."""
     return apply(full, Recipe("fp16"))
-
-
-def silent(text: str) -> None:
-    """Take the notes of the export."""
