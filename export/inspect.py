@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from gantool.export.given import CHECKPOINT, file_of, files_of
+from gantool.export.macs import shares
 from gantool.export.packaging import bundle
 from gantool.export.precision.psnr import PARITY_KEY
 from gantool.runtime import Generator
@@ -271,7 +272,7 @@ def _graph(path: Path) -> dict[str, Any]:
         import onnx
 
         from gantool.export.graph.external import read_model
-        from gantool.export.graph.macs import by_type, layers_of, shapes_of, type_name
+        from gantool.export.graph.layers import layers_of, shapes_of, type_name
     except ModuleNotFoundError as error:  # of a device; what gantool wrote is known without
         if error.name != "onnx":
             raise
@@ -296,7 +297,7 @@ def _graph(path: Path) -> dict[str, Any]:
         "parameters": sum(math.prod(weight.dims) for weight in graph.initializer),
         "weights by type": dict(types),
         "multiply-adds": sum(layer.multiply_adds for layer in layers),
-        "multiply-adds by type": {kind: f"{share:.1%}" for kind, share in by_type(layers).items()},
+        "multiply-adds by type": {kind: f"{share:.1%}" for kind, share in shares(layers).items()},
         "operators": dict(Counter(node.op_type for node in graph.node)),
         "tensors": [
             {

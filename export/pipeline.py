@@ -17,6 +17,7 @@ from gantool.export.packaging import bundle, triton
 from gantool.runtime.errors import MissingDependencyError
 from gantool.runtime.files import scratch
 from gantool.runtime.generator import Generator
+from gantool.runtime.progress import task
 
 _log = logging.getLogger(__name__)
 
@@ -75,18 +76,21 @@ def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions) -> _G
         raise MissingDependencyError(error.name or "onnx", "export", "making an ONNX graph") from error
     target = job.base.with_name(f"{job.base.name}.onnx")
     runner = tune_lowering.runner_for(options, build_options, job.flavour)
-    match job.source:
-        case OwnGraph(graph) | Carried(graph=graph):
-            full = stages.from_graph(graph)
-        case ForeignGraph(path):
-            full = stages.from_onnx(path, target, options, runner)
-        case torch_source:
-            full = stages.from_torch(torch_source.path, target, options, runner)
+    with task(f"making {target.name}"):
+        match job.source:
+            case OwnGraph(graph) | Carried(graph=graph):
+                full = stages.from_graph(graph)
+            case ForeignGraph(path):
+                full = stages.from_onnx(path, target, options, runner)
+            case torch_source:
+                full = stages.from_torch(torch_source.path, target, options, runner)
     last = full
     if options.precision.asked:
-        last = stages.reduce_precision(full, options.precision, job.base)
+        with task("reducing the precision"):
+            last = stages.reduce_precision(full, options.precision, job.base)
     if options.to_data is not None:
-        last = stages.with_distances(last, full, options.to_data)
+        with task("measuring the distance to the data"):
+            last = stages.with_distances(last, full, options.to_data)
     every = [last.graph] if last.graph.path == full.graph.path else [full.graph, last.graph]
     made = tuple(graph for graph in every if graph is not given)
     return _Graphs(full.graph, last.graph, made, full.as_user, lambda: last.generator)

@@ -22,8 +22,9 @@ from gantool.export.frechet import distances, text
 from gantool.export.graph.external import model_of
 from gantool.export.graph.from_onnx import adopt
 from gantool.export.graph.from_torch import finish
-from gantool.export.graph.macs import by_type, layers_of, shapes_of
+from gantool.export.graph.layers import layers_of, shapes_of
 from gantool.export.graph.probe import CHECKED
+from gantool.export.macs import shares
 from gantool.export.options import BF16_OPSET, DEFAULT_OPSET, ExportOptions, Lowering, Precision, ToData
 from gantool.export.precision.cast import is_low
 from gantool.export.precision.parity import (
@@ -240,7 +241,7 @@ def _plain(graph: Graph) -> onnx.ModelProto:
 def _check_share(graph: onnx.ModelProto, low: str) -> None:
     """Raise VerificationError if most of the multiply-adds stay in FP32, which no one asked for."""
     inferred = onnx.shape_inference.infer_shapes(graph).graph
-    share = by_type(layers_of(inferred, shapes_of(inferred))).get("FLOAT", 0)
+    share = shares(layers_of(inferred, shapes_of(inferred))).get("FLOAT", 0)
     if share > MAX_FP32:
         raise VerificationError(
             f"{share:.1%} of the multiply-adds would stay in FP32, so this is hardly {low.upper()}: try `bf16`, "

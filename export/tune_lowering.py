@@ -28,6 +28,7 @@ from gantool.runtime.backends import providers
 from gantool.runtime.backends.tensorrt.runner import TensorRTBackend
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.generator import load_backend
+from gantool.runtime.progress import track
 from gantool.runtime.spec import Backend, Batch
 
 _log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ def fastest(make: Callable[[Lowering], onnx.ModelProto], runner: Runner) -> Lowe
                 runs |= {(where, name): run for where, run in runner.load(make(name), stack).items()}
             except GantoolError as error:  # noqa: PERF203 (a handful of rounds, each of seconds)
                 _log.warning(f"`lowering` {name} is left out: {error}")
-        for _ in range(ROUNDS):
+        for _ in track(range(ROUNDS), "timing lowerings", ROUNDS):
             for key, run in runs.items():
                 started = time.perf_counter()
                 run()

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from types import ModuleType
 from typing import Any
 
+from gantool.export.macs import Layer, of_convolution, of_product, shares
 from gantool.runtime.errors import VerificationError
 
 NETWORK, INSPECTOR = "network, strongly typed", "engine inspector"
@@ -21,16 +22,6 @@ UNKNOWN = "UNKNOWN"  # the inspector does not tell
 _BITS = {"FLOAT": 32, "HALF": 16, "BF16": 16, "INT8": 8, UNKNOWN: 0}
 # Words of the inspector's "Format/Datatype": "Row major linear FP16 format" in TensorRT 8, "Half" in 10.
 _WORDS = {"FLOAT": r"FP32|\bFloat", "HALF": r"\bFP16|Half", "BF16": "BF16|BFloat", "INT8": "Int8"}
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of the network."""
-
-    name: str  # of the ONNX node
-    kind: str  # DECONVOLUTION, ...
-    type: str  # FLOAT, HALF, BF16, INT8, UNKNOWN, ...
-    multiply_adds: int  # for one image
 
 
 @dataclass(frozen=True)
@@ -42,19 +33,16 @@ class Receipt:
 
     def shares(self) -> dict[str, float]:
         """Return the share of multiply-adds by type, the largest first; they add up to 1."""
-        total = sum(layer.multiply_adds for layer in self.layers) or 1
-        types = dict.fromkeys(layer.type for layer in self.layers if layer.multiply_adds)
-        found = {kind: sum(x.multiply_adds for x in self.layers if x.type == kind) / total for kind in types}
-        return dict(sorted(found.items(), key=lambda item: -item[1]))
+        return shares(self.layers)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the sidecar keeps."""
-        shares = {kind: round(share, 4) for kind, share in self.shares().items()}
-        return {"source": self.source, "shares": shares, "layers": [asdict(layer) for layer in self.layers]}
+        rounded = {kind: round(share, 4) for kind, share in self.shares().items()}
+        return {"source": self.source, "shares": rounded, "layers": [asdict(layer) for layer in self.layers]}
 
     def __str__(self) -> str:
-        shares = ", ".join(f"{share:.1%} {kind}" for kind, share in self.shares().items()) or "none"
-        return f"multiply-adds: {shares} ({self.source})"
+        by_type = ", ".join(f"{share:.1%} {kind}" for kind, share in self.shares().items())
+        return f"multiply-adds: {by_type or 'none'} ({self.source})"
 
 
 def network_layers(network: Any) -> Iterator[Any]:
@@ -85,31 +73,20 @@ def of_network(trt: ModuleType, network: Any) -> Receipt:
 
 
 def _multiply_adds(trt: ModuleType, layer: Any) -> int:
-    """Count those of one image."""
     convolutions = {
-        trt.LayerType.CONVOLUTION: (trt.IConvolutionLayer, layer.get_output),  # each output pixel: C·k·k
-        trt.LayerType.DECONVOLUTION: (trt.IDeconvolutionLayer, layer.get_input),  # each input pixel: O·k·k
+        trt.LayerType.CONVOLUTION: (trt.IConvolutionLayer, layer.get_output),
+        trt.LayerType.DECONVOLUTION: (trt.IDeconvolutionLayer, layer.get_input),
     }
     if layer.type in convolutions:
         kind, tensor = convolutions[layer.type]
         layer.__class__ = kind  # the way of the bindings from ILayer to the layer's own class
-        pixels = math.prod(tensor(0).shape[2:])
         channels = layer.get_input(0).shape[1] * layer.num_output_maps // layer.num_groups
-        return int(pixels * channels * math.prod(layer.kernel_size_nd))
+        return of_convolution(channels * math.prod(layer.kernel_size_nd), tuple(tensor(0).shape)[2:])
     if layer.type == trt.LayerType.MATRIX_MULTIPLY:
         layer.__class__ = trt.IMatrixMultiplyLayer
         inner = layer.get_input(0).shape[-2 if layer.op0 == trt.MatrixOperation.TRANSPOSE else -1]
-        return int(math.prod(of_one_image(layer.get_output(0).shape)) * max(inner, 0))
+        return of_product(inner, tuple(layer.get_output(0).shape))
     return 0
-
-
-def of_one_image(shape: Sequence[Any]) -> list[int]:
-    """Return the sides without N's: the one that is open, which attention may put second, else the first.
-
-    An open side is -1 or a name. N folded into another side, [N·tokens, C], takes that along.
-    """
-    known = [side for side in shape if isinstance(side, int) and side >= 0]
-    return known[1:] if len(known) == len(shape) else known
 
 
 def of_engine(

@@ -69,7 +69,7 @@ def test_a_folder_lists_its_files(work: Path, trained: Path, tmp_path: Path) -> 
 def test_inspect_of_a_graph_without_onnx(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("onnx", "torch")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "gantool.export.graph.macs", raising=False)
+    monkeypatch.delitem(sys.modules, "gantool.export.graph.layers", raising=False)
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.setitem(sys.modules, "torch", None)
     answer = gantool("inspect g.onnx --json", work)

@@ -18,8 +18,8 @@ from conftest import run_gantool
 from gantool.export.artifact import Graph
 from gantool.export.engine import options as build_options
 from gantool.export.engine.build import build, choose_flavour
-from gantool.export.engine.layer_report import Layer
 from gantool.export.engine.options import BuildOptions, parse_compute_capabilities, parse_size
+from gantool.export.macs import Layer
 from gantool.runtime import GantoolError, UsageError
 from gantool.runtime.artifacts.plan import identify, read_header
 from helpers.commands import on_a_terminal

@@ -11,7 +11,7 @@ import pytest
 from gantool.export.artifact import Graph
 from gantool.export.engine.build import build
 from gantool.export.engine.options import BuildOptions
-from gantool.export.graph.macs import layers_of, shapes_of
+from gantool.export.graph.layers import layers_of, shapes_of
 from gantool.export.options import LOWERINGS, Precision
 from gantool.runtime import GantoolError, Generator
 from gantool.runtime.artifacts.onnx import read_metadata

@@ -1,27 +1,15 @@
-"""What the layers of a graph compute in, and their multiply-adds: by onnx alone, before any engine is built."""
+"""The layers of a graph, what they compute in and their multiply-adds: by onnx alone, before an engine is built."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import onnx
 
-from gantool.export.engine.layer_report import of_one_image
+from gantool.export.macs import Layer, of_convolution, of_product
 
 Shapes = dict[str, list[Any]]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One node of a graph."""
-
-    name: str
-    kind: str  # its operator
-    type: str  # of its weights, or of the data that a MatMul without weights multiplies; else ""
-    multiply_adds: int  # for one image
 
 
 def shapes_of(graph: onnx.GraphProto) -> Shapes:
@@ -46,7 +34,7 @@ def layers_of(graph: onnx.GraphProto, shapes: Shapes) -> list[Layer]:
             count, kind = _multiply_adds(node, weight, shapes), type_name(weight.data_type)
         elif node.op_type == "MatMul":  # of data by data, as in attention
             inner = [side for side in shapes.get(node.input[0], [])[-1:] if isinstance(side, int)]
-            count = math.prod((*of_one_image(shapes.get(node.output[0], [])), *inner))
+            count = of_product(math.prod(inner), shapes.get(node.output[0], []))
             kind = type_name(types.get(node.input[0], onnx.TensorProto.UNDEFINED))
         layers.append(Layer(node.name, node.op_type, kind, count))
     return layers
@@ -59,23 +47,14 @@ def type_name(kind: int) -> str:
         return f"type {kind}"
 
 
-def by_type(layers: list[Layer]) -> dict[str, float]:
-    """Return the share of the multiply-adds by type; they add up to 1."""
-    counts = Counter[str]()
-    for layer in layers:
-        counts[layer.type] += layer.multiply_adds
-    total = sum(counts.values()) or 1
-    return {kind: count / total for kind, count in counts.items() if count}
-
-
 def _multiply_adds(node: onnx.NodeProto, weight: onnx.TensorProto, shapes: Shapes) -> int:
-    """Count those of one image: taps of a kernel times the pixels that it is laid on, a matrix times its rows."""
-    taps: int = math.prod(weight.dims)
-    if node.op_type == "Gemm":
-        return taps
-    if node.op_type == "MatMul":
-        return taps * math.prod(of_one_image(shapes.get(node.output[0], [])[:-1]))
-    if node.op_type not in ("Conv", "ConvTranspose"):
-        return 0
-    pixels = shapes.get(node.output[0] if node.op_type == "Conv" else node.input[0], [])[2:]
-    return taps * math.prod(side for side in pixels if isinstance(side, int))
+    weights: int = math.prod(weight.dims)
+    match node.op_type:
+        case "Gemm":
+            return weights
+        case "MatMul":
+            return of_product(weight.dims[-2:][0], shapes.get(node.output[0], []))
+        case "Conv" | "ConvTranspose":
+            laid_on = node.output[0] if node.op_type == "Conv" else node.input[0]
+            return of_convolution(weights, shapes.get(laid_on, [])[2:])
+    return 0
