@@ -16,7 +16,7 @@ from gantool.export.packaging import bundle
 from gantool.export.precision.psnr import MIN_PSNR, Parity, compare
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.artifacts.recipe import recipe_of
-from gantool.runtime.artifacts.sidecar import precision_of, read_sidecar
+from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError, VerificationError
 from gantool.runtime.generator import Generator
 from gantool.runtime.seeds import parse_seeds
@@ -122,7 +122,8 @@ def _precision(path: Path) -> str:
         return "fp32"
     if identify(path) == "onnx":
         return recipe_of(path).precision
-    return precision_of(read_sidecar(path))
+    sidecar = read_sidecar(path)
+    return (sidecar.precision if sidecar else None) or "fp32"
 
 
 def _judge(row: Row, first: Row, min_psnr: float | None) -> tuple[Parity | None, str | None]:

@@ -7,6 +7,7 @@ the gate is missed, the layer that adds most noise goes one step up, from INT8 t
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -48,7 +49,7 @@ def apply(full: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
     if recipe.low:
         to_low(model, recipe.low, pinned)
     RemoveUnusedNodesPass()(model)  # the FP32 weights
-    model.metadata_props[KEY] = recipe.to_json()
+    model.metadata_props[KEY] = json.dumps(recipe.to_json())
     return ir.to_proto(model)
 
 
