@@ -71,7 +71,7 @@ class Metadata:
         return cls.from_json(value, path)
 
     @classmethod
-    def from_json(cls, value: Any, path: Path) -> Metadata:
+    def from_json(cls, value: Any, path: Path | None) -> Metadata:
         """Take a JSON value that the file `path` has. Raises GantoolError if it is not an object."""
         if not isinstance(value, dict):
             raise _damaged(path, f"its metadata are {short(value)}, expected a JSON object")
@@ -199,4 +199,4 @@ class Metadata:
 
 
 def _damaged(path: Path | None, what: str) -> GantoolError:
-    return GantoolError(f"{path or 'the generator'} is damaged ({what}): copy it or export it again")
+    return GantoolError(f"{path or 'the generator'} is damaged ({what}): copy it again, or make it again")

@@ -78,7 +78,7 @@ class Sidecar:
     @property
     def metadata(self) -> Metadata:
         """What the checkpoint says of the generator; nothing where the sidecar has none of it."""
-        return Metadata(self.content.get("metadata", {}), self.path)
+        return Metadata.from_json(self.content.get("metadata", {}), self.path)
 
     @property
     def precision(self) -> str | None:

@@ -208,8 +208,11 @@ def test_refit_puts_the_weights_in(version: str, stripped: Path, monkeypatch: py
     refit.refit(stripped, stripped.with_name("g.onnx"), out)
     assert out.read_bytes() == b"with weights"
     sidecar = read_sidecar(out)  # its SHA-256 is that of the new plan
-    assert (sidecar["stripped"], sidecar["graph"]) == (False, "g.onnx")
-    assert read_sidecar(stripped)["stripped"] is True
+    assert sidecar
+    assert (sidecar.stripped, sidecar.graph) == (False, "g.onnx")
+    before = read_sidecar(stripped)
+    assert before
+    assert before.stripped
 
 
 @pytest.mark.parametrize(
