@@ -14,9 +14,8 @@ from gantool.export.given import CHECKPOINT, file_of, files_of
 from gantool.export.packaging import bundle
 from gantool.export.precision.psnr import PARITY_KEY
 from gantool.runtime import Generator
-from gantool.runtime.artifacts.onnx import open_graph, read_json, read_metadata
+from gantool.runtime.artifacts.onnx import RECIPE_KEY, open_graph, read_json, read_metadata
 from gantool.runtime.artifacts.plan import NAMES, describe, identify, read_header, version_text
-from gantool.runtime.artifacts.recipe import KEY
 from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.metadata import Metadata
@@ -245,7 +244,7 @@ def _graph(path: Path) -> dict[str, Any]:
     metadata = read_metadata(path, data)
     known = {
         "metadata": metadata.to_json(),
-        "recipe": read_json(path, KEY, data),
+        "recipe": read_json(path, RECIPE_KEY, data),
         "parity": read_json(path, PARITY_KEY, data),
     }
     try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gantool.runtime.artifacts.onnx import low_of
 from gantool.runtime.artifacts.plan import identify
-from gantool.runtime.artifacts.recipe import low_of
 from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 

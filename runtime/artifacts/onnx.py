@@ -27,6 +27,7 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import reason_of, short
 
+RECIPE_KEY = "gantool_recipe"  # of the metadata, see `recipe`
 _GRAPH, _METADATA_PROPS, _KEY, _VALUE = 7, 14, 1, 2
 _NODE, _INITIALIZER, _ATTRIBUTE, _TENSORS, _GRAPHS = 1, 5, 5, (5, 10), (6, 11)
 _FUNCTION, _FUNCTION_NODE, _FUNCTION_ATTRIBUTE = 25, 7, 11
@@ -88,6 +89,11 @@ def read_json(graph: Path, key: str, data: bytes | mmap | None = None) -> dict[s
         if not isinstance(value, dict):
             raise ValueError(f"its metadata under {key!r} are {short(value)}")
         return value
+
+
+def low_of(graph: Path, data: bytes | mmap | None = None) -> object:
+    """Return what a graph computes in by its recipe, "fp16" say, unchecked: running needs no more. None is FP32."""
+    return read_json(graph, RECIPE_KEY, data).get("low")
 
 
 def _property(graph: Path, key: str, data: bytes | mmap | None) -> bytes:

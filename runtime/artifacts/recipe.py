@@ -11,11 +11,10 @@ from mmap import mmap
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from gantool.runtime.artifacts.onnx import read_json
+from gantool.runtime.artifacts.onnx import RECIPE_KEY, read_json
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.errors import GantoolError, UsageError
 
-KEY = "gantool_recipe"
 FORMAT = 1
 Low = Literal["fp16", "bf16"]
 
@@ -56,7 +55,7 @@ def read_recipe(path: Path) -> Recipe:
     except ValueError:  # not text, or not JSON
         if identify(path) != "onnx":
             raise UsageError(f"--recipe {path}: a plan holds no recipe, give {path.name}.json") from None
-        value = read_json(path, KEY)
+        value = read_json(path, RECIPE_KEY)
     return _checked(path, value)
 
 
@@ -80,10 +79,5 @@ def recipe_of(graph: Path, data: bytes | mmap | None = None) -> Recipe:
 
     Raises GantoolError for a damaged one.
     """
-    value = read_json(graph, KEY, data)
+    value = read_json(graph, RECIPE_KEY, data)
     return _checked(graph, value) if value else Recipe()
-
-
-def low_of(graph: Path, data: bytes | mmap | None = None) -> object:
-    """Return what a graph computes in, "fp16" say, unchecked: as far as running it goes; None is FP32."""
-    return read_json(graph, KEY, data).get("low")

@@ -7,8 +7,7 @@ from mmap import mmap
 from pathlib import Path
 from typing import Any
 
-from gantool.runtime.artifacts.onnx import output_shape, read_metadata
-from gantool.runtime.artifacts.recipe import low_of
+from gantool.runtime.artifacts.onnx import low_of, output_shape, read_metadata
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.signature import Signature, Tensor
 from gantool.runtime.spec import Spec
