@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from hashlib import sha256
 from mmap import mmap
 from pathlib import Path
-from typing import Any
 
-from gantool.export.precision.psnr import PARITY_KEY
-from gantool.runtime.artifacts.onnx import open_graph, read_metadata
-from gantool.runtime.artifacts.recipe import KEY, Recipe, recipe_from
+from gantool.export.precision.psnr import PARITY_KEY, ParityRecord
+from gantool.runtime.artifacts.onnx import open_graph, read_json, read_metadata
+from gantool.runtime.artifacts.recipe import Recipe, recipe_of
 from gantool.runtime.generator import Generator
+from gantool.runtime.metadata import Metadata
 
 # of the files of one export, by precision
 GRAPH_SUFFIXES = {"fp32": ".onnx", "fp16": ".fp16.onnx", "bf16": ".bf16.onnx", "int8": ".int8.onnx"}
@@ -24,9 +23,9 @@ class Graph:
 
     path: Path  # where it lies, or is to lie
     data: bytes | mmap  # the file
-    metadata: dict[str, Any]  # of the generator
+    metadata: Metadata
     recipe: Recipe = field(default_factory=Recipe)
-    parity: dict[str, Any] = field(default_factory=dict)  # what the gate measured; {} for a file without
+    parity: ParityRecord = field(default_factory=ParityRecord)
 
     @classmethod
     def load(cls, path: Path) -> Graph:
@@ -39,20 +38,15 @@ class Graph:
         return cls(
             path,
             data,
-            read_metadata(path, data=data),
-            recipe_from(path, read_metadata(path, KEY, data)),
-            read_metadata(path, PARITY_KEY, data),
+            read_metadata(path, data),
+            recipe_of(path, data),
+            ParityRecord(read_json(path, PARITY_KEY, data)),
         )
 
     @property
     def name(self) -> str:
         """The name of the file."""
         return self.path.name
-
-    @property
-    def recipe_json(self) -> dict[str, Any]:
-        """The recipe as metadata have it; {} of a graph in FP32."""
-        return {} if self.recipe == Recipe() else dict(json.loads(self.recipe.to_json()))
 
     @property
     def sha256(self) -> str:

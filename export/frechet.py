@@ -5,12 +5,14 @@ The vectors and the distance are those of `gantool evaluate`, handed in, since t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gantool.export.options import ToData
 from gantool.export.precision.parity import as_uint8, feeds_of
+from gantool.export.precision.psnr import ParityRecord
 from gantool.export.precision.simulate import Arrays, Simulation
 from gantool.runtime import Generator
 from gantool.runtime.spec import Images
@@ -19,25 +21,49 @@ SEEDS = range(2000)
 BATCH = 64
 
 
-def distances(full: Generator, low: Simulation | None, to_data: ToData) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Distances:
+    """How far from a data set the images of a generator are."""
+
+    data: str
+    features: str
+    images: int
+    fp32: float  # of the FP32 graph
+    own: float | None = None  # of the graph itself, where that is another
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the graph's metadata keep."""
+        found = {
+            "data": self.data,
+            "features": self.features,
+            "images": self.images,
+            "fp32": round(self.fp32, 4),
+        }
+        if self.own is None:
+            return found
+        return {**found, "own": round(self.own, 4), "difference": round(self.own - self.fp32, 4)}
+
+    def added_to(self, record: ParityRecord) -> ParityRecord:
+        """Return the record of a graph with its distances."""
+        return ParityRecord({**record.content, "frechet": self.to_json()})
+
+    def __str__(self) -> str:
+        start = f"Fréchet distance to {self.data} by {self.features}, {self.images:,} images: "
+        fp32 = round(self.fp32, 4)
+        if self.own is None:
+            return f"{start}{fp32:.2f}"
+        own, difference = round(self.own, 4), round(self.own - self.fp32, 4)
+        return f"{start}FP32 {fp32:.2f}, this {own:.2f}, difference {difference:+.2f}"
+
+
+def distances(full: Generator, low: Simulation | None, to_data: ToData) -> Distances:
     """Return the distance of an FP32 graph, and of `low` as a device runs it that keeps to its types."""
     spec = full.spec
     feeds = feeds_of(SEEDS, spec.latent, spec.distribution, spec.classes)
     images = full.images(SEEDS, label=None if spec.classes is not None else 0)
     fp32 = to_data.of(images)
-    found = {"data": to_data.data, "features": to_data.features, "images": len(SEEDS), "fp32": round(fp32, 4)}
-    if low is None:
-        return found
-    own = to_data.of(_images(low, feeds))
-    return {**found, "own": round(own, 4), "difference": round(own - fp32, 4)}
-
-
-def text(found: dict[str, Any]) -> str:
-    """Return a line for people."""
-    start = f"Fréchet distance to {found['data']} by {found['features']}, {found['images']:,} images: "
-    if "own" not in found:
-        return f"{start}{found['fp32']:.2f}"
-    return f"{start}FP32 {found['fp32']:.2f}, this {found['own']:.2f}, difference {found['difference']:+.2f}"
+    own = None if low is None else to_data.of(_images(low, feeds))
+    return Distances(to_data.data, to_data.features, len(SEEDS), fp32, own)
 
 
 def _images(simulation: Simulation, feeds: Arrays) -> Images:

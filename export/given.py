@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from gantool.export.packaging import bundle
 from gantool.runtime.artifacts.onnx import read_metadata
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.metadata import Metadata
 
 CHECKPOINT = "generator.safetensors"
 SUFFIXES = (".onnx", ".plan", ".safetensors")
@@ -33,30 +34,31 @@ def files_of(folder: Path) -> list[Path]:
     return [*found, *sorted((folder / RUNS).glob(f"*/{CHECKPOINT}"))]
 
 
-def metadata_of(path: Path) -> dict[str, Any]:
-    """Return the metadata that a checkpoint, a graph or a plan got from its training; {} where none are known."""
-    try:
+def metadata_of(path: Path) -> Metadata:
+    """Return the metadata that a checkpoint, a graph or a plan got from its training, as far as they are known."""
+    with suppress(GantoolError):
         if path.suffix == ".safetensors":
-            from gantool.export.inspect import facts
+            from gantool.export.inspect import checkpoint_metadata
 
-            found = facts(path)["metadata"]
-            return found if isinstance(found, dict) else {}
+            return checkpoint_metadata(path)
         if identify(path) == "onnx":
             return read_metadata(path)
-        return dict(read_sidecar(path).get("metadata", {}))
-    except GantoolError:
-        return {}
+        if sidecar := read_sidecar(path):
+            return sidecar.metadata
+    return Metadata({})
 
 
-def other_weights(first: dict[str, Any], second: dict[str, Any]) -> str | None:
+def other_weights(first: Metadata, second: Metadata) -> str | None:
     """Say how the weights of two files differ by their metadata; None where they may be the same."""
-    keys = ("images_seen", "data", "config")
-    if all(first.get(key) == second.get(key) for key in keys):
+    if first.training == second.training:
         return None
     return f"{_training(second)}, not {_training(first)}"
 
 
-def _training(metadata: dict[str, Any]) -> str:
-    seen = metadata.get("images_seen")
-    length = f"{seen / 1000:,.1f} kimg" if type(seen) is int and seen < 2**53 else "an unknown length"
-    return f"{length} of {str(metadata.get('data', 'unknown data'))[:80]}"
+def _training(metadata: Metadata) -> str:
+    length, data = "an unknown length", "unknown data"
+    with suppress(GantoolError):
+        length = f"{metadata.images_seen / 1000:,.1f} kimg"
+    with suppress(GantoolError):
+        data = metadata.data[:80]
+    return f"{length} of {data}"

@@ -16,13 +16,13 @@ from gantool.export.macs import shares
 from gantool.export.packaging import bundle
 from gantool.export.precision.psnr import PARITY_KEY
 from gantool.runtime import Generator
-from gantool.runtime.artifacts.onnx import open_graph, read_metadata
+from gantool.runtime.artifacts.onnx import RECIPE_KEY, open_graph, read_json, read_metadata
 from gantool.runtime.artifacts.plan import NAMES, describe, identify, read_header, version_text
-from gantool.runtime.artifacts.recipe import KEY
 from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import short
-from gantool.runtime.spec import class_names
+from gantool.runtime.signature import tensors_of
 
 CLASSES = 20  # that are named
 MAX_HEADER = 100 << 20  # bytes; safetensors itself allows no more
@@ -129,11 +129,19 @@ def facts(path: Path) -> dict[str, Any]:
     return {"file": str(path), "kind": f"{NAMES[kind]} {'graph' if kind == 'onnx' else 'plan'}", **facts}
 
 
-def _classes(metadata: Any) -> dict[str, str]:
-    """Return the classes of a conditional generator as one entry; {} for any other."""
-    if not isinstance(metadata, dict) or type(classes := metadata.get("classes")) is not int or classes < 1:
+def checkpoint_metadata(path: Path) -> Metadata:
+    """Return the metadata of a checkpoint. Raises GantoolError if it is damaged."""
+    return _metadata_in(path, _safetensors_header(path) or {})
+
+
+def _classes(metadata: Metadata) -> dict[str, str]:
+    """Return the classes of a conditional generator as one entry; {} for any other, and where they are damaged."""
+    try:
+        classes, names = metadata.classes, metadata.class_names
+    except GantoolError:
         return {}
-    names = class_names(metadata, classes)
+    if classes < 1:
+        return {}
     shown = [f"{number} {short(name)}" for number, name in enumerate(names[:CLASSES])]
     more = [f"... {classes - 1} {short(names[-1])}"] if classes > CLASSES and names else []
     return {"classes": f"{classes}: {', '.join([*shown, *more])}" if names else f"{classes}, without names"}
@@ -174,11 +182,17 @@ def _end(name: str, entry: Any) -> int:
     raise ValueError(f"{short(name)} is {short(entry)}")
 
 
+def _metadata_in(path: Path, header: dict[str, Any]) -> Metadata:
+    """Take the metadata out of the header of a checkpoint."""
+    texts = header.pop("__metadata__", {})
+    if not isinstance(texts, dict) or not isinstance(text := texts.get("gantool", "{}"), str):
+        raise GantoolError(f"{path} is a damaged checkpoint ({short(texts)}): copy it again")
+    return Metadata.parse(text, path)
+
+
 def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
+    metadata = _metadata_in(path, header)
     try:
-        metadata = json.loads(header.pop("__metadata__", {}).get("gantool", "{}"))
-        if not isinstance(metadata, dict):
-            raise ValueError(f"its metadata are {short(metadata)}")
         sizes = {
             name: math.prod(entry["shape"])
             for name, entry in header.items()
@@ -187,14 +201,14 @@ def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
             )  # statistics, not learned
         }
         types = Counter(entry["dtype"] for entry in header.values())
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         reason = str(error)[:200]
         raise GantoolError(f"{path} is a damaged checkpoint ({reason}): copy it again") from error
     weights = [
         {"name": name, "shape": entry["shape"], "type": entry["dtype"]} for name, entry in header.items()
     ]
     return {
-        "metadata": metadata or "none of gantool's",
+        "metadata": metadata.to_json() or "none of gantool's",
         **_classes(metadata),
         "parameters": sum(sizes.values()),
         "types": dict(types),
@@ -205,7 +219,8 @@ def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
 def _plan(path: Path) -> dict[str, Any]:
     header = read_header(path)  # and whether the file is whole
     sidecar = read_sidecar(path)
-    receipt = sidecar.get("receipt", {})
+    said = sidecar.to_json() if sidecar else {}
+    receipt = said.get("receipt", {})
     whole = "not in the header" if header.size is None else "as the header says"
     return {
         "what": describe(header),
@@ -215,17 +230,15 @@ def _plan(path: Path) -> dict[str, Any]:
         "sidecar": "there, and the plan's SHA-256 is its"
         if sidecar
         else f"no {path.name}.json: little is known",
-        "batch": sidecar.get("batch", "unknown"),
-        **{
-            name: sidecar.get(name, {} if sidecar else "unknown") for name in ("metadata", "recipe", "parity")
-        },
-        **_classes(sidecar.get("metadata")),
+        "batch": said.get("batch", "unknown"),
+        **{name: said.get(name, {} if sidecar else "unknown") for name in ("metadata", "recipe", "parity")},
+        **(_classes(sidecar.metadata) if sidecar else {}),
         "multiply-adds by type": "unknown"
         if not receipt
         else {kind: f"{share:.1%}" for kind, share in receipt.get("shares", {}).items()},
         "types from": receipt.get("source", "unknown"),
         "multiply-adds": sum(layer["multiply_adds"] for layer in receipt["layers"]) if receipt else "unknown",
-        "tensors": [{"name": name, **entry} for name, entry in sidecar.get("tensors", {}).items()]
+        "tensors": [{"name": name, **entry} for name, entry in said.get("tensors", {}).items()]
         if sidecar
         else _of_engine(path),
         "layers": receipt.get("layers", []),
@@ -239,12 +252,7 @@ def _of_engine(path: Path) -> list[dict[str, Any]]:
             spec = generator.spec
     except GantoolError:
         return []
-    size = (spec.height, spec.width, spec.channels)
-    images = [-1, *size] if spec.dtype == "uint8" else [-1, size[2], *size[:2]]
-    rows = [("z", "INPUT", "FLOAT", [-1, spec.latent]), ("label", "INPUT", "INT64", [-1])]
-    rows.append(("images", "OUTPUT", "UINT8" if spec.dtype == "uint8" else "FLOAT", images))
-    columns = ("name", "mode", "type", "shape")
-    return [dict(zip(columns, row, strict=True)) for row in rows if row[0] != "label" or spec.classes != 0]
+    return [{"name": tensor.name, **tensor.to_json()} for tensor in tensors_of(spec)]
 
 
 def _bundle(path: Path) -> dict[str, Any]:
@@ -263,10 +271,11 @@ def _bundle(path: Path) -> dict[str, Any]:
 
 def _graph(path: Path) -> dict[str, Any]:
     data = open_graph(path)
+    metadata = read_metadata(path, data)
     known = {
-        "metadata": read_metadata(path, data=data),
-        "recipe": read_metadata(path, KEY, data),
-        "parity": read_metadata(path, PARITY_KEY, data),
+        "metadata": metadata.to_json(),
+        "recipe": read_json(path, RECIPE_KEY, data),
+        "parity": read_json(path, PARITY_KEY, data),
     }
     try:
         import onnx
@@ -293,7 +302,7 @@ def _graph(path: Path) -> dict[str, Any]:
     return {
         "opset": opset,
         **known,
-        **_classes(known["metadata"]),
+        **_classes(metadata),
         "parameters": sum(math.prod(weight.dims) for weight in graph.initializer),
         "weights by type": dict(types),
         "multiply-adds": sum(layer.multiply_adds for layer in layers),

@@ -13,7 +13,7 @@ from gantool.export.options import ExportOptions, Foreign, Precision
 from gantool.export.packaging import bundle, triton
 from gantool.export.source import origin_of
 from gantool.runtime.artifacts.onnx import check_inside, map_file, read_metadata
-from gantool.runtime.artifacts.sidecar import precision_of, read_sidecar
+from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 
 
@@ -100,7 +100,7 @@ def _source(
     if options.opset is not None or options.foreign.origin is not None:
         raise UsageError(f"`opset` and `origin` are for checkpoints: {path} is a graph already")
     data = map_file(path)
-    if not read_metadata(path, data=data):
+    if not read_metadata(path, data):
         return ForeignGraph(path)
     check_inside(path, data)
     graph = Graph.of_data(path, data)
@@ -132,9 +132,8 @@ def check_precision(base: Path, flavour: Flavour, new: str) -> None:
         sidecar = read_sidecar(plan)
     except GantoolError:  # a damaged one is no loss
         return
-    if sidecar.get("recipe") is None:  # no sidecar
-        return
-    if (old := precision_of(sidecar)) != new:
+    old = sidecar.precision if sidecar else None
+    if old is not None and old != new:
         other = base.with_name(f"{base.name}-{new}")
         raise UsageError(
             f"{plan} computes in {old.upper()}, and this export would put {new.upper()} in its place: add "

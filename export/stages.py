@@ -11,14 +11,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import onnx
 import onnx.inliner
 import onnx_ir as ir
 
 from gantool.export.artifact import GRAPH_SUFFIXES, Graph
-from gantool.export.frechet import distances, text
+from gantool.export.frechet import distances
 from gantool.export.graph.external import model_of
 from gantool.export.graph.from_onnx import adopt
 from gantool.export.graph.from_torch import finish
@@ -37,7 +37,7 @@ from gantool.export.precision.parity import (
     measure,
     worse,
 )
-from gantool.export.precision.psnr import MIN_PSNR, PARITY_KEY
+from gantool.export.precision.psnr import MIN_PSNR, PARITY_KEY, ParityRecord
 from gantool.export.precision.sensitivity import Reduced, calibrated, matching, measured, search
 from gantool.export.precision.simulate import Arrays, Simulation
 from gantool.export.tune_lowering import Runner, fastest
@@ -45,6 +45,7 @@ from gantool.runtime.artifacts.recipe import Recipe, read_recipe
 from gantool.runtime.backends.session import LEVELS
 from gantool.runtime.errors import GantoolError, VerificationError
 from gantool.runtime.generator import Generator
+from gantool.runtime.metadata import Metadata
 from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.process.apart import level_that_works
 from gantool.runtime.process.terminal import listed, short
@@ -99,9 +100,8 @@ def from_onnx(source: Path, target: Path, options: ExportOptions, runner: Runner
     """
     model, metadata, original = adopt(source, options.foreign, _oldest_opset(options.precision))
     reference = _reference(metadata, to_uint8(original.images(_feeds(metadata, SEEDS))))
-    height, width, channels = metadata["image"]
-    latent = metadata["latent"]
-    size = f"{height}×{width}×{channels}, latent {latent['size']} {latent['distribution']}"
+    height, width, channels = metadata.image
+    size = f"{height}×{width}×{channels}, latent {metadata.latent} {metadata.distribution}"
     for line in original.notes:
         _log.info(f"{source}: {line}")
     _log.info(f"{source}: {size}; {CHECKED}")
@@ -145,9 +145,8 @@ def reduce_precision(full: Verified, precision: Precision, base: Path) -> Verifi
 def with_distances(made: Verified, full: Verified, to_data: ToData) -> Verified:
     """Measure how far from a data set a graph and the FP32 graph `full` are (the same: one); record it."""
     found = distances(full.as_user(), None if made is full else made.simulation, to_data)
-    _log.info(f"{made.graph.name}: {text(found)}")
-    parity = {**made.graph.parity, "frechet": found}
-    return replace(made, graph=_recorded(made.graph, made.model, parity))
+    _log.info(f"{made.graph.name}: {found}")
+    return replace(made, graph=_recorded(made.graph, made.model, found.added_to(made.graph.parity)))
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ class _Float:
     """A float graph under the contract, not yet lowered."""
 
     proto: onnx.ModelProto
-    metadata: dict[str, Any]
+    metadata: Metadata
     target: Path
     other: str  # what its images are compared with
     min_psnr: float | None = None  # where the original rounds its own values
@@ -170,13 +169,12 @@ class Gate:
     min_psnr: float | None  # dB; None: by the precision
 
 
-def _reference(metadata: dict[str, Any], images: Images) -> Reference:
+def _reference(metadata: Metadata, images: Images) -> Reference:
     return Reference(_feeds(metadata, SEEDS), images, _feeds(metadata, CALIBRATION_SEEDS))
 
 
-def _feeds(metadata: dict[str, Any], seeds: Sequence[int]) -> Arrays:
-    latent = metadata["latent"]
-    return feeds_of(seeds, latent["size"], latent["distribution"], metadata["classes"])
+def _feeds(metadata: Metadata, seeds: Sequence[int]) -> Arrays:
+    return feeds_of(seeds, metadata.latent, metadata.distribution or "normal", metadata.classes)
 
 
 def _oldest_opset(precision: Precision) -> int:
@@ -278,13 +276,13 @@ def _verified(
     if problem := report.problem(graph.recipe.precision, gate.min_psnr):
         raise VerificationError(f"{graph.name} does not agree with its reference: {problem}. {gate.advice}")
     _log.info(f"{graph.name} against {gate.other} on {len(SEEDS)} seeds: {report}")
-    graph = _recorded(graph, model, report.to_json())
+    graph = _recorded(graph, model, report.record())
     return Verified(graph, model, reference, simulation, generator)
 
 
-def _recorded(graph: Graph, model: onnx.ModelProto, parity: dict[str, Any]) -> Graph:
+def _recorded(graph: Graph, model: onnx.ModelProto, parity: ParityRecord) -> Graph:
     """Return a graph with what was measured of it in its metadata, in place of what was there."""
     for entry in [entry for entry in model.metadata_props if entry.key == PARITY_KEY]:
         model.metadata_props.remove(entry)
-    model.metadata_props.add(key=PARITY_KEY, value=json.dumps(parity))
+    model.metadata_props.add(key=PARITY_KEY, value=json.dumps(parity.to_json()))
     return replace(graph, data=bytes(model.SerializeToString()), parity=parity)

@@ -17,7 +17,7 @@ from gantool.export.packaging import bundle
 from gantool.export.precision.psnr import MIN_PSNR, Parity, compare
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.artifacts.recipe import recipe_of
-from gantool.runtime.artifacts.sidecar import precision_of, read_sidecar
+from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError, VerificationError
 from gantool.runtime.generator import Generator
 from gantool.runtime.progress import track
@@ -163,7 +163,8 @@ def _precision(path: Path) -> str:
         return "fp32"
     if identify(path) == "onnx":
         return recipe_of(path).precision
-    return precision_of(read_sidecar(path))
+    sidecar = read_sidecar(path)
+    return (sidecar.precision if sidecar else None) or "fp32"
 
 
 def _agreement(row: Row, first: Row, min_psnr: float | None) -> Agreement:

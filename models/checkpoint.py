@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,10 +20,9 @@ from gantool.models.network import Generator
 from gantool.runtime.artifacts.kinds import kind_of, wrong
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
+from gantool.runtime.metadata import FORMAT, Metadata
 from gantool.runtime.process.terminal import reason_of, short
 from gantool.runtime.runs import newest_run
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Checkpoint:
     """A generator in eval mode on the CPU, and the metadata of its file."""
 
     generator: Generator
-    metadata: dict[str, Any]
+    metadata: Metadata
 
 
 def save_checkpoint(
@@ -41,25 +38,25 @@ def save_checkpoint(
 ) -> None:
     """Write the generator's weights and metadata to `path`, whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    metadata = _metadata(generator.config, images_seen, data)
-    if class_names:
-        metadata["class_names"] = list(class_names)
+    metadata = _metadata(generator.config, images_seen, data, class_names)
     with atomic(path) as part:
-        part.write_bytes(save(tensors, metadata={"gantool": json.dumps(metadata)}))
+        part.write_bytes(save(tensors, metadata={"gantool": json.dumps(metadata.to_json())}))
 
 
-def _metadata(config: NetworkConfig, images_seen: int, data: str) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "architecture": config.architecture,
-        "config": config.to_json(),
-        "image": [config.size, config.size, config.channels],  # H, W, C
-        "latent": {"size": config.latent, "distribution": config.distribution},
-        "classes": config.classes,
-        "images_seen": images_seen,
-        "data": data,
-        "gantool": version("gantool"),
-    }
+def _metadata(
+    config: NetworkConfig, images_seen: int, data: str, class_names: tuple[str, ...] = ()
+) -> Metadata:
+    return Metadata.of(
+        architecture=config.architecture,
+        config=config.to_json(),
+        image=(config.size, config.size, config.channels),
+        latent=config.latent,
+        distribution=config.distribution,
+        classes=config.classes,
+        images_seen=images_seen,
+        data=data,
+        class_names=class_names,
+    )
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -77,34 +74,38 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise GantoolError(
             f"{path} is a damaged safetensors file ({reason_of(error)}): copy it again"
         ) from error
+    metadata = Metadata.parse(header, path)
+    if metadata.format != FORMAT:
+        raise GantoolError(
+            f"{path} has checkpoint format {short(metadata.format)}, this gantool reads {FORMAT}: "
+            f"it was written by gantool {short(metadata.gantool)}; install that version or newer"
+        )
     try:
-        metadata = json.loads(header)
-        if metadata["format"] != FORMAT:
-            raise GantoolError(
-                f"{path} has checkpoint format {short(metadata['format'])}, this gantool reads {FORMAT}: "
-                f"it was written by gantool {short(metadata.get('gantool'))}; install that version or newer"
-            )
         with torch.device("meta"):  # shapes without memory: the config of a file may ask for any amount
-            generator = Generator(config_from_json(metadata["config"]))
+            generator = Generator(config_from_json(metadata.config))
         generator.load_state_dict(tensors, assign=True)
         generator.float()
-        expected = _metadata(generator.config, 0, "")
-        for field in ("latent", "classes"):
-            if metadata[field] != expected[field]:
-                raise ValueError(f"{field} {metadata[field]} is not that of the config")
-        if type(seen := metadata["images_seen"]) not in (int, float) or not 0 <= seen < 2**63:
-            raise ValueError(f"images_seen {str(seen)[:40]!r} is not a count")
-        metadata["data"] = str(metadata["data"]).encode("unicode_escape").decode()  # it will be printed
     except (ValueError, TypeError, KeyError, RuntimeError, RecursionError) as error:
         # RuntimeError: names or shapes of the weights do not fit the config
         reason = " ".join(str(error).split())[:300]
         raise GantoolError(
             f"{path} describes a generator that this gantool cannot build: {reason}"
         ) from error
+    _check(metadata, generator.config)
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise GantoolError(f"{path} holds NaN or infinity in {short(name)}: use an earlier checkpoint")
-    return Checkpoint(generator.eval(), metadata)
+    # it will be printed
+    return Checkpoint(generator.eval(), metadata.with_data(metadata.data.encode("unicode_escape").decode()))
+
+
+def _check(metadata: Metadata, config: NetworkConfig) -> None:
+    """Raise GantoolError if a field that others will read is wrong, or is not that of the config."""
+    expected = _metadata(config, 0, "").to_json()
+    for name in ("latent", "classes"):
+        if metadata.to_json().get(name) != expected[name]:
+            raise metadata.wrong(name, f"{expected[name]}, that of `config`")
+    _ = metadata.images_seen, metadata.data
 
 
 def newest_checkpoint(runs: Path) -> Path:

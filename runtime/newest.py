@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gantool.runtime.artifacts.onnx import read_metadata
+from gantool.runtime.artifacts.onnx import low_of
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
@@ -26,7 +26,7 @@ def _runs(path: Path) -> bool:
     """Whether an engine can run here: a plan needs a GPU, and a BF16 graph does not run on a CPU."""
     try:
         if identify(path) == "onnx":
-            return read_metadata(path, "gantool_recipe").get("low") != "bf16"
+            return low_of(path) != "bf16"
         return driver_problem(import_driver("tensorrt", "")) is None
     except (GantoolError, MissingDependencyError):
         return False

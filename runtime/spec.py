@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,13 @@ class Spec:
         """The size of an image for messages, as "32×32×3": height, width, channels."""
         return f"{self.height}×{self.width}×{self.channels}"
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """The shape of one image as the engine gives it: (H, W, C) of uint8, (C, H, W) of float32."""
+        if self.dtype == "uint8":
+            return self.height, self.width, self.channels
+        return self.channels, self.height, self.width
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -45,14 +52,6 @@ class Batch:
     z: Latents
     label: Labels | None = None  # with engines whose `spec.classes` is not 0, and only with these
     seeds: Sequence[int] = ()  # of the first rows; the rest are padding up to the engine's smallest batch
-
-
-def class_names(metadata: dict[str, Any], classes: int | None) -> tuple[str, ...]:
-    """Return the class names in a generator's metadata; () unless there is one for each class."""
-    names = metadata.get("class_names")
-    if not isinstance(names, list) or len(names) != classes:
-        return ()
-    return tuple(map(str, names))
 
 
 class Backend(Protocol):

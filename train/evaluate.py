@@ -142,7 +142,7 @@ def _images(source: Path, samples: int) -> tuple[Path, Images, float | None]:
     if source.suffix == ".safetensors":
         checkpoint = load_checkpoint(source)
         images = sample_images(checkpoint.generator, range(samples))
-        return source, images, checkpoint.metadata["images_seen"] / 1000
+        return source, images, checkpoint.metadata.images_seen / 1000
     if source.is_dir() or source.suffix.lower() in CONTAINERS:
         return source, _folder_images(source, samples), None
     with Generator.load(source) as engine:
@@ -171,7 +171,7 @@ def _data_of(named: Path) -> str:
     options = named.parent / OPTIONS_NAME
     if named.is_file() and options.is_file():
         return read_options(options).data
-    if named.suffix == ".safetensors" and load_checkpoint(named).metadata["data"] == FASHION_MNIST:
+    if named.suffix == ".safetensors" and load_checkpoint(named).metadata.data == FASHION_MNIST:
         return FASHION_MNIST
     raise UsageError(f"{named} does not tell what it was trained on: give --data FOLDER (or fashion-mnist)")
 

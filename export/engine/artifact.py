@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from gantool.export.artifact import Graph
 from gantool.export.engine.build import SUFFIXES, Built, build
 from gantool.export.engine.options import BuildOptions, Flavour
 from gantool.runtime.artifacts.plan import NAMES, parse_header
-from gantool.runtime.artifacts.sidecar import sidecar_path
+from gantool.runtime.artifacts.sidecar import Sidecar, write_sidecar
 
 _log = logging.getLogger(__name__)
 
@@ -25,13 +23,13 @@ class Engine:
 
     path: Path  # where it is to lie
     plan: bytes
-    sidecar: dict[str, Any]
+    sidecar: Sidecar
 
     def save(self, folder: Path) -> Path:
         """Write plan and sidecar into `folder`; return the plan."""
         plan = folder / self.path.name
         plan.write_bytes(self.plan)
-        sidecar_path(plan).write_text(json.dumps(self.sidecar, indent=2) + "\n", encoding="utf-8")
+        write_sidecar(plan, self.sidecar)
         return plan
 
 
@@ -46,28 +44,26 @@ def build_engine(graph: Graph, base: Path, flavour: Flavour, options: BuildOptio
     return Engine(path, built.plan, _sidecar(graph, path, flavour, built, options))
 
 
-def _sidecar(
-    graph: Graph, path: Path, flavour: Flavour, built: Built, options: BuildOptions
-) -> dict[str, Any]:
-    return {
+def _sidecar(graph: Graph, path: Path, flavour: Flavour, built: Built, options: BuildOptions) -> Sidecar:
+    header = parse_header(path, flavour, built.plan[:64], len(built.plan))
+    content = {
         "format": 1,
         "flavour": flavour,
         "version": built.version,
-        "compute_capabilities": parse_header(
-            path, flavour, built.plan[:64], len(built.plan)
-        ).compute_capabilities,
+        "compute_capabilities": header.compute_capabilities,
         "batch": dict(zip(("min", "opt", "max"), built.batches, strict=True)),
-        "tensors": built.tensors,
+        "tensors": {tensor.name: tensor.to_json() for tensor in built.tensors},
         "receipt": built.receipt.to_json(),
         "stripped": options.strip_weights,
         "not_on_dla": built.not_on_dla,
         "graph": graph.name,
         "graph_sha256": graph.sha256,
         "plan_sha256": sha256(built.plan).hexdigest(),
-        "metadata": graph.metadata,
-        "recipe": graph.recipe_json,
-        "parity": graph.parity,  # of the graph, with its FP32 reference
+        "metadata": graph.metadata.to_json(),
+        "recipe": graph.recipe.to_json(),
+        "parity": graph.parity.to_json(),  # of the graph, with its FP32 reference
     }
+    return Sidecar(content)
 
 
 def _note_limits(graph: Graph, path: Path, built: Built, options: BuildOptions) -> None:

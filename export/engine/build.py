@@ -32,6 +32,7 @@ from gantool.runtime.backends.tensorrt.library import error_logger, import_libra
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.process.signals import stop_signals
+from gantool.runtime.signature import Signature, Tensor
 
 MODULES: dict[Flavour, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 SUFFIXES: dict[Flavour, str] = {"tensorrt": ".plan", "rtx": ".rtx.plan"}
@@ -46,7 +47,7 @@ class Built:
     version: str  # of the library
     receipt: Receipt
     batches: tuple[int, int, int]  # smallest, tuned for, largest
-    tensors: dict[str, Any]  # name -> {"mode", "type", "shape"}, -1 for any batch
+    tensors: tuple[Tensor, ...]
     not_on_dla: tuple[str, ...] = ()  # layers that fall back to the GPU
 
 
@@ -107,14 +108,15 @@ def build(graph: Graph, flavour: Flavour, options: BuildOptions, library: Module
     if not parser.parse(graph.data[:]):
         reason = parser.get_error(0).desc() if parser.num_errors else _first(logger.errors)
         raise GantoolError(f"{MODULES[flavour]} {trt.__version__} cannot parse {graph.path}: {reason}")
-    _check_generator(network, graph.path)
+    tensors = _tensors(network)
+    signature = Signature.of_engine(graph.path, tensors)
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # which would round what the graph calls FP32
     asked = receipt.of_network(trt, network)
     if not strong:
         _ask_for_types(trt, network, config, asked)
     _configure(trt, config, options)
-    batches = _set_profile(builder, network, config, options)
+    batches = _set_profile(builder, signature, config, options)
     not_on_dla: tuple[str, ...] = ()
     if options.dla is not None:
         if not asked.shares().keys() & {"HALF", "INT8"}:
@@ -136,8 +138,8 @@ def build(graph: Graph, flavour: Flavour, options: BuildOptions, library: Module
         if engine is None:
             raise GantoolError(f"{graph.name} was built, and does not load: {_first(logger.errors)}")
         got = receipt.of_engine(trt, engine, asked, not_on_dla if options.dla is not None else None)
-    receipt.check(asked, got, graph.recipe_json)
-    return Built(bytes(plan), trt.__version__, got, batches, _tensors(network), not_on_dla)
+    receipt.check(asked, got, graph.recipe)
+    return Built(bytes(plan), trt.__version__, got, batches, tensors, not_on_dla)
 
 
 def _first(errors: list[str]) -> str:
@@ -245,44 +247,24 @@ def _run(trt: ModuleType, builder: Any, network: Any, config: Any) -> Any:
     return plan
 
 
-def _tensors(network: Any) -> dict[str, Any]:
+def _tensors(network: Any) -> tuple[Tensor, ...]:
     inputs = [("INPUT", network.get_input(index)) for index in range(network.num_inputs)]
     outputs = [("OUTPUT", network.get_output(index)) for index in range(network.num_outputs)]
-    return {
-        tensor.name: {"mode": mode, "type": tensor.dtype.name, "shape": list(tensor.shape)}
+    return tuple(
+        Tensor.of_tensorrt(tensor.name, mode, tensor.dtype.name, tensor.shape)
         for mode, tensor in (*inputs, *outputs)
-    }
-
-
-def _check_generator(network: Any, graph: Path) -> None:
-    """Raise GantoolError unless the network maps z, perhaps with a label, to images."""
-    tensors = _tensors(network)
-    match tensors:
-        case {
-            "z": {"mode": "INPUT", "type": "FLOAT", "shape": [_, _]},
-            "images": {"mode": "OUTPUT", "type": "UINT8" | "FLOAT", "shape": [_, *sizes]},
-            **rest,
-        } if len(sizes) == 3 and min(sizes) > 0:
-            match rest:
-                case {"label": {"mode": "INPUT", "type": "INT64" | "INT32", "shape": [_]}} if len(rest) == 1:
-                    return
-            if not rest:
-                return
-    found = "; ".join(f"{name} {entry['type']} {tuple(entry['shape'])}" for name, entry in tensors.items())
-    raise GantoolError(
-        f"{graph} is not a gantool generator: its inputs and outputs are {found}; expected z FLOAT (N, latent), "
-        "perhaps label INT64 (N), and images UINT8 (N, H, W, C) or FLOAT (N, C, H, W)"
     )
 
 
-def _set_profile(builder: Any, network: Any, config: Any, options: BuildOptions) -> tuple[int, int, int]:
+def _set_profile(
+    builder: Any, signature: Signature, config: Any, options: BuildOptions
+) -> tuple[int, int, int]:
     """Add the profile of a dynamic batch; return the batches that the engine takes."""
-    batch, latent = network.get_input(0).shape
-    if batch != -1:
+    if (batch := signature.batch) is not None:
         return batch, batch, batch
     profile = builder.create_optimization_profile()
-    profile.set_shape("z", *((count, latent) for count in options.batches))
-    if network.num_inputs > 1:
+    profile.set_shape("z", *((count, signature.latent) for count in options.batches))
+    if signature.label is not None:
         profile.set_shape("label", *((count,) for count in options.batches))
     if config.add_optimization_profile(profile) < 0:
         raise GantoolError(f"the builder does not take batches of {options.batches}")

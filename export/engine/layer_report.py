@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from gantool.export.macs import Layer, of_convolution, of_product, shares
+from gantool.runtime.artifacts.recipe import Recipe
 from gantool.runtime.errors import VerificationError
 
 NETWORK, INSPECTOR = "network, strongly typed", "engine inspector"
@@ -127,12 +128,11 @@ def _type(entry: dict[str, Any]) -> str:
     return next((kind for kind, words in _WORDS.items() if re.search(words, text)), UNKNOWN)
 
 
-def check(asked: Receipt, got: Receipt, recipe: dict[str, Any]) -> None:
+def check(asked: Receipt, got: Receipt, recipe: Recipe) -> None:
     """Raise VerificationError if a layer computes in a wider type than the graph or its recipe wants."""
     wanted = {layer.name: _BITS.get(layer.type, 0) for layer in asked.layers if layer.multiply_adds}
-    if recipe.get("low"):  # of gantool.runtime.artifacts.recipe
-        keep = set(recipe["keep_fp32"])
-        wanted = {name: bits if name in keep else min(bits, 16) for name, bits in wanted.items()}
+    if recipe.low:
+        wanted = {name: bits if name in recipe.keep_fp32 else min(bits, 16) for name, bits in wanted.items()}
     missed = [layer for layer in got.layers if _BITS.get(layer.type, 0) > wanted.get(layer.name, 32)]
     if missed:
         names = ", ".join(f"{layer.name} in {layer.type}" for layer in missed)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from gantool.runtime.artifacts.plan import NAMES, read_header
-from gantool.runtime.artifacts.sidecar import read_sidecar, sha256, sidecar_path
+from gantool.runtime.artifacts.sidecar import read_sidecar, sha256, write_sidecar
 from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
 from gantool.runtime.backends.tensorrt.library import (
     error_logger,
@@ -31,11 +30,9 @@ def refit(plan: Path, graph: Path, out: Path) -> None:
     if not graph.is_file():
         raise GantoolError(f"there is no graph {graph}")
     sidecar = read_sidecar(plan)
-    if sidecar and sidecar["graph_sha256"] != sha256(graph):
-        raise UsageError(
-            f"{plan} was built from another graph, {sidecar['graph']}: {graph} has another SHA-256"
-        )
-    if sidecar and not sidecar["stripped"]:
+    if sidecar and sidecar.graph_sha256 != sha256(graph):
+        raise UsageError(f"{plan} was built from another graph, {sidecar.graph}: {graph} has another SHA-256")
+    if sidecar and not sidecar.stripped:
         raise UsageError(f"{plan} has its weights: refit is for plans of --strip-weights")
     purpose = f"refitting {plan.name}"
     if (problem := driver_problem(import_driver(pip_extra(header.kind), purpose))) is not None:
@@ -52,9 +49,7 @@ def refit(plan: Path, graph: Path, out: Path) -> None:
     with atomic(out) as part:
         part.write_bytes(whole)
     if sidecar:
-        sidecar |= {"plan_sha256": sha256(out), "stripped": False}
-        with atomic(sidecar_path(out)) as part:
-            part.write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
+        write_sidecar(out, sidecar.of_refitted(sha256(out)))
 
 
 def refitted(trt: ModuleType, engine: Any, graph: Path, logger: Any) -> bytes:

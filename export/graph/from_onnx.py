@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +37,13 @@ from gantool.export.graph.padding import write_paddings
 from gantool.export.graph.simplify import simplify
 from gantool.export.options import Foreign
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import reason_of
 
 _OTHER_FLOATS = (ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
-def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str, Any], Original]:
+def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, Metadata, Original]:
     """Return the graph of `path` as a float graph under the contract, metadata of what was found, and itself.
 
     An opset before `oldest` is converted to it.
@@ -103,19 +103,15 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, dict[str
     fold_batchnorm(model)
     model.metadata_props.clear()
     channels, height, width = doors.size
-    return (
-        model,
-        {
-            "format": 1,
-            "architecture": model.graph.name or "onnx",
-            "image": [height, width, channels],
-            "latent": {"size": doors.inputs.latent, "distribution": foreign.distribution},
-            "classes": foreign.classes,
-            "data": path.name,
-            "gantool": version("gantool"),
-        },
-        original,
+    metadata = Metadata.of(
+        architecture=model.graph.name or "onnx",
+        image=(height, width, channels),
+        latent=doors.inputs.latent,
+        distribution=foreign.distribution,
+        classes=foreign.classes,
+        data=path.name,
     )
+    return model, metadata, original
 
 
 def _leave_out_unread(model: onnx.ModelProto) -> list[str]:

@@ -28,6 +28,7 @@ from gantool.export.graph.names import TAIL, free_names
 from gantool.export.graph.simplify import simplify
 from gantool.export.options import NATIVE_OPSET, Foreign, Lowering
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import short
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def float_graph(source: Source, opset: int, exactly: bool) -> ir.Model:
     return model
 
 
-def finish(model: ir.Model, metadata: dict[str, Any], lowering: Lowering, output: str) -> onnx.ModelProto:
+def finish(model: ir.Model, metadata: Metadata, lowering: Lowering, output: str) -> onnx.ModelProto:
     """Lower a float graph, give it the uint8 tail and its metadata. Changes `model`; returns it as a file has it.
 
     Raises GantoolError where the lowering does not fit.
@@ -68,9 +69,9 @@ def finish(model: ir.Model, metadata: dict[str, Any], lowering: Lowering, output
         )
     if output == "uint8":
         add_uint8_tail(model)
-    model.graph.name = str(metadata["architecture"])
-    model.metadata_props["gantool"] = json.dumps(metadata)
-    model.producer_name, model.producer_version = "gantool", str(metadata["gantool"])
+    model.graph.name = metadata.architecture
+    model.metadata_props["gantool"] = json.dumps(metadata.to_json())
+    model.producer_name, model.producer_version = "gantool", metadata.gantool
     return ir.to_proto(model)
 
 

@@ -11,7 +11,6 @@ import inspect
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
 from gantool.models.sampling import float_images, seed_inputs
 from gantool.models.threads import limit_threads
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import short
 
 _log = logging.getLogger(__name__)
@@ -42,25 +42,25 @@ class Source:
     """A generator in eval mode on the CPU, and what is known of it."""
 
     module: nn.Module
-    metadata: dict[str, Any]
+    metadata: Metadata
     foreign: Foreign = field(default_factory=Foreign)  # how its images get to [-1, 1]
 
     @property
     def classes(self) -> int:
         """How many classes it knows; 0 without label."""
-        return int(self.metadata["classes"])
+        return self.metadata.classes
 
     def inputs(self, seeds: Sequence[int]) -> tuple[Tensor, ...]:
         """Return z [N, latent], and label [N] of a conditional generator, of `seeds`."""
-        latent = self.metadata["latent"]
-        return seed_inputs(seeds, latent["size"], latent["distribution"], self.classes)
+        known = self.metadata
+        return seed_inputs(seeds, known.latent, known.distribution or "normal", known.classes)
 
     def images(self, seeds: Sequence[int]) -> NDArray[np.float32]:
         """Return its images, float32 [N, C, H, W] in [-1, 1]. Raises GantoolError for NaN or infinity."""
         images = float_images(self.module, self.inputs(seeds))
         if not np.isfinite(images).all():
             raise GantoolError(
-                f"the generator of {short(self.metadata['data'])} gives NaN or infinity: its weights are "
+                f"the generator of {short(self.metadata.data)} gives NaN or infinity: its weights are "
                 "damaged or too large; use an earlier checkpoint"
             )
         unit: NDArray[np.float32] = in_unit(images, self.foreign)
@@ -81,9 +81,9 @@ def load_source(path: Path | None, foreign: Foreign) -> Source:
     if origin == "checkpoint":
         return source
     _check(source)
-    height, width, channels = source.metadata["image"]
+    height, width, channels = source.metadata.image
     _log.info(
-        f"{source.metadata['data']}: {height}×{width}×{channels}, latent {source.metadata['latent']['size']} "
+        f"{source.metadata.data}: {height}×{width}×{channels}, latent {source.metadata.latent} "
         f"{foreign.distribution}{f', {source.classes} classes' if source.classes else ''}; {CHECKED}"
     )
     return source
@@ -97,8 +97,8 @@ def _from_run(path: Path | None) -> Source:
     network = checkpoint.generator.config
     _log.info(
         f"{path}: {network.architecture}, {network.size}×{network.size}×{network.channels}, latent "
-        f"{network.latent} {network.distribution}, {checkpoint.metadata['images_seen'] / 1000:.1f} kimg of "
-        f"{short(checkpoint.metadata['data'])}"
+        f"{network.latent} {network.distribution}, {checkpoint.metadata.images_seen / 1000:.1f} kimg of "
+        f"{short(checkpoint.metadata.data)}"
     )
     return Source(checkpoint.generator, checkpoint.metadata)
 
@@ -111,7 +111,7 @@ def _from_pytorch_dcgan(given: Path, foreign: Foreign) -> Source:
     nn.ModuleDict({"main": main}).load_state_dict(state)
     latent = int(state["main.0.weight"].shape[0])
     source = _source(main, "pytorch-dcgan", path.name, latent, foreign)
-    height, width, _ = source.metadata["image"]
+    height, width, _ = source.metadata.image
     _log.info(
         f"{path}: strides and paddings are not in a state_dict; stride 2, padding 1 make {height}×{width}. If your "
         "images have another size: `origin` package.module:function"
@@ -261,26 +261,24 @@ def _source(module: nn.Module, architecture: str, data: str, latent: int, foreig
     """Bring a module to z, label -> images. Raises GantoolError, saying what it does instead."""
     module.eval().float().cpu()
     module = unwrapped(module)
-    metadata: dict[str, Any] = {
-        "format": 1,
-        "architecture": architecture,
-        "latent": {"size": latent, "distribution": foreign.distribution},
-        "classes": foreign.classes,
-        "data": data,
-        "gantool": version("gantool"),
-    }
+    metadata = Metadata.of(
+        architecture=architecture,
+        latent=latent,
+        distribution=foreign.distribution,
+        classes=foreign.classes,
+        data=data,
+    )
     z, *label = Source(module, metadata).inputs(range(2))
     found = find_interface(module, z, label[0] if label else None, foreign.classes, data)
     for text in found.notes:
         _log.info(f"{data}: {text}")
-    metadata["image"] = list(found.image)
-    return Source(found.module, metadata, foreign)
+    return Source(found.module, metadata.with_image(found.image), foreign)
 
 
 def _check(source: Source) -> None:
     """Raise GantoolError unless the module behaves as a generator in eval mode."""
     inputs = source.inputs(SEEDS)
-    name = source.metadata["data"]
+    name = source.metadata.data
     try:
         with torch.no_grad():
             images = source.module(*inputs).float().numpy()  # [8, C, H, W]

@@ -77,7 +77,7 @@ def write(target: Path, graph: Graph, full: Generator, min_psnr: float | None) -
     """
     images, classes = full.images(SEEDS), full.spec.classes
     members = {GRAPH: graph.data[:]}
-    if recipe := graph.recipe_json:
+    if recipe := graph.recipe.to_json():
         members[RECIPE] = _json(recipe)
     members |= {name: _PNG.encode(image) for name, image in zip(GOLDEN, images, strict=True)}
     precision = graph.recipe.precision
@@ -86,7 +86,7 @@ def write(target: Path, graph: Graph, full: Generator, min_psnr: float | None) -
         "gantool": version("gantool"),
         "precision": precision,
         "opset": _opset(graph),
-        "metadata": graph.metadata,
+        "metadata": graph.metadata.to_json(),
         "seeds": list(SEEDS),
         "labels": labels(SEEDS, classes).tolist() if classes else None,
         "min_psnr": min_psnr or MIN_PSNR[precision],

@@ -8,31 +8,24 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from gantool.export.artifact import Graph
 from gantool.export.engine.artifact import Engine
 from gantool.export.engine.options import BuildOptions, Flavour
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
+from gantool.runtime.metadata import Metadata
+from gantool.runtime.signature import INPUT, OUTPUT, Tensor, tensors_of
 from gantool.runtime.spec import Spec
 
 _log = logging.getLogger(__name__)
 
 CONFIG, LABELS = "config.pbtxt", "labels.txt"
-_TYPES = {"FLOAT": "TYPE_FP32", "UINT8": "TYPE_UINT8", "INT64": "TYPE_INT64", "INT32": "TYPE_INT32"}
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """An input or output as TensorRT describes it."""
-
-    name: str
-    type: str  # FLOAT, UINT8, INT64 or INT32
-    shape: tuple[int, ...]  # -1 for any batch
+_TYPES = {"float32": "TYPE_FP32", "uint8": "TYPE_UINT8", "int64": "TYPE_INT64", "int32": "TYPE_INT32"}
 
 
 def parse_entry(target: Path, name: str) -> Path:
@@ -83,11 +76,17 @@ def contents(
     `spec` is what the graph takes and gives; None where ONNX Runtime has no kernels for it. Raises GantoolError for
     a graph that ONNX Runtime, which Triton then runs it with, does not take.
     """
-    largest = options.max_batch if engine is None else int(engine.sidecar["batch"]["max"])
-    tensors = _tensors_of_graph(graph, spec) if engine is None else _tensors_of_engine(engine)
+    largest = options.max_batch if engine is None else engine.sidecar.max_batch
+    tensors = _tensors_of_graph(graph, spec) if engine is None else engine.sidecar.tensors
     names = _class_names(graph.metadata)
-    recipe = {**graph.metadata["latent"], "precision": graph.recipe.precision}
-    text = _config(entry.name, engine is not None, tensors, options.batches[1], largest, recipe, bool(names))
+    parameters = {
+        "latent": next(tensor.shape[1] for tensor in tensors if tensor.name == "z"),
+        "distribution": graph.metadata.distribution or "normal",
+        "precision": graph.recipe.precision,
+    }
+    text = _config(
+        entry.name, engine is not None, tensors, options.batches[1], largest, parameters, bool(names)
+    )
     if engine is None:
         return Contents(entry, graph.data[:], "model.onnx", text, names)
     return Contents(entry, engine.plan, "model.plan", text, names)
@@ -121,12 +120,7 @@ def command(repository: Path, version_compatible: bool) -> str:
     )
 
 
-def _tensors_of_engine(engine: Engine) -> list[Tensor]:
-    tensors = engine.sidecar["tensors"]
-    return [Tensor(name, entry["type"], tuple(entry["shape"])) for name, entry in tensors.items()]
-
-
-def _tensors_of_graph(graph: Graph, spec: Spec | None) -> list[Tensor]:
+def _tensors_of_graph(graph: Graph, spec: Spec | None) -> tuple[Tensor, ...]:
     if spec is None:
         raise GantoolError(
             f"`triton`: {graph.name} would be run with ONNX Runtime, which has no convolution in BF16: build a "
@@ -137,23 +131,16 @@ def _tensors_of_graph(graph: Graph, spec: Spec | None) -> list[Tensor]:
             f"`triton` needs a graph of any batch, and {graph.name} takes {spec.max_batch} images only: export "
             "its generator with a dynamic batch"
         )
-    label = [Tensor("label", "INT64", (-1,))] if spec.classes != 0 else []
-    size = (spec.height, spec.width, spec.channels)
-    images = (
-        Tensor("images", "UINT8", (-1, *size))
-        if spec.dtype == "uint8"
-        else Tensor("images", "FLOAT", (-1, size[2], *size[:2]))
-    )
-    return [Tensor("z", "FLOAT", (-1, spec.latent)), *label, images]
+    return tensors_of(spec)
 
 
-def _class_names(metadata: dict[str, Any]) -> list[str]:
+def _class_names(metadata: Metadata) -> list[str]:
     """Return a name for each class, its number where the metadata have none; [] for no classes.
 
     Raises GantoolError if there are not as many names as classes, or one is empty: lines would be off by one.
     """
-    classes = metadata.get("classes", 0)
-    names = metadata.get("class_names") or list(range(classes))
+    classes = metadata.classes
+    names = metadata.class_names_as_given or list(range(classes))
     lines = [" ".join(str(name).split()) for name in names] if isinstance(names, list) else []  # one a line
     if len(lines) != classes or not all(lines):
         raise GantoolError(
@@ -166,15 +153,15 @@ def _class_names(metadata: dict[str, Any]) -> list[str]:
 def _config(
     name: str,
     plan: bool,
-    tensors: list[Tensor],
+    tensors: tuple[Tensor, ...],
     tuned: int,
     largest: int,
-    recipe: dict[str, Any],
+    parameters: Mapping[str, object],
     labels: bool,
 ) -> str:
     """Return config.pbtxt, a ModelConfig in protobuf's text format."""
-    inputs = [tensor for tensor in tensors if tensor.name != "images"]
-    (images,) = (tensor for tensor in tensors if tensor.name == "images")
+    inputs = [tensor for tensor in tensors if tensor.mode == INPUT]
+    (images,) = (tensor for tensor in tensors if tensor.mode == OUTPUT)
     # Zeros: Triton's random data would be labels that no class has.
     warm = " ".join(
         f'inputs {{ key: "{tensor.name}" value {{ {_signature(tensor)} zero_data: true }} }}'
@@ -195,11 +182,7 @@ def _config(
         ),
         *(
             f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(str(value))} }} }}'
-            for key, value in {
-                "latent": recipe["size"],
-                "distribution": recipe["distribution"],
-                "precision": recipe["precision"],
-            }.items()
+            for key, value in parameters.items()
         ),
     ]
     return "\n".join(lines) + "\n"

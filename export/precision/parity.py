@@ -8,13 +8,13 @@ different seeds must stay different (dead latents), and no image may depend on t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from gantool.export.graph.names import TAIL
-from gantool.export.precision.psnr import MIN_PSNR, Parity, compare
+from gantool.export.precision.psnr import MIN_PSNR, Parity, ParityRecord, compare
 from gantool.export.precision.simulate import Arrays, Simulation
 from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.process.terminal import short
@@ -75,16 +75,18 @@ class Report:
             return f"a seed's image depends on its batch: {self.batch_difference} grey levels"
         return None
 
-    def to_json(self) -> dict[str, Any]:
+    def record(self) -> ParityRecord:
         """Return what the graph's metadata and the sidecar keep; an infinite PSNR is null."""
-        parity = asdict(self.parity)
-        return {
-            **parity,
-            "psnr": round(parity["psnr"], 2) if np.isfinite(parity["psnr"]) else None,
-            "spread": round(self.spread, 4),
-            "batch_difference": self.batch_difference,
-            "seeds": len(SEEDS),
-        }
+        parity = self.parity
+        return ParityRecord(
+            {
+                "psnr": round(parity.psnr, 2) if np.isfinite(parity.psnr) else None,
+                "max_difference": parity.max_difference,
+                "spread": round(self.spread, 4),
+                "batch_difference": self.batch_difference,
+                "seeds": len(SEEDS),
+            }
+        )
 
     def __str__(self) -> str:
         return f"{self.parity}; spread {self.spread:.0%}; batch changes {self.batch_difference} levels"

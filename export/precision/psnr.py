@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from gantool.runtime.spec import Images
 
-# dB that the worst image must reach against the FP32 reference, by the precision of a graph or engine.
 PARITY_KEY = "gantool_parity"  # under which a graph's metadata hold what the gate measured of it
+# dB that the worst image must reach against the FP32 reference, by the precision of a graph or engine.
 MIN_PSNR = {"fp32": 50.0, "fp16": 40.0, "bf16": 30.0, "int8": 30.0}
 
 
@@ -24,6 +25,20 @@ class Parity:
     def __str__(self) -> str:
         psnr = "equal" if math.isinf(self.psnr) else f"PSNR {self.psnr:.1f} dB"
         return f"{psnr}, largest difference {self.max_difference} of 255"
+
+
+@dataclass(frozen=True)
+class ParityRecord:
+    """What the gate measured of a graph, as the file keeps it: for people, nothing of gantool reads it.
+
+    `Report.record` writes it. A sidecar takes it from its graph, also what an earlier gantool measured.
+    """
+
+    content: dict[str, Any] = field(default_factory=dict)  # the JSON object; {} of a file without
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object, as it was read."""
+        return dict(self.content)
 
 
 def compare(reference: Images, images: Images) -> Parity:

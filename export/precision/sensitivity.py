@@ -7,6 +7,7 @@ the gate is missed, the layer that adds most noise goes one step up, from INT8 t
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ from gantool.export.precision.cast import range_of, to_low
 from gantool.export.precision.guards import before, vanishing
 from gantool.export.precision.parity import BATCH, Reference, Report, measure
 from gantool.export.precision.simulate import Arrays, Simulation
-from gantool.runtime.artifacts.recipe import KEY, Low, Recipe
+from gantool.runtime.artifacts.onnx import RECIPE_KEY
+from gantool.runtime.artifacts.recipe import Low, Recipe
 from gantool.runtime.errors import GantoolError, UsageError, VerificationError
 from gantool.runtime.process.terminal import listed
 
@@ -50,7 +52,7 @@ def apply(full: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
     if recipe.low:
         to_low(model, recipe.low, pinned)
     RemoveUnusedNodesPass()(model)  # the FP32 weights
-    model.metadata_props[KEY] = recipe.to_json()
+    model.metadata_props[RECIPE_KEY] = json.dumps(recipe.to_json())
     return ir.to_proto(model)
 
 

@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import reason_of, short
 
+RECIPE_KEY = "gantool_recipe"  # of the metadata, see `recipe`
 _GRAPH, _METADATA_PROPS, _KEY, _VALUE = 7, 14, 1, 2
 _NODE, _INITIALIZER, _ATTRIBUTE, _TENSORS, _GRAPHS = 1, 5, 5, (5, 10), (6, 11)
 _FUNCTION, _FUNCTION_NODE, _FUNCTION_ATTRIBUTE = 25, 7, 11
@@ -69,21 +71,39 @@ def check_inside(graph: Path, data: bytes | mmap) -> None:
         )
 
 
-def read_metadata(graph: Path, key: str = "gantool", data: bytes | mmap | None = None) -> dict[str, Any]:
-    """Return the JSON under `key` in the graph's metadata, or {} where there is none; `data` is the file, if read.
+def read_metadata(graph: Path, data: bytes | mmap | None = None) -> Metadata:
+    """Return what a graph says of its generator, nothing for a graph of others; `data` is the file, if read.
 
     Raises GantoolError if the file is not a whole protobuf.
     """
+    return Metadata.parse(_property(graph, "gantool", data), graph)
+
+
+def read_json(graph: Path, key: str, data: bytes | mmap | None = None) -> dict[str, Any]:
+    """Return the JSON object under another `key` in the graph's metadata, {} where there is none.
+
+    Raises GantoolError if the file is not a whole protobuf.
+    """
+    with _damage_of(graph, data or b""):
+        value = json.loads(_property(graph, key, data))
+        if not isinstance(value, dict):
+            raise ValueError(f"its metadata under {key!r} are {short(value)}")
+        return value
+
+
+def low_of(graph: Path, data: bytes | mmap | None = None) -> object:
+    """Return what a graph computes in by its recipe, "fp16" say, unchecked: running needs no more. None is FP32."""
+    return read_json(graph, RECIPE_KEY, data).get("low")
+
+
+def _property(graph: Path, key: str, data: bytes | mmap | None) -> bytes:
     data = graph.read_bytes() if data is None else data
     with _damage_of(graph, data):
         for entry in _messages(memoryview(data), _METADATA_PROPS):
             pair = {number: bytes(value) for number, value in _fields(entry) if isinstance(value, memoryview)}
             if pair.get(_KEY) == key.encode():
-                value = json.loads(pair[_VALUE])
-                if not isinstance(value, dict):
-                    raise ValueError(f"its metadata under {key!r} are {short(value)}")
-                return value
-    return {}
+                return pair[_VALUE]
+    return b"{}"
 
 
 def content(graph: Path, data: bytes | mmap) -> Iterator[bytes | memoryview]:

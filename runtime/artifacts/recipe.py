@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from mmap import mmap
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from gantool.runtime.artifacts.onnx import read_metadata
+from gantool.runtime.artifacts.onnx import RECIPE_KEY, read_json
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.errors import GantoolError, UsageError
 
-KEY = "gantool_recipe"
 FORMAT = 1
 Low = Literal["fp16", "bf16"]
 
@@ -37,9 +37,9 @@ class Recipe:
         """Whether ONNX Runtime runs it on the CPU, where it has no BF16 kernels."""
         return self.low != "bf16"
 
-    def to_json(self) -> str:
-        """Return the text that `read_recipe` reads."""
-        return json.dumps({"format": FORMAT, **asdict(self)})
+    def to_json(self) -> dict[str, Any]:
+        """Return what graph, sidecar and bundle have, and `read_recipe` reads; {} in FP32."""
+        return {} if self == Recipe() else {"format": FORMAT, **asdict(self)}
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -55,7 +55,7 @@ def read_recipe(path: Path) -> Recipe:
     except ValueError:  # not text, or not JSON
         if identify(path) != "onnx":
             raise UsageError(f"--recipe {path}: a plan holds no recipe, give {path.name}.json") from None
-        value = read_metadata(path, KEY)
+        value = read_json(path, RECIPE_KEY)
     return _checked(path, value)
 
 
@@ -74,11 +74,10 @@ def _checked(path: Path, value: Any) -> Recipe:
     )
 
 
-def recipe_of(graph: Path) -> Recipe:
-    """Return the recipe of a graph of gantool; that of one in FP32 says so."""
-    return recipe_from(graph, read_metadata(graph, KEY))
+def recipe_of(graph: Path, data: bytes | mmap | None = None) -> Recipe:
+    """Return the recipe of a graph of gantool, which for one in FP32 says so; `data` is the file, if read.
 
-
-def recipe_from(path: Path, value: dict[str, Any]) -> Recipe:
-    """Return the recipe in the metadata of `path`; {} is that of a graph in FP32. Raises GantoolError."""
-    return _checked(path, value) if value else Recipe()
+    Raises GantoolError for a damaged one.
+    """
+    value = read_json(graph, RECIPE_KEY, data)
+    return _checked(graph, value) if value else Recipe()

@@ -7,11 +7,103 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from gantool.runtime.errors import GantoolError
-from gantool.runtime.process.terminal import reason_of
+from gantool.runtime.files import atomic
+from gantool.runtime.metadata import Metadata
+from gantool.runtime.process.terminal import reason_of, short
+from gantool.runtime.signature import Tensor
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What a sidecar says of its plan: the JSON as it was read, also what is not known here.
+
+    What only people look at, as the receipt, has no property. A property raises GantoolError where its field is
+    missing or wrong.
+    """
+
+    content: dict[str, Any]  # the JSON object, with its keys in the file's order
+    path: Path | None = field(default=None, compare=False)  # the file, for errors
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object, as it was read."""
+        return dict(self.content)
+
+    @property
+    def plan_sha256(self) -> str:
+        """The SHA-256 of the plan, as hexadecimal digits."""
+        return self._text("plan_sha256")
+
+    @property
+    def graph(self) -> str | None:
+        """The name of the graph that the plan was built from; None where it does not say."""
+        name = self.content.get("graph")
+        return name if isinstance(name, str) else None
+
+    @property
+    def graph_sha256(self) -> str:
+        """The SHA-256 of the graph, as hexadecimal digits."""
+        return self._text("graph_sha256")
+
+    @property
+    def stripped(self) -> bool:
+        """Whether the plan was built without its weights."""
+        if "stripped" not in self.content:
+            raise self._wrong("stripped")
+        return bool(self.content["stripped"])
+
+    @property
+    def max_batch(self) -> int:
+        """The largest batch that the plan takes."""
+        match self.content.get("batch"):
+            case {"max": int(largest)}:
+                return largest
+        raise self._wrong("batch")
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The inputs and outputs of the plan."""
+        rows = self.content.get("tensors", {})
+        try:
+            return tuple(
+                Tensor.of_tensorrt(name, row["mode"], row["type"], row["shape"]) for name, row in rows.items()
+            )
+        except (KeyError, TypeError) as error:
+            raise self._wrong("tensors") from error
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the checkpoint says of the generator; nothing where the sidecar has none of it."""
+        return Metadata.from_json(self.content.get("metadata", {}), self.path)
+
+    @property
+    def precision(self) -> str | None:
+        """fp32, fp16, bf16 or int8, as the recipe has it; None where there is no recipe."""
+        match self.content.get("recipe"):
+            case None:
+                return None
+            case {"int8": {**int8}} if int8:
+                return "int8"
+            case {"low": str(low)}:
+                return low
+        return "fp32"
+
+    def of_refitted(self, plan_sha256: str) -> Sidecar:
+        """Return the sidecar of the plan that has its weights now."""
+        return replace(self, content={**self.content, "plan_sha256": plan_sha256, "stripped": False})
+
+    def _text(self, name: str) -> str:
+        if not isinstance(value := self.content.get(name), str):
+            raise self._wrong(name)
+        return value
+
+    def _wrong(self, name: str) -> GantoolError:
+        found = short(repr(self.content[name]), 40) if name in self.content else "missing"
+        return _not_one(self.path, f"its {name} is {found}")
 
 
 def sidecar_path(plan: Path) -> Path:
@@ -24,53 +116,52 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def read_sidecar(plan: Path) -> dict[str, Any]:
-    """Return the sidecar of `plan`, or {} where there is none.
+def read_sidecar(plan: Path) -> Sidecar | None:
+    """Return the sidecar of `plan`, or None where there is none.
 
     Raises GantoolError if the plan's bytes are not those that the sidecar was written for: a damaged payload
     is otherwise noticed by no one before the GPU runs it.
     """
     path = sidecar_path(plan)
     if not path.exists():
-        return {}
+        return None
     try:
-        sidecar = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise GantoolError(
-            f"{path} is not a sidecar of gantool ({reason_of(error)}): remove it, or export again"
-        ) from error
-    if wrong := _wrong(sidecar):
-        raise GantoolError(f"{path} is not a sidecar of gantool ({wrong}): remove it, or export again")
-    if sha256(plan) != sidecar["plan_sha256"]:
+        raise _not_one(path, reason_of(error)) from error
+    if wrong := _first_wrong(content):
+        raise _not_one(path, wrong)
+    sidecar = Sidecar(content, path)
+    if sha256(plan) != sidecar.plan_sha256:
         raise GantoolError(
             f"{plan} is not the plan that {path.name} was written for (its SHA-256 differs): it was damaged "
             f"or replaced; copy both files again, or remove {path.name} if the plan was replaced on purpose"
         )
-    return dict(sidecar)
+    return sidecar
 
 
-def precision_of(sidecar: dict[str, Any]) -> str:
-    """Return fp32, fp16, bf16 or int8, as the recipe in a sidecar has it; fp32 where there is none."""
-    match sidecar.get("recipe"):
-        case {"int8": {**int8}} if int8:
-            return "int8"
-        case {"low": str(low)}:
-            return low
-    return "fp32"
+def write_sidecar(plan: Path, sidecar: Sidecar) -> None:
+    """Write the sidecar of `plan`, whole or not at all."""
+    with atomic(sidecar_path(plan)) as part:
+        part.write_text(json.dumps(sidecar.content, indent=2) + "\n", encoding="utf-8")
 
 
-def _wrong(sidecar: Any) -> str | None:
+def _not_one(path: Path | None, reason: str) -> GantoolError:
+    return GantoolError(f"{path} is not a sidecar of gantool ({reason}): remove it, or export again")
+
+
+def _first_wrong(content: Any) -> str | None:
     """Return what in a sidecar is not as gantool writes it, as far as anything reads it, or None."""
-    match sidecar:
+    match content:
         case {"plan_sha256": str()}:
             pass
         case _:
             return "it has no plan_sha256"
     for name in ("receipt", "tensors", "metadata", "recipe", "parity", "batch"):
-        if not isinstance(sidecar.get(name, {}), dict):
-            return f"its {name} is {sidecar[name]!r:.40}"
-    rows = sidecar.get("tensors", {}).values()
-    receipt = sidecar.get("receipt", {})
+        if not isinstance(content.get(name, {}), dict):
+            return f"its {name} is {content[name]!r:.40}"
+    rows = content.get("tensors", {}).values()
+    receipt = content.get("receipt", {})
     match receipt:
         case {"source": str(), "shares": dict() as shares, "layers": list() as layers}:
             rows = [*rows, *layers]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gantool.runtime.artifacts.onnx import open_graph
-from gantool.runtime.backends.contract import check_images, in_fp16, spec_of_graph
+from gantool.runtime.backends.graphs import check_images, in_fp16, spec_of_graph
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME
 from gantool.runtime.backends.quiet import import_onnxruntime, run_options
 from gantool.runtime.backends.session import LEVELS, open_session, refused, said
@@ -19,6 +19,7 @@ from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.process.apart import level_that_works
 from gantool.runtime.process.cpus import cores, limit
 from gantool.runtime.process.interrupt import stopped
+from gantool.runtime.signature import INPUT, OUTPUT, Tensor
 from gantool.runtime.spec import Batch, Images, Labels, Latents
 
 
@@ -42,11 +43,7 @@ class OnnxRuntimeBackend:
         self._threads = 1 if self._on_gpu else threads or cores()
         self._of_one_thread: Any = None
         self.name = f"ONNX Runtime, {OF_ONNX_RUNTIME[provider].removesuffix('ExecutionProvider')}"
-        inputs, outputs = (
-            {node.name: (node.type[7:-1], node.shape) for node in nodes}  # tensor(float)
-            for nodes in (self._session.get_inputs(), self._session.get_outputs())
-        )
-        self.spec = spec_of_graph(path, self._graph, inputs, outputs)
+        self.spec = spec_of_graph(path, self._graph, _tensors(self._session))
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
         """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C], on all cores."""
@@ -110,6 +107,16 @@ class OnnxRuntimeBackend:
             ) from error
         check_images(self._path, images, self.spec, len(z))
         return images if self.spec.dtype == "uint8" else to_uint8(images, in_fp16(self._path, self._graph))
+
+
+def _tensors(session: Any) -> list[Tensor]:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    types = {"tensor(float)": "float32"}  # others lie in tensor() as NumPy calls them
+    return [
+        Tensor(node.name, mode, types.get(node.type, node.type[7:-1]), tuple(node.shape))
+        for nodes, mode in ((inputs, INPUT), (outputs, OUTPUT))
+        for node in nodes
+    ]
 
 
 def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from gantool.runtime.artifacts.onnx import open_graph
-from gantool.runtime.backends.contract import Tensors, check_images, in_fp16, spec_of_graph
+from gantool.runtime.backends.graphs import check_images, in_fp16, spec_of_graph
 from gantool.runtime.backends.providers import adds_int8_exactly
 from gantool.runtime.backends.quiet import import_core
 from gantool.runtime.backends.sharding import infer_split, should_split
@@ -22,9 +22,10 @@ from gantool.runtime.process.apart import check_openvino
 from gantool.runtime.process.cpus import limit
 from gantool.runtime.process.interrupt import deaf
 from gantool.runtime.process.terminal import short
+from gantool.runtime.signature import INPUT, OUTPUT, Tensor
 from gantool.runtime.spec import Batch, Images, Labels, Latents
 
-_TYPES = {"f32": "float", "i64": "int64", "u8": "uint8"}  # as ONNX Runtime calls them
+_TYPES = {"f32": "float32", "i64": "int64", "u8": "uint8"}
 _OTHERWISE = "run it with --provider cpu, or export it again"
 
 
@@ -58,7 +59,7 @@ class OpenVinoBackend:
         with self._translate_errors("load a graph", _OTHERWISE):
             self._model = self._core.read_model(graph[:])  # given a path, it would go by the file's suffix
         compiled = self._compile("LATENCY")
-        self.spec = spec_of_graph(path, graph, _tensors(compiled.inputs), _tensors(compiled.outputs))
+        self.spec = spec_of_graph(path, graph, _tensors(compiled))
         self._latency_requests: SimpleQueue[Any] | None = _requests(compiled, 1)
         self._throughput_requests: SimpleQueue[Any] | None = None
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string().upper()
@@ -121,13 +122,16 @@ def _requests(compiled: Any, count: int) -> SimpleQueue[Any]:
     return requests
 
 
-def _tensors(ports: list[Any]) -> Tensors:
-    types = (port.element_type.to_string() for port in ports)
-    shapes = (list(map(_size, port.partial_shape)) for port in ports)
-    return {
-        _name(port): (_TYPES.get(name, name), shape)
-        for port, name, shape in zip(ports, types, shapes, strict=True)
-    }
+def _tensors(compiled: Any) -> list[Tensor]:
+    ports = [(port, INPUT) for port in compiled.inputs] + [(port, OUTPUT) for port in compiled.outputs]
+    return [
+        Tensor(_name(port), mode, _type(port), tuple(map(_size, port.partial_shape))) for port, mode in ports
+    ]
+
+
+def _type(port: Any) -> str:
+    name: str = port.element_type.to_string()
+    return _TYPES.get(name, name)
 
 
 def _name(port: Any) -> str:

@@ -91,7 +91,7 @@ GENERATE = [
     Case(
         "other.onnx",
         1,
-        ("other.onnx is not a gantool generator", "expected z float [N, latent]"),
+        ("other.onnx is not a gantool generator", "expected z float32 [N, latent]"),
         id="other-graph",
     ),
     Case("external.onnx", 1, ("external.onnx keeps weights in another file",), id="external-data"),

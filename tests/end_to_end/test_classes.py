@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +10,9 @@ import pytest
 from conftest import run_gantool
 from end_to_end.test_networks import save_lived_in
 from gantool.runtime import Generator, Spec
-from gantool.runtime.backends.tensorrt import runner as tensorrt
+from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import UsageError
-from gantool.runtime.spec import Backend, class_names
+from gantool.runtime.spec import Backend
 
 NAMES = ("a", "b", "c")
 
@@ -51,9 +49,9 @@ def test_the_command_line_takes_names(conditional: Path, tmp_path: Path) -> None
 
 
 def test_a_plan_has_the_names_in_its_sidecar(conditional: Path) -> None:
-    sidecar = json.loads((conditional / "g.rtx.plan.json").read_text())
-    assert class_names(sidecar["metadata"], 3) == NAMES
-    assert tensorrt._metadata(conditional / "g.rtx.plan")[1:] == (3, NAMES)
+    sidecar = read_sidecar(conditional / "g.rtx.plan")
+    assert sidecar
+    assert (sidecar.metadata.classes, sidecar.metadata.class_names) == (3, NAMES)
 
 
 def test_inspect_and_verify_show_them(conditional: Path) -> None:
@@ -107,5 +105,3 @@ def test_which_class_is_meant(
 def test_without_names_a_number_is_asked_for() -> None:
     with pytest.raises(UsageError, match="does not name its classes; give a number"):
         Generator(Labelled((), 3)).generate([], label="shoes")
-    spec = replace(Labelled((), 3).spec, class_names=class_names({"class_names": ["one"]}, 3))
-    assert spec.class_names == ()

@@ -83,7 +83,9 @@ def test_a_conditional_network_has_shapes_for_its_label(version: str, graph: Pat
     world = World(version, label=True)
     built = build(Graph.load(graph), "tensorrt", BuildOptions(2, 4, 8), world.module())
     assert world.shapes == {"z": ((2, 6), (4, 6), (8, 6)), "label": ((2,), (4,), (8,))}
-    assert built.tensors["label"]["type"] == ("INT32" if version == "8.6.1" else "INT64")
+    assert [tensor.type for tensor in built.tensors if tensor.name == "label"] == [
+        "int32" if version == "8.6.1" else "int64"
+    ]
 
 
 @pytest.mark.parametrize("version", ["8.6.1", "10.3.0"])
@@ -208,8 +210,11 @@ def test_refit_puts_the_weights_in(version: str, stripped: Path, monkeypatch: py
     refit.refit(stripped, stripped.with_name("g.onnx"), out)
     assert out.read_bytes() == b"with weights"
     sidecar = read_sidecar(out)  # its SHA-256 is that of the new plan
-    assert (sidecar["stripped"], sidecar["graph"]) == (False, "g.onnx")
-    assert read_sidecar(stripped)["stripped"] is True
+    assert sidecar
+    assert (sidecar.stripped, sidecar.graph) == (False, "g.onnx")
+    before = read_sidecar(stripped)
+    assert before
+    assert before.stripped
 
 
 @pytest.mark.parametrize(

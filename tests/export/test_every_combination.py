@@ -57,7 +57,7 @@ def test_export(name: str, precision: str, lowering: str, tmp_path: Path) -> Non
         onnx.save(low, path)  # onnx.checker, and the gate
     weights = {weight.data_type for weight in onnx.load(path).graph.initializer if len(weight.dims) == 4}
     assert WEIGHTS[precision] in weights
-    assert read_metadata(path)["classes"] == (5 if name == "conditional" else 0)
+    assert read_metadata(path).classes == (5 if name == "conditional" else 0)
     if precision != "bf16":
         with Generator.load(path) as generator:
             assert generator.images(range(4)).std() > 10  # images, not a grey area

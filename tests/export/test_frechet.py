@@ -14,7 +14,7 @@ from gantool.export.options import ExportOptions, Precision, ToData
 from gantool.export.pipeline import export
 from gantool.export.precision.psnr import PARITY_KEY
 from gantool.runtime import Generator, UsageError
-from gantool.runtime.artifacts.onnx import read_metadata
+from gantool.runtime.artifacts.onnx import read_json
 from gantool.runtime.artifacts.recipe import Low
 from gantool.runtime.spec import Images
 
@@ -35,7 +35,7 @@ def test_both_distances_are_recorded(low: Low, checkpoint: Path, tmp_path: Path)
     )
     said: list[str] = []
     export(checkpoint, options, BuildOptions(), said.append)
-    parity = read_metadata(tmp_path / f"g.{low}.onnx", PARITY_KEY)
+    parity = read_json(tmp_path / f"g.{low}.onnx", PARITY_KEY)
     found = parity["frechet"]
     with Generator.load(tmp_path / "g.onnx") as full:
         assert found["fp32"] == pytest.approx(far(full.images(range(2000))), abs=1e-3)
@@ -45,14 +45,14 @@ def test_both_distances_are_recorded(low: Low, checkpoint: Path, tmp_path: Path)
     assert found["difference"] == pytest.approx(found["own"] - found["fp32"], abs=1e-3)
     assert (parity["seeds"], parity["batch_difference"]) == (64, 0)
     assert any("Fréchet distance to boxes by squares, 2,000 images: FP32 " in line for line in said)
-    assert "frechet" not in read_metadata(tmp_path / "g.onnx", PARITY_KEY)
+    assert "frechet" not in read_json(tmp_path / "g.onnx", PARITY_KEY)
     if low == "fp16":
         assert json.loads((tmp_path / "g.rtx.plan.json").read_text())["parity"] == parity
 
 
 def test_of_an_fp32_graph_there_is_one(checkpoint: Path, tmp_path: Path) -> None:
     export(checkpoint, ExportOptions(tmp_path / "g", "none", to_data=TO_DATA), BuildOptions())
-    assert "own" not in read_metadata(tmp_path / "g.onnx", PARITY_KEY)["frechet"]
+    assert "own" not in read_json(tmp_path / "g.onnx", PARITY_KEY)["frechet"]
 
 
 def test_nothing_is_left_to_measure(exported: Path, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_the_distance_of_gantool_evaluate(checkpoint: Path, tmp_path: Path) -> N
     flags = ("--fp16", "--engine", "none", "--data", "fashion-mnist")
     result = run_gantool("export", checkpoint, *flags, cwd=tmp_path, check=True)
     assert "Fréchet distance to fashion-mnist by classifier, 2,000 images: FP32 " in result.stderr
-    found = read_metadata(tmp_path / "g.fp16.onnx", PARITY_KEY)["frechet"]
+    found = read_json(tmp_path / "g.fp16.onnx", PARITY_KEY)["frechet"]
     assert abs(found["difference"]) < 0.05 * found["fp32"]
     result = run_gantool("export", checkpoint, "--features", "classifier", cwd=tmp_path)
     assert (result.returncode, "--features goes with --data" in result.stderr) == (2, True)

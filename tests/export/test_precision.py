@@ -257,7 +257,7 @@ def test_a_low_graph_is_not_converted_twice(tmp_path: Path) -> None:
 def test_a_recipe_of_another_network(tmp_path: Path) -> None:
     full, reference = full_graph("dcgan16")
     onnx.save(full, tmp_path / "g.onnx")
-    (tmp_path / "r.json").write_text(Recipe("fp16", {"nowhere": "why"}).to_json())
+    (tmp_path / "r.json").write_text(json.dumps(Recipe("fp16", {"nowhere": "why"}).to_json()))
     with pytest.raises(GantoolError, match=r"does not have \(nowhere"):
         low_graph(tmp_path / "g.onnx", Precision(recipe=tmp_path / "r.json"), reference)
 

@@ -55,7 +55,7 @@ def test_pytorchs_dcgan_example(nz: int, ngf: int, nc: int, prefix: str, tmp_pat
     with Generator.load(tmp_path / "g.onnx") as generator:
         found = generator.images(range(6)).astype(int)
     assert np.abs(found - images_of(module["main"], range(6), nz)).max() <= 1  # type: ignore[index]
-    assert read_metadata(tmp_path / "g.fp16.onnx")["architecture"] == "pytorch-dcgan"
+    assert read_metadata(tmp_path / "g.fp16.onnx").architecture == "pytorch-dcgan"
 
 
 def write_module(folder: Path) -> None:

@@ -21,6 +21,7 @@ from gantool.export.engine.artifact import Engine
 from gantool.export.engine.options import BuildOptions
 from gantool.export.packaging import triton
 from gantool.runtime import UsageError
+from gantool.runtime.artifacts.sidecar import Sidecar
 from helpers.networks import CLASSES, full_graph
 
 
@@ -179,7 +180,7 @@ def test_a_plan_of_tensorrt(exported: Path, tmp_path: Path, version: str, kind: 
             "images": {"mode": "OUTPUT", "type": "UINT8", "shape": [-1, 32, 32, 1]},
         },
     }
-    engine, graph = Engine(plan, plan.read_bytes(), sidecar), Graph.load(exported / "g.fp16.onnx")
+    engine, graph = Engine(plan, plan.read_bytes(), Sidecar(sidecar)), Graph.load(exported / "g.fp16.onnx")
     made = triton.contents(tmp_path / "models/g", graph, None, engine, BuildOptions())
     triton.write(made, lambda _: None)
     entry = tmp_path / "models/g"

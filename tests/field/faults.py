@@ -52,7 +52,7 @@ GENERATE = [
 F32 = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
 LIES: list[tuple[str, dict[str, Any] | str, str]] = [
     ("metadata are a list", {"__metadata__": {"gantool": "[1]"}, "w": F32}, "its metadata are [1]"),
-    ("deep metadata", {"__metadata__": {"gantool": "[" * 99999}, "w": F32}, "is a damaged checkpoint"),
+    ("deep metadata", {"__metadata__": {"gantool": "[" * 99999}, "w": F32}, "its metadata are not JSON"),
     ("deep header", '{"w": ' + "[" * 99999, "is a damaged safetensors file"),
     ("offsets of text", {"w": {**F32, "data_offsets": ["0", "16"]}}, "w is {'dtype'"),
     ("offsets of null", {"w": {**F32, "data_offsets": None}}, "w is {'dtype'"),

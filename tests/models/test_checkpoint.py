@@ -39,9 +39,9 @@ def test_round_trip(path: Path) -> None:
     z = torch.randn(4, 5)
     assert torch.equal(loaded.generator(z), expected(z))
     assert not loaded.generator.training
-    assert loaded.metadata["latent"] == {"size": 5, "distribution": "uniform"}
-    assert loaded.metadata["image"] == [16, 16, 1]
-    assert (loaded.metadata["images_seen"], loaded.metadata["data"]) == (12_800, "shapes")
+    assert (loaded.metadata.latent, loaded.metadata.distribution) == (5, "uniform")
+    assert loaded.metadata.image == (16, 16, 1)
+    assert (loaded.metadata.images_seen, loaded.metadata.data) == (12_800, "shapes")
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
@@ -52,14 +52,14 @@ def test_round_trip(path: Path) -> None:
         ({"config": {**CONFIG.to_json(), "architecture": "stylegan"}}, "'stylegan' is unknown: choose dcgan"),
         ({"config": {**CONFIG.to_json(), "width": 3}}, "cannot build"),
         ({"config": {**CONFIG.to_json(), "width": 10**9}}, "not a whole number from 1 to 8192"),
-        ({"config": None}, "cannot build"),
+        ({"config": None}, "`config` is None"),
         (
             {"config": {**CONFIG.to_json(), "size": 256, "width": 8192}},
             "cannot build",
         ),  # terabytes, if believed
         ({"config": {**CONFIG.to_json(), "size": 16.0}}, "cannot make 16.0"),
-        ({"images_seen": None}, "cannot build"),
-        ({"latent": {"size": 5, "distribution": "normal"}}, "not that of the config"),
+        ({"images_seen": None}, "`images_seen` is None"),
+        ({"latent": {"size": 5, "distribution": "normal"}}, "that of `config`"),
     ],
 )
 def test_what_it_does_not_know_is_refused(path: Path, changes: dict[str, Any], message: str) -> None:

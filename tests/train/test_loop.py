@@ -59,7 +59,7 @@ def test_what_a_run_leaves(trained: Path) -> None:
     assert "tick 1     kimg 0.3 " in (run / "log.txt").read_text()
     with Image.open(run / "fakes000001_008.png") as sheet:
         assert (sheet.size, sheet.mode) == ((256, 256), "L")
-    assert load_checkpoint(run / "generator.safetensors").metadata["images_seen"] == 1008
+    assert load_checkpoint(run / "generator.safetensors").metadata.images_seen == 1008
 
 
 def test_training_changes_the_images(trained: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_interrupted_run_saves_and_can_be_resumed(tmp_path: Path, number: sig
     assert "interrupted at" in rest
     assert "gantool train --resume runs/00000-fashion-mnist-dcgan32" in rest
     (path,) = (tmp_path / "broken").glob("runs/*/generator.safetensors")
-    seen = load_checkpoint(path).metadata["images_seen"]
+    seen = load_checkpoint(path).metadata.images_seen
     kimg = str((seen + 200) / 1000)
     run_gantool("train", "--resume", "latest", "--kimg", kimg, cwd=tmp_path / "broken", check=True)
     run_gantool("train", *SMALL, "--kimg", kimg, cwd=tmp_path / "whole", check=True)
@@ -178,8 +178,8 @@ def test_sgd_uniform_pooling_rgb_run(tmp_path: Path) -> None:
     )
     (path,) = tmp_path.glob("runs/*/generator.safetensors")
     metadata = load_checkpoint(path).metadata
-    assert metadata["image"] == [16, 16, 3]
-    assert metadata["latent"] == {"size": 7, "distribution": "uniform"}
+    assert metadata.image == (16, 16, 3)
+    assert (metadata.latent, metadata.distribution) == (7, "uniform")
 
 
 def test_dry_run_prints_the_resolved_config_and_makes_nothing(tmp_path: Path) -> None:

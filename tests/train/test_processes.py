@@ -97,7 +97,7 @@ def test_a_killed_process_ends_the_run_with_a_checkpoint(tmp_path: Path) -> None
     assert "process 0 of 2: another process of the run is gone; the generator of kimg" in rest
     assert "Traceback" not in rest
     (checkpoint,) = tmp_path.glob("runs/*/generator.safetensors")
-    assert load_checkpoint(checkpoint).metadata["images_seen"] >= 128
+    assert load_checkpoint(checkpoint).metadata.images_seen >= 128
 
 
 def test_ctrl_c_of_one_process_stops_all_and_saves(tmp_path: Path) -> None:

@@ -171,8 +171,7 @@ def test_the_better_checkpoint_is_proposed(tmp_path: Path, monkeypatch: pytest.M
             in answer.err
         )
         assert (
-            load_checkpoint(only(tmp_path) / "best.safetensors").metadata["images_seen"]
-            == best["kimg"] * 1000
+            load_checkpoint(only(tmp_path) / "best.safetensors").metadata.images_seen == best["kimg"] * 1000
         )
 
 

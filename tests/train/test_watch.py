@@ -41,7 +41,7 @@ def test_the_distance_is_measured_and_the_best_checkpoint_kept(tmp_path: Path) -
     measured = [json.loads(line) for line in (run / "metric-classifier.jsonl").read_text().splitlines()]
     assert [round(each["kimg"], 1) for each in measured] == [0.4, 0.8, 1.2]
     best = min(measured, key=lambda each: each["fd"])
-    assert load_checkpoint(run / "best.safetensors").metadata["images_seen"] == best["kimg"] * 1000
+    assert load_checkpoint(run / "best.safetensors").metadata.images_seen == best["kimg"] * 1000
     assert "the best so far" in result.stderr
     stats = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     assert all(0 <= each["data_wait"] <= 1 for each in stats)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from gantool.runtime.backends.tensorrt.cuda import Device
 from gantool.runtime.spec import Spec
@@ -25,19 +25,16 @@ class ShapeContext:
 class BufferSet:
     """Memory for the largest batch, a stream, and an execution context for each of the last few batch sizes."""
 
-    def __init__(self, device: Device, spec: Spec, label_type: DTypeLike | None) -> None:
+    def __init__(self, device: Device, spec: Spec, label_type: str | None) -> None:
         """Allocate all memory for inputs and images at once; contexts are added later, to `contexts`."""
         self._device = device
         self.stream = device.stream()
         self.begun, self.ended = device.event(), device.event()
         batch = spec.max_batch or 1
-        size = (spec.height, spec.width, spec.channels)
-        if spec.dtype == "float32":
-            size = (spec.channels, spec.height, spec.width)
         self.inputs = {"z": device.pinned((batch, spec.latent), np.float32)}  # [max batch, latent]
         if label_type is not None:
             self.inputs["label"] = device.pinned((batch,), label_type)  # [max batch]
-        self.images = device.pinned((batch, *size), spec.dtype)
+        self.images = device.pinned((batch, *spec.image_shape), spec.dtype)
         arrays = {**self.inputs, "images": self.images}
         self.bindings = {name: device.device_address(array) for name, array in arrays.items()}
         self.contexts: list[ShapeContext] = []  # the one that ran last is the last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from itertools import takewhile
@@ -103,12 +104,10 @@ _BUILT_ELSEWHERE = (
 
 def source_graph(path: Path) -> Path:
     """Return the ONNX graph that a plan was built from, by its sidecar or its name; it may not exist."""
-    try:
-        named = read_sidecar(path).get("graph")
-    except GantoolError:  # the plan or its sidecar is damaged, which another check reports
-        named = None
-    if isinstance(named, str) and named == Path(named).name:
-        return path.with_name(named)
+    with suppress(GantoolError):  # the plan or its sidecar is damaged, which another check reports
+        sidecar = read_sidecar(path)
+        if sidecar and sidecar.graph and sidecar.graph == Path(sidecar.graph).name:
+            return path.with_name(sidecar.graph)
     stem = path.name.removesuffix(".plan").removesuffix(".rtx")
     names = [path.with_name(f"{stem}{kind}.onnx") for kind in (".fp16", ".int8", ".bf16", "")]
     return next((graph for graph in names if graph.exists()), names[0])

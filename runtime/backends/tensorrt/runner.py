@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from gantool.runtime.artifacts.plan import NAMES, describe, read_header
 from gantool.runtime.artifacts.sidecar import read_sidecar
@@ -27,13 +26,13 @@ from gantool.runtime.backends.tensorrt.library import (
 )
 from gantool.runtime.backends.tensorrt.rtx import RuntimeCache
 from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError
+from gantool.runtime.metadata import Metadata
 from gantool.runtime.outputs.images import to_uint8
-from gantool.runtime.spec import Batch, Images, Labels, Latents, Spec, class_names
+from gantool.runtime.signature import Signature, Tensor
+from gantool.runtime.spec import Batch, Images, Labels, Latents, Spec
 
-_LABEL_TYPES = {"INT64": np.int64, "INT32": np.int32}  # TensorRT 8 makes INT32 of the graph's INT64
 # Batch sizes with a context and a graph of their own: each context takes memory for the largest batch.
 _SIZES = 3
-Tensor = tuple[str, str, tuple[int, ...]]  # INPUT or OUTPUT, the name of its type, its shape with -1 for any
 
 
 class TensorRTBackend:
@@ -76,7 +75,7 @@ class TensorRTBackend:
         if self._header.kind == "rtx" and (problem := version_problem(path, self._header, trt)) is not None:
             raise EngineMismatchError(problem)
         with self._closing():
-            self._load(trt, driver, *metadata)
+            self._load(trt, driver, metadata)
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
         """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C].
@@ -130,9 +129,7 @@ class TensorRTBackend:
     # Engine objects live in attributes only: the traceback of an error would keep a local variable alive past
     # `close`, to be freed after the CUDA context.
 
-    def _load(
-        self, trt: Any, driver: Any, distribution: str, classes: int | None, names: tuple[str, ...]
-    ) -> None:
+    def _load(self, trt: Any, driver: Any, metadata: Metadata) -> None:
         logger = error_logger(trt)
         self._errors: list[str] = logger.errors
         self._errors.clear()
@@ -149,9 +146,8 @@ class TensorRTBackend:
         self._engine = self._runtime.deserialize_cuda_engine(data)
         if self._engine is None:
             raise load_error(self._path, self._header, trt, self._reason())
-        tensors = _tensors(self._engine)
-        spec = _spec(self._path, tensors, distribution, classes)
-        spec = replace(spec, class_names=names if spec.classes else ())
+        signature = Signature.of_engine(self._path, _tensors(self._engine))
+        spec = signature.spec(metadata)
         if spec.max_batch is None:
             smallest, _, largest = self._engine.get_tensor_profile_shape("z", 0)
             spec = replace(spec, min_batch=smallest[0], max_batch=largest[0])
@@ -160,16 +156,15 @@ class TensorRTBackend:
             digest = hashlib.sha256(data).hexdigest()[:32]
             self._rtx = RuntimeCache(trt, self._engine, f"{digest}-{device.identity()}")
             self._graphs = False  # it makes its own
-        label_type = _LABEL_TYPES[tensors["label"][1]] if "label" in tensors else None
-        self._buffer_sets.append(self._new_buffers(spec, label_type))
+        self._buffer_sets.append(self._new_buffers(spec, signature.label))
         # before 10, contexts cannot share an optimization profile
         if self._header.kind == "tensorrt" and str(trt.__version__).startswith("8."):
             self._sizes = 1
         else:
             with suppress(GantoolError):  # without memory for a second set it is only a little slower
-                self._buffer_sets.append(self._new_buffers(spec, label_type))
+                self._buffer_sets.append(self._new_buffers(spec, signature.label))
 
-    def _new_buffers(self, spec: Spec, label_type: DTypeLike | None) -> BufferSet:
+    def _new_buffers(self, spec: Spec, label_type: str | None) -> BufferSet:
         assert self._device is not None
         buffers = BufferSet(self._device, spec, label_type)
         self._add_context(buffers)
@@ -296,56 +291,22 @@ class TensorRTBackend:
         return self._errors[0] if self._errors else "it logged no reason"  # later lines follow from the first
 
 
-def _tensors(engine: Any) -> dict[str, Tensor]:
-    """Return the engine's tensors by name."""
+def _tensors(engine: Any) -> list[Tensor]:
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-    modes = [engine.get_tensor_mode(name).name for name in names]
-    types = [engine.get_tensor_dtype(name).name for name in names]
-    shapes = [tuple(engine.get_tensor_shape(name)) for name in names]
-    return dict(zip(names, zip(modes, types, shapes, strict=True), strict=True))
+    return [
+        Tensor.of_tensorrt(
+            name,
+            engine.get_tensor_mode(name).name,
+            engine.get_tensor_dtype(name).name,
+            engine.get_tensor_shape(name),
+        )
+        for name in names
+    ]
 
 
-def _spec(path: Path, tensors: dict[str, Tensor], distribution: str, classes: int | None) -> Spec:
-    """Read the contract off the engine's tensors. Raises GantoolError if it is not a generator."""
-    label = tensors.get("label")
-    match tensors:
-        case {"z": ("INPUT", "FLOAT", (batch, latent)), "images": ("OUTPUT", kind, (same, a, b, c))} if (
-            len(tensors) == (2 if label is None else 3)
-            and label in (None, *(("INPUT", name, (batch,)) for name in _LABEL_TYPES))
-            and batch == same
-            and kind in ("UINT8", "FLOAT")
-            and min(latent, a, b, c) > 0
-        ):
-            height, width, channels = (a, b, c) if kind == "UINT8" else (b, c, a)
-            if channels in (1, 3):
-                dynamic = batch < 0
-                return Spec(
-                    latent=latent,
-                    height=height,
-                    width=width,
-                    channels=channels,
-                    min_batch=1 if dynamic else batch,
-                    max_batch=None if dynamic else batch,
-                    dtype="uint8" if kind == "UINT8" else "float32",
-                    distribution=distribution,
-                    classes=0 if label is None else classes,
-                )
-    shown = ", ".join(
-        f"{mode.lower()} {name} {kind} {list(dims)}" for name, (mode, kind, dims) in tensors.items()
-    )
-    raise GantoolError(
-        f"{path} is not a gantool generator: it has {shown or 'no tensors'}; expected input z FLOAT "
-        "[N, latent], perhaps label INT64 [N], and output images UINT8 [N, H, W, C] or FLOAT [N, C, H, W] with C "
-        "1 or 3"
-    )
-
-
-def _metadata(path: Path) -> tuple[str, int | None, tuple[str, ...]]:
-    """Return the distribution of z, how many classes there are, and their names, as the sidecar has them."""
-    try:
-        metadata = read_sidecar(path).get("metadata", {})
-        distribution = str(metadata.get("latent", {}).get("distribution", "normal"))
-        classes = int(metadata.get("classes", 0)) or None
-        return distribution, classes, class_names(metadata, classes)
-    except (AttributeError, ValueError, TypeError) as error:
-        raise GantoolError(f"the metadata in the sidecar of {path} is damaged: export it again") from error
+def _metadata(path: Path) -> Metadata:
+    """Return what the sidecar says of the generator, nothing without one. Raises GantoolError if it is damaged."""
+    sidecar = read_sidecar(path)
+    metadata = Metadata({}) if sidecar is None else sidecar.metadata
+    metadata.check()
+    return metadata

@@ -1,0 +1,134 @@
+"""The tensors of a generator: each library describes its own as `Tensor`s, and they are matched here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from gantool.runtime.errors import GantoolError
+from gantool.runtime.metadata import Metadata
+from gantool.runtime.process.terminal import listed, short, sides
+from gantool.runtime.spec import Spec
+
+MAX_LATENT = 1 << 20
+Mode = Literal["input", "output"]
+INPUT: Mode = "input"
+OUTPUT: Mode = "output"
+# TensorRT's names, which sidecars have too, of the types that a generator's tensors have
+_OF_TENSORRT = {"FLOAT": "float32", "UINT8": "uint8", "INT64": "int64", "INT32": "int32"}
+_TO_TENSORRT = {name: kind for kind, name in _OF_TENSORRT.items()}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output, as a library or a sidecar describes it."""
+
+    name: str
+    mode: Mode
+    type: str  # as NumPy calls it: float32, uint8, int64, int32; another as its library does
+    shape: tuple[int | str | None, ...]  # None or a name: any size
+
+    @classmethod
+    def of_tensorrt(cls, name: str, mode: str, kind: str, dims: Iterable[int]) -> Tensor:
+        """Take a tensor in TensorRT's words: INPUT or OUTPUT, FLOAT or UINT8 ..., -1 for any size."""
+        shape = tuple(None if side < 0 else side for side in dims)
+        return cls(name, INPUT if mode == "INPUT" else OUTPUT, _OF_TENSORRT.get(kind, kind), shape)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a sidecar has under the tensor's name: TensorRT's words."""
+        shape = [side if isinstance(side, int) else -1 for side in self.shape]
+        return {"mode": self.mode.upper(), "type": _TO_TENSORRT.get(self.type, self.type), "shape": shape}
+
+    def __str__(self) -> str:
+        return f"{short(self.name)} {self.type} [{sides(self.shape)}]"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The tensors of a generator: z [N, latent], perhaps label [N], and images."""
+
+    batch: int | None  # N; None: any
+    latent: int
+    height: int
+    width: int
+    channels: int  # 1 or 3
+    dtype: Literal["uint8", "float32"]  # of images: uint8 [N, H, W, C], float32 [N, C, H, W]
+    label: str | None  # its type; None: the generator takes no label
+
+    @classmethod
+    def of_graph(cls, path: Path, tensors: Sequence[Tensor]) -> Signature:
+        """Match the tensors of the ONNX graph `path`. Raises GantoolError for another graph.
+
+        The batch that it declares for its images is not believed: older exporters write that of their example.
+        """
+        found = _match(tensors, ("int64",), believed=False)
+        if found is None:
+            raise _no_generator(path, tensors, f": to make it one, gantool export {path} -o g")
+        return found
+
+    @classmethod
+    def of_engine(cls, path: Path, tensors: Sequence[Tensor]) -> Signature:
+        """Match the tensors of an engine, or of the network that one is to be built from. Raises GantoolError."""
+        found = _match(tensors, ("int64", "int32"), believed=True)  # TensorRT 8 makes INT32 of INT64
+        if found is None:
+            raise _no_generator(path, tensors, "")
+        return found
+
+    def spec(self, metadata: Metadata) -> Spec:
+        """Return what a backend says of itself. Raises GantoolError if the metadata are wrong."""
+        distribution, classes, names = metadata.distribution, metadata.classes, metadata.class_names
+        return Spec(
+            latent=self.latent,
+            height=self.height,
+            width=self.width,
+            channels=self.channels,
+            min_batch=self.batch or 1,
+            max_batch=self.batch,
+            dtype=self.dtype,
+            distribution=distribution or "normal",
+            classes=0 if self.label is None else classes or None,
+            class_names=() if self.label is None else names,
+        )
+
+
+def tensors_of(spec: Spec) -> tuple[Tensor, ...]:
+    """Return the tensors of an engine of any batch: z, perhaps label, images."""
+    z = Tensor("z", INPUT, "float32", (None, spec.latent))
+    label = [Tensor("label", INPUT, "int64", (None,))] if spec.classes != 0 else []
+    return (z, *label, Tensor("images", OUTPUT, spec.dtype, (None, *spec.image_shape)))
+
+
+def _match(tensors: Sequence[Tensor], labels: Sequence[str], *, believed: bool) -> Signature | None:
+    """Match tensors by name, type and shape; `believed` is whether images must have the batch of z."""
+    found = {tensor.name: (tensor.mode, tensor.type, list(tensor.shape)) for tensor in tensors}
+    label = found.get("label")
+    match found:
+        case {
+            "z": ("input", "float32", [batch, int(latent)]),
+            "images": ("output", "uint8" | "float32" as kind, [same, int(a), int(b), int(c)]),
+        } if (
+            len(tensors) == (2 if label is None else 3)
+            and label in (None, *(("input", name, [batch]) for name in labels))
+            and (same == batch or not believed)
+            and 0 < latent <= MAX_LATENT
+            and min(a, b, c) > 0
+        ):
+            size = (a, b, c) if kind == "uint8" else (b, c, a)
+            if size[2] in (1, 3):
+                fixed = batch if isinstance(batch, int) else None
+                dtype: Literal["uint8", "float32"] = "uint8" if kind == "uint8" else "float32"
+                return Signature(fixed, latent, *size, dtype, None if label is None else label[1])
+    return None
+
+
+def _no_generator(path: Path, tensors: Sequence[Tensor], advice: str) -> GantoolError:
+    inputs, outputs = (
+        listed(str(tensor) for tensor in tensors if tensor.mode == mode) or "none" for mode in (INPUT, OUTPUT)
+    )
+    return GantoolError(
+        f"{path} is not a gantool generator: it has inputs {inputs} and outputs {outputs}; expected z float32 "
+        "[N, latent], perhaps label int64 [N], and images uint8 [N, H, W, C] or float32 [N, C, H, W], with C 1 or 3"
+        f"{advice}"
+    )
