@@ -30,7 +30,7 @@ def export() -> Command:
 def _export(given: Given, distance_to: DistanceTo) -> None:
     """Check all that was given before a data set is read or a library is loaded. `distance_to` is training's."""
     from gantool.export.engine.options import BuildOptions
-    from gantool.export.options import ExportOptions, ExportRequest, ToData
+    from gantool.export.options import DatasetDistance, ExportOptions, ExportRequest
     from gantool.export.source import origin_of
 
     asked = build(ExportRequest, given)
@@ -47,7 +47,7 @@ def _export(given: Given, distance_to: DistanceTo) -> None:
     if asked.data is not None:
         features = asked.features or "classifier"
         measure = distance_to(asked.data, features, logging.getLogger(__name__).info)
-        options = replace(options, to_data=ToData(asked.data, features, measure))
+        options = replace(options, to_data=DatasetDistance(asked.data, features, measure))
     made = pipeline.export(asked.source, options, build_options)
     typer.echo(summary(made, build_options))
     for line in left(made):

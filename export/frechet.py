@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gantool.export.options import ToData
+from gantool.export.options import DatasetDistance
 from gantool.export.precision.parity import as_uint8, feeds_of
 from gantool.export.precision.psnr import ParityRecord
 from gantool.export.precision.simulate import Arrays, Simulation
@@ -56,13 +56,13 @@ class Distances:
         return f"{start}FP32 {fp32:.2f}, this {own:.2f}, difference {difference:+.2f}"
 
 
-def distances(full: Generator, low: Simulation | None, to_data: ToData) -> Distances:
+def distances(full: Generator, low: Simulation | None, to_data: DatasetDistance) -> Distances:
     """Return the distance of an FP32 graph, and of `low` as a device runs it that keeps to its types."""
     spec = full.spec
     feeds = feeds_of(SEEDS, spec.latent, spec.distribution, spec.classes)
     images = full.images(SEEDS, label=None if spec.classes is not None else 0)
-    fp32 = to_data.of(images)
-    own = None if low is None else to_data.of(_images(low, feeds))
+    fp32 = to_data.measure(images)
+    own = None if low is None else to_data.measure(_images(low, feeds))
     return Distances(to_data.data, to_data.features, len(SEEDS), fp32, own)
 
 

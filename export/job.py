@@ -7,8 +7,8 @@ from pathlib import Path
 from shlex import quote
 
 from gantool.export.artifact import GRAPH_SUFFIXES, Graph
-from gantool.export.engine.build import SUFFIXES, choose_flavour, gpu_problem
-from gantool.export.engine.options import BuildOptions, Flavour, check_options
+from gantool.export.engine.build import SUFFIXES, choose_library, gpu_problem
+from gantool.export.engine.options import BuildOptions, Library, check_options
 from gantool.export.options import ExportOptions, Foreign, Precision
 from gantool.export.packaging import bundle, triton
 from gantool.export.source import origin_of
@@ -55,19 +55,19 @@ class Job:
 
     source: Source
     base: Path  # files are BASE.onnx, BASE.fp16.onnx, BASE.plan ...
-    flavour: Flavour | None  # the library that builds the engine
+    library: Library | None  # the library that builds the engine
     entry: Path | None  # the folder of a model in a Triton repository
 
 
 def settle(path: Path | None, options: ExportOptions, build_options: BuildOptions) -> Job:
     """Return what `gantool export` is to do. Raises UsageError or GantoolError for what cannot be done."""
     origin = origin_of(path, options.foreign)
-    flavour = choose_flavour(options.engine)
-    check_options(flavour, build_options)
-    _check_engine_flags(flavour, options, build_options)
+    library = choose_library(options.engine)
+    check_options(library, build_options)
+    _check_engine_flags(library, options, build_options)
     if build_options.dla is not None and origin not in ("graph", "bundle") and not options.precision.asked:
         raise UsageError(f"`dla` {build_options.dla}: DLA computes in FP16 and INT8: add `fp16` or `int8`")
-    source = _source(path, origin, options, build_options, flavour)
+    source = _source(path, origin, options, build_options, library)
     base = options.base or _default_base(source)
     if base.suffix == ".onnx":  # as most tools name what they write
         base = base.with_suffix("")
@@ -76,12 +76,12 @@ def settle(path: Path | None, options: ExportOptions, build_options: BuildOption
     entry = None
     if options.triton is not None:
         entry = triton.parse_entry(options.triton, base.name)
-        triton.check_options(flavour, build_options)
+        triton.check_options(library, build_options)
     _check_targets(base, options.bundle, entry, source.path if isinstance(source, ForeignGraph) else None)
     if isinstance(source, Carried):
         named = base.with_name(base.name + GRAPH_SUFFIXES[source.bundle.precision])
         source = replace(source, graph=replace(source.graph, path=named))
-    return Job(source, base, flavour, entry)
+    return Job(source, base, library, entry)
 
 
 def _source(
@@ -89,7 +89,7 @@ def _source(
     origin: str,
     options: ExportOptions,
     build_options: BuildOptions,
-    flavour: Flavour | None,
+    library: Library | None,
 ) -> Source:
     """Tell what the generator is, and refuse flags that do not go with it."""
     if path is None or origin not in ("graph", "bundle"):
@@ -104,28 +104,28 @@ def _source(
         return ForeignGraph(path)
     check_inside(path, data)
     graph = Graph.of_data(path, data)
-    _check_graph_flags(graph, options, flavour)
+    _check_graph_flags(graph, options, library)
     return OwnGraph(graph)
 
 
-def _check_engine_flags(flavour: Flavour | None, options: ExportOptions, build_options: BuildOptions) -> None:
+def _check_engine_flags(library: Library | None, options: ExportOptions, build_options: BuildOptions) -> None:
     plain = BuildOptions()
     sized = (build_options.min_batch, build_options.max_batch) != (plain.min_batch, plain.max_batch)
     measured = options.lowering == "auto" or options.triton is not None
-    if flavour is None and (sized or build_options.opt_batch is not None) and not measured:
+    if library is None and (sized or build_options.opt_batch is not None) and not measured:
         raise UsageError(
             "`min_batch`, `opt_batch` and `max_batch` are for an engine, and none is built: leave them out"
         )
-    if options.lowering == "auto" and flavour is not None and (problem := gpu_problem(flavour)):
+    if options.lowering == "auto" and library is not None and (problem := gpu_problem(library)):
         raise UsageError(
             f"`lowering` auto times engines, and {problem}: add `engine` none to measure on this CPU, which "
             "says nothing of an engine, or run it on the device"
         )
 
 
-def check_precision(base: Path, flavour: Flavour, new: str) -> None:
+def check_precision(base: Path, library: Library, new: str) -> None:
     """Raise UsageError, before an engine is built, where it would replace one of another precision."""
-    plan = base.with_name(base.name + SUFFIXES[flavour])
+    plan = base.with_name(base.name + SUFFIXES[library])
     if not plan.exists():
         return
     try:
@@ -175,7 +175,7 @@ def without_suffix(graph: Path) -> Path:
     return graph.with_name(stem.removesuffix(".fp16").removesuffix(".bf16").removesuffix(".int8"))
 
 
-def _check_graph_flags(graph: Graph, options: ExportOptions, flavour: Flavour | None) -> None:
+def _check_graph_flags(graph: Graph, options: ExportOptions, library: Library | None) -> None:
     if options.output is not None or options.lowering is not None or options.foreign != Foreign():
         raise UsageError(
             "`output`, `lowering`, `latent`, `classes`, `distribution`, `values` and `clamp` are settled in "
@@ -187,7 +187,7 @@ def _check_graph_flags(graph: Graph, options: ExportOptions, flavour: Flavour | 
         )
     if options.bundle is not None:
         bundle.check_source(graph)
-    if flavour is None and not (options.precision.asked or options.triton or options.bundle):
+    if library is None and not (options.precision.asked or options.triton or options.bundle):
         if options.engine == "none":
             raise UsageError(
                 f"{graph.path} with `engine` none leaves nothing to do: give `fp16`, `bf16`, `int8`, `triton`, "

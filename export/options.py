@@ -82,12 +82,12 @@ class Foreign:
 
 
 @dataclass(frozen=True)
-class ToData:
+class DatasetDistance:
     """How far images are from a data set."""
 
     data: str
     features: str  # what they are compared by
-    of: "Callable[[Images], float]"  # of images, uint8 [M, H, W, C]: their Fréchet distance to the data
+    measure: "Callable[[Images], float]"  # of images, uint8 [M, H, W, C]: their Fréchet distance to the data
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class ExportOptions:
             check=_tar,
         ),
     ] = None
-    to_data: ToData | None = None
+    to_data: DatasetDistance | None = None
     overwrite: Annotated[bool, Flag("also replace a plan of another precision", group="Output")] = False
 
     def __post_init__(self) -> None:

@@ -57,10 +57,10 @@ def export(
     job = settle(None if source is None else Path(source), options, build_options)
     graphs = _graphs(job, options, build_options)
     engine = None
-    if job.flavour is not None:
+    if job.library is not None:
         if not options.overwrite:
-            check_precision(job.base, job.flavour, graphs.last.recipe.precision)
-        engine = build_engine(graphs.last, job.base, job.flavour, build_options)
+            check_precision(job.base, job.library, graphs.last.recipe.precision)
+        engine = build_engine(graphs.last, job.base, job.library, build_options)
     return _write(job, options, build_options, graphs, engine)
 
 
@@ -75,15 +75,15 @@ def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions) -> _G
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "onnx", "export", "making an ONNX graph") from error
     target = job.base.with_name(f"{job.base.name}.onnx")
-    runner = tune_lowering.runner_for(options, build_options, job.flavour)
+    timer = tune_lowering.timer_for(options, build_options, job.library)
     with task(f"making {target.name}"):
         match job.source:
             case OwnGraph(graph) | Carried(graph=graph):
                 full = stages.from_graph(graph)
             case ForeignGraph(path):
-                full = stages.from_onnx(path, target, options, runner)
+                full = stages.from_onnx(path, target, options, timer)
             case torch_source:
-                full = stages.from_torch(torch_source.path, target, options, runner)
+                full = stages.from_torch(torch_source.path, target, options, timer)
     last = full
     if options.precision.asked:
         with task("reducing the precision"):
@@ -112,11 +112,11 @@ def _write(
         if isinstance(job.source, Carried):
             bundle.prove(job.source.bundle, plan or graphs.last)
         if job.entry is not None:
-            if job.flavour == "rtx":
+            if job.library == "rtx":
                 _log.info(
                     f"Triton does not run TensorRT-RTX: {job.entry} gets {graphs.last.name}, for ONNX Runtime"
                 )
-            served = engine if job.flavour == "tensorrt" else None
+            served = engine if job.library == "tensorrt" else None
             runs = None if served else graphs.runs_last()
             spec = None if runs is None else runs.spec
             contents = triton.contents(job.entry, graphs.last, spec, served, build_options)

@@ -20,13 +20,20 @@ import onnx_ir as ir
 from gantool.export.artifact import GRAPH_SUFFIXES, Graph
 from gantool.export.frechet import distances
 from gantool.export.graph.external import model_of
-from gantool.export.graph.from_onnx import adopt
+from gantool.export.graph.from_onnx import import_onnx
 from gantool.export.graph.from_torch import finish
 from gantool.export.graph.layers import layers_of, shapes_of
 from gantool.export.graph.probe import CHECKED
 from gantool.export.macs import shares
-from gantool.export.options import BF16_OPSET, DEFAULT_OPSET, ExportOptions, Lowering, Precision, ToData
-from gantool.export.precision.cast import is_low
+from gantool.export.options import (
+    BF16_OPSET,
+    DEFAULT_OPSET,
+    DatasetDistance,
+    ExportOptions,
+    Lowering,
+    Precision,
+)
+from gantool.export.precision.cast import is_reduced
 from gantool.export.precision.parity import (
     BATCH,
     CALIBRATION_SEEDS,
@@ -38,9 +45,9 @@ from gantool.export.precision.parity import (
     worse,
 )
 from gantool.export.precision.psnr import MIN_PSNR, PARITY_KEY, ParityRecord
-from gantool.export.precision.sensitivity import Reduced, calibrated, matching, measured, search
+from gantool.export.precision.sensitivity import Reduced, calibrate, matching, measured, search_precision
 from gantool.export.precision.simulate import Arrays, Simulation
-from gantool.export.tune_lowering import Runner, fastest
+from gantool.export.tune_lowering import Timer, autotune
 from gantool.runtime.artifacts.recipe import Recipe, read_recipe
 from gantool.runtime.backends.session import LEVELS
 from gantool.runtime.errors import GantoolError, VerificationError
@@ -74,11 +81,11 @@ class Verified:
 
 
 def from_torch(
-    source: Path | None, target: Path, options: ExportOptions, runner: Runner | None = None
+    source: Path | None, target: Path, options: ExportOptions, timer: Timer | None = None
 ) -> Verified:
     """Make the FP32 graph of a checkpoint (None: of the newest run), or of a generator from elsewhere.
 
-    `target` is where it is to lie; `runner` is what --lowering auto measures with. Raises VerificationError if its
+    `target` is where it is to lie; `timer` is what --lowering auto measures with. Raises VerificationError if its
     images are not those of the generator.
     """
     from gantool.export.graph.from_torch import float_graph
@@ -90,15 +97,15 @@ def from_torch(
     opset = options.opset or _oldest_opset(options.precision)
     model = float_graph(loaded, opset, options.opset is not None)
     made = _Float(ir.to_proto(model), loaded.metadata, target, "PyTorch")
-    return _finished(made, options, reference, runner)
+    return _finished(made, options, reference, timer)
 
 
-def from_onnx(source: Path, target: Path, options: ExportOptions, runner: Runner | None = None) -> Verified:
+def from_onnx(source: Path, target: Path, options: ExportOptions, timer: Timer | None = None) -> Verified:
     """Bring a float graph that was made elsewhere under gantool's contract.
 
     Raises GantoolError if it is not a generator, and VerificationError if the images change.
     """
-    model, metadata, original = adopt(source, options.foreign, _oldest_opset(options.precision))
+    model, metadata, original = import_onnx(source, options.foreign, _oldest_opset(options.precision))
     reference = _reference(metadata, to_uint8(original.images(_feeds(metadata, SEEDS))))
     height, width, channels = metadata.image
     size = f"{height}×{width}×{channels}, latent {metadata.latent} {metadata.distribution}"
@@ -108,7 +115,7 @@ def from_onnx(source: Path, target: Path, options: ExportOptions, runner: Runner
     made = _Float(
         ir.to_proto(model), metadata, target, source.name, MIN_PSNR["fp16"] if original.coarse else None
     )
-    return _finished(made, options, reference, runner)
+    return _finished(made, options, reference, timer)
 
 
 def from_graph(graph: Graph) -> Verified:
@@ -142,7 +149,7 @@ def reduce_precision(full: Verified, precision: Precision, base: Path) -> Verifi
     return _verified(made, reduced.graph, full.reference, reduced.simulation, reduced.report, gate)
 
 
-def with_distances(made: Verified, full: Verified, to_data: ToData) -> Verified:
+def with_distances(made: Verified, full: Verified, to_data: DatasetDistance) -> Verified:
     """Measure how far from a data set a graph and the FP32 graph `full` are (the same: one); record it."""
     found = distances(full.as_user(), None if made is full else made.simulation, to_data)
     _log.info(f"{made.graph.name}: {found}")
@@ -182,13 +189,13 @@ def _oldest_opset(precision: Precision) -> int:
     return BF16_OPSET if low == "bf16" else DEFAULT_OPSET
 
 
-def _finished(made: _Float, options: ExportOptions, reference: Reference, runner: Runner | None) -> Verified:
+def _finished(made: _Float, options: ExportOptions, reference: Reference, timer: Timer | None) -> Verified:
     """Lower a float graph, give it its tail and its metadata, and prove it."""
 
     def make(lowering: Lowering) -> onnx.ModelProto:
         return finish(ir.from_proto(made.proto), made.metadata, lowering, options.output or "uint8")
 
-    lowering = fastest(make, runner) if runner else cast("Lowering", options.lowering or "none")
+    lowering = autotune(make, timer) if timer else cast("Lowering", options.lowering or "none")
     model = make(lowering)
     graph = _checked(model, made.target)
     simulation = Simulation(model)
@@ -202,7 +209,7 @@ def _finished(made: _Float, options: ExportOptions, reference: Reference, runner
 def _reduced(full: Verified, precision: Precision) -> Reduced:
     """Apply the recipe that was given, or find the one that passes the gate with as few exceptions as can be."""
     source, reference = full.graph, full.reference
-    if is_low(full.model):
+    if is_reduced(full.model):
         raise GantoolError(
             f"{source.path} is not in FP32: leave out the flags of precision, or give the FP32 graph"
         )
@@ -219,10 +226,10 @@ def _reduced(full: Verified, precision: Precision) -> Reduced:
     kept, quantized = matching(full.model, precision.keep_fp32), {}
     if precision.int8:
         batches = full.simulation.activations(reference.calibration, CALIBRATION_BATCHES, BATCH)
-        quantized = calibrated(full.model, batches, precision.calibration, precision.int8_ends, kept)
+        quantized = calibrate(full.model, batches, precision.calibration, precision.int8_ends, kept)
     values = full.simulation.activations(reference.feeds, 1, BATCH)[0]
     start = Recipe(precision.low, kept, quantized)
-    return search(full.model, values, start, reference, precision.min_psnr)
+    return search_precision(full.model, values, start, reference, precision.min_psnr)
 
 
 def _plain(graph: Graph) -> onnx.ModelProto:

@@ -42,12 +42,12 @@ def _next(made: Exported, build_options: BuildOptions) -> list[str]:
         lines.append(
             f"gantool export {quote(str(made.bundle))}  # on the device: builds the engine and proves it"
         )
-    elif job.flavour is None:
+    elif job.library is None:
         lines.append(
             f"gantool export {quote(str(graph))}  # on the device: builds the engine, needs no torch"
         )
-    if job.flavour is not None:
-        plan = quote(str(job.base) + SUFFIXES[job.flavour])
+    if job.library is not None:
+        plan = quote(str(job.base) + SUFFIXES[job.library])
         if build_options.strip_weights:
             lines.append(f"gantool refit {plan} {quote(str(graph))}  # where the GPU is: puts the weights in")
         lines.append(f"gantool generate --engine {plan}  # where the GPU is")
@@ -56,7 +56,7 @@ def _next(made: Exported, build_options: BuildOptions) -> list[str]:
     if graph.exists():
         lines.append(f"gantool generate --engine {quote(str(graph))}  # here, with ONNX Runtime")
     if job.entry is not None:
-        same = " with the plan's version of TensorRT" if job.flavour == "tensorrt" else " of Triton"
+        same = " with the plan's version of TensorRT" if job.library == "tensorrt" else " of Triton"
         command = triton.command(job.entry.parent, build_options.version_compatible)
         lines.append(f"{command}  # YY.MM: a release{same}")
     return lines

@@ -18,10 +18,10 @@ import onnx
 
 from gantool.export.artifact import Graph
 from gantool.export.engine.build import SUFFIXES, build
-from gantool.export.engine.options import BuildOptions, Flavour
+from gantool.export.engine.options import BuildOptions, Library
 from gantool.export.graph.external import write_model
 from gantool.export.options import LOWERINGS, ExportOptions, Lowering
-from gantool.export.precision.sensitivity import apply
+from gantool.export.precision.sensitivity import apply_recipe
 from gantool.runtime.artifacts.plan import NAMES
 from gantool.runtime.artifacts.recipe import Low, Recipe
 from gantool.runtime.backends import providers
@@ -41,7 +41,7 @@ Run = Callable[[], object]  # makes a few batches of images
 
 
 @dataclass(frozen=True)
-class Runner:
+class Timer:
     """What the graphs are measured with."""
 
     lowerings: tuple[Lowering, ...]
@@ -50,16 +50,16 @@ class Runner:
     load: Callable[[onnx.ModelProto, ExitStack], dict[str, Run]]
 
 
-def runner_for(options: ExportOptions, build_options: BuildOptions, flavour: Flavour | None) -> Runner | None:
+def timer_for(options: ExportOptions, build_options: BuildOptions, library: Library | None) -> Timer | None:
     """Return what `--lowering auto` measures with; None for another lowering."""
     if options.lowering != "auto":
         return None
-    if flavour is None:
-        return host(build_options.batches[1])
-    return device(flavour, build_options, options.precision.low)
+    if library is None:
+        return cpu_timer(build_options.batches[1])
+    return engine_timer(library, build_options, options.precision.low)
 
 
-def host(batch: int) -> Runner:
+def cpu_timer(batch: int) -> Timer:
     """Measure the FP32 graph with what this CPU has to run it, first what `gantool generate` takes by itself."""
     usual = "openvino" if providers.choose("auto") == "openvino" else "cpu"
     packages = {"cpu": "onnxruntime", "openvino": "openvino"}
@@ -84,7 +84,7 @@ def host(batch: int) -> Runner:
                 runs[f"--provider {name}, batch {batch}"] = partial(_run_all, backend, batches)
         return runs
 
-    return Runner(tuple(name for name in LOWERINGS if name not in OF_DLA), load)
+    return Timer(tuple(name for name in LOWERINGS if name not in OF_DLA), load)
 
 
 def _run_all(backend: Backend, batches: Iterable[Batch]) -> None:
@@ -92,15 +92,15 @@ def _run_all(backend: Backend, batches: Iterable[Batch]) -> None:
         pass
 
 
-def device(flavour: Flavour, options: BuildOptions, low: Low | None) -> Runner:
+def engine_timer(library: Library, options: BuildOptions, low: Low | None) -> Timer:
     """Measure engines that are built here, in the type asked for beside INT8, whose share comes later."""
 
     def load(graph: onnx.ModelProto, stack: ExitStack) -> dict[str, Run]:
-        model = apply(graph, Recipe(low)) if low else graph
+        model = apply_recipe(graph, Recipe(low)) if low else graph
         with TemporaryDirectory() as folder:
-            plan = Path(folder) / f"g{SUFFIXES[flavour]}"
+            plan = Path(folder) / f"g{SUFFIXES[library]}"
             lowered = Graph.of_data(Path("g.onnx"), model.SerializeToString())
-            plan.write_bytes(build(lowered, flavour, options).plan)
+            plan.write_bytes(build(lowered, library, options).plan)
             backend = TensorRTBackend(plan)
         stack.callback(backend.close)
         feeds = _feeds(graph, batch)  # of a graph with a fixed batch that one
@@ -108,11 +108,11 @@ def device(flavour: Flavour, options: BuildOptions, low: Low | None) -> Runner:
 
     batch = options.batches[1]
     lowerings = tuple(name for name in LOWERINGS if name not in OF_DLA or options.dla is not None)
-    where = f"{NAMES[flavour]}, batch {batch}, copies included"
-    return Runner(lowerings, load)
+    where = f"{NAMES[library]}, batch {batch}, copies included"
+    return Timer(lowerings, load)
 
 
-def fastest(make: Callable[[Lowering], onnx.ModelProto], runner: Runner) -> Lowering:
+def autotune(make: Callable[[Lowering], onnx.ModelProto], timer: Timer) -> Lowering:
     """Return the lowering that is fastest the usual way; `make` makes the graph of one. What fails is left out.
 
     Rounds take turns, so that a change of the machine's pace meets all; each keeps its shortest time. Raises
@@ -121,9 +121,9 @@ def fastest(make: Callable[[Lowering], onnx.ModelProto], runner: Runner) -> Lowe
     best: dict[tuple[str, Lowering], float] = {}
     with ExitStack() as stack:
         runs: dict[tuple[str, Lowering], Run] = {}
-        for name in runner.lowerings:
+        for name in timer.lowerings:
             try:
-                runs |= {(where, name): run for where, run in runner.load(make(name), stack).items()}
+                runs |= {(where, name): run for where, run in timer.load(make(name), stack).items()}
             except GantoolError as error:  # noqa: PERF203 (a handful of rounds, each of seconds)
                 _log.warning(f"`lowering` {name} is left out: {error}")
         for _ in track(range(ROUNDS), "timing lowerings", ROUNDS):
@@ -132,7 +132,7 @@ def fastest(make: Callable[[Lowering], onnx.ModelProto], runner: Runner) -> Lowe
                 run()
                 best[key] = min(best.get(key, float("inf")), time.perf_counter() - started)
     if not best:
-        raise GantoolError(f"`lowering` auto: none of {', '.join(runner.lowerings)} runs here; name one")
+        raise GantoolError(f"`lowering` auto: none of {', '.join(timer.lowerings)} runs here; name one")
     usual, base = next(iter(best))  # none, wherever that runs
     speeds: dict[str, dict[Lowering, float]] = {}
     for (where, name), seconds in best.items():

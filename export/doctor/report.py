@@ -124,6 +124,6 @@ def _instead(path: Path) -> str:
     graph = source_graph(path)
     if not graph.exists():
         return f"gantool export CHECKPOINT -o {quote(str(path.with_name(graph.name.split('.')[0])))}"
-    if (flavour := machine.builds_and_runs(path.name.endswith(".rtx.plan"))) is not None:
-        return f"gantool export {quote(str(graph))} --engine {flavour}"
+    if (library := machine.builds_and_runs(path.name.endswith(".rtx.plan"))) is not None:
+        return f"gantool export {quote(str(graph))} --engine {library}"
     return f"gantool generate --engine {quote(str(graph))}"

@@ -19,8 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gantool.export.artifact import Graph
-from gantool.export.engine.build import MODULES, SUFFIXES, build, choose_flavour
-from gantool.export.engine.options import BuildOptions, Flavour
+from gantool.export.engine.build import MODULES, SUFFIXES, build, choose_library
+from gantool.export.engine.options import BuildOptions, Library
 from gantool.export.packaging import bundle
 from gantool.export.precision.psnr import compare
 from gantool.runtime import Generator
@@ -47,7 +47,7 @@ class Check:
 def selftest() -> Iterator[Check]:
     """Yield a check for each generator and each way to run it that is installed."""
     ways = {way(name): "onnxruntime" if name in OF_ONNX_RUNTIME else name for name in PROVIDERS}
-    ways |= {str(flavour): module for flavour, module in MODULES.items()}
+    ways |= {str(library): module for library, module in MODULES.items()}
     for name, module in ways.items():
         if find_spec(module) is None:
             yield Check(name, "all", SKIPPED, f"{module} is not installed")
@@ -121,15 +121,15 @@ def _cause(error: GantoolError) -> str:
     return str(error).partition(", and ")[2].partition("; ")[0] or str(error)
 
 
-def _built(graph: Path, flavour: Flavour) -> tuple[Path, str]:
+def _built(graph: Path, library: Library) -> tuple[Path, str]:
     """Build a graph; return the plan, and words about it."""
-    choose_flavour(flavour)  # says why not, where it cannot build
+    choose_library(library)  # says why not, where it cannot build
     started = time.monotonic()
-    built = build(Graph.load(graph), flavour, BuildOptions(max_batch=16))
-    plan = graph.with_name(f"g{SUFFIXES[flavour]}")
+    built = build(Graph.load(graph), library, BuildOptions(max_batch=16))
+    plan = graph.with_name(f"g{SUFFIXES[library]}")
     plan.write_bytes(built.plan)
     seconds = time.monotonic() - started
-    return plan, f"{NAMES[flavour]} {built.version} built it in {seconds:.1f} s; "
+    return plan, f"{NAMES[library]} {built.version} built it in {seconds:.1f} s; "
 
 
 if __name__ == "__main__":

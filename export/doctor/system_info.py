@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gantool.export.engine.build import MODULES, choose_flavour, gpu_problem
-from gantool.export.engine.options import Flavour
+from gantool.export.engine.build import MODULES, choose_library, gpu_problem
+from gantool.export.engine.options import Library
 from gantool.runtime.artifacts.plan import NAMES
 from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
 from gantool.runtime.backends.tensorrt.library import import_library, pip_extra
@@ -52,7 +52,7 @@ def facts() -> dict[str, Any]:
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "gpu": _gpu(),
         **jetson(Path("/")),
-        "builders": {NAMES[flavour]: _builder(flavour) for flavour in MODULES},
+        "builders": {NAMES[library]: _builder(library) for library in MODULES},
     }
 
 
@@ -146,23 +146,23 @@ def _power_mode() -> str:
     return " ".join(answer.stdout.split()) or f"unknown: {' '.join(answer.stderr.split())}"
 
 
-def _builder(flavour: Flavour) -> str:
+def _builder(library: Library) -> str:
     """Say whether a library builds engines here, or why not."""
-    if importlib.util.find_spec(MODULES[flavour]) is None:
+    if importlib.util.find_spec(MODULES[library]) is None:
         return "not installed"
     try:
-        library = import_library(flavour, "building")
-        choose_flavour(flavour)
+        module = import_library(library, "building")
+        choose_library(library)
     except GantoolError as error:
         return f"no: {error}"
-    return f"{library.__version__} builds here"
+    return f"{module.__version__} builds here"
 
 
-def builds_and_runs(rtx: bool) -> Flavour | None:
+def builds_and_runs(rtx: bool) -> Library | None:
     """Return the library of a plan if an engine that it builds here also runs here, else None."""
-    flavour: Flavour = "rtx" if rtx else "tensorrt"
+    library: Library = "rtx" if rtx else "tensorrt"
     try:
-        choose_flavour(flavour)
-        return None if gpu_problem(flavour) else flavour
+        choose_library(library)
+        return None if gpu_problem(library) else library
     except GantoolError:
         return None

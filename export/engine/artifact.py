@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gantool.export.artifact import Graph
 from gantool.export.engine.build import SUFFIXES, Built, build
-from gantool.export.engine.options import BuildOptions, Flavour
+from gantool.export.engine.options import BuildOptions, Library
 from gantool.runtime.artifacts.plan import NAMES, parse_header
 from gantool.runtime.artifacts.sidecar import Sidecar, write_sidecar
 
@@ -33,22 +33,22 @@ class Engine:
         return plan
 
 
-def build_engine(graph: Graph, base: Path, flavour: Flavour, options: BuildOptions) -> Engine:
+def build_engine(graph: Graph, base: Path, library: Library, options: BuildOptions) -> Engine:
     """Build BASE.plan or BASE.rtx.plan. Raises what `build` does."""
-    path = base.with_name(base.name + SUFFIXES[flavour])
-    _log.info(f"{path.name}: building with {NAMES[flavour]} (seconds on a desktop, minutes on a Jetson) ...")
+    path = base.with_name(base.name + SUFFIXES[library])
+    _log.info(f"{path.name}: building with {NAMES[library]} (seconds on a desktop, minutes on a Jetson) ...")
     started = time.monotonic()
-    built = build(graph, flavour, options)
+    built = build(graph, library, options)
     _log.info(f"{path.name}: built in {time.monotonic() - started:.1f} s; {built.receipt}")
     _note_limits(graph, path, built, options)
-    return Engine(path, built.plan, _sidecar(graph, path, flavour, built, options))
+    return Engine(path, built.plan, _sidecar(graph, path, library, built, options))
 
 
-def _sidecar(graph: Graph, path: Path, flavour: Flavour, built: Built, options: BuildOptions) -> Sidecar:
-    header = parse_header(path, flavour, built.plan[:64], len(built.plan))
+def _sidecar(graph: Graph, path: Path, library: Library, built: Built, options: BuildOptions) -> Sidecar:
+    header = parse_header(path, library, built.plan[:64], len(built.plan))
     content = {
         "format": 1,
-        "flavour": flavour,
+        "library": library,
         "version": built.version,
         "compute_capabilities": header.compute_capabilities,
         "batch": dict(zip(("min", "opt", "max"), built.batches, strict=True)),

@@ -15,12 +15,12 @@ from typing import Any
 
 from gantool.export.artifact import Graph
 from gantool.export.engine import layer_report as receipt
-from gantool.export.engine.layer_report import Receipt, network_layers
+from gantool.export.engine.layer_report import PrecisionReport, network_layers
 from gantool.export.engine.options import (
     HARDWARE,
     VERBOSITY,
     BuildOptions,
-    Flavour,
+    Library,
     check_options,
     compute_capabilities,
     refuse,
@@ -34,8 +34,8 @@ from gantool.runtime.files import atomic
 from gantool.runtime.process.signals import stop_signals
 from gantool.runtime.signature import Signature, Tensor
 
-MODULES: dict[Flavour, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
-SUFFIXES: dict[Flavour, str] = {"tensorrt": ".plan", "rtx": ".rtx.plan"}
+MODULES: dict[Library, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
+SUFFIXES: dict[Library, str] = {"tensorrt": ".plan", "rtx": ".rtx.plan"}
 _FLAGS = {"HALF": "FP16", "BF16": "BF16", "INT8": "INT8"}  # of a network that is not strongly typed
 
 
@@ -45,13 +45,13 @@ class Built:
 
     plan: bytes
     version: str  # of the library
-    receipt: Receipt
+    receipt: PrecisionReport
     batches: tuple[int, int, int]  # smallest, tuned for, largest
     tensors: tuple[Tensor, ...]
     not_on_dla: tuple[str, ...] = ()  # layers that fall back to the GPU
 
 
-def choose_flavour(engine: str) -> Flavour | None:
+def choose_library(engine: str) -> Library | None:
     """Return which library builds for `--engine engine`; None if auto finds none here.
 
     tensorrt builds for the GPU that it runs on, so auto takes it only where a driver is. Raises
@@ -62,28 +62,28 @@ def choose_flavour(engine: str) -> Flavour | None:
     if engine == "none":
         return None
     if engine == "auto":
-        return next((flavour for flavour in MODULES if _can_build(flavour)), None)
-    flavour: Flavour = "tensorrt" if engine == "tensorrt" else "rtx"
-    import_library(flavour, "building the engine")
-    if flavour == "tensorrt" and (
+        return next((library for library in MODULES if _can_build(library)), None)
+    library: Library = "tensorrt" if engine == "tensorrt" else "rtx"
+    import_library(library, "building the engine")
+    if library == "tensorrt" and (
         problem := driver_problem(import_driver("tensorrt", "building the engine"))
     ):
         raise EngineMismatchError(
             f"TensorRT builds on the GPU that the engine is for, and {problem}: export with `engine` rtx or "
             "`engine` none, or run this on the device"
         )
-    return flavour
+    return library
 
 
-def gpu_problem(flavour: Flavour) -> str | None:
+def gpu_problem(library: Library) -> str | None:
     """Say why no engine can run here, or None if one can."""
-    return driver_problem(import_driver(flavour, "running an engine"))
+    return driver_problem(import_driver(library, "running an engine"))
 
 
-def _can_build(flavour: Flavour) -> bool:
-    if importlib.util.find_spec(MODULES[flavour]) is None:
+def _can_build(library: Library) -> bool:
+    if importlib.util.find_spec(MODULES[library]) is None:
         return False
-    if flavour == "rtx":
+    if library == "rtx":
         return True
     try:
         return driver_problem(import_driver("tensorrt", "building the engine")) is None
@@ -91,14 +91,14 @@ def _can_build(flavour: Flavour) -> bool:
         return False
 
 
-def build(graph: Graph, flavour: Flavour, options: BuildOptions, library: ModuleType | None = None) -> Built:
-    """Build `graph` into a plan; `library` is imported where it is not given.
+def build(graph: Graph, library: Library, options: BuildOptions, module: ModuleType | None = None) -> Built:
+    """Build `graph` into a plan; `module` is the library's, imported where it is not given.
 
     Raises GantoolError, quoting the library, for what it does not take, VerificationError if the engine has less of
     a low precision than the graph asks for, and KeyboardInterrupt, after the running step, on a signal.
     """
-    trt = library or import_library(flavour, "building the engine")
-    check_options(flavour, options) if library is None else refuse(flavour, trt, options)
+    trt = module or import_library(library, "building the engine")
+    check_options(library, options) if module is None else refuse(library, trt, options)
     logger = error_logger(trt)
     logger.errors.clear()
     builder = trt.Builder(logger)
@@ -107,7 +107,7 @@ def build(graph: Graph, flavour: Flavour, options: BuildOptions, library: Module
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(graph.data[:]):
         reason = parser.get_error(0).desc() if parser.num_errors else _first(logger.errors)
-        raise GantoolError(f"{MODULES[flavour]} {trt.__version__} cannot parse {graph.path}: {reason}")
+        raise GantoolError(f"{MODULES[library]} {trt.__version__} cannot parse {graph.path}: {reason}")
     tensors = _tensors(network)
     signature = Signature.of_engine(graph.path, tensors)
     config = builder.create_builder_config()
@@ -126,7 +126,7 @@ def build(graph: Graph, flavour: Flavour, options: BuildOptions, library: Module
         not_on_dla = _use_dla(trt, builder, network, config, options.dla)
     plan = _run(trt, builder, network, config)
     if plan is None:
-        raise GantoolError(_failure(f"{MODULES[flavour]} {trt.__version__}", graph, _first(logger.errors)))
+        raise GantoolError(_failure(f"{MODULES[library]} {trt.__version__}", graph, _first(logger.errors)))
     if options.timing_cache is not None:
         with atomic(options.timing_cache) as part:
             part.write_bytes(bytes(config.get_timing_cache().serialize()))
@@ -146,16 +146,16 @@ def _first(errors: list[str]) -> str:
     return errors[0] if errors else "it gives no reason"
 
 
-def _failure(library: str, graph: Graph, reason: str) -> str:
+def _failure(builder: str, graph: Graph, reason: str) -> str:
     if "deconv" in reason and "bf16" in reason:
         return (
-            f"{library} has no BF16 form of the transposed convolutions of {graph.name} ({reason[:120]} ...): "
+            f"{builder} has no BF16 form of the transposed convolutions of {graph.name} ({reason[:120]} ...): "
             "export with `lowering` subpixel, phases or phases-stack, or with `fp16`"
         )
     advice = (
         "a larger `workspace`, other `compute_capabilities`, `fp16`, or `engine` none for the graph alone"
     )
-    return f"{library} cannot build {graph.name}: {reason}; try {advice}"
+    return f"{builder} cannot build {graph.name}: {reason}; try {advice}"
 
 
 def _network_flags(trt: ModuleType, strong: bool) -> int:
@@ -165,7 +165,7 @@ def _network_flags(trt: ModuleType, strong: bool) -> int:
     return 1 << int(flag.EXPLICIT_BATCH)
 
 
-def _ask_for_types(trt: ModuleType, network: Any, config: Any, asked: Receipt) -> None:
+def _ask_for_types(trt: ModuleType, network: Any, config: Any, asked: PrecisionReport) -> None:
     """Give a builder that chooses the types those of the graph, and hold it to the layers that are to stay FP32."""
     types = {layer.type for layer in asked.layers}
     for kind in types & set(_FLAGS):

@@ -26,7 +26,7 @@ _WORDS = {"FLOAT": r"FP32|\bFloat", "HALF": r"\bFP16|Half", "BF16": "BF16|BFloat
 
 
 @dataclass(frozen=True)
-class Receipt:
+class PrecisionReport:
     """What the layers compute in."""
 
     source: str  # NETWORK or INSPECTOR
@@ -52,7 +52,7 @@ def network_layers(network: Any) -> Iterator[Any]:
         yield network.get_layer(index)
 
 
-def of_network(trt: ModuleType, network: Any) -> Receipt:
+def of_network(trt: ModuleType, network: Any) -> PrecisionReport:
     """Read the receipt off a network: a layer computes in the type of what it reads.
 
     An INT8 layer is one that reads Dequantize layers, with its image and with its weights.
@@ -70,7 +70,7 @@ def of_network(trt: ModuleType, network: Any) -> Receipt:
         count = _multiply_adds(trt, layer)
         integer = count and weights and {tensor.name, weights.name} <= dequantized
         layers.append(Layer(layer.name, layer.type.name, "INT8" if integer else tensor.dtype.name, count))
-    return Receipt(NETWORK, tuple(layers))
+    return PrecisionReport(NETWORK, tuple(layers))
 
 
 def _multiply_adds(trt: ModuleType, layer: Any) -> int:
@@ -91,8 +91,8 @@ def _multiply_adds(trt: ModuleType, layer: Any) -> int:
 
 
 def of_engine(
-    trt: ModuleType, engine: Any, asked: Receipt, not_on_dla: Sequence[str] | None = None
-) -> Receipt:
+    trt: ModuleType, engine: Any, asked: PrecisionReport, not_on_dla: Sequence[str] | None = None
+) -> PrecisionReport:
     """Read the receipt off an engine that was built with detailed profiling verbosity.
 
     DLA shows as one layer, so what was placed on it (all but `not_on_dla`; None without DLA) keeps the type asked
@@ -114,7 +114,7 @@ def of_engine(
         # of a layer that became several the widest type
         kind = next((kind for kind in _WORDS if kind in found), layer.type if on_dla else UNKNOWN)
         layers.append(Layer(layer.name, layer.kind, kind, layer.multiply_adds))
-    return Receipt(INSPECTOR, tuple(layers))
+    return PrecisionReport(INSPECTOR, tuple(layers))
 
 
 def _names(entry: dict[str, Any], name: str) -> bool:
@@ -128,7 +128,7 @@ def _type(entry: dict[str, Any]) -> str:
     return next((kind for kind, words in _WORDS.items() if re.search(words, text)), UNKNOWN)
 
 
-def check(asked: Receipt, got: Receipt, recipe: Recipe) -> None:
+def check(asked: PrecisionReport, got: PrecisionReport, recipe: Recipe) -> None:
     """Raise VerificationError if a layer computes in a wider type than the graph or its recipe wants."""
     wanted = {layer.name: _BITS.get(layer.type, 0) for layer in asked.layers if layer.multiply_adds}
     if recipe.low:

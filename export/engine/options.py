@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, check, one_of
 
-Flavour = Literal["tensorrt", "rtx"]
+Library = Literal["tensorrt", "rtx"]
 HARDWARE = {"ampere+": "AMPERE_PLUS", "same": "SAME_COMPUTE_CAPABILITY"}
 VERBOSITY = {"none": "NONE", "layer": "LAYER_NAMES_ONLY", "detailed": "DETAILED"}
 DLA_CORES = (0, 1)
@@ -128,21 +128,21 @@ class BuildOptions:
         return self.min_batch, best, self.max_batch
 
 
-def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
+def check_options(library: Library | None, options: BuildOptions) -> None:
     """Raise UsageError for options that the library that will build does not have, before any work is done."""
     given = [f"`{name}`" for name, value in _given(options).items() if value]
-    if flavour is None:
+    if library is None:
         if given:
             raise UsageError(f"{', '.join(given)}: for building an engine, and none is built; leave it out")
         return
-    if flavour == "tensorrt" and options.compute_capabilities:
+    if library == "tensorrt" and options.compute_capabilities:
         raise UsageError(
             "`compute_capabilities` is for TensorRT-RTX, which does not build here: leave it out, or `engine` rtx"
         )
     if given:
         from gantool.runtime.backends.tensorrt.library import import_library
 
-        refuse(flavour, import_library(flavour, "building the engine"), options)
+        refuse(library, import_library(library, "building the engine"), options)
 
 
 def _given(options: BuildOptions) -> dict[str, bool]:
@@ -159,14 +159,14 @@ def _given(options: BuildOptions) -> dict[str, bool]:
     }
 
 
-def refuse(flavour: Flavour, trt: ModuleType, options: BuildOptions) -> None:
+def refuse(library: Library, trt: ModuleType, options: BuildOptions) -> None:
     """Raise UsageError for an option that this version of the library lacks, with the reason."""
     from gantool.runtime.artifacts.plan import NAMES
     from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
 
     given = _given(options)
-    name = f"{NAMES[flavour]} {trt.__version__}"
-    if flavour == "rtx":
+    name = f"{NAMES[library]} {trt.__version__}"
+    if library == "rtx":
         for option, reason in _NOT_RTX.items():
             if given[option]:
                 raise UsageError(f"`{option}`: {name} {reason}; leave it out")

@@ -30,7 +30,7 @@ from onnx_ir.passes.common import (
 from gantool.export.graph.external import load_whole, tensors
 from gantool.export.graph.fold_batchnorm import fold_batchnorm
 from gantool.export.graph.from_torch import add_range
-from gantool.export.graph.inputs import Doors, Input
+from gantool.export.graph.inputs import Input, Matched
 from gantool.export.graph.names import free_names
 from gantool.export.graph.original import Original
 from gantool.export.graph.padding import write_paddings
@@ -43,7 +43,7 @@ from gantool.runtime.process.terminal import reason_of
 _OTHER_FLOATS = (ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
-def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, Metadata, Original]:
+def import_onnx(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, Metadata, Original]:
     """Return the graph of `path` as a float graph under the contract, metadata of what was found, and itself.
 
     An opset before `oldest` is converted to it.
@@ -63,8 +63,8 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, Metadata
     unread = _leave_out_unread(proto)
     original = Original(path, proto, foreign)
     original.notes += [f"its input {name} is not used, and left out" for name in unread]
-    doors = original.doors
-    (images,) = [value for value in proto.graph.output if value.name == doors.images]
+    matched = original.matched
+    (images,) = [value for value in proto.graph.output if value.name == matched.images]
     del proto.graph.output[:]  # others are in the way: one may be an input that is passed on
     proto.graph.output.append(images)
     opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
@@ -92,8 +92,8 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, Metadata
     ShapeInferencePass()(model)
     by_name = {value.name: value for value in (*model.graph.inputs, *model.graph.outputs)}
     free_names(model)
-    _take_inputs(model, doors, by_name)
-    _take_images(model, doors, by_name[doors.images])
+    _take_inputs(model, matched, by_name)
+    _take_images(model, matched, by_name[matched.images])
     RemoveUnusedNodesPass()(model)  # those of other outputs
     for index, node in enumerate(model.graph):
         node.name = node.name or f"{node.op_type}_{index}"
@@ -102,11 +102,11 @@ def adopt(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, Metadata
     add_range(model, foreign)
     fold_batchnorm(model)
     model.metadata_props.clear()
-    channels, height, width = doors.size
+    channels, height, width = matched.size
     metadata = Metadata.of(
         architecture=model.graph.name or "onnx",
         image=(height, width, channels),
-        latent=doors.inputs.latent,
+        latent=matched.inputs.latent,
         distribution=foreign.distribution,
         classes=foreign.classes,
         data=path.name,
@@ -157,9 +157,9 @@ def _in_float32(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
     return ir.tensor(tensor.numpy().astype(np.float32), name=tensor.name)
 
 
-def _take_inputs(model: ir.Model, doors: Doors, by_name: dict[str | None, ir.Value]) -> None:
+def _take_inputs(model: ir.Model, matched: Matched, by_name: dict[str | None, ir.Value]) -> None:
     """Make z [N, L] and label int64 [N] the inputs; a Reshape, Gather or Cast gives the graph what it had."""
-    inputs = doors.inputs
+    inputs = matched.inputs
     batch = inputs.batch or "N"
     rows = _input("z", ir.DataType.FLOAT, batch, inputs.latent)
     columns = _reshape(model, rows, inputs.z.shape) if len(inputs.z.shape) > 1 else []
@@ -229,15 +229,15 @@ def _feed(model: ir.Model, old: ir.Value, new: ir.Value, steps: list[ir.Node]) -
         user.replace_input_with(index, value)
 
 
-def _take_images(model: ir.Model, doors: Doors, images: ir.Value) -> None:
+def _take_images(model: ir.Model, matched: Matched, images: ir.Value) -> None:
     """Make the images the one output, float32 [N, C, H, W]."""
     producer = images.producer()
-    if doors.layout == "NHW":
-        shape = _constant(model, "images/shape", np.array([-1, *doors.size]))
+    if matched.layout == "NHW":
+        shape = _constant(model, "images/shape", np.array([-1, *matched.size]))
         node = _node("Reshape", [images, shape], "images/nchw", ir.DataType.FLOAT)
         model.graph.append(node)
         (images,) = node.outputs
-    elif doors.layout == "NHWC":
+    elif matched.layout == "NHWC":
         if (
             producer is not None
             and producer.op_type == "Transpose"
@@ -250,5 +250,5 @@ def _take_images(model: ir.Model, doors: Doors, images: ir.Value) -> None:
             node = _node("Transpose", [images], "images/nchw", ir.DataType.FLOAT, {"perm": [0, 3, 1, 2]})
             model.graph.append(node)
             (images,) = node.outputs
-    images.name, images.shape = "images", ir.Shape([doors.inputs.batch or "N", *doors.size])
+    images.name, images.shape = "images", ir.Shape([matched.inputs.batch or "N", *matched.size])
     model.graph.outputs[:] = [images]

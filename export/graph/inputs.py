@@ -84,7 +84,7 @@ class Inputs(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Doors:
+class Matched:
     """The inputs and the output of a graph that make it a generator."""
 
     inputs: Inputs

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gantool.export.graph.external import tensors
-from gantool.export.graph.inputs import EXPECTED, FLOATS, Doors, Given, Inputs, match_inputs
+from gantool.export.graph.inputs import EXPECTED, FLOATS, Given, Inputs, Matched, match_inputs
 from gantool.export.graph.matching import Images, Output, how_to_mend, pick
 from gantool.export.graph.probe import SEEDS, cut, in_unit, problem
 from gantool.export.options import Foreign
@@ -62,7 +62,7 @@ class Original:
         feeds = {"z": np.random.RandomState(0).randn(rows, inputs.latent), "label": np.zeros(rows, np.int64)}
         images = _images(path, outputs, self._run(_feeds(inputs, feeds), None), rows)
         (name,) = images.output.way
-        self.doors = Doors(inputs, name, images.layout, images.size)
+        self.matched = Matched(inputs, name, images.layout, images.size)
         self.notes = [f"of its outputs, {name} is taken"] if len(outputs) > 1 else []
 
     def images(self, feeds: Arrays) -> NDArray[np.float32]:
@@ -70,10 +70,10 @@ class Original:
 
         Raises GantoolError if the graph behaves as no generator does.
         """
-        size = self.doors.inputs.batch or BATCH
+        size = self.matched.inputs.batch or BATCH
         images = self._batches(feeds, size)
         few = {name: value[: len(SEEDS)] for name, value in feeds.items()}
-        alone = self._batches(few, self.doors.inputs.batch or 1)
+        alone = self._batches(few, self.matched.inputs.batch or 1)
         same = {name: value[: max(size, len(SEEDS))] for name, value in feeds.items()}
         again = self._batches(same, size)[: len(SEEDS)]  # in the same batches
         other = None
@@ -90,7 +90,7 @@ class Original:
 
         Raises GantoolError where they are not.
         """
-        inputs, graph = self.doors.inputs, ir.to_proto(model)
+        inputs, graph = self.matched.inputs, ir.to_proto(model)
         level_that_works(self._path, graph.SerializeToString())
         session = open_probed(graph, names)
         found: list[dict[str, tuple[int, ...]]] = []
@@ -118,12 +118,12 @@ class Original:
         total = len(feeds["z"])
         for start in range(0, total, size):
             taken = np.arange(start, start + size) % total
-            rows = _feeds(self.doors.inputs, {name: value[taken] for name, value in feeds.items()})
-            parts.append(self._run(rows, [self.doors.images])[0][: total - start])
+            rows = _feeds(self.matched.inputs, {name: value[taken] for name, value in feeds.items()})
+            parts.append(self._run(rows, [self.matched.images])[0][: total - start])
         images = np.concatenate(parts)
-        if self.doors.layout == "NHWC":
+        if self.matched.layout == "NHWC":
             images = images.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(images.reshape(total, *self.doors.size), np.float32)
+        return np.ascontiguousarray(images.reshape(total, *self.matched.size), np.float32)
 
     def _run(self, feeds: Arrays, names: Sequence[str] | None) -> list[NDArray[Any]]:
         try:

@@ -15,7 +15,7 @@ from shlex import quote
 
 from gantool.export.artifact import Graph
 from gantool.export.engine.artifact import Engine
-from gantool.export.engine.options import BuildOptions, Flavour
+from gantool.export.engine.options import BuildOptions, Library
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.metadata import Metadata
@@ -46,14 +46,14 @@ def parse_entry(target: Path, name: str) -> Path:
     return entry
 
 
-def check_options(flavour: Flavour | None, options: BuildOptions) -> None:
+def check_options(library: Library | None, options: BuildOptions) -> None:
     """Raise UsageError, before any work, for an engine that Triton could not use."""
-    if flavour == "tensorrt" and options.batches[0] > 1:
+    if library == "tensorrt" and options.batches[0] > 1:
         raise UsageError(
             f"`triton` needs an engine that takes single requests, and this one takes {options.batches[0]} images "
             "at least: leave out `min_batch` and `dla`"
         )
-    if flavour == "tensorrt" and options.strip_weights:
+    if library == "tensorrt" and options.strip_weights:
         raise UsageError("`triton` needs a plan with its weights: leave out `strip_weights`")
 
 

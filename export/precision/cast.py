@@ -28,7 +28,7 @@ _NOT_DATA = {"Resize": 1}
 _FIXED = ("Cast", "QuantizeLinear", "DequantizeLinear")
 
 
-def to_low(model: ir.Model, low: Low, keep: Collection[str]) -> None:
+def convert_precision(model: ir.Model, low: Low, keep: Collection[str]) -> None:
     """Rewrite an FP32 model in place to compute in `low`, but for the nodes named in `keep`."""
     ShapeInferencePass()(model)
     dtype, casts = TYPES[low], dict[tuple[ir.Value, ir.DataType], ir.Value]()
@@ -111,7 +111,7 @@ def _named(node: ir.Node, name: str, dtype: ir.DataType, shape: ir.Shape | None)
     return output
 
 
-def is_low(graph: onnx.ModelProto) -> bool:
+def is_reduced(graph: onnx.ModelProto) -> bool:
     """Tell whether weights of the graph are FP16, BF16 or INT8 already."""
     types = {weight.data_type for weight in graph.graph.initializer}
     quantized = any(node.op_type == "DequantizeLinear" for node in graph.graph.node)

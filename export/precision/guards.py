@@ -14,13 +14,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.convenience import get_const_tensor
 
-from gantool.export.precision import quantize as int8
+from gantool.export.precision import quantize
 from gantool.export.precision.cast import TYPES
 from gantool.export.precision.simulate import Arrays
 from gantool.runtime.artifacts.recipe import Low
 
 DEPTH = 8  # nodes from a division back to the guard of its divisor
-_ENDS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", *(set(int8.ACTIVATIONS) - {"Clip"}))
+_ENDS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", *(set(quantize.ACTIVATIONS) - {"Clip"}))
 
 
 def vanishing(full: onnx.ModelProto, low: Low, values: Arrays) -> dict[str, str]:
@@ -47,7 +47,7 @@ def vanishing(full: onnx.ModelProto, low: Low, values: Arrays) -> dict[str, str]
 
 def before(model: ir.Model, value: ir.Value) -> Iterator[ir.Node]:
     """Yield the nodes that `value` comes from, up to layers and activations and DEPTH steps back."""
-    layers = {id(node) for node in int8.layers(model)}
+    layers = {id(node) for node in quantize.quantizable_nodes(model)}
     seen: set[int] = set()
     values = [value]
     for _ in range(DEPTH):

@@ -30,12 +30,12 @@ _LEVELS = 127.0
 ACTIVATIONS = ("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Tanh", "Sigmoid", "Clip")
 
 
-def layers(model: ir.Model) -> list[ir.Node]:
+def quantizable_nodes(model: ir.Model) -> list[ir.Node]:
     """Return the nodes with weights that can be INT8, in the order of the graph."""
     return [node for node in model.graph if _channel_axis(node) is not None]
 
 
-def followers(node: ir.Node) -> Iterator[ir.Node]:
+def fused_activations(node: ir.Node) -> Iterator[ir.Node]:
     """Yield the nodes that a library computes along with a layer: the activation behind it, if any."""
     while len(users := [user for user, _ in node.outputs[0].uses()]) == 1:
         (node,) = users
@@ -44,24 +44,24 @@ def followers(node: ir.Node) -> Iterator[ir.Node]:
         yield node
 
 
-def quantize(model: ir.Model, limits: dict[str, float]) -> set[str]:
-    """Make the layers named in `limits` INT8, in place; a limit is the largest magnitude of a layer's data.
+def quantize(model: ir.Model, amax: dict[str, float]) -> set[str]:
+    """Make the layers named in `amax` INT8, in place; it holds the largest magnitude of a layer's data.
 
     Returns the names of all nodes that must stay float32 around the pairs.
     """
     pairs: dict[tuple[ir.Value, float], ir.Value] = {}
     pinned = set()
-    for node in [node for node in layers(model) if node.name in limits]:
+    for node in [node for node in quantizable_nodes(model) if node.name in amax]:
         data, axis, weight = node.inputs[0], _channel_axis(node), _weight(node)
         assert data is not None
         assert axis is not None
         assert weight is not None
-        key = data, limits[str(node.name)]
+        key = data, amax[str(node.name)]
         if key not in pairs:  # two layers may read the same
             pairs[key] = _quantized_data(model.graph, node, *key)
         node.replace_input_with(0, pairs[key])
         node.replace_input_with(1, _quantized_weight(model.graph, node, weight.numpy(), axis))
-        pinned |= {str(node.name), *(str(follower.name) for follower in followers(node))}
+        pinned |= {str(node.name), *(str(follower.name) for follower in fused_activations(node))}
     return pinned
 
 
@@ -135,7 +135,7 @@ def _constant(graph: ir.Graph, name: str, array: NDArray[np.generic] | np.generi
     return value
 
 
-def limits(batches: Iterable[Arrays], names: Iterable[str], method: str) -> dict[str, float]:
+def calibrate(batches: Iterable[Arrays], names: Iterable[str], method: str) -> dict[str, float]:
     """Return the magnitude at which each value is cut off, from its histogram over calibration seeds.
 
     minmax keeps the largest; percentile keeps 99.99 % of the magnitudes; entropy loses the least information

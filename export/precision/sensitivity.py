@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from gantool.export.graph.names import TAIL
-from gantool.export.precision import quantize as int8
-from gantool.export.precision.cast import range_of, to_low
+from gantool.export.precision import quantize
+from gantool.export.precision.cast import convert_precision, range_of
 from gantool.export.precision.guards import before, vanishing
 from gantool.export.precision.parity import BATCH, Reference, Report, measure
 from gantool.export.precision.simulate import Arrays, Simulation
@@ -39,7 +39,7 @@ CALIBRATION_BATCHES = 4  # of 16 seeds
 EXACT = 200.0  # dB: what stands for no noise
 
 
-def apply(full: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
+def apply_recipe(full: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
     """Return a copy of an FP32 graph that computes as the recipe says, with the recipe in its metadata."""
     model = ir.from_proto(full)
     names = {str(node.name) for node in model.graph}
@@ -48,9 +48,9 @@ def apply(full: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
             f"the recipe speaks of nodes that the graph does not have ({', '.join(unknown[:3])} ...): it was made "
             "for another network or `lowering`"
         )
-    pinned = {*recipe.keep_fp32, *int8.quantize(model, recipe.int8)}
+    pinned = {*recipe.keep_fp32, *quantize.quantize(model, recipe.int8)}
     if recipe.low:
-        to_low(model, recipe.low, pinned)
+        convert_precision(model, recipe.low, pinned)
     RemoveUnusedNodesPass()(model)  # the FP32 weights
     model.metadata_props[RECIPE_KEY] = json.dumps(recipe.to_json())
     return ir.to_proto(model)
@@ -68,12 +68,12 @@ class Reduced:
 
 def measured(full: onnx.ModelProto, recipe: Recipe, reference: Reference) -> Reduced:
     """Apply a recipe to an FP32 graph and measure what comes of it."""
-    graph = apply(full, recipe)
+    graph = apply_recipe(full, recipe)
     simulation = Simulation(graph)
     return Reduced(graph, recipe, simulation, measure(simulation, reference))
 
 
-def search(
+def search_precision(
     full: onnx.ModelProto,
     values: Arrays,
     start: Recipe,
@@ -88,7 +88,7 @@ def search(
     recipe = start
     if recipe.low:
         recipe = _keep(recipe, out_of_range(full, recipe.low, values) | vanishing(full, recipe.low, values))
-    layers = [str(node.name) for node in int8.layers(ir.from_proto(full))]
+    layers = [str(node.name) for node in quantize.quantizable_nodes(ir.from_proto(full))]
     while True:
         found = measured(full, recipe, reference)
         report = found.report
@@ -132,26 +132,26 @@ def matching(full: onnx.ModelProto, patterns: Sequence[str]) -> dict[str, str]:
         if not found:
             raise UsageError(f"`keep_fp32` {pattern!r} matches no node; the nodes are {listed(names, 200)}")
         kept |= dict.fromkeys(found, f"--keep-fp32 {pattern}")
-    if kept and all(str(node.name) in kept for node in int8.layers(ir.from_proto(full))):
+    if kept and all(str(node.name) in kept for node in quantize.quantizable_nodes(ir.from_proto(full))):
         raise UsageError("`keep_fp32` names every layer with weights: nothing would be left in another type")
     return kept
 
 
-def calibrated(
+def calibrate(
     full: onnx.ModelProto, batches: Sequence[Arrays], method: str, ends: bool, keep: dict[str, str]
 ) -> dict[str, float]:
     """Return each layer that is to be INT8 with the limit of its data, by the values of some batches of seeds.
 
     `ends` takes the first and the last layer too, which change images most. Layers of `keep` stay out.
     """
-    layers = int8.layers(ir.from_proto(full))
+    layers = quantize.quantizable_nodes(ir.from_proto(full))
     # By what they read: a layer that was lowered is several, which read the same.
     outer = [] if ends else [layers[0].inputs[0], layers[-1].inputs[0]]
     layers = [node for node in layers if node.name not in keep and node.inputs[0] not in outer]
     if not layers:
         raise UsageError("`int8` finds no layer between the first and the last: add `int8_ends`")
     reads = {str(node.name): str(node.inputs[0].name) for node in layers if node.inputs[0] is not None}
-    found = int8.limits(batches, reads.values(), method)
+    found = quantize.calibrate(batches, reads.values(), method)
     return {name: found[value] for name, value in reads.items()}
 
 
@@ -191,7 +191,7 @@ def _origin(full: onnx.ModelProto, name: str | None, recipe: Recipe) -> list[str
     if node is None or str(name).startswith(f"{TAIL}/"):
         return []
     feeding = [one for value in node.inputs if value is not None for one in before(model, value)]
-    names = [] if node in int8.layers(model) else [str(node.name)]
+    names = [] if node in quantize.quantizable_nodes(model) else [str(node.name)]
     names += [str(one.name) for one in feeding]
     return [one for one in dict.fromkeys(names) if one not in recipe.keep_fp32]
 
@@ -203,7 +203,7 @@ def _keep(recipe: Recipe, more: dict[str, str]) -> Recipe:
 def _group(full: onnx.ModelProto, name: str) -> list[str]:
     """Return a layer and the activation that a library computes along with it."""
     node = next(node for node in ir.from_proto(full).graph if node.name == name)
-    return [name, *(str(follower.name) for follower in int8.followers(node))]
+    return [name, *(str(follower.name) for follower in quantize.fused_activations(node))]
 
 
 def _signal_to_noise(

@@ -81,7 +81,7 @@ GENERATE = [
     Case("junk.onnx", 1, ("junk.onnx is cut short or damaged", "copy it again"), id="junk-graph"),
     Case("short.rtx.plan", 1, ("is cut off", "copy it again"), id="truncated-plan"),
     Case("flipped.rtx.plan", 1, ("SHA-256", "copy both files again"), id="flipped-plan"),
-    Case("jetson.plan", 4, ("TensorRT 10.3.0.30 plan", "no NVIDIA driver"), id="plan-of-the-other-flavour"),
+    Case("jetson.plan", 4, ("TensorRT 10.3.0.30 plan", "no NVIDIA driver"), id="plan-of-the-other-library"),
     Case(
         "g.rtx.plan",
         4,

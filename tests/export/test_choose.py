@@ -36,11 +36,11 @@ class Device:
         self.making = lowering
         return full_graph("dcgan16", lowering=lowering)[0]
 
-    def build(self, graph: Graph, flavour: str, options: BuildOptions) -> Any:
+    def build(self, graph: Graph, library: str, options: BuildOptions) -> Any:
         model = onnx.load_from_string(graph.data[:])
         types = {weight.data_type for weight in model.graph.initializer if len(weight.dims) == 4}
         assert types == {onnx.TensorProto.FLOAT16}
-        assert (flavour, options.batches[1]) == ("tensorrt", 8)
+        assert (library, options.batches[1]) == ("tensorrt", 8)
         if self.making not in SECONDS:
             raise GantoolError("the library does not take it")
         return SimpleNamespace(plan=self.making.encode())
@@ -58,10 +58,10 @@ class Device:
 
 def test_the_fastest_engine_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch)
-    runner = choose.device("tensorrt", BuildOptions(opt_batch=8), "fp16")
+    timer = choose.engine_timer("tensorrt", BuildOptions(opt_batch=8), "fp16")
 
     with logged() as notes:
-        assert choose.fastest(device.make, runner) == "phases"
+        assert choose.autotune(device.make, timer) == "phases"
     assert notes[0] == "--lowering phases-stack is left out: the library does not take it"
     assert notes[1].startswith("--lowering cpu is left out")
     assert notes[2].endswith("copies included: none 1.00, subpixel 2.00, phases 2.08")
@@ -86,9 +86,9 @@ def test_the_usual_way_decides_and_others_are_told(monkeypatch: pytest.MonkeyPat
         usual, other = seconds[making[-1]]
         return {"A": lambda: run(usual), "B": lambda: run(other)}
 
-    runner = choose.Runner(("none", "subpixel", "phases"), load)
+    timer = choose.Timer(("none", "subpixel", "phases"), load)
     with logged() as notes:
-        assert choose.fastest(make, runner) == "phases"
+        assert choose.autotune(make, timer) == "phases"
     assert notes == [
         "--lowering phases: speed against none with A: none 1.00, subpixel 1.11, phases 1.25",
         "with B: none 0.50, subpixel 3.33, phases 3.23; to use it, name --lowering subpixel",
@@ -97,22 +97,22 @@ def test_the_usual_way_decides_and_others_are_told(monkeypatch: pytest.MonkeyPat
 
 def test_the_forms_of_dla_are_measured_for_dla(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch)
-    runner = choose.device("tensorrt", BuildOptions(max_batch=8, dla=0), "fp16")
-    assert choose.fastest(device.make, runner) == "dla"
+    timer = choose.engine_timer("tensorrt", BuildOptions(max_batch=8, dla=0), "fp16")
+    assert choose.autotune(device.make, timer) == "dla"
 
 
 def test_a_little_faster_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch)
     monkeypatch.setitem(SECONDS, "subpixel", 0.97)
     monkeypatch.setitem(SECONDS, "phases", 0.96)
-    runner = choose.device("tensorrt", BuildOptions(opt_batch=8), "fp16")
-    assert choose.fastest(device.make, runner) == "none"
+    timer = choose.engine_timer("tensorrt", BuildOptions(opt_batch=8), "fp16")
+    assert choose.autotune(device.make, timer) == "none"
 
 
 def test_none_that_builds_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch)
     for name in list(SECONDS):
         monkeypatch.delitem(SECONDS, name)
-    runner = choose.device("tensorrt", BuildOptions(opt_batch=8), "fp16")
+    timer = choose.engine_timer("tensorrt", BuildOptions(opt_batch=8), "fp16")
     with pytest.raises(GantoolError, match="runs here; name one"):
-        choose.fastest(device.make, runner)
+        choose.autotune(device.make, timer)

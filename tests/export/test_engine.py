@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 from conftest import run_gantool
 from gantool.export.artifact import Graph
 from gantool.export.engine import options as build_options
-from gantool.export.engine.build import build, choose_flavour
+from gantool.export.engine.build import build, choose_library
 from gantool.export.engine.options import BuildOptions, parse_compute_capabilities, parse_size
 from gantool.export.macs import Layer
 from gantool.runtime import GantoolError, UsageError
@@ -242,8 +242,8 @@ def test_fp16_of_a_graph(exported: Path, tmp_path: Path) -> None:
 
 
 def test_auto_takes_rtx_where_no_gpu_is() -> None:
-    assert choose_flavour("auto") in ("rtx", "tensorrt")
-    assert choose_flavour("none") is None
+    assert choose_library("auto") in ("rtx", "tensorrt")
+    assert choose_library("none") is None
 
 
 @pytest.mark.parametrize(

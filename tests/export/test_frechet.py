@@ -10,7 +10,7 @@ import pytest
 
 from conftest import run_gantool
 from gantool.export.engine.options import BuildOptions
-from gantool.export.options import ExportOptions, Precision, ToData
+from gantool.export.options import DatasetDistance, ExportOptions, Precision
 from gantool.export.pipeline import export
 from gantool.export.precision.psnr import PARITY_KEY
 from gantool.runtime import Generator, UsageError
@@ -25,7 +25,7 @@ def far(images: Images) -> float:
     return float(np.square(images.astype(np.float64) - 100).mean())
 
 
-TO_DATA = ToData("boxes", "squares", far)
+TO_DATA = DatasetDistance("boxes", "squares", far)
 
 
 @pytest.mark.parametrize("low", ["fp16", "bf16"])  # ONNX Runtime itself does not run BF16

@@ -15,7 +15,7 @@ from gantool.export import stages
 from gantool.export.artifact import Graph
 from gantool.export.options import ExportOptions, Foreign, Precision
 from gantool.export.precision.parity import Reference
-from gantool.export.precision.sensitivity import apply
+from gantool.export.precision.sensitivity import apply_recipe
 from gantool.models import PRESETS, Generator, NetworkConfig, save_checkpoint
 from gantool.models.attention import SelfAttention
 from gantool.runtime.artifacts.recipe import Recipe
@@ -131,4 +131,4 @@ def low_graph(path: Path, precision: Precision, reference: Reference) -> tuple[o
 
 def in_fp16(full: onnx.ModelProto) -> onnx.ModelProto:
     """Return an FP32 graph in FP16, without exceptions."""
-    return apply(full, Recipe("fp16"))
+    return apply_recipe(full, Recipe("fp16"))

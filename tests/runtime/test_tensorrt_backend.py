@@ -154,7 +154,7 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "one byte": (lambda plan: plan[:1], "bufferSize >= minBufferSize failed"),
     "cut in the header": (lambda plan: plan[:16], "bufferSize >= minBufferSize failed"),
     "text": (lambda plan: b"a text " * len(plan), "header.magicTag == kEXPECTED_MAGIC_TAG failed"),
-    "the other flavour": (lambda plan: b"ftrt" + plan[4:], "header.magicTag == kEXPECTED_MAGIC_TAG failed"),
+    "the other library": (lambda plan: b"ftrt" + plan[4:], "header.magicTag == kEXPECTED_MAGIC_TAG failed"),
     "cut off": (lambda plan: plan[: len(plan) // 2], "plan.header.size == blobSize failed"),
     "appended": (lambda plan: plan + b"x", "plan.header.size == blobSize failed"),
 }
@@ -175,7 +175,7 @@ def test_real_verdicts_on_damaged_plans(damage: str, tmp_path: Path) -> None:
     (tmp_path / "g.rtx.plan").write_bytes(change(whole))
     with pytest.raises(GantoolError) as caught:
         TensorRTBackend(tmp_path / "g.rtx.plan")
-    if damage != "the other flavour":  # which is a whole plan of TensorRT, by its header
+    if damage != "the other library":  # which is a whole plan of TensorRT, by its header
         assert caught.value.exit_code == 1
         assert "NVIDIA driver" not in str(caught.value)
 
