@@ -36,9 +36,9 @@ def shares(layers: Iterable[Layer]) -> dict[str, float]:
     """Return the share of the multiply-adds by type, the largest first; they add up to 1."""
     counts = Counter[str]()
     for layer in layers:
-        counts[layer.type] += layer.multiply_adds
-    total = sum(counts.values()) or 1
-    return {kind: count / total for kind, count in counts.most_common() if count}
+        if layer.multiply_adds:
+            counts[layer.type] += layer.multiply_adds
+    return {kind: count / counts.total() for kind, count in counts.most_common()}
 
 
 def _of_one_image(shape: Sequence[Any]) -> list[int]:

@@ -62,9 +62,9 @@ def test_the_fastest_engine_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with logged() as notes:
         assert choose.autotune(device.make, timer) == "phases"
-    assert notes[0] == "--lowering phases-stack is left out: the library does not take it"
-    assert notes[1].startswith("--lowering cpu is left out")
-    assert notes[2].endswith("copies included: none 1.00, subpixel 2.00, phases 2.08")
+    assert notes[-3] == "`lowering` phases-stack is left out: the library does not take it"
+    assert notes[-2].startswith("`lowering` cpu is left out")
+    assert notes[-1].endswith("copies included: none 1.00, subpixel 2.00, phases 2.08")
     assert device.shapes == {((8, 100), None)}
     assert device.open == []  # all freed
 
@@ -90,8 +90,8 @@ def test_the_usual_way_decides_and_others_are_told(monkeypatch: pytest.MonkeyPat
     with logged() as notes:
         assert choose.autotune(make, timer) == "phases"
     assert notes == [
-        "--lowering phases: speed against none with A: none 1.00, subpixel 1.11, phases 1.25",
-        "with B: none 0.50, subpixel 3.33, phases 3.23; to use it, name --lowering subpixel",
+        "`lowering` phases: speed against none with A: none 1.00, subpixel 1.11, phases 1.25",
+        "with B: none 0.50, subpixel 3.33, phases 3.23; to use it, name `lowering` subpixel",
     ]
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from conftest import run_gantool
-from gantool.export.engine.options import BuildOptions
 from gantool.export.options import DatasetDistance, ExportOptions, Precision
 from gantool.export.pipeline import export
 from gantool.export.precision.psnr import PARITY_KEY
@@ -17,6 +16,7 @@ from gantool.runtime import Generator, UsageError
 from gantool.runtime.artifacts.onnx import read_json
 from gantool.runtime.artifacts.recipe import Low
 from gantool.runtime.spec import Images
+from helpers.log import logged
 
 
 def far(images: Images) -> float:
@@ -33,8 +33,8 @@ def test_both_distances_are_recorded(low: Low, checkpoint: Path, tmp_path: Path)
     options = ExportOptions(
         tmp_path / "g", "rtx" if low == "fp16" else "none", precision=Precision(low), to_data=TO_DATA
     )
-    said: list[str] = []
-    export(checkpoint, options, BuildOptions(), said.append)
+    with logged() as said:
+        export(checkpoint, options)
     parity = read_json(tmp_path / f"g.{low}.onnx", PARITY_KEY)
     found = parity["frechet"]
     with Generator.load(tmp_path / "g.onnx") as full:
@@ -51,14 +51,14 @@ def test_both_distances_are_recorded(low: Low, checkpoint: Path, tmp_path: Path)
 
 
 def test_of_an_fp32_graph_there_is_one(checkpoint: Path, tmp_path: Path) -> None:
-    export(checkpoint, ExportOptions(tmp_path / "g", "none", to_data=TO_DATA), BuildOptions())
+    export(checkpoint, ExportOptions(tmp_path / "g", "none", to_data=TO_DATA))
     assert "own" not in read_json(tmp_path / "g.onnx", PARITY_KEY)["frechet"]
 
 
 def test_nothing_is_left_to_measure(exported: Path, tmp_path: Path) -> None:
     options = ExportOptions(tmp_path / "h", "rtx", to_data=TO_DATA)
     with pytest.raises(UsageError, match="add `fp16`"):
-        export(exported / "g.onnx", options, BuildOptions())
+        export(exported / "g.onnx", options)
 
 
 def test_the_distance_of_gantool_evaluate(checkpoint: Path, tmp_path: Path) -> None:

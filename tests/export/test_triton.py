@@ -182,7 +182,7 @@ def test_a_plan_of_tensorrt(exported: Path, tmp_path: Path, version: str, kind: 
     }
     engine, graph = Engine(plan, plan.read_bytes(), Sidecar(sidecar)), Graph.load(exported / "g.fp16.onnx")
     made = triton.contents(tmp_path / "models/g", graph, None, engine, BuildOptions())
-    triton.write(made, lambda _: None)
+    triton.write(made)
     entry = tmp_path / "models/g"
     config = parse(entry)
     assert (config.platform, config.max_batch_size) == ("tensorrt_plan", 64)
@@ -233,9 +233,9 @@ def test_a_repository_that_is_there_gets_the_name_of_the_export(work: Path) -> N
 
 def test_engines_that_triton_cannot_use() -> None:
     for options, flag in (
-        (BuildOptions(min_batch=2), "--min-batch"),
-        (BuildOptions(dla=0), "--dla"),
-        (BuildOptions(strip_weights=True), "--strip-weights"),
+        (BuildOptions(min_batch=2), "`min_batch`"),
+        (BuildOptions(dla=0), "`dla`"),
+        (BuildOptions(strip_weights=True), "`strip_weights`"),
     ):
         with pytest.raises(UsageError, match=flag):
             triton.check_options("tensorrt", options)
