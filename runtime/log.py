@@ -8,36 +8,40 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-import typer
-
 from gantool.runtime.commands import Verbosity
+from gantool.runtime.flags import Option, render
 from gantool.runtime.progress import reported_to
 
 
 @contextmanager
-def shown(how: Verbosity) -> Iterator[None]:
-    """Print what gantool logs within to stderr; draw its progress there if that is a terminal."""
+def shown(how: Verbosity, known: Mapping[str, Option]) -> Iterator[None]:
+    """Print what gantool logs within to stderr; draw its progress there if that is a terminal.
+
+    Lines name the flags of the command, `known`, in place of parameters.
+    """
     if how.quiet or sys.stderr is None or not sys.stderr.isatty():  # None: closed, as a daemon does
-        with _logged(_echo, how):
+        with _logged(_echo, how, known):
             yield
         return
     from gantool.runtime.process.bar import Bars
 
     bars = Bars()
-    with _logged(bars.line, how), reported_to(bars):
+    with _logged(bars.line, how, known), reported_to(bars):
         yield
 
 
 @contextmanager
-def _logged(line: Callable[[str], None], how: Verbosity) -> Iterator[None]:
-    logger, handler = logging.getLogger("gantool"), _Lines(line)
+def _logged(line: Callable[[str], None], how: Verbosity, known: Mapping[str, Option]) -> Iterator[None]:
+    logger, handler = logging.getLogger("gantool"), _Lines(line, known)
     before = logger.level, logger.propagate
     handler.setFormatter(_Verbose() if how.verbose else logging.Formatter("%(message)s"))
+    level = logging.WARNING if how.quiet else logging.DEBUG if how.verbose else logging.INFO
+    handler.setLevel(level)  # of its own: a run keeps more lines in its log
     logger.addHandler(handler)
-    logger.setLevel(logging.WARNING if how.quiet else logging.DEBUG if how.verbose else logging.INFO)
+    logger.setLevel(level)
     logger.propagate = False  # a library that sets up the root logger would print each line once more
     try:
         yield
@@ -49,12 +53,12 @@ def _logged(line: Callable[[str], None], how: Verbosity) -> Iterator[None]:
 class _Lines(logging.Handler):
     """Passes lines on. What goes wrong is raised: a pipe that ended ends the command."""
 
-    def __init__(self, line: Callable[[str], None]) -> None:
+    def __init__(self, line: Callable[[str], None], known: Mapping[str, Option]) -> None:
         super().__init__()
-        self._line = line
+        self._line, self._known = line, known
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._line(self.format(record))
+        self._line(render(self.format(record), self._known))
 
 
 class _Verbose(logging.Formatter):
@@ -66,4 +70,6 @@ class _Verbose(logging.Formatter):
 
 
 def _echo(text: str) -> None:
-    typer.echo(text, err=True)
+    if sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")  # as it is now: a run that outlives its terminal replaces it
+        sys.stderr.flush()
