@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import replace
 
 import typer
@@ -12,7 +11,6 @@ from gantool.runtime.commands import Command
 from gantool.runtime.flags import Given, build, options, render
 
 INTERRUPTED = 130
-_log = logging.getLogger(__name__)
 
 
 def train() -> Command:
@@ -29,7 +27,7 @@ def train() -> Command:
 
             typer.echo(json.dumps(dry_run(asked, how, ours).to_json(), indent=2))
             if how.resume is None:
-                _log.info(
+                _say(
                     "precision, channels_last, compile and threads are measured when the run starts "
                     "(`autotune=False`: as above)"
                 )
@@ -52,7 +50,7 @@ def evaluate() -> Command:
         asked = build(EvaluateOptions, given)
         scores = evaluate(asked)
         typer.echo(json.dumps(scores.to_json()) if asked.json else scores.table())
-        _log.info("nearest training images beside generated ones: %s", scores.nearest)
+        _say(f"nearest training images beside generated ones: {scores.nearest}")
 
     return Command(run, (EvaluateOptions,), ("Data", "Output"))
 
@@ -81,3 +79,9 @@ def data() -> Command:
         typer.echo(f"next:\n  {next_command(made)}")
 
     return Command(run, (DataOptions,), ("Images", "Output"))
+
+
+def _say(text: str) -> None:
+    import logging  # not for --help
+
+    logging.getLogger(__name__).info("%s", text)

@@ -39,13 +39,7 @@ from gantool.train.preflight import Planned, Resumed
 from gantool.train.presets import advice
 from gantool.train.resume import check_state, drop_stats_after, further, labels_of, load_resumable
 from gantool.train.run import Run
-from gantool.train.run_dir import (
-    BEST_NAME,
-    LOG_NAME,
-    OPTIONS_NAME,
-    STATS_NAME,
-    fakes_name,
-)
+from gantool.train.run_dir import BEST_NAME, LOG_NAME, OPTIONS_NAME, STATS_NAME, fakes_name
 from gantool.train.run_log import logged_to, silent
 from gantool.train.session import Session
 from gantool.train.state import TrainingState, new_state
@@ -72,12 +66,8 @@ def start(planned: Planned, how: LaunchOptions) -> Run:
             state = new_state(options, fabric)
             state.images_in_data = len(loaded.images)
             state.labels_in_data = labels_of(options, loaded)
-            outdir = how.outdir
-            folder = (
-                new_run(outdir, f"{loaded.name}-{options.preset or options.network.architecture}")
-                if fabric.is_global_zero
-                else outdir
-            )
+            name = f"{loaded.name}-{options.preset or options.network.architecture}"
+            folder = new_run(how.outdir, name) if fabric.is_global_zero else how.outdir
             with detect_lost_rank(fabric):
                 folder = fabric.broadcast(folder)
             if tuned is None:

@@ -34,7 +34,7 @@ def train(options: TrainingOptions, launch: LaunchOptions = _ALONE, given: Colle
     """Train a new run, or go on with the one that `launch.resume` names; return what it came to.
 
     options: what is trained, as `from_preset` makes it
-    launch:  how it is started
+    launch:  how it is started; its `config` and `dry_run` are for the command line
     given:   the names of those options that were asked for. `channels` and `precision` are chosen by the data and
              by the autotuner where they are not among them. A resumed run has its own options, and takes these
              alone: UsageError for one that it cannot change

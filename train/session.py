@@ -31,7 +31,7 @@ class Session:
 
     @property
     def limit(self) -> float:
-        """Seconds that this session may train; infinite without --minutes."""
+        """Seconds that this session may train; infinite without `minutes`."""
         minutes = self.options.minutes
         return math.inf if minutes is None else max(minutes * 60 - self.spent, 0.001)
 

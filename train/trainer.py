@@ -29,10 +29,10 @@ def fit(session: Session, state: TrainingState) -> bool:
     Raises GantoolError if a loss is no longer finite; the last snapshot stays. If another process is lost, the
     generator is saved as it is, and LostProcessError raised.
     """
-    options, stopwatch = session.options, Stopwatch()
+    options = session.options
     writes = options.tensorboard and state.fabric.is_global_zero
     with closing(TensorBoard(session.folder, state)) if writes else nullcontext() as board:
-        boards = [board] if board else []
+        stopwatch, boards = Stopwatch(), [board] if board else []
         measured: list[Callback] = []
         if options.metric_every:
             measured.append(FrechetMetric(session, state, stopwatch, [each.on_scores for each in boards]))
