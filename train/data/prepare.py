@@ -136,9 +136,8 @@ def prepare(options: DataOptions) -> Prepared:
                 made = _write(listing, part, replace(into, bits=made.tally.bits), known)
             if made.count < MIN_IMAGES:
                 raise GantoolError(_too_few(options.source, made))
-        note = (
-            f"no classes: {why}" if "not classes" in why else ""
-        )  # of folders that may have been meant as such
+        # of folders that may have been meant as such
+        note = f"no classes: {why}" if "not classes" in why else ""
         save_image(options.out.with_suffix(".png"), grid(np.stack(made.sheet), COLUMNS))
     for line in made.skipped[:_NAMED]:
         _log.warning("left out %s", line)
