@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--side-by-side", action="store_true")
     arguments = parser.parse_args()
     data = load_images("fashion-mnist", 32)
-    extractor = find_extractor("classifier", data, print)
+    extractor = find_extractor("classifier", data)
     cores = sorted(os.sched_getaffinity(0))
     halves = (set(cores[::2]), set(cores[1::2])) if arguments.side_by_side else (set(cores), set(cores))
     with tempfile.TemporaryDirectory() as name:

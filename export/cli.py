@@ -14,8 +14,8 @@ from gantool.runtime.flags import Given, build
 if TYPE_CHECKING:
     from gantool.runtime.spec import Images
 
-# a data set, what it is compared by, where lines go -> the distance of images
-DistanceTo = Callable[[str, str, Callable[[str], None]], "Callable[[Images], float]"]
+# a data set, what it is compared by -> the distance of images
+DistanceTo = Callable[[str, str], "Callable[[Images], float]"]
 
 
 def export() -> Command:
@@ -46,7 +46,7 @@ def _export(given: Given, distance_to: DistanceTo) -> None:
 
     if asked.data is not None:
         features = asked.features or "classifier"
-        measure = distance_to(asked.data, features, logging.getLogger(__name__).info)
+        measure = distance_to(asked.data, features)
         options = replace(options, to_data=DatasetDistance(asked.data, features, measure))
     made = pipeline.export(asked.source, options, build_options)
     typer.echo(summary(made, build_options))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gantool.models.config import NetworkConfig
 from gantool.models.network import Generator
 from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.progress import task
 from gantool.runtime.seeds import labels, latents
 from gantool.runtime.spec import Images
 
@@ -43,10 +44,10 @@ def float_images(module: nn.Module, inputs: tuple[Tensor, ...]) -> NDArray[np.fl
 def sample_images(generator: Generator, seeds: Sequence[int]) -> Images:
     """Return the images of `seeds`, uint8 [N, H, W, C], computed on the generator's device."""
     device = next(generator.parameters()).device
-    parts = [seeds[start : start + BATCH] for start in range(0, len(seeds), BATCH)]
-    return np.concatenate(
-        [
-            to_uint8(float_images(generator, config_inputs(generator.config, part, device)))  # [n, H, W, C]
-            for part in parts
-        ]
-    )
+    parts = []
+    with task("generating", len(seeds), "images") as made:
+        for start in range(0, len(seeds), BATCH):
+            inputs = config_inputs(generator.config, seeds[start : start + BATCH], device)
+            parts.append(to_uint8(float_images(generator, inputs)))  # [n, H, W, C]
+            made.update(min(start + BATCH, len(seeds)))
+    return np.concatenate(parts)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 
 import torch
 
 from gantool.runtime.process.cpus import Others, cores, is_busy
+
+_log = logging.getLogger(__name__)
 
 
 def limit_threads() -> int:
@@ -20,13 +22,15 @@ def limit_threads() -> int:
     return count
 
 
-def leave_room(others: Others, note: Callable[[str], None]) -> None:
+def leave_room(others: Others) -> None:
     """Limit torch as `limit_threads` does, and on a busy machine to as many threads as find a free CPU.
 
-    A thread that finds none keeps all the others waiting, so fewer threads are faster. `note` gets a line.
+    A thread that finds none keeps all the others waiting, so fewer threads are faster.
     """
     most, used = limit_threads(), others.cpus()
     if is_busy(used) and (room := others.room()) < most:
         torch.set_num_threads(room)
         threads = f"{room} thread{'s' if room > 1 else ''}"
-        note(f"the machine is busy, other programs use {used:.1f} CPUs: going on with {threads}, not {most}")
+        _log.warning(
+            "the machine is busy, other programs use %.1f CPUs: going on with %s, not %d", used, threads, most
+        )

@@ -130,12 +130,8 @@ def _declared(option: Option, negatable: bool) -> list[str]:
     names = list(option.names)
     assert option.flag is not None
     if option.kind is bool and ((negatable and option.flag.group) or option.default is True):
-        names[0] = f"{names[0]}/{_negative(option)}"
+        names[0] = f"{names[0]}/{option.negative}"
     return names
-
-
-def _negative(option: Option) -> str:
-    return f"--no-{option.names[0].removeprefix('--')}"
 
 
 def _completion(option: Option) -> Callable[[str], list[str]]:
@@ -205,7 +201,7 @@ def row(option: Option, values: Mapping[str, Any]) -> tuple[str, str]:
     own = "" if option.name in values else option.flag.shown
     short = sorted(option.names, key=len)
     if option.kind is bool and default is True:
-        short.append(_negative(option))
+        short.append(option.negative)
     left = ", ".join(short) if short else _metavar(option)
     if short and option.kind is not bool:
         left += f" {_metavar(option)}"

@@ -8,7 +8,7 @@
             check(self)
 
 Type, choices (a `Literal`) and default are the field's own. `commands.py` makes the flags, `config.py` reads the
-same options from a file. Errors name a parameter in backquotes, as in `kimg`; `render` puts its flag there.
+same options from a file. Messages name a parameter in backquotes, as in `kimg`; `render` puts its flag there.
 """
 
 from __future__ import annotations
@@ -61,6 +61,11 @@ class Option(NamedTuple):
             return ()
         names = self.flag.names.split() or [f"--{self.name.replace('_', '-')}"]
         return tuple(sorted(names, key=lambda name: not name.startswith("--")))
+
+    @property
+    def negative(self) -> str:
+        """The flag that switches it off."""
+        return f"--no-{self.names[0].removeprefix('--')}"
 
     def problem(self, value: Any) -> str:
         """Return what to give in place of `value`; "" for a good one, as the default always is."""
@@ -133,13 +138,17 @@ def build(cls: type[T], given: Mapping[str, Any]) -> T:
 
 
 def render(text: str, known: Mapping[str, Option]) -> str:
-    """Put flags in the place of the parameters that a message names."""
+    """Put flags in the place of the parameters that a message names, as `kimg` or `autotune=False`."""
 
     def flag(match: re.Match[str]) -> str:
         option = known.get(match[1])
-        return option.names[0] if option and option.names else match[1] if option else match[0]
+        if option is None:
+            return match[0]
+        if not option.names:
+            return match[1] + (match[2] or "")
+        return option.negative if match[2] else option.names[0]
 
-    return re.sub(r"`(\w+)`", flag, text)
+    return re.sub(r"`(\w+)(=False)?`", flag, text)
 
 
 def choose(value: str, known: Iterable[str]) -> str:

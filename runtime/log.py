@@ -11,8 +11,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-import typer
-
 from gantool.runtime.commands import Verbosity
 from gantool.runtime.flags import Option, render
 from gantool.runtime.progress import reported_to
@@ -40,8 +38,10 @@ def _logged(line: Callable[[str], None], how: Verbosity, known: Mapping[str, Opt
     logger, handler = logging.getLogger("gantool"), _Lines(line, known)
     before = logger.level, logger.propagate
     handler.setFormatter(_Verbose() if how.verbose else logging.Formatter("%(message)s"))
+    level = logging.WARNING if how.quiet else logging.DEBUG if how.verbose else logging.INFO
+    handler.setLevel(level)  # of its own: a run keeps more lines in its log
     logger.addHandler(handler)
-    logger.setLevel(logging.WARNING if how.quiet else logging.DEBUG if how.verbose else logging.INFO)
+    logger.setLevel(level)
     logger.propagate = False  # a library that sets up the root logger would print each line once more
     try:
         yield
@@ -70,4 +70,6 @@ class _Verbose(logging.Formatter):
 
 
 def _echo(text: str) -> None:
-    typer.echo(text, err=True)
+    if sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")  # as it is now: a run that outlives its terminal replaces it
+        sys.stderr.flush()

@@ -16,8 +16,8 @@ T = TypeVar("T")
 class Task(Protocol):
     """One piece of work that goes on."""
 
-    def update(self, done: float, text: str = "") -> None:
-        """Say how much is done, of the total; `text` is what stands beside it."""
+    def update(self, done: float, text: str = "", total: float | None = None) -> None:
+        """Say how much is done, of the total; `text` is what stands beside it, `total` another total."""
 
 
 class Reporter(Protocol):
@@ -31,11 +31,12 @@ class _Nobody:
     def task(self, label: str, total: float | None, unit: str) -> AbstractContextManager[Task]:  # noqa: ARG002
         return nullcontext(self)
 
-    def update(self, done: float, text: str = "") -> None:
+    def update(self, done: float, text: str = "", total: float | None = None) -> None:
         pass
 
 
-_reporter: Reporter = _Nobody()
+NOBODY: Reporter = _Nobody()
+_reporter = NOBODY
 
 
 @contextmanager

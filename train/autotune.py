@@ -15,7 +15,6 @@ import platform
 import statistics
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -26,6 +25,7 @@ from lightning_fabric import Fabric
 
 from gantool.models.threads import limit_threads
 from gantool.runtime.process.cpus import Others, is_busy
+from gantool.runtime.progress import task
 from gantool.train.distributed import precision, single_device
 from gantool.train.options import TrainingOptions
 from gantool.train.run_dir import number, records
@@ -62,9 +62,7 @@ class Tuned:
             write_cache(cache_path(), known)
 
 
-def fastest(
-    options: TrainingOptions, fabric: Fabric, chosen: str | None, log: Callable[[str], None]
-) -> Tuned:
+def fastest(options: TrainingOptions, fabric: Fabric, chosen: str | None) -> Tuned:
     """Return the options with the fastest way of computing a step. The random state does not change.
 
     `chosen` fixes the precision. With several processes, one measures its slice of the batch, alone. On a CPU the
@@ -79,14 +77,16 @@ def fastest(
     figures = known_figures(known.get(key), ways)
     budget = _budget(options)
     if figures is None or _outdated(figures, others, budget):
-        log("measuring which way of computing is fastest here (--no-autotune skips this) ...")
+        _log.info("measuring which way of computing is fastest here (`autotune=False` skips this) ...")
         others = Others()
         rates, whole = _measure(share, single_device(str(fabric.device)), ways, compiling, budget)
         took = time.monotonic() - began
         figures = Figures(rates, round(time.time()), round(others.cpus(), 2), round(took, 2), whole)
         known[key] = asdict(figures)
         write_cache(cache_path(), known)
-    log(str(figures))
+    else:
+        _log.debug("figures from the cache: %s", cache_path())
+    _log.info("%s", figures)
     options = apply(options, figures.best)
     if fabric.device.type == "cpu" and fabric.world_size == 1 and not options.compile:
         options = replace(options, threads_up_to=options.threads if figures.sure else most)
@@ -195,18 +195,21 @@ class _Bench:
         """Give each way its turns while time lasts; return whether it lasted."""
         began = time.perf_counter()
         limit, left = budget, list(ways)
-        for turn in range(_TURNS):
-            for way in left:
-                if self.best() and time.perf_counter() - began > limit:
-                    return False
-                self._turn(way)
-                limit = self._limit(budget, len(ways))
-            if turn and (best := self.best()):
-                left = [
-                    way
-                    for way in left
-                    if self.seconds[way] and self._step(way) < GIVE_UP_RATIO * self._step(best)
-                ]
+        with task("measuring", limit) as done:
+            for turn in range(_TURNS):
+                for way in left:
+                    took = time.perf_counter() - began
+                    if self.best() and took > limit:
+                        return False
+                    done.update(took, way, limit)
+                    self._turn(way)
+                    limit = self._limit(budget, len(ways))
+                if turn and (best := self.best()):
+                    left = [
+                        way
+                        for way in left
+                        if self.seconds[way] and self._step(way) < GIVE_UP_RATIO * self._step(best)
+                    ]
         return True
 
     def _limit(self, budget: float, ways: int) -> float:

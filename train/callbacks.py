@@ -6,8 +6,9 @@ All processes call the same hooks at the same steps; what is written, the first 
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +19,7 @@ from gantool.models import CHECKPOINT_NAME, Generator
 from gantool.models.sampling import config_inputs, float_images, sample_images
 from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.images import grid, to_uint8
+from gantool.runtime.progress import Task
 from gantool.runtime.spec import Images
 from gantool.train.data.streams import aside
 from gantool.train.distributed import detect_lost_rank, gather
@@ -25,7 +27,6 @@ from gantool.train.ema import recalibrate_batchnorm
 from gantool.train.metrics.extractors import Extractor, find_extractor
 from gantool.train.metrics.measure import append_metric, measure, subsample
 from gantool.train.monitors import CollapseMonitor, diversity
-from gantool.train.progress import Report
 from gantool.train.run_dir import BEST_NAME, STATE_NAME, STATS_NAME, fakes_name
 from gantool.train.session import Pace, Session, Stopwatch, diverged, duration_text, rate_text
 from gantool.train.state import TrainingState, random_state, save_generator, save_state
@@ -35,6 +36,8 @@ FAKES = 64  # seeds 0..63 in fakes000123.png
 EARLY = (15.0, 60.0, 300.0)  # seconds of a run after which it saves what it has,
 OFTEN = 300.0  # and how long it continues after that without saving
 SAMPLES = 5000  # images that the Fréchet metric compares
+
+_log = logging.getLogger(__name__)
 
 
 class Callback:
@@ -56,49 +59,57 @@ class Callback:
 class ProgressLine(Callback):
     """Moves the bar at each step; writes a line and a record of stats.jsonl at each tick."""
 
-    def __init__(self, session: Session, state: TrainingState, report: Report) -> None:
-        self.session, self.state, self.report = session, state, report
+    def __init__(self, session: Session, state: TrainingState, bar: Task) -> None:
+        self.session, self.state, self.bar = session, state, bar
         self.pace = Pace(session, state)
+
+    def on_start(self) -> None:
+        """Set the bar to where the session begins, so that its rate is that of this session."""
+        self._move()
 
     def on_tick(self, stats: TickStats) -> None:
         """Report losses and speed."""
         values = stats.to_json()
         if self.state.fabric.is_global_zero:
             path = self.session.folder / STATS_NAME
-            with survives_full_disk(self.report), path.open("a", encoding="utf-8") as file:
+            with survives_full_disk(), path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
-        self.report.scalars(values, self.state.images_seen)
-        self.report.line(
+        _log.info(
+            "%s",
             f"tick {stats.tick:<5d} kimg {stats.kimg:<8.1f} time {duration_text(stats.total_seconds):<8s} "
             f"{rate_text(stats.rate):>6s} loss D {stats.loss_d:<6.3f} G {stats.loss_g:<6.3f} "
             f"data {values['data_wait']:.1%}"
             + (f"  p {stats.augment_p:.3f}" if self.session.options.augment == "ada" else "")
-            + ("" if stats.last else f"  left {duration_text(self.pace.left(self.state))}")
+            + ("" if stats.last else f"  left {duration_text(self.pace.left(self.state))}"),
         )
 
     def on_step(self) -> None:
         """Move the bar; warn once of a run of days."""
-        self.report.advance(*self.pace.progress(self.state))
+        self._move()
         if warning := self.pace.warning(self.state):
-            self.report.line(warning)
+            _log.warning("%s", warning)
+
+    def _move(self) -> None:
+        total, text = self.pace.progress(self.state)
+        self.bar.update(self.state.images_seen / 1000, text, total)
 
 
 class CollapseAlarm(Callback):
     """Reports when the discriminator is too far ahead, or generated images become alike."""
 
-    def __init__(self, session: Session, state: TrainingState, report: Report) -> None:
-        self.state, self.report = state, report
+    def __init__(self, session: Session, state: TrainingState) -> None:
+        self.state = state
         self.monitor = CollapseMonitor(diversity(subsample(session.data.images, FAKES)))
 
     def on_tick(self, stats: TickStats) -> None:
         """Check the discriminator."""
         if alarm := self.monitor.after_tick(stats.kimg, stats.d_accuracy):
-            self.report.line(alarm)
+            _log.warning("%s", alarm)
 
     def on_fakes(self, images: Images) -> None:
         """Check the generated images of a snapshot."""
         if alarm := self.monitor.after_snapshot(self.state.images_seen / 1000, images):
-            self.report.line(alarm)
+            _log.warning("%s", alarm)
 
 
 class FrechetMetric(Callback):
@@ -108,15 +119,21 @@ class FrechetMetric(Callback):
     the time does not count as training.
     """
 
-    def __init__(self, session: Session, state: TrainingState, report: Report, stopwatch: Stopwatch) -> None:
-        self.session, self.state, self.report, self.stopwatch = session, state, report, stopwatch
+    def __init__(
+        self,
+        session: Session,
+        state: TrainingState,
+        stopwatch: Stopwatch,
+        on_scores: Sequence[Callable[[Mapping[str, Any]], None]],
+    ) -> None:
+        self.session, self.state, self.stopwatch, self.on_scores = session, state, stopwatch, on_scores
         self.measured_at = -1  # images seen
         if not state.fabric.is_global_zero:
             return
         with stopwatch.paused(), aside(state.device):
-            self.extractor: Extractor = find_extractor("classifier", session.data, report.line)
+            self.extractor: Extractor = find_extractor("classifier", session.data)
             if self.extractor.warning:
-                report.line(f"note: {self.extractor.warning}")
+                _log.warning("note: %s", self.extractor.warning)
             self.real = self.extractor.vectors(subsample(session.data.images))  # [N, F]
 
     def on_tick(self, stats: TickStats) -> None:  # noqa: ARG002
@@ -124,7 +141,7 @@ class FrechetMetric(Callback):
         options = self.session.options
         seen, every = self.state.images_seen, options.metric_every
         if interval_ended(seen, options.batch, options.tick, every):
-            with self.stopwatch.paused(), survives_full_disk(self.report):
+            with self.stopwatch.paused(), survives_full_disk():
                 self.measure()
             self.measured_at = seen
 
@@ -156,11 +173,13 @@ class FrechetMetric(Callback):
             save_generator(self.session.folder / BEST_NAME, ema, state.images_seen, self.session.data)
         state.best, state.measured = min(state.best, scores.fd), scores.fd
         took = time.monotonic() - started
-        self.report.scalars({**value, "took": took}, state.images_seen)
-        self.report.line(
+        for each in self.on_scores:
+            each({**value, "took": took})
+        _log.info(
+            "%s",
             f"kimg {kimg:<8.1f} Fréchet distance {scores.fd:.2f}{', the best so far' if best else ''}; "
             f"precision {scores.precision:.2f} recall {scores.recall:.2f} diversity {scores.diversity:.2f} "
-            f"copies {scores.copies:.3f} (took {took:.1f} s)"
+            f"copies {scores.copies:.3f} (took {took:.1f} s)",
         )
 
     def _images(self, ema: Generator) -> Images:
@@ -175,14 +194,8 @@ class FrechetMetric(Callback):
 class Snapshot(Callback):
     """Writes a sheet of fakes, the checkpoint and the state: every few ticks, by time, and at the end."""
 
-    def __init__(
-        self,
-        session: Session,
-        state: TrainingState,
-        report: Report,
-        on_fakes: Callable[[Images], None],
-    ) -> None:
-        self.session, self.state, self.report, self.on_fakes = session, state, report, on_fakes
+    def __init__(self, session: Session, state: TrainingState, on_fakes: Callable[[Images], None]) -> None:
+        self.session, self.state, self.on_fakes = session, state, on_fakes
         self.saved_at = state.seconds
 
     def on_start(self) -> None:
@@ -198,7 +211,7 @@ class Snapshot(Callback):
         late = seconds - self.saved_at >= OFTEN or any(self.saved_at < early <= seconds for early in EARLY)
         if late or interval_ended(self.state.images_seen, options.batch, options.tick, snap):
             self.saved_at = seconds
-            with survives_full_disk(self.report):
+            with survives_full_disk():
                 self.save()
 
     def on_end(self, stopped: bool) -> None:  # noqa: ARG002
@@ -207,7 +220,7 @@ class Snapshot(Callback):
 
     def save(self) -> None:
         """Write a sheet of fakes, the checkpoint, and the state for --resume."""
-        state = self.state
+        state, started = self.state, time.monotonic()
         with detect_lost_rank(state.fabric):
             random = random_state(state)
         if not state.fabric.is_global_zero:
@@ -217,6 +230,7 @@ class Snapshot(Callback):
         save_generator(self.session.folder / CHECKPOINT_NAME, ema, state.images_seen, self.session.data)
         self.on_fakes(fakes)
         save_state(self.session.folder / STATE_NAME, state, random)
+        _log.debug("saved kimg %.1f in %.2f s", state.images_seen / 1000, time.monotonic() - started)
 
     def save_fakes(self) -> tuple[Generator, Images]:
         """Write a sheet of fixed seeds; return the generator that made it, the EMA, and its images.
@@ -234,12 +248,14 @@ class Snapshot(Callback):
 
 
 @contextmanager
-def survives_full_disk(report: Report) -> Iterator[None]:
+def survives_full_disk() -> Iterator[None]:
     """Report a disk that cannot be written to, and go on: there may be room at the next try."""
     try:
         yield
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        report.line(
-            f"note: cannot write{where}: {error.strerror or error}; training goes on, and tries again later"
+        _log.warning(
+            "note: cannot write%s: %s; training goes on, and tries again later",
+            where,
+            error.strerror or error,
         )

@@ -49,7 +49,7 @@ def start_processes(
         there = _started("LOCAL_WORLD_SIZE"), _started("WORLD_SIZE") // _started("LOCAL_WORLD_SIZE")
         if (count, nodes or there[1]) != there:
             raise UsageError(
-                f"torchrun started {there[0]} processes a machine, on {there[1]}: leave --devices and --nodes out"
+                f"torchrun started {there[0]} processes a machine, on {there[1]}: leave `devices` and `nodes` out"
             )
         machines = there[1]
     if count * machines == 1:
@@ -59,11 +59,11 @@ def start_processes(
     kind, _, index = _known(device).partition(":")
     if index:
         raise UsageError(
-            f"--device {device} is one device, --devices {count} asks for more: give --device {kind}"
+            f"`device` {device} is one device, `devices` {count} asks for more: give `device` {kind}"
         )
     if machines > 1 and not {"MASTER_ADDR", "SLURM_JOB_ID"} & os.environ.keys():
         raise UsageError(
-            f"--nodes {machines}: start it with torchrun or SLURM, or give MASTER_ADDR, MASTER_PORT and NODE_RANK "
+            f"`nodes` {machines}: start it with torchrun or SLURM, or give MASTER_ADDR, MASTER_PORT and NODE_RANK "
             "in the environment of each machine"
         )
     with _quiet(), _stopped_at_once():
@@ -73,7 +73,7 @@ def start_processes(
             _take_over_children(fabric)
         except (RuntimeError, ValueError, IndexError, MisconfigurationException) as error:
             raise GantoolError(
-                f"--devices {count} --nodes {machines} on {kind}: {_first_line(error)}"
+                f"`devices` {count} `nodes` {machines} on {kind}: {_first_line(error)}"
             ) from error
     return fabric
 
@@ -98,7 +98,7 @@ def single_device(device: str) -> Fabric:
         return Fabric(accelerator=name.partition(":")[0], strategy=SingleDeviceStrategy(torch.device(name)))
     except (RuntimeError, AssertionError, MisconfigurationException) as error:
         raise GantoolError(
-            f"--device {name} cannot be used here: {_first_line(error)}; try --device auto"
+            f"`device` {name} cannot be used here: {_first_line(error)}; try `device` auto"
         ) from error
 
 
@@ -135,7 +135,7 @@ def check_batch_divisible(count: int, batch: int, accumulate: int) -> None:
     """Raise UsageError for a batch that `count` processes cannot share evenly."""
     if batch % count or batch // count < 2 * accumulate:  # BatchNorm needs two
         raise UsageError(
-            f"--batch {batch} for {count} processes: give a multiple of {count}, at least {2 * count * accumulate}"
+            f"`batch` {batch} for {count} processes: give a multiple of {count}, at least {2 * count * accumulate}"
         )
 
 
@@ -246,7 +246,7 @@ def _known(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
-        raise UsageError(f"--device {device}: choose auto, cpu, cuda, cuda:1 or mps")
+        raise UsageError(f"`device` {device}: choose auto, cpu, cuda, cuda:1 or mps")
     return device
 
 

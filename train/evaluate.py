@@ -1,186 +1,26 @@
-"""`gantool evaluate`: how good images are, from a run, a checkpoint, a graph, an engine, or a folder of images."""
+"""`evaluate`, the function behind `gantool evaluate`. PyTorch is loaded once there is something to score."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from itertools import islice
-from pathlib import Path
-from statistics import median_low
-from typing import Any
+from typing import TYPE_CHECKING
 
-from gantool.models import CHECKPOINT_NAME, load_checkpoint
-from gantool.models.sampling import sample_images
-from gantool.models.threads import leave_room
-from gantool.runtime.errors import GantoolError, UsageError
-from gantool.runtime.generator import Generator
-from gantool.runtime.outputs.image_files import save_image
-from gantool.runtime.process.cpus import Others
-from gantool.runtime.spec import Images
-from gantool.train.data.dataset import load_images
-from gantool.train.data.fashion_mnist import NAME as FASHION_MNIST
-from gantool.train.data.sources import CONTAINERS, find_source
-from gantool.train.metrics.extractors import find_extractor
-from gantool.train.metrics.measure import (
-    Measurement,
-    append_metric,
-    measure,
-    nearest_sheet,
-    score_halves,
-    subsample,
-    warnings,
-)
-from gantool.train.metrics.scores import FeatureScores
-from gantool.train.options import read_options
-from gantool.train.run_dir import OPTIONS_NAME
+from gantool.runtime.errors import MissingDependencyError
+from gantool.train.preflight import check_evaluation
+from gantool.train.requests import EvaluateOptions
 
-_LOOK = 0.1  # seconds of watching what other programs use
-
-# Each score of `Scores.table`, and how to read it.
-MEANING = {
-    "fd": "Fréchet distance, 0 is best",
-    "kid": "kernel distance, 0 is best",
-    "precision": "share of generated images that lie among real ones",
-    "recall": "share of real images that lie among generated ones",
-    "diversity": "spread of generated images over that of real ones, 1 is as real",
-    "copies": "share of generated images that are near-copies of a training image",
-}
+if TYPE_CHECKING:
+    from gantool.train.scoring import Scores
 
 
-@dataclass(frozen=True)
-class Scores:
-    """The scores of a set of images against a data set."""
+def evaluate(options: EvaluateOptions) -> Scores:
+    """Score images against a data set; write metric-<features>.jsonl and nearest.png, and return the scores.
 
-    source: Path  # as given
-    image: tuple[int, int, int]  # H, W, C
-    kimg: float | None  # after which a checkpoint was saved
-    data: str
-    features: str  # name of the extractor
-    measured: Measurement
-    real_halves: FeatureScores | None  # half of the data against the other half; None for little data
-    notes: tuple[str, ...]  # what makes the scores unreliable
-    nearest: Path  # the sheet of nearest training images
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the line of metric-<features>.jsonl."""
-        height, width, channels = self.image
-        return {
-            "source": str(self.source),
-            "image": f"{height}×{width}×{channels}",
-            **({} if self.kimg is None else {"kimg": self.kimg}),
-            "data": self.data,
-            "features": self.features,
-            **self.measured.to_json(),
-            "real_halves": asdict(self.real_halves) if self.real_halves else {},
-            "notes": list(self.notes),
-        }
-
-    def table(self) -> str:
-        """Return the scores as a table for people."""
-        height, width, channels = self.image
-        lines = [
-            f"{self.source}: {self.measured.samples:,} images of {height}×{width}×{channels} against "
-            f"{self.measured.real:,} of {self.data}, by {self.features}",
-            f"  {'':<10} {'generated':>10} {'real':>10}   (real: half of the data against the other half)",
-        ]
-        for name, text in MEANING.items():
-            of_real = f"{getattr(self.real_halves, name):.4f}" if self.real_halves else ""
-            lines.append(f"  {name:<10} {getattr(self.measured.scores, name):>10.4f} {of_real:>10}   {text}")
-        if classes := self.measured.classes:
-            total, missing = len(classes.shares), len(classes.missing)
-            named = f"; missing: {', '.join(classes.missing)}" if missing else ""
-            lines.append(
-                f"  {'classes':<10} {total - missing:>10} {total:>10}   classes of the data that the images show"
-                f"{named}"
-            )
-        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
-
-
-def evaluate(source: Path, data: str | None, features: str, samples: int, out: Path | None) -> Scores:
-    """Score images against a data set; write metric-<features>.jsonl and nearest.png.
-
-    source:   what `preflight.check_evaluation` returned
-    data:     what to compare with; None is what the run was trained on
-    features: the extractor: "classifier", "inception" or the path of an ONNX file
-    samples:  images to generate, those of seeds 0 on
-    out:      a folder; None is the one that the images come from
-
-    Raises UsageError if the data are not known, GantoolError for what cannot be read.
+    Raises UsageError if the data are not known, GantoolError for what cannot be read, and MissingDependencyError
+    without PyTorch, or without what the extractor needs.
     """
-    others = Others()
-    time.sleep(_LOOK)
-    leave_room(others, _note)
-    named, images, kimg = _images(source, samples)
-    data = data or _data_of(named)
-    _, height, width, channels = images.shape
-    loaded = load_images(data, height, channels, _background_of(named), log=_note)
-    extractor = find_extractor(features, loaded, _note)
-    real = extractor.vectors(subsample(loaded.images))
-    folder = out or (Path() if named.is_dir() else named.parent)
-    scores = Scores(
-        source,
-        (height, width, channels),
-        kimg,
-        loaded.name,
-        extractor.name,
-        measure(extractor, loaded, images, real),
-        score_halves(real),
-        tuple(warnings(extractor, images, loaded)),
-        folder / "nearest.png",
-    )
-    append_metric(folder, extractor.name, scores.to_json())
-    save_image(scores.nearest, nearest_sheet(extractor, loaded.images, images))
-    return scores
-
-
-def _images(source: Path, samples: int) -> tuple[Path, Images, float | None]:
-    """Return the file that images come from (or the folder they lie in), the images, and the kimg if known."""
-    if source.is_dir() and (source / CHECKPOINT_NAME).is_file():
-        source = source / CHECKPOINT_NAME
-    if source.suffix == ".safetensors":
-        checkpoint = load_checkpoint(source)
-        images = sample_images(checkpoint.generator, range(samples))
-        return source, images, checkpoint.metadata.images_seen / 1000
-    if source.is_dir() or source.suffix.lower() in CONTAINERS:
-        return source, _folder_images(source, samples), None
-    with Generator.load(source) as engine:
-        return source, engine.images(range(samples)), None
-
-
-def _folder_images(source: Path, samples: int) -> Images:
-    """Return the images of a folder or archive, at the median size of its first hundred."""
-    with find_source(str(source), _note).open() as listing:
-        sides = [min(image.size) for image in islice(_readable(listing.read, len(listing.names)), 100)]
-    if not sides:
-        raise GantoolError(f"{source} holds no checkpoint ({CHECKPOINT_NAME}) and no image that can be read")
-    return subsample(load_images(str(source), median_low(sides), log=_note).images, samples)
-
-
-def _readable(read: Callable[[int], Any], count: int) -> Iterator[Any]:
-    for index in range(count):
-        try:
-            yield read(index)
-        except Exception:  # noqa: PERF203 (a damaged file can raise any error from a decoder)
-            continue
-
-
-def _data_of(named: Path) -> str:
-    """Return the data that the run of a checkpoint or a graph was trained on."""
-    options = named.parent / OPTIONS_NAME
-    if named.is_file() and options.is_file():
-        return read_options(options).data
-    if named.suffix == ".safetensors" and load_checkpoint(named).metadata.data == FASHION_MNIST:
-        return FASHION_MNIST
-    raise UsageError(f"{named} does not tell what it was trained on: give --data FOLDER (or fashion-mnist)")
-
-
-def _background_of(named: Path) -> str:
-    """Return the colour on which transparent images of a run were laid."""
-    options = named.parent / OPTIONS_NAME
-    return read_options(options).background if named.is_file() and options.is_file() else "white"
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr)
+    source = check_evaluation(options.source, options.data)
+    try:
+        from gantool.train.scoring import score
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(error.name or "torch", "train", "gantool evaluate") from error
+    return score(source, options)

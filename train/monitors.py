@@ -35,7 +35,7 @@ class CollapseMonitor:
             "discriminator",
             kimg >= EARLY_KIMG and d_accuracy > limit,
             f"the discriminator classifies {d_accuracy:.0%} of images correctly, so the generator learns little: "
-            "try --augment diff (or ada), --r1 1 or a lower --lr-d",
+            "try `augment` diff (or ada), `r1` 1 or a lower `lr_d`",
         )
 
     def after_snapshot(self, kimg: float, images: Images) -> str | None:
@@ -45,7 +45,7 @@ class CollapseMonitor:
             "diversity",
             kimg >= EARLY_KIMG and ratio < COLLAPSED,
             f"generated images are becoming alike: they differ {ratio:.2f} times as much as the data; "
-            "try --augment diff (or ada), a lower --lr or --loss relativistic",
+            "try `augment` diff (or ada), a lower `lr` or `loss` relativistic",
         )
 
     def _alarm(self, name: str, wrong: bool, text: str) -> str | None:

@@ -53,7 +53,7 @@ class TrainingOptions:
     """One run. Raises UsageError for values that cannot be trained with."""
 
     network: NetworkConfig
-    # "fashion-mnist", or the absolute path of a folder or zip
+    # "fashion-mnist", or the path of a folder or zip: in a run's own options the absolute one
     data: Annotated[
         str,
         Flag(
@@ -185,7 +185,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         check(self)
         if self.threads is not None and self.threads < 1:
-            raise UsageError(f"threads {self.threads}: give a whole number from 1")
+            raise UsageError(f"`threads` {self.threads}: give a whole number from 1")
         if self.accumulate > self.batch // 2:
             raise UsageError(
                 f"`accumulate` {self.accumulate}: each micro-batch of a batch of {self.batch} needs two images"
@@ -298,8 +298,6 @@ def from_preset(given: Mapping[str, Any]) -> TrainingOptions:
         raise UsageError(f"{error}{hint}") from error
     known = options(TrainingOptions).keys() - of_network.keys()
     own = {name: value for name, value in values.items() if name in known}
-    if own["data"] != DEFAULT_DATA and Path(own["data"]).exists():  # to be resumed from another folder
-        own["data"] = str(Path(own["data"]).absolute())
     return TrainingOptions(config, **{**TRAINING.get(preset, {}), **own})
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.files import atomic
+from gantool.train.requests import PlotOptions
 from gantool.train.run_dir import STATS_NAME, fakes_kimg, named_or_newest, number, records
 
 COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c")
@@ -50,15 +51,15 @@ class Chart:
     log: bool = False  # values on a logarithmic scale
 
 
-def plot(run: Path | None, out: Path | None) -> Path:
-    """Draw a run folder (None: the newest) into `out`, a .html or .png (None: its `plot.html`); return the path.
+def plot(options: PlotOptions) -> Path:
+    """Draw a run folder into a .html or .png; return its path.
 
     Raises GantoolError for a folder that is not a run, and MissingDependencyError for a PNG without Matplotlib.
     """
-    run = named_or_newest(run, STATS_NAME)
-    target = out or run / "plot.html"
+    run = named_or_newest(options.run, STATS_NAME)
+    target = options.out or run / "plot.html"
     if target.suffix.lower() not in (".html", ".htm", ".png"):
-        raise UsageError(f"--out {target}: give a name that ends in .html or .png, as in curves.png")
+        raise UsageError(f"`out` {target}: give a name that ends in .html or .png, as in curves.png")
     charts, sheets = _charts(run), _sheets(run)
     with atomic(target) as part:
         if target.suffix.lower() == ".png":

@@ -5,23 +5,21 @@ A missing folder or a wrong flag is answered at once, and --dry-run decodes noth
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gantool.models.config import CHECKPOINT_NAME, NetworkConfig
 from gantool.runtime.errors import GantoolError, UsageError
-from gantool.runtime.flags import Given, options
+from gantool.runtime.flags import options as options_of
 from gantool.train.data.decode import is_grey
 from gantool.train.data.fashion_mnist import CLASSES as FASHION_CLASSES
 from gantool.train.data.fashion_mnist import NAME as FASHION_MNIST
 from gantool.train.data.labels import Labels, why_none
 from gantool.train.data.listing import Listing, no_images
 from gantool.train.data.sources import CONTAINERS, Source, find_source
-from gantool.train.options import TrainingOptions, from_preset, read_options
+from gantool.train.options import LaunchOptions, Precision, TrainingOptions, read_options
 from gantool.train.run_dir import OPTIONS_NAME, find_run, named_or_newest
 
 
@@ -29,32 +27,45 @@ from gantool.train.run_dir import OPTIONS_NAME, find_run, named_or_newest
 class Planned:
     """A new run whose options and source were found good."""
 
-    options: TrainingOptions  # but for the channels, where none were given, and the classes
-    preset: str
+    options: TrainingOptions  # but for the classes, and what is None below
     source: Source
-    given: Given  # of the options, those of NetworkConfig among them
     conditional: bool
-
-    @property
-    def channels(self) -> int | None:
-        """Those that were given."""
-        channels: int | None = self.given.get("channels")
-        return channels
+    channels: int | None  # None: as the images are
+    precision: Precision | None  # None: the fastest
 
 
-def plan(given: Given, conditional: bool) -> Planned:
-    """Check a new run by what was given of TrainingOptions and NetworkConfig.
+@dataclass(frozen=True)
+class Resumed:
+    """A run to go on with, and its options from now on."""
 
-    Raises UsageError for options that cannot be, and for `conditional` with a source without classes; GantoolError
-    for a source that is not there.
+    folder: Path
+    options: TrainingOptions
+
+
+def plan(options: TrainingOptions, launch: LaunchOptions, given: Collection[str]) -> Planned:
+    """Check a new run.
+
+    Raises UsageError for `conditional` with a source without classes, GantoolError for a source that is not there.
     """
-    options, data = from_preset(given), given.get("data", FASHION_MNIST)
-    source = find_source(data, _note)
-    if data != FASHION_MNIST:
-        with _images(source, data) as listing:
-            if conditional:
-                _classes(data, listing)
-    return Planned(options, options.preset, source, given, conditional)
+    source = find_source(options.data)
+    if options.data != FASHION_MNIST:
+        with _images(source, options.data) as listing:
+            if launch.conditional:
+                _classes(options.data, listing)
+    return Planned(
+        _resumable(options),
+        source,
+        launch.conditional,
+        options.network.channels if "channels" in given else None,
+        options.precision if "precision" in given else None,
+    )
+
+
+def _resumable(options: TrainingOptions) -> TrainingOptions:
+    """Return the options with data that another folder finds too."""
+    if options.data == FASHION_MNIST or not Path(options.data).exists():
+        return options
+    return replace(options, data=str(Path(options.data).absolute()))
 
 
 @contextmanager
@@ -76,22 +87,23 @@ def _classes(data: str, listing: Listing) -> Labels:
     )
 
 
-def dry_run(given: Given, conditional: bool) -> None:
-    """Print the options of a new run as JSON; the images' headers say its channels and classes."""
-    options, data = from_preset(given), given.get("data", FASHION_MNIST)
-    channels, classes = given.get("channels"), 0
-    if data == FASHION_MNIST:  # known without it, so nothing is downloaded
-        found, classes = 1, len(FASHION_CLASSES) if conditional else 0
+def dry_run(options: TrainingOptions, launch: LaunchOptions, given: Collection[str]) -> TrainingOptions:
+    """Return the options that `train` would save; the headers of the images say their channels and classes.
+
+    Raises the errors of `train` that need no PyTorch.
+    """
+    if launch.resume is not None:
+        return plan_resume(options, launch, given).options.resolved()
+    channels, classes = (options.network.channels if "channels" in given else None), 0
+    if options.data == FASHION_MNIST:  # known without it, so nothing is downloaded
+        found, classes = 1, len(FASHION_CLASSES) if launch.conditional else 0
     else:
-        with _images(find_source(data, _note), data) as listing:
-            if conditional:
-                classes = len(_classes(data, listing).classes)
+        with _images(find_source(options.data), options.data) as listing:
+            if launch.conditional:
+                classes = len(_classes(options.data, listing).classes)
             found = _channels(listing, options.background) if channels is None else 0
-    config: NetworkConfig = replace(options.network, channels=channels or found, classes=classes)
-    _show(replace(options, network=config))
-    _note(
-        "precision, channels_last, compile and threads are measured when the run starts (--no-autotune: as above)"
-    )
+    network: NetworkConfig = replace(options.network, channels=channels or found, classes=classes)
+    return replace(_resumable(options), network=network).resolved()
 
 
 def _channels(listing: Listing, background: str) -> int:
@@ -105,27 +117,24 @@ def _channels(listing: Listing, background: str) -> int:
     return 1
 
 
-def plan_resume(name: str, outdir: Path, given: Given) -> tuple[Path, TrainingOptions]:
-    """Return the folder of a run to go on with, and its options; `given` may change those that allow it.
+def plan_resume(options: TrainingOptions, launch: LaunchOptions, given: Collection[str]) -> Resumed:
+    """Find the run that `launch.resume` names; those of `options` that were given may change its own.
 
     Raises GantoolError for a folder that is not a run, UsageError for other options.
     """
-    folder = find_run(name, outdir)
+    folder = find_run(str(launch.resume), launch.outdir)
     changeable = {
-        name for name, option in options(TrainingOptions).items() if option.flag and option.flag.on_resume
+        name for name, option in options_of(TrainingOptions).items() if option.flag and option.flag.on_resume
     }
-    if fixed := sorted(given.keys() - changeable):
+    named = {*given, *(["conditional"] if launch.conditional else [])}
+    if fixed := sorted(named - changeable):
         raise UsageError(f"`resume` goes on with the settings of {folder}: leave out `{'`, `'.join(fixed)}`")
     # a limit of minutes is one of the session, not of the run
-    resumed = replace(read_options(folder / OPTIONS_NAME), **{"minutes": None, **given})
+    changed = {"minutes": None, **{name: getattr(options, name) for name in given}}
+    resumed = replace(read_options(folder / OPTIONS_NAME), **changed)
     if resumed.data != FASHION_MNIST:
-        find_source(resumed.data, _note)
-    return folder, resumed
-
-
-def show_resume(name: str, outdir: Path, given: Given) -> None:
-    """Print the options of a run to go on with as JSON."""
-    _show(plan_resume(name, outdir, given)[1])
+        find_source(resumed.data)
+    return Resumed(folder, resumed)
 
 
 def check_evaluation(source: Path | None, data: str | None) -> Path:
@@ -140,19 +149,9 @@ def check_evaluation(source: Path | None, data: str | None) -> Path:
         )
     images = source.is_dir() and not (source / CHECKPOINT_NAME).is_file()
     if images or source.suffix.lower() in CONTAINERS:
-        with _images(
-            find_source(str(source), _note), f"{source} holds no checkpoint ({CHECKPOINT_NAME}), and"
-        ):
+        with _images(find_source(str(source)), f"{source} holds no checkpoint ({CHECKPOINT_NAME}), and"):
             pass
     if data is not None and data != FASHION_MNIST:
-        with _images(find_source(data, _note), data):
+        with _images(find_source(data), data):
             pass
     return source
-
-
-def _show(options: TrainingOptions) -> None:
-    print(json.dumps(options.resolved().to_json(), indent=2))
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr)

@@ -32,9 +32,10 @@ def largest_size(side: int) -> int:
 def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
     """Return a line for each mismatch between the options and the images."""
     made, size, lines = options.network.size, largest_size(facts.side), []
-    other, flags = fitting(size, facts.count)
+    other, _ = fitting(size, facts.count)
     kept = few(facts.count) and preset == other
-    other = f"--size {size}" if kept else " ".join([f"--preset {other}", *flags])
+    kept_size = "" if PRESETS[other].size == size else f" `size` {size}"
+    other = f"`size` {size}" if kept else f"`preset` {other}{kept_size}"
     originals = f"half of the images have {facts.side} pixels or more a side"
     if facts.common == facts.count:
         originals = f"the images are {facts.commonest[0]}×{facts.commonest[1]}"
@@ -45,10 +46,10 @@ def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
     if few(facts.count) and options.augment == "none":
         lines.append(
             f"{facts.count:,} images are few: without augmentation the discriminator learns them by heart "
-            "(--preset small, or --augment ada)"
+            "(`preset` small, or `augment` ada)"
         )
     elif preset == "small" and facts.count > MANY:
         lines.append(
-            f"{facts.count:,} images are many for this preset: --preset dcgan{size} learns more of them"
+            f"{facts.count:,} images are many for this preset: `preset` dcgan{size} learns more of them"
         )
     return lines

@@ -24,6 +24,7 @@ OPTIONS_NAME = "training_options.json"
 STATE_NAME = "training_state.pt"
 STATS_NAME = "stats.jsonl"
 BEST_NAME = "best.safetensors"
+LOG_NAME = "log.txt"
 
 
 def fakes_name(images_seen: int) -> str:
@@ -45,7 +46,7 @@ def find_run(resume: str, outdir: Path) -> Path:
         folder = named.parent if named.is_file() else named  # the name of its state or checkpoint works too
         if not (folder / STATE_NAME).is_file():
             found = f"holds no {STATE_NAME}" if folder.is_dir() else "does not exist"
-            raise GantoolError(f"{folder} {found}: give --resume latest, or the folder of a run")
+            raise GantoolError(f"{folder} {found}: give `resume` latest, or the folder of a run")
         return folder
     run = newest_run(outdir, STATE_NAME)
     if run is None:

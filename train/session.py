@@ -31,7 +31,7 @@ class Session:
 
     @property
     def limit(self) -> float:
-        """Seconds that this session may train; infinite without --minutes."""
+        """Seconds that this session may train; infinite without `minutes`."""
         minutes = self.options.minutes
         return math.inf if minutes is None else max(minutes * 60 - self.spent, 0.001)
 
@@ -44,7 +44,7 @@ def diverged(session: Session, state: TrainingState) -> GantoolError:
     )
     return GantoolError(
         f"training diverged: losses or weights became NaN or infinite by kimg {state.images_seen / 1000:.1f}; "
-        f"lower --lr (it is {options.lr:g}) or raise --batch (it is {options.batch}); {kept}"
+        f"lower `lr` (it is {options.lr:g}) or raise `batch` (it is {options.batch}); {kept}"
     )
 
 
@@ -88,12 +88,16 @@ class Pace:
         return max(min(by_kimg, self.session.limit - self._elapsed(state)), 0.0)
 
     def progress(self, state: TrainingState) -> tuple[float, str]:
-        """Return the share of the nearer limit, 0..1, and the text beside the bar."""
-        of_kimg = state.images_seen / (self.options.kimg * 1000)
-        of_time = self._elapsed(state) / self.session.limit
-        limit = f"{self.options.minutes:g} minutes" if of_time > of_kimg else f"{self.options.kimg:g} kimg"
-        done = state.images_seen / 1000
-        return max(of_kimg, of_time), f"of {limit}  kimg {done:.1f}  {rate_text(self.rate(state))}"
+        """Return the kimg at the nearer limit, as far as it is known, and the text beside the bar."""
+        kimg, total, limit = state.images_seen / 1000, self.options.kimg, f"{self.options.kimg:g} kimg"
+        left = self.session.limit - self._elapsed(state)
+        if (
+            self.options.minutes
+            and self._elapsed(state)
+            and (by_time := kimg + self.rate(state) * left / 1000) < total
+        ):
+            total, limit = max(by_time, kimg), f"{self.options.minutes:g} minutes"
+        return total, f"kimg {kimg:.1f} of {limit}"
 
     def warning(self, state: TrainingState) -> str | None:
         """Return a line, once, if the run will take long and has no --minutes; None before SURE seconds."""
@@ -106,8 +110,8 @@ class Pace:
         duration = f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.0f} hours"
         return (
             f"note: at {rate_text(self.rate(state))}, the rest of {self.options.kimg:g} kimg takes {duration}. "
-            "Checkpoints are saved on the way, and Ctrl-C ends the run at any time; --minutes sets a limit, and "
-            "a smaller --size or preset, or a GPU, is faster"
+            "Checkpoints are saved on the way, and Ctrl-C ends the run at any time; `minutes` sets a limit, and "
+            "a smaller `size` or preset, or a GPU, is faster"
         )
 
     def _elapsed(self, state: TrainingState) -> float:

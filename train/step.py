@@ -38,7 +38,7 @@ class Losses:
 def step(options: TrainingOptions, state: TrainingState, real: Images, labels: Classes | None) -> Losses:
     """Update the discriminator, then the generator, on real images, uint8 [B, H, W, C], and labels, [B].
 
-    With --accumulate, gradients accumulate over N micro-batches. With several processes, each has its slice of
+    With `accumulate`, gradients accumulate over N micro-batches. With several processes, each has its slice of
     the batch.
     """
     _warm_up(options, state)

@@ -9,6 +9,7 @@ good as one whose threads did not, but not bit-identical. Without autotuning, th
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ SLOW, STUCK = 1 / 2, 1 / 3  # of the best rate: below, try half the threads, or 
 BETTER = 1.1  # times the rate: enough to change
 SHORTEST, LONGEST_DOWN, LONGEST_UP = 4.0, 60.0, 300.0  # seconds between trials
 _LOOK = 0.2  # seconds of watching other programs before the first step
+_log = logging.getLogger(__name__)
 _CHEAP = 20.0  # times the duration of a trial of more threads: the least pause until the next
 
 
@@ -148,27 +150,32 @@ class Threads:
 class AdaptiveThreads:
     """Times the steps of a run, each in a `with` block, and sets the threads of the next one."""
 
-    def __init__(self, options: TrainingOptions, best: float | None, line: Callable[[str], None]) -> None:
-        """Set the threads of the first step. `best` is the rate of the autotuner; `line` prints for the user."""
-        self._line, self._batch, self._told = line, options.batch, False
+    def __init__(self, options: TrainingOptions, best: float | None) -> None:
+        """Set the threads of the first step. `best` is the rate of the autotuner."""
+        self._batch, self._told = options.batch, False
         self.count = torch.get_num_threads()
         self._threads: Threads | None = None
         if options.threads:
             self.count = min(options.threads, cores())
             if self.count < options.threads:
-                line(
-                    f"this run began with {_threads(options.threads)} and continues with {self.count}, one per "
-                    "CPU that it may use; from here on its results are not bit-identical"
+                _log.warning(
+                    "this run began with %s and continues with %d, one per CPU that it may use; from here on its "
+                    "results are not bit-identical",
+                    _threads(options.threads),
+                    self.count,
                 )
             if options.threads_up_to:
                 most = min(options.threads_up_to, cores())
                 self._others = Others()
                 time.sleep(_LOOK)
                 if (room := self._room()) < self.count:
-                    line(f"other programs use the CPU: starting with {room} of {_threads(self.count)}")
+                    _log.warning(
+                        "other programs use the CPU: starting with %d of %s", room, _threads(self.count)
+                    )
                     self.count = room
                 self._threads = Threads(self.count, most, best, self._room)
             torch.set_num_threads(self.count)
+        _log.debug("steps run on %s", _threads(torch.get_num_threads()))
 
     def _room(self) -> int:
         """Return how many threads found a free CPU since the last call."""
@@ -183,13 +190,14 @@ class AdaptiveThreads:
             return
         change = self._threads.after(time.perf_counter() - self._started, self._batch)
         if change:
-            self._line(str(change))
+            fewer = change.after.threads < change.before.threads
+            _log.log(logging.WARNING if fewer else logging.INFO, "%s", change)
         if self._threads.count != self.count:
             if not self._told:
                 self._told = True
-                self._line(
+                _log.warning(
                     "other programs slow this run down: it tries other numbers of threads, so from here on its "
-                    "results are not bit-identical (--no-autotune keeps one number)"
+                    "results are not bit-identical (`autotune=False` keeps one number)"
                 )
             self.count = self._threads.count
             torch.set_num_threads(self.count)

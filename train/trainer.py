@@ -1,45 +1,50 @@
-"""The training loop. It knows no loss and no report: a step is step.py, all that surrounds it is a callback."""
+"""The training loop. It knows no loss and no output: a step is step.py, all that surrounds it is a callback."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from shlex import quote
 
 from gantool.models import CHECKPOINT_NAME
 from gantool.runtime.process.signals import stop_signals
+from gantool.runtime.progress import task
 from gantool.train.callbacks import Callback, CollapseAlarm, FrechetMetric, ProgressLine, Snapshot
 from gantool.train.distributed import LostProcessError, all_reduce_stop, detect_lost_rank
 from gantool.train.ema import recalibrate_batchnorm, update_ema
 from gantool.train.prefetch import Prefetcher
-from gantool.train.progress import Report
 from gantool.train.run_dir import STATE_NAME
 from gantool.train.session import Pace, Session, Stopwatch, diverged
 from gantool.train.state import TrainingState, compile_networks, save_generator
 from gantool.train.step import step
+from gantool.train.tensorboard import TensorBoard
 from gantool.train.threads import AdaptiveThreads
 from gantool.train.ticks import TickMeter, interval_ended
 
 
-def train(session: Session, state: TrainingState, report: Report) -> bool:
+def fit(session: Session, state: TrainingState) -> bool:
     """Train until the options say stop. Return whether the run was interrupted.
 
     A signal, to any one of the processes, ends the run after the current step; it is saved as at any other end.
     Raises GantoolError if a loss is no longer finite; the last snapshot stays. If another process is lost, the
     generator is saved as it is, and LostProcessError raised.
     """
-    stopwatch = Stopwatch()
-    progress = ProgressLine(session, state, report)
-    alarm = CollapseAlarm(session, state, report)
-    callbacks: list[Callback] = [progress, alarm]
-    if session.options.metric_every:
-        callbacks.append(FrechetMetric(session, state, report, stopwatch))
-    callbacks.append(Snapshot(session, state, report, alarm.on_fakes))
-    threads = AdaptiveThreads(session.options, session.rate, report.line)
-    if session.options.compile:
-        compile_networks(state)
-    with _saved_if_lost(session, state):
-        return _loop(session, state, callbacks, stopwatch, threads)
+    options = session.options
+    writes = options.tensorboard and state.fabric.is_global_zero
+    with closing(TensorBoard(session.folder, state)) if writes else nullcontext() as board:
+        stopwatch, boards = Stopwatch(), [board] if board else []
+        measured: list[Callback] = []
+        if options.metric_every:
+            measured.append(FrechetMetric(session, state, stopwatch, [each.on_scores for each in boards]))
+        with task("training", options.kimg, "kimg") as bar:
+            alarm = CollapseAlarm(session, state)
+            snapshot = Snapshot(session, state, alarm.on_fakes)
+            callbacks = [ProgressLine(session, state, bar), *boards, alarm, *measured, snapshot]
+            threads = AdaptiveThreads(options, session.rate)
+            if options.compile:
+                compile_networks(state)
+            with _saved_if_lost(session, state):
+                return _loop(session, state, callbacks, stopwatch, threads)
 
 
 def _loop(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
     ProgressColumn,
-    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -36,7 +36,7 @@ class Bars:
             TimeElapsedColumn(),
             TextColumn("<"),
             TimeRemainingColumn(),
-            console=Console(file=bare(sys.stderr)),
+            console=Console(file=cast(TextIO, _Stderr())),
             transient=True,
         )
 
@@ -48,7 +48,7 @@ class Bars:
         try:
             if len(bars.tasks) == 1:
                 bars.start()
-            yield _Bar(bars, number)
+            yield _Bar(bars, next(each for each in bars.tasks if each.id == number))
         finally:
             if len(bars.tasks) == 1:
                 bars.stop()
@@ -60,16 +60,27 @@ class Bars:
 
 
 class _Bar:
-    def __init__(self, bars: Progress, number: TaskID) -> None:
-        self._bars, self._number = bars, number
+    def __init__(self, bars: Progress, task: RichTask) -> None:
+        self._bars, self._task = bars, task
 
-    def update(self, done: float, text: str = "") -> None:
-        self._bars.update(self._number, completed=done, text=printable(text))
+    def update(self, done: float, text: str = "", total: float | None = None) -> None:
+        if total is not None:
+            self._task.total = total  # by `update`, rich would forget the rate
+        self._bars.update(self._task.id, completed=done, text=printable(text))
+
+
+class _Stderr:
+    """Stderr as it is at each write: a run that outlives its terminal replaces it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(bare(sys.stderr), name)
 
 
 class _Rate(ProgressColumn):
-    """Units a second, as "812 images/s"."""
+    """Units a second, as "812 images/s" or "0.812 kimg/s"."""
 
     def render(self, task: RichTask) -> Text:
         unit, rate = task.fields["unit"], task.speed
-        return Text(f"{rate:,.{0 if rate >= 100 else 1}f} {unit}/s" if unit and rate else "")
+        if not unit or not rate:
+            return Text("")
+        return Text(f"{f'{rate:,.0f}' if rate >= 100 else f'{rate:.3g}'} {unit}/s")

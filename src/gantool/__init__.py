@@ -18,15 +18,19 @@ if TYPE_CHECKING:
     from gantool.export.verify import verify
     from gantool.runtime import *  # noqa: F403
     from gantool.train.evaluate import evaluate
-    from gantool.train.options import TrainingOptions
+    from gantool.train.options import LaunchOptions, TrainingOptions
+    from gantool.train.requests import EvaluateOptions
+    from gantool.train.run import train
 
     __version__: str
 
 # Each name, and the module that has it. The rooms train and export are functions too.
 _NAMES = {
     "BuildOptions": "export.engine.options",
+    "EvaluateOptions": "train.requests",
     "ExportOptions": "export.options",
     "Foreign": "export.options",
+    "LaunchOptions": "train.options",
     "Precision": "export.options",
     "TrainingOptions": "train.options",
     "evaluate": "train.evaluate",
@@ -36,17 +40,20 @@ _NAMES = {
 
 __all__ = [
     "BuildOptions",
+    "EvaluateOptions",
     "ExportOptions",
     "Foreign",
+    "LaunchOptions",
     "Precision",
     "TrainingOptions",
     "__version__",
     "evaluate",
     "export",
     "inspect",
+    "train",
     "verify",
 ]
-__all__ += ["train", *runtime.__all__]  # noqa: F405 (mypy sees a room)
+__all__ += runtime.__all__
 
 
 def __getattr__(name: str) -> object:

@@ -198,12 +198,12 @@ def _load(name: str) -> Command:
     )
 
 
-def _distance_to(data: str, features: str, note: Callable[[str], None]) -> Callable[[Images], float]:
+def _distance_to(data: str, features: str) -> Callable[[Images], float]:
     try:
         from gantool.train.metrics.distance import distance_to
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train", "gantool export --data") from error
-    return distance_to(data, features, note)
+    return distance_to(data, features)
 
 
 def _options_of(arguments: list[str]) -> Mapping[str, Option]:

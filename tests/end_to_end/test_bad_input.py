@@ -276,5 +276,5 @@ def test_onnx_that_is_a_generator_of_other_tensors_names_them(bad: Path) -> None
     onnx.save(model, bad / "renamed.onnx")
     result = run_gantool("generate", "--engine", "renamed.onnx", cwd=bad)
     assert result.returncode == 1
-    assert "noise float [N, 100]" in result.stderr
+    assert "noise float32 [N, 100]" in result.stderr
     (bad / "renamed.onnx").unlink()

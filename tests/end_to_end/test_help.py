@@ -24,6 +24,7 @@ from gantool.runtime.request import Format, Provider
 from gantool.train import launch
 from gantool.train.options import GROUPS, PENALTIES, LaunchOptions, Loss, TrainingOptions
 from gantool.train.preflight import Planned
+from gantool.train.run import Run
 
 QUICK = "--no-autotune --device cpu --kimg 0.05"
 # what a run finds out when it starts, in the words of the help
@@ -53,7 +54,12 @@ def test_the_help_is_what_runs(preset: str, tmp_path: Path, monkeypatch: pytest.
     in_help = defaults(gantool(f"train --preset {preset} --help", tmp_path).out)
     dry = json.loads(gantool(f"train --preset {preset} -n", tmp_path).out)
     planned: list[Planned] = []
-    monkeypatch.setattr(launch, "start", lambda plan, *_, **__: planned.append(plan))
+
+    def start(plan: Planned, _: LaunchOptions) -> Run:
+        planned.append(plan)
+        return Run(tmp_path, tmp_path, tmp_path, 0.0, None, False)
+
+    monkeypatch.setattr(launch, "start", start)
     assert gantool(f"train --preset {preset}", tmp_path).code == 0
     run = planned[0].options.resolved().to_json()
     assert run == dry

@@ -68,6 +68,7 @@ def test_a_bad_value_names_its_parameter(given: dict[str, float], says: str) -> 
 def test_messages_name_flags_on_the_command_line() -> None:
     text = "`level` 3 and `paths`: not `other`, see `gantool train`"
     assert render(text, KNOWN) == "--lvl 3 and paths: not `other`, see `gantool train`"
+    assert render("`level=False`, not `other=False`", KNOWN) == "--no-lvl, not `other=False`"
 
 
 def test_options_from_a_file(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import subprocess
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,11 @@ from PIL import Image
 from conftest import run_gantool
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.progress import Task, reported_to
 from gantool.train.data import dataset as data
 from gantool.train.data import listing
 from gantool.train.data.dataset import ImageData, load_images
+from helpers.logs import logged
 
 Colour = int | tuple[int, int, int]
 
@@ -51,7 +55,7 @@ def save(path: Path, colour: Colour) -> None:
 
 
 def load(source: Path | str, channels: int | None = None) -> ImageData:
-    return load_images(str(source), 8, channels, log=lambda _: None)
+    return load_images(str(source), 8, channels)
 
 
 def test_folder(folder: Path) -> None:
@@ -145,8 +149,8 @@ def test_what_cannot_be_read_is_named_and_skipped(folder: Path, monkeypatch: pyt
     (folder / "bomb1.png").write_bytes(encode(1, side=40))  # Pillow only warns
     (folder / "bomb2.png").write_bytes(encode(1, side=400))  # Pillow raises
     (folder / "new\nline.png").write_text("a name that writes its own log lines")
-    lines: list[str] = []
-    loaded = load_images(str(folder), 8, log=lines.append)
+    with logged() as lines:
+        loaded = load_images(str(folder), 8)
     assert len(loaded.images) == 18
     reasons = dict(line.split(": ", 1) for line in loaded.skipped)
     names = "bomb1.png bomb2.png cut.jpg cut.png empty.png new?line.png nothing.gif ppm.png text.png"
@@ -170,8 +174,8 @@ def test_many_skipped_are_counted_in_the_log_and_kept_in_full(folder: Path) -> N
     for number in range(13):
         (folder / f"bad{number:02d}.png").write_bytes(b"")
     for _ in range(2):  # decoded, then cached
-        lines: list[str] = []
-        loaded = load_images(str(folder), 8, log=lines.append)
+        with logged(logging.WARNING) as lines:
+            loaded = load_images(str(folder), 8)
         assert len(loaded.skipped) == 13
         assert sum(line.startswith("skipped bad") for line in lines) == 10
         assert "... and 3 more" in lines
@@ -186,8 +190,8 @@ def test_a_file_over_the_limit_is_not_read(folder: Path, monkeypatch: pytest.Mon
 
 def test_progress(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "_PROGRESS_SECONDS", -1.0)
-    lines: list[str] = []
-    load_images(str(folder), 8, log=lines.append)
+    with logged() as lines:
+        load_images(str(folder), 8)
     assert lines[0] == "decoded 1 of 16 images"
 
 
@@ -259,7 +263,7 @@ def test_generated_images_are_read_back(exported: Path, tmp_path: Path) -> None:
         flags = ("--shard-size", "8") if form == "tar" else ()
         run_gantool("generate", *seeds, "--format", form, *flags, "-o", form, cwd=tmp_path, check=True)
     names = ("png", "tar", "npy/images.npy")
-    one, *others = (load_images(str(tmp_path / name), 32, log=lambda _: None).images for name in names)
+    one, *others = (load_images(str(tmp_path / name), 32).images for name in names)
     assert one.shape == (20, 32, 32, 1)
     for other in others:
         assert np.array_equal(one, other)
@@ -300,7 +304,7 @@ def test_a_change_is_noticed(folder: Path, change: str) -> None:
         save(folder / "04b.png", 44)
     elif change == "fewer":
         (folder / "03.png").unlink()
-    after = load_images(str(folder), 16 if change == "size" else 8, log=lambda _: None).images
+    after = load_images(str(folder), 16 if change == "size" else 8).images
     assert len(list((cache_dir() / "images").glob("*.npy"))) == 2
     assert len(after) - len(before) == {"more": 1, "fewer": -1}.get(change, 0)
 
@@ -309,7 +313,7 @@ def test_each_ground_has_its_own_cache(folder: Path) -> None:
     Image.new("RGBA", (12, 12), (255, 0, 0, 0)).save(folder / "99.png")
 
     def corner(background: str) -> list[int]:
-        images = load_images(str(folder), 8, None, background, log=lambda _: None).images
+        images = load_images(str(folder), 8, None, background).images
         return list(images[16, 0, 0])
 
     for _ in range(2):  # decoded, then cached
@@ -319,9 +323,11 @@ def test_each_ground_has_its_own_cache(folder: Path) -> None:
 
 
 def test_what_was_seen_is_said_of_the_cache_too(folder: Path) -> None:
-    lines: list[list[str]] = [[], []]
-    for each in lines:
-        load_images(str(folder), 8, log=each.append)
+    lines = []
+    for _ in range(2):
+        with logged() as said:
+            load_images(str(folder), 8)
+        lines.append(said)
     assert lines[1] == [line for line in lines[0] if "decoded" not in line]
     assert lines[1][0].startswith("warning: 16 of 16 images are blank")
 
@@ -347,14 +353,19 @@ def test_a_damaged_cache_is_built_again(folder: Path, damage: str) -> None:
     assert cached.read_bytes() == whole
 
 
-def test_an_interrupted_decode_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "_PROGRESS_SECONDS", -1.0)
+def test_an_interrupted_decode_leaves_nothing(folder: Path) -> None:
+    class Interrupts:
+        """A reporter that gets Ctrl-C at the first image."""
 
-    def interrupt(_: str) -> None:
-        raise KeyboardInterrupt
+        def task(self, label: str, total: float | None, unit: str) -> AbstractContextManager[Task]:
+            assert (label, total, unit) == ("decoding", 16, "images")
+            return nullcontext(self)
 
-    with pytest.raises(KeyboardInterrupt):
-        load_images(str(folder), 8, log=interrupt)
+        def update(self, done: float, text: str = "", total: float | None = None) -> None:  # noqa: ARG002
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), reported_to(Interrupts()):
+        load_images(str(folder), 8)
     assert list((cache_dir() / "images").iterdir()) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from gantool.runtime.errors import pip_install
 from gantool.train.data.dataset import load_images
 from gantool.train.evaluate import evaluate
 from gantool.train.metrics.scores import frechet, kernel, scores
+from gantool.train.requests import EvaluateOptions
+from helpers.logs import logged
 
 
 def clouds(seed: int = 0, count: int = 600) -> Any:
@@ -145,7 +148,7 @@ def test_copies_are_found_out_and_a_missing_class_is_named(classes: Path, tmp_pa
 
 
 def test_evaluate_returns_what_it_writes(classes: Path, tmp_path: Path) -> None:
-    found = evaluate(classes / "left", str(classes), "classifier", 64, tmp_path / "out")
+    found = evaluate(EvaluateOptions(classes / "left", str(classes), samples=64, out=tmp_path / "out"))
     (line,) = (tmp_path / "out/metric-classifier.jsonl").read_text().splitlines()
     value = json.loads(line)
     assert value.pop("time") > 0
@@ -195,8 +198,8 @@ def test_labels_come_from_folders_and_from_dataset_json(classes: Path) -> None:
     assert labels
     assert labels.values.tolist() == [index % 3 for index in range(40)][1:]
     (classes / "dataset.json").write_text("{")
-    notes: list[str] = []
-    assert load_images(str(classes), 32, log=notes.append).labels is None
+    with logged(logging.WARNING) as notes:
+        assert load_images(str(classes), 32).labels is None
     assert "dataset.json is damaged" in "".join(notes)
 
 

@@ -13,6 +13,7 @@ import pytest
 from gantool.runtime.errors import GantoolError
 from gantool.train.data import fashion_mnist as fashion
 from gantool.train.data.dataset import load_images
+from helpers.logs import logged
 
 IMAGES = np.random.RandomState(0).randint(0, 256, (20, 8, 8), np.uint8)
 NOWHERE = "http://127.0.0.1:9/nothing.gz"  # the discard port: refused at once
@@ -87,7 +88,7 @@ def test_only_the_own_folder_may_hold_other_images(tmp_path: Path, monkeypatch: 
 
 def test_without_a_network_the_error_says_what_to_do(tmp_path: Path, own: Path) -> None:
     with pytest.raises(GantoolError) as caught:
-        load_images("fashion-mnist", 8, log=lambda _: None)
+        load_images("fashion-mnist", 8)
     text = str(caught.value)
     for place in (own, own / "fashion-mnist", tmp_path / "system", tmp_path / "cache" / "fashion-mnist"):
         assert str(place) in text
@@ -100,11 +101,11 @@ def test_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror.write_bytes(gzip.compress(idx()))
     monkeypatch.setattr(fashion, "URLS", (NOWHERE, mirror.as_uri()))
     monkeypatch.setattr(fashion, "SHA256", hashlib.sha256(idx()).hexdigest())
-    lines: list[str] = []
-    assert np.array_equal(load_images("fashion-mnist", 8, log=lines.append).images[..., 0], IMAGES)
+    with logged() as lines:
+        assert np.array_equal(load_images("fashion-mnist", 8).images[..., 0], IMAGES)
     assert f"downloading {mirror.as_uri()}" in lines
     mirror.unlink()  # now it is in the cache
-    assert len(load_images("fashion-mnist", 16, log=lines.append).images) == 20
+    assert len(load_images("fashion-mnist", 16).images) == 20
 
 
 @pytest.mark.parametrize("data", [gzip.compress(idx()), gzip.compress(idx())[:-20], b"<html>", b""])
@@ -115,5 +116,5 @@ def test_a_wrong_download_leaves_nothing(
     mirror.write_bytes(data)
     monkeypatch.setattr(fashion, "URLS", (mirror.as_uri(),))
     with pytest.raises(GantoolError, match="no download worked"):
-        load_images("fashion-mnist", 8, log=lambda _: None)
+        load_images("fashion-mnist", 8)
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []

@@ -32,7 +32,9 @@ def test_time_that_the_autotuner_used_counts_for_the_limit_and_the_bar() -> None
     session = Session(replace(OPTIONS, minutes=1.0), DATA, Path(), spent=20.0)
     pace = Pace(session, state_after(0, 0.0))
     after_half = state_after(100, 20.0)
-    assert pace.progress(after_half)[0] == pytest.approx(0.5)
+    total, text = pace.progress(after_half)
+    assert total == pytest.approx(0.2)  # kimg, of which half are done
+    assert text == "kimg 0.1 of 1 minutes"
     assert pace.left(after_half) == pytest.approx(20.0)
     assert not pace.finished(after_half)
     assert pace.finished(state_after(200, 40.0))
@@ -40,8 +42,7 @@ def test_time_that_the_autotuner_used_counts_for_the_limit_and_the_bar() -> None
 
 def test_the_nearer_limit_decides() -> None:
     pace = Pace(Session(OPTIONS, DATA, Path()), state_after(0, 0.0))
-    share, text = pace.progress(state_after(250, 5.0))
-    assert (share, text) == (0.25, "of 1 kimg  kimg 0.2  50 img/s")
+    assert pace.progress(state_after(250, 5.0)) == (1.0, "kimg 0.2 of 1 kimg")
     assert pace.left(state_after(250, 5.0)) == pytest.approx(15.0)
     assert pace.finished(state_after(1000, 20.0))
 

@@ -20,6 +20,7 @@ from gantool.train import autotune as speed
 from gantool.train.autotune import Tuned, best_rate, fastest
 from gantool.train.distributed import single_device
 from gantool.train.options import TrainingOptions
+from helpers.logs import logged
 
 OPTIONS = TrainingOptions(NetworkConfig(size=16, width=2, latent=4), "boxes", batch=4, device="cpu")
 
@@ -39,8 +40,8 @@ def others(monkeypatch: pytest.MonkeyPatch, used: float) -> None:
 
 
 def tuned(options: TrainingOptions = OPTIONS) -> tuple[Tuned, list[str]]:
-    notes: list[str] = []
-    return fastest(options, single_device("cpu"), None, notes.append), notes
+    with logged() as notes:
+        return fastest(options, single_device("cpu"), None), notes
 
 
 def change(cache: Path, **values: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from math import log2
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from gantool.models.threads import leave_room
 from gantool.runtime.process.cpus import Others, cores
 from gantool.train.threads import LONGEST_UP, SHORTEST, Change, Threads
+from helpers.logs import logged
 
 BATCH = 64  # long steps, so that hours are simulated in a moment
 Rates = Callable[[float, int], float]  # images a second, by the time and the threads
@@ -142,7 +144,7 @@ def test_one_thread_of_one_stays(most: int) -> None:
 @pytest.mark.skipif(cores() < 2, reason="needs two CPUs")
 @pytest.mark.parametrize(("seconds", "threads"), [(0, cores()), (5000, 1)])
 def test_room_is_left_to_others(tmp_path: Path, seconds: int, threads: int) -> None:
-    before, lines = torch.get_num_threads(), list[str]()
+    before = torch.get_num_threads()
     counts = tmp_path / "stat"
     counts.write_text("".join(f"cpu{number} 1000 0 0 0 0 0 0 0\n" for number in range(256)))
     others = Others(counts)
@@ -150,7 +152,8 @@ def test_room_is_left_to_others(tmp_path: Path, seconds: int, threads: int) -> N
     counts.write_text("".join(f"cpu{number} {at_work} 0 0 0 0 0 0 0\n" for number in range(256)))
     try:
         torch.set_num_threads(cores())
-        leave_room(others, lines.append)
+        with logged(logging.WARNING) as lines:
+            leave_room(others)
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)

@@ -21,6 +21,7 @@ from gantool.train.distributed import single_device
 from gantool.train.monitors import CollapseMonitor, diversity
 from gantool.train.options import TrainingOptions
 from gantool.train.plot import Curve, chart
+from helpers.logs import logged
 
 
 def test_the_distance_is_measured_and_the_best_checkpoint_kept(tmp_path: Path) -> None:
@@ -107,13 +108,13 @@ def test_alarms_ring_once_and_again_after_all_was_well() -> None:
 
 def test_speed_is_measured_once_and_leaves_the_random_state_alone() -> None:
     options = TrainingOptions(NetworkConfig(size=16, width=3, latent=9), "boxes", batch=6, device="cpu")
-    notes: list[str] = []
     before = torch.get_rng_state()
-    chosen = fastest(options, single_device("cpu"), None, notes.append).options
+    with logged() as notes:
+        chosen = fastest(options, single_device("cpu"), None).options
     assert torch.equal(before, torch.get_rng_state())
     assert [note.split()[0] for note in notes] == ["measuring", "speed:"]
-    notes.clear()
-    assert fastest(options, single_device("cpu"), None, notes.append).options == chosen
+    with logged() as notes:
+        assert fastest(options, single_device("cpu"), None).options == chosen
     assert [note.split()[0] for note in notes] == ["speed:"]
     layout = "channels_last" if chosen.channels_last else "contiguous"
     assert f"chosen: {chosen.precision} {layout}" in notes[0]
@@ -124,8 +125,8 @@ def test_fewer_threads_are_tried_and_left_as_they_were() -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        notes: list[str] = []
-        fastest(options, single_device("cpu"), None, notes.append)
+        with logged() as notes:
+            fastest(options, single_device("cpu"), None)
         assert "threads=1" in notes[-1]
         assert torch.get_num_threads() == min(2, cores())
     finally:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import struct
-import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,18 +24,22 @@ from gantool.runtime.files import atomic
 from gantool.runtime.process.cpus import cores
 from gantool.runtime.process.pool import ordered_map
 from gantool.runtime.process.terminal import printable
+from gantool.runtime.progress import task
 from gantool.train.data.colours import colour
 from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, fit
 from gantool.train.data.facts import Facts, Tally, facts_from_json
 from gantool.train.data.labels import Labels
 from gantool.train.data.listing import MIN_IMAGES, Listing, instead, no_images, shown, shown_others
 from gantool.train.data.sources import Source, find_source
+from gantool.train.notes import log_notes
 
 _VERSION = 5  # of what is cached: raise it when the same file would be decoded to other pixels
 _HEADER_BYTES = 128
 _MAX_THREADS = 8  # each holds one decoded image of any size
 _NAMED = 10  # of the files that were skipped, in the log; all of them are in ImageData
-_PROGRESS_SECONDS = 3.0
+_PROGRESS_SECONDS = 30.0  # between lines; a terminal has a bar
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,17 +53,11 @@ class ImageData:
     facts: Facts | None = None  # what was seen while they were decoded
 
 
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
 def load_images(
     source: str | Source,
     size: int,
     channels: int | None = None,
     background: str = "white",
-    *,
-    log: Callable[[str], None] = _to_stderr,
 ) -> ImageData:
     """Return the images of `source` as uint8 [N, size, size, C], in the order of their names.
 
@@ -80,17 +78,16 @@ def load_images(
     if size < 1 or channels not in (None, 1, 3):
         raise UsageError(f"images of {size} x {size} pixels and {channels} channels: use 1 or 3 channels")
     colour(background)
-    found = find_source(source, log) if isinstance(source, str) else source
+    found = find_source(source) if isinstance(source, str) else source
     into = Into(size, channels, background)
-    images, skipped, labels, unlabelled, facts = _cached(found, into) or _decode(found, into, log)
+    images, skipped, labels, unlabelled, facts = _cached(found, into) or _decode(found, into)
     if unlabelled:
-        log(f"going on without labels: {unlabelled}")
+        _log.warning("going on without labels: %s", unlabelled)
     for line in skipped[:_NAMED]:
-        log(f"skipped {line}")
+        _log.warning("skipped %s", line)
     if len(skipped) > _NAMED:
-        log(f"... and {len(skipped) - _NAMED:,} more")
-    for line in facts.notes(background):
-        log(line)
+        _log.warning("... and %s more", f"{len(skipped) - _NAMED:,}")
+    log_notes(_log, facts.notes(background))
     return ImageData(images, found.name, skipped, labels, facts)
 
 
@@ -127,6 +124,7 @@ def _cached(source: Source, into: Into) -> _Loaded | None:
                 )
                 skipped = tuple(map(str, note["skipped"]))
                 unlabelled, facts = str(note["unlabelled"]), facts_from_json(note["facts"])
+                _log.debug("%s images of %s, from the cache: %s", f"{shape[0]:,}", source.given, path)
                 return np.load(path, mmap_mode="r"), skipped, labels, unlabelled, facts
         except (OSError, ValueError, KeyError, TypeError):
             continue
@@ -137,16 +135,16 @@ class ColourError(Exception):
     """An image of colour was found where all were taken to be grey."""
 
 
-def _decode(found: Source, into: Into, log: Callable[[str], None]) -> _Loaded:
+def _decode(found: Source, into: Into) -> _Loaded:
     if into.channels is not None:
-        return _decode_to(found, into, into.channels, log)
+        return _decode_to(found, into, into.channels)
     try:
-        return _decode_to(found, into, 1, log)
+        return _decode_to(found, into, 1)
     except ColourError:  # mostly at the first image; one that can be read settles it
-        return _decode_to(found, into, 3, log)
+        return _decode_to(found, into, 3)
 
 
-def _decode_to(found: Source, into: Into, channels: int, log: Callable[[str], None]) -> _Loaded:
+def _decode_to(found: Source, into: Into, channels: int) -> _Loaded:
     auto = into.channels is None
     path = _cache_path(found, into, channels)
     # without a number of channels, the first image of colour raises ColourError
@@ -155,9 +153,9 @@ def _decode_to(found: Source, into: Into, channels: int, log: Callable[[str], No
         with found.open() as listing, atomic(path) as part:
             if not listing.names:
                 raise no_images(found.given, listing.others)
-            skipped, tally = _write(listing, part, wanted, log)
+            skipped, tally = _write(listing, part, wanted)
             if tally.bits < 16:  # of a set that does not fill its 16 bits, which shows at the end only
-                skipped, tally = _write(listing, part, replace(wanted, bits=tally.bits), log)
+                skipped, tally = _write(listing, part, replace(wanted, bits=tally.bits))
             count = len(listing.names) - len(skipped)
             if count < MIN_IMAGES:
                 raise GantoolError(_too_few(found.given, count, list(skipped.values()), listing.others))
@@ -177,13 +175,13 @@ def _decode_to(found: Source, into: Into, channels: int, log: Callable[[str], No
             with atomic(path.with_suffix(".json")) as note_part:
                 note_part.write_text(json.dumps(note) + "\n", encoding="utf-8")
             if listing.others:
-                log(f"not read: {shown_others(listing.others)}")
+                _log.info("not read: %s", shown_others(listing.others))
     except OSError as error:
         raise GantoolError(
             f"the decoded images cannot be kept in {path.parent} ({error}): make room there, or set "
             "GANTOOL_CACHE to another folder"
         ) from error
-    log(f"decoded {count:,} images, kept in {path}")
+    _log.info("decoded %s images, kept in %s", f"{count:,}", path)
     return np.load(path, mmap_mode="r"), tuple(skipped.values()), labels, unlabelled, facts
 
 
@@ -196,9 +194,7 @@ def _labels(listing: Listing, skipped: dict[int, str]) -> tuple[Labels | None, s
     return labels and replace(labels, values=np.delete(labels.values, list(skipped))), ""
 
 
-def _write(
-    listing: Listing, path: Path, into: Into, log: Callable[[str], None]
-) -> tuple[dict[int, str], Tally]:
+def _write(listing: Listing, path: Path, into: Into) -> tuple[dict[int, str], Tally]:
     """Write the readable images as one .npy; return "path: reason" for the others, by their index, and the facts.
 
     Row by row behind a header that is filled in at the end, when their number is known. Without a number of
@@ -208,7 +204,11 @@ def _write(
     tally = Tally()
     total = len(listing.names)
     due = time.monotonic() + _PROGRESS_SECONDS
-    with path.open("wb") as file, closing(decoded(listing, into)) as results:
+    with (
+        path.open("wb") as file,
+        task("decoding", total, "images") as done,
+        closing(decoded(listing, into)) as results,
+    ):
         file.write(bytes(_HEADER_BYTES))
         for index, result in enumerate(results):
             if isinstance(result, str):
@@ -218,8 +218,9 @@ def _write(
             else:
                 file.write(result.pixels.tobytes())
                 tally.add(result)
+            done.update(index + 1)
             if time.monotonic() > due:
-                log(f"decoded {index + 1:,} of {total:,} images")
+                _log.info("decoded %s of %s images", f"{index + 1:,}", f"{total:,}")
                 due = time.monotonic() + _PROGRESS_SECONDS
         file.seek(0)
         file.write(_npy_header((total - len(skipped), into.size, into.size, into.channels or 1)))

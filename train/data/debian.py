@@ -6,6 +6,7 @@ it fetches the package dataset-fashion-mnist and unpacks it into the cache, with
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 import sys
@@ -28,11 +29,13 @@ PACKAGE = "dataset-fashion-mnist"
 # as root, apt warns that its own user cannot write to our folder
 DOWNLOAD = ("apt-get", "-o", "APT::Sandbox::User=root", "download", PACKAGE)
 
+_log = logging.getLogger("gantool.train.data.debian")  # __name__ is __main__ here
+
 
 def main() -> int:
     """Find, download or unpack the data set; return the exit code."""
     try:
-        images = find_fashion_mnist(_note)
+        images = find_fashion_mnist()
         if find_labels(images) or images.parent != cache_dir() / NAME:
             print(f"Fashion-MNIST: {images}")
             return 0
@@ -43,7 +46,7 @@ def main() -> int:
     try:
         print(f"Fashion-MNIST: {_from_debian()}")
     except (OSError, ValueError, subprocess.CalledProcessError) as failure:
-        _note(f"{missing}\nDebian's package is not available either: {failure}")
+        _log.error("%s\nDebian's package is not available either: %s", missing, failure)
         return exit_code
     return 0
 
@@ -68,13 +71,10 @@ def _from_debian() -> Path:
 
 
 def _run(folder: str, *command: str) -> None:
-    _note(" ".join(command))
+    _log.info("%s", " ".join(command))
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def _note(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     sys.exit(main())

@@ -47,7 +47,7 @@ class Facts:
         if self.transparent:
             lines.append(
                 f"{self.transparent:,} {of} are transparent in part: transparency laid on {background} "
-                "(--background for another colour)"
+                "(`background` for another colour)"
             )
         if self.deep and self.bits < 16:
             lines.append(
@@ -70,7 +70,7 @@ class Facts:
         if self.hidden > self.blank / 2:
             return [
                 f"warning: {share} are blank after transparency was laid on {background}: "
-                f"give --background {opposite(background)}"
+                f"give `background` {opposite(background)}"
             ]
         return [
             f"warning: {share} are blank or nearly so (they span fewer than {CONTRAST} of 256 grey levels): "

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import logging
 import os
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +52,10 @@ _HEADER = struct.Struct(">4I")
 _MAGIC = 0x803  # unsigned bytes in three dimensions
 _LABELS_MAGIC = 0x801  # in one
 
+_log = logging.getLogger(__name__)
 
-def find_fashion_mnist(log: Callable[[str], None]) -> Path:
+
+def find_fashion_mnist() -> Path:
     """Return the file of training images, downloaded into the cache if it is nowhere on this machine.
 
     Looks in $GANTOOL_DATA (and fashion-mnist/ in it), the system's data sets and the cache. Raises
@@ -70,18 +72,18 @@ def find_fashion_mnist(log: Callable[[str], None]) -> Path:
 
     failures = []
     for url in URLS:
-        log(f"downloading {url}")
+        _log.info("downloading %s", url)
         try:
             _download(url, target)
         except (OSError, http.client.HTTPException, EOFError, zlib.error, ValueError) as error:
-            log(f"  failed: {error}")
+            _log.info("  failed: %s", error)
             failures.append(f"{url}: {error}")
         else:
             return target
     raise GantoolError(
         f"Fashion-MNIST ({FILE}.gz) is in none of {', '.join(map(str, folders))}, and no download worked "
         f"({'; '.join(failures)}): apt-get install dataset-fashion-mnist, or set GANTOOL_DATA to a folder "
-        "that holds the file, or train on your own images with --data FOLDER"
+        "that holds the file, or train on your own images with gantool train --data FOLDER"
     )
 
 

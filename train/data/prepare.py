@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import statistics
 import zipfile
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from gantool.runtime.files import atomic
 from gantool.runtime.outputs.encoding import Encoding
 from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.images import grid
+from gantool.runtime.progress import task, track
 from gantool.train.data.dataset import ColourError, decoded
 from gantool.train.data.decode import Into
 from gantool.train.data.facts import Facts, Tally
@@ -37,22 +38,42 @@ from gantool.train.requests import DataOptions, sizes
 COLUMNS, ROWS = 16, 8  # of the contact sheet
 _PNG = Encoding(level=6)  # as data sets have been written so far: the same images, the same bytes
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: the same images give the same bytes
+_NAMED = 10  # of the files that were left out, and of the duplicates, in the log
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set that was made, and what became of the images."""
+
+    path: Path  # the zip
+    sheet: Path  # the contact sheet
+    size: int
+    channels: int
+    count: int  # images in it
+    files: int  # candidates
+    skipped: tuple[str, ...]  # "name: reason"
+    duplicates: tuple[str, ...]  # names of images that were there already
+    others: Counter[str]  # files of kinds that are not read
+    labels: Labels | None
+    label_note: str  # why there are none, where that may surprise
+    facts: Facts  # of the images that could be read
+    background: str
+    mean: float  # of the grey levels of all pixels
+    spread: float  # their standard deviation
 
 
 @dataclass
-class Prepared:
-    """What became of the images."""
+class _Making:
+    """What becomes of the images while a zip is written."""
 
-    size: int
-    channels: int
-    class_names: list[str]
-    background: str = "white"
-    files: int = 0  # candidates
-    skipped: list[str] = field(default_factory=list)  # "name: reason"
-    duplicates: list[str] = field(default_factory=list)  # names of images that were there already
+    into: Into
+    files: int
+    others: Counter[str]
+    skipped: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)  # of the images that were kept, if there are classes
-    label_note: str = ""
-    others: Counter[str] = field(default_factory=Counter)  # files of kinds that are not read
     tally: Tally = field(default_factory=Tally)
     count: int = 0
     total: float = 0.0  # of the grey levels of all pixels, and of their squares
@@ -60,12 +81,34 @@ class Prepared:
     sheet: list[NDArray[np.uint8]] = field(default_factory=list)  # [size, size, C] each
 
     @property
-    def facts(self) -> Facts:
-        """What was seen of the images that could be read."""
-        return self.tally.facts()
+    def channels(self) -> int:
+        """Those of the images that are kept."""
+        return self.into.channels or 1
+
+    def done(self, out: Path, known: Labels | None, note: str) -> Prepared:
+        """Return what was made."""
+        pixels = self.count * self.into.size**2 * self.channels
+        mean = self.total / pixels
+        return Prepared(
+            out,
+            out.with_suffix(".png"),
+            self.into.size,
+            self.channels,
+            self.count,
+            self.files,
+            tuple(self.skipped),
+            tuple(self.duplicates),
+            self.others,
+            known and replace(known, values=np.array(self.labels)),
+            note,
+            self.tally.facts(),
+            self.into.background,
+            mean,
+            max(self.squares / pixels - mean**2, 0) ** 0.5,
+        )
 
 
-def prepare(options: DataOptions, note: Callable[[str], None]) -> Prepared:
+def prepare(options: DataOptions) -> Prepared:
     """Write the images of a source to a zip, and a contact sheet beside it.
 
     Images are cropped to the square in their middle and resized; what cannot be read and what is there twice is
@@ -74,16 +117,18 @@ def prepare(options: DataOptions, note: Callable[[str], None]) -> Prepared:
     Raises GantoolError for a source with too few images or damaged labels.
     """
     channels = options.channels
-    with find_source(options.source, note).open() as listing:
+    with find_source(options.source).open() as listing:
         if not listing.names:
             raise no_images(options.source, listing.others)
+        _log.debug("%s files of images in %s", f"{len(listing.names):,}", options.source)
         known = listing.labels() if options.labels else None
         why = why_none(listing.names) if options.labels and not known else ""
         size = options.size or _common_size(_shorter(listing))
-        into = Into(size, 1 if channels is None else channels, options.background)
+        _log.debug("writing images of %d×%d", size, size)
+        into = Into(size, channels, options.background)
         with atomic(options.out) as part:
             try:
-                made = _write(listing, part, replace(into, channels=channels), known)
+                made = _write(listing, part, into, known)
             except ColourError:
                 into = replace(into, channels=3)
                 made = _write(listing, part, into, known)
@@ -91,15 +136,19 @@ def prepare(options: DataOptions, note: Callable[[str], None]) -> Prepared:
                 made = _write(listing, part, replace(into, bits=made.tally.bits), known)
             if made.count < MIN_IMAGES:
                 raise GantoolError(_too_few(options.source, made))
-        if "not classes" in why:  # of folders that may have been meant as such
-            made.label_note = f"no classes: {why}"
+        # of folders that may have been meant as such
+        note = f"no classes: {why}" if "not classes" in why else ""
         save_image(options.out.with_suffix(".png"), grid(np.stack(made.sheet), COLUMNS))
-    return made
+    for line in made.skipped[:_NAMED]:
+        _log.warning("left out %s", line)
+    for name in made.duplicates[:_NAMED]:
+        _log.info("left out %s: a duplicate", name)
+    return made.done(options.out, known, note)
 
 
-def _too_few(source: str, made: Prepared) -> str:
+def _too_few(source: str, made: _Making) -> str:
     """Return why there are so few images."""
-    reasons, odd = [], made.facts.warnings(made.background) if made.count else []
+    reasons, odd = [], made.tally.facts().warnings(made.into.background) if made.count else []
     if made.duplicates:
         reasons.append(f"{len(made.duplicates):,} are the same as others when decoded")
     if made.skipped:
@@ -117,39 +166,35 @@ def _too_few(source: str, made: Prepared) -> str:
 
 def summary(made: Prepared) -> str:
     """Return what became of the images, for people."""
-    pixels = made.count * made.size**2 * made.channels
-    mean = made.total / pixels
-    spread = max(made.squares / pixels - mean**2, 0) ** 0.5
     facts = made.facts
     lines = [
         f"{made.count:,} images of {made.size}×{made.size}×{made.channels}, of {made.files:,} files; "
         f"left out {len(made.duplicates):,} as duplicates and {len(made.skipped):,} as unreadable",
-        f"originals {_originals(facts)}; grey levels {mean:.1f} ± {spread:.1f}",
+        f"originals {_originals(facts)}; grey levels {made.mean:.1f} ± {made.spread:.1f}",
     ]
     if made.others:
         lines.append(f"not read: {shown_others(made.others)}")
     lines += facts.notes(made.background)
-    if made.class_names:
-        labels = Labels(np.array(made.labels), tuple(made.class_names), made.label_note)
-        counts = Counter(made.labels)
-        lines.append(f"{len(made.class_names)} {'class' if len(made.class_names) == 1 else 'classes'}:")
-        lines += [f"  {index}  {name}  {counts[index]:,}" for index, name in enumerate(made.class_names)]
+    if labels := made.labels:
+        count, counts = len(labels.classes), Counter(labels.values.tolist())
+        lines.append(f"{count} {'class' if count == 1 else 'classes'}:")
+        lines += [f"  {index}  {name}  {counts[index]:,}" for index, name in enumerate(labels.classes)]
         lines += labels.lines()[1:]
     elif made.label_note:
         lines.append(made.label_note)
     return "\n".join(lines)
 
 
-def next_command(made: Prepared, out: Path) -> str:
+def next_command(made: Prepared) -> str:
     """Return the `gantool train` line that fits the set, with the reasons behind it."""
     preset, flags = fitting(made.size, made.count)
-    words = ["gantool train --data", quote(str(out)), f"--preset {preset}", *flags]
+    words = ["gantool train --data", quote(str(made.path)), f"--preset {preset}", *flags]
     reasons = []
     if few(made.count):
         reasons.append(f"{made.count:,} images: adaptive augmentation")
-    if len(made.class_names) > 1:
+    if made.labels and len(made.labels.classes) > 1:
         words.append("--conditional")
-        reasons.append(f"{len(made.class_names)} classes")
+        reasons.append(f"{len(made.labels.classes)} classes")
     return " ".join(words) + (f"   # {'; '.join(reasons)}" if reasons else "")
 
 
@@ -169,7 +214,7 @@ def _by(sides: tuple[int, int]) -> str:
 def _shorter(listing: Listing) -> list[int]:
     """Return the shorter side of each image whose header can be read."""
     sides: list[int] = []
-    for index in range(len(listing.names)):
+    for index in track(range(len(listing.names)), "reading sizes", len(listing.names), "images"):
         with suppress(Exception):  # a damaged file can bring any error; it is named when it is decoded
             sides.append(min(listing.read(index).size))
     return sides
@@ -181,20 +226,19 @@ def _common_size(shorter: list[int]) -> int:
     return max((size for size in sizes() if size <= middle), default=sizes()[0])
 
 
-def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> Prepared:
+def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> _Making:
     """Write the zip. Raises ColourError at an image of colour where `into` has no channels: all are to be grey."""
-    names = list(known.classes) if known else []
-    made = Prepared(into.size, into.channels or 1, names, into.background)
-    made.files, made.others = len(listing.names), listing.others
-    made.label_note = known.note if known else ""
+    made = _Making(into, len(listing.names), listing.others)
     seen: set[bytes] = set()
     table: list[tuple[str, int]] = []
     every = max(made.files // (COLUMNS * ROWS), 1)
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,  # a PNG is packed already
+        task("writing", made.files, "images") as done,
         closing(decoded(listing, into)) as results,
     ):
         for index, image in enumerate(results):
+            done.update(index + 1)
             name = listing.names[index]
             if isinstance(image, str):
                 made.skipped.append(f"{shown(name)}: {image}")
@@ -222,6 +266,6 @@ def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> Pr
             made.squares += np.square(levels).sum()
         if not made.sheet:
             return made
-        text = {"labels": table or None, **({"class_names": made.class_names} if table else {})}
+        text = {"labels": table or None, **({"class_names": list(known.classes)} if known and table else {})}
         archive.writestr(zipfile.ZipInfo(DATASET_JSON, _EPOCH), json.dumps(text))
     return made

@@ -55,10 +55,10 @@ class Source:
     given: str  # as the user named it
 
 
-def find_source(source: str, log: Callable[[str], None]) -> Source:
+def find_source(source: str) -> Source:
     """Find `source`, as EXPECTED says. Raises GantoolError if it is none of these."""
     if source == FASHION_MNIST:
-        path = find_fashion_mnist(log)
+        path = find_fashion_mnist()
         labels = find_labels(path)
         details = [_stamp(path), _stamp(labels) if labels else None]
         return Source(

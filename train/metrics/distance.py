@@ -14,7 +14,7 @@ from gantool.train.metrics.measure import subsample
 from gantool.train.metrics.scores import frechet
 
 
-def distance_to(data: str, features: str, note: Callable[[str], None]) -> Callable[[Images], float]:
+def distance_to(data: str, features: str) -> Callable[[Images], float]:
     """Return a function from images, uint8 [N, H, W, C], to their distance to `data`.
 
     The first call reads the data and makes the extractor `features`, because only then the size is known. The
@@ -23,14 +23,14 @@ def distance_to(data: str, features: str, note: Callable[[str], None]) -> Callab
 
     @cache
     def real(size: int, channels: int) -> tuple[Any, Any]:
-        loaded = load_images(data, size, channels, log=note)
-        extractor = find_extractor(features, loaded, note)
+        loaded = load_images(data, size, channels)
+        extractor = find_extractor(features, loaded)
         return extractor, extractor.vectors(subsample(loaded.images))
 
     def distance(images: Images) -> float:
         _, height, width, channels = images.shape
         if height != width:
-            raise UsageError(f"--data compares squares, and these images are {height}×{width}: leave it out")
+            raise UsageError(f"`data` compares squares, and these images are {height}×{width}: leave it out")
         extractor, vectors = real(height, channels)
         return frechet(vectors, extractor.vectors(images))
 

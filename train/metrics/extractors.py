@@ -13,7 +13,8 @@ across machines, copy its file in the cache, or use an ONNX file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageEr
 from gantool.runtime.files import atomic
 from gantool.runtime.process.apart import level_that_works
 from gantool.runtime.process.cpus import limit
+from gantool.runtime.progress import task, track
 from gantool.runtime.spec import Images
 from gantool.train.data.dataset import ImageData
 from gantool.train.data.streams import own_stream
@@ -46,6 +48,8 @@ _SEEN = 60_000  # images it is trained on at most,
 _EPOCHS = 30  # and passes over the data at most
 _BATCH = 500
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Extractor:
@@ -57,14 +61,14 @@ class Extractor:
     warning: str = ""  # what makes its distances unreliable
 
 
-def find_extractor(name: str, data: ImageData, log: Callable[[str], None]) -> Extractor:
+def find_extractor(name: str, data: ImageData) -> Extractor:
     """Return the extractor called `name`: "classifier", "inception" or the path of an ONNX file."""
     if name == "classifier":
-        return _classifier(data, log)
+        return _classifier(data)
     if name == "inception":
         return _inception()
     if not name.endswith(".onnx"):
-        raise UsageError(f"--features {name}: give classifier, inception or the path of an .onnx file")
+        raise UsageError(f"`features` {name}: give classifier, inception or the path of an .onnx file")
     return _onnx(Path(name))
 
 
@@ -90,7 +94,7 @@ class _Classifier(nn.Module):
         return out
 
 
-def _classifier(data: ImageData, log: Callable[[str], None]) -> Extractor:
+def _classifier(data: ImageData) -> Extractor:
     labelled = data.labels is not None
     classes = len(data.labels.classes) if data.labels else 4
     height, width, channels = data.images.shape[1:]
@@ -102,12 +106,14 @@ def _classifier(data: ImageData, log: Callable[[str], None]) -> Extractor:
         network = _Classifier(channels, classes)
         network(torch.zeros(2, channels, min(_SIDE, height), min(_SIDE, width)))
     path = cache_dir() / "features" / f"classifier-{_key(data)}.safetensors"
-    if not _load(network, path):
+    if _load(network, path):
+        _log.debug("classifier from the cache: %s", path)
+    else:
         what = f"the {classes} classes of {data.name}" if labelled else f"how {data.name} is rotated"
-        log(f"training a small classifier to predict {what} (once; kept in {path})")
+        _log.info("training a small classifier to predict %s (once; kept in %s)", what, path)
         with own_stream(0):
             network.right.fill_(_fit(network, data, classes))
-        log(f"classifier accuracy on its last training images: {network.right:.0%}")
+        _log.info("classifier accuracy on its last training images: %s", f"{network.right:.0%}")
         with (
             suppress(OSError),
             atomic(path) as part,
@@ -129,7 +135,7 @@ def _classifier(data: ImageData, log: Callable[[str], None]) -> Extractor:
     if network.right <= (1 + chance) / 2:
         warning = (
             f"the classifier is right about {network.right:.0%} of the images, a guess about {chance:.0%}: its "
-            "distances are unreliable; use --features FILE.onnx"
+            "distances are unreliable; use another extractor, of a FILE.onnx"
         )
     return Extractor("classifier", vectors, predicted if labelled else None, warning)
 
@@ -162,7 +168,7 @@ def _fit(network: _Classifier, data: ImageData, classes: int) -> float:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     right: list[float] = []
     network.train()
-    for _ in range(steps):
+    for _ in track(range(steps), "training the classifier", steps, "steps"):
         chosen = torch.randint(len(data.images), (batch,)).numpy()
         images = _prepare(data.images[chosen])  # [B, C, 32, 32]
         if data.labels:
@@ -182,8 +188,11 @@ def _fit(network: _Classifier, data: ImageData, classes: int) -> float:
     return float(np.mean(right[-max(steps // 10, 1) :]))
 
 
-def _parts(images: Images) -> list[Images]:
-    return [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+def _parts(images: Images) -> Iterator[Images]:
+    with task("extracting features", len(images), "images") as done:
+        for start in range(0, len(images), _BATCH):
+            yield images[start : start + _BATCH]
+            done.update(min(start + _BATCH, len(images)))
 
 
 def _prepare(images: Images) -> Tensor:
@@ -196,19 +205,19 @@ def _prepare(images: Images) -> Tensor:
 
 def _onnx(path: Path) -> Extractor:
     if not path.is_file():
-        raise GantoolError(f"--features {path}: there is no such file")
+        raise GantoolError(f"`features` {path}: there is no such file")
     level = level_that_works(path)
     try:
         session: Any = open_session(path, limit(), level)
     except ModuleNotFoundError as error:
-        raise MissingDependencyError("onnxruntime", "cpu", "--features FILE.onnx") from error
+        raise MissingDependencyError("onnxruntime", "cpu", "`features` FILE.onnx") from error
     except Exception as error:  # ONNX Runtime has a class of its own for each kind
-        raise GantoolError(f"--features {path} is not a graph that ONNX Runtime can run: {error}") from error
+        raise GantoolError(f"`features` {path} is not a graph that ONNX Runtime can run: {error}") from error
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _ONNX_TYPES:
         found = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
         raise GantoolError(
-            f"--features {path} takes {found}: expected one input, images as uint8 [N, H, W, C] or as "
+            f"`features` {path} takes {found}: expected one input, images as uint8 [N, H, W, C] or as "
             "float32 [N, C, H, W] in [-1, 1]"
         )
     wanted = inputs[0]
@@ -222,7 +231,7 @@ def _onnx(path: Path) -> Extractor:
                 result = session.run([session.get_outputs()[0].name], {wanted.name: pixels})[0]
             except Exception as error:
                 raise GantoolError(
-                    f"--features {path} does not take images {pixels.shape}: {error}"
+                    f"`features` {path} does not take images {pixels.shape}: {error}"
                 ) from error
             out.append(np.asarray(result, np.float32).reshape(len(part), -1))  # [n, F]
         return np.concatenate(out)
@@ -251,13 +260,13 @@ def _inception() -> Extractor:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
-            error.name or "torch-fidelity", "inception", "--features inception"
+            error.name or "torch-fidelity", "inception", "`features` inception"
         ) from error
     try:
         network = FeatureExtractorInceptionV3("inception", ["2048"]).eval()
     except Exception as error:  # a download can fail in many ways
         raise GantoolError(
-            f"the weights of Inception are not available ({error}): leave out --features, or give an ONNX file"
+            f"the weights of Inception are not available ({error}): leave out `features`, or give an ONNX file"
         ) from error
 
     def vectors(images: Images) -> Vectors:

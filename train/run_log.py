@@ -1,0 +1,69 @@
+"""Who hears of a run: its log.txt, whatever the user wants to see; of several processes, rank zero alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gantool.runtime.flags import options, render
+from gantool.runtime.progress import NOBODY, reported_to
+from gantool.train.options import LaunchOptions, TrainingOptions
+
+_LOGGER = logging.getLogger("gantool")
+
+
+@contextmanager
+def logged_to(path: Path) -> Iterator[None]:
+    """Append the steps, notes and warnings that gantool logs within to a file."""
+    level, propagate, shown = _LOGGER.level, _LOGGER.propagate, _LOGGER.getEffectiveLevel()
+    handlers: list[logging.Handler] = [_File(path)]
+    if shown > logging.INFO and propagate:  # others are to hear as much as before
+        handlers.append(_Above(shown))
+        _LOGGER.propagate = False
+    _LOGGER.setLevel(min(shown, logging.INFO))
+    for each in handlers:
+        _LOGGER.addHandler(each)
+    try:
+        yield
+    finally:
+        for each in handlers:
+            _LOGGER.removeHandler(each)
+        _LOGGER.setLevel(level)
+        _LOGGER.propagate = propagate
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Log nothing within, and report no progress."""
+    before = _LOGGER.level
+    _LOGGER.setLevel(logging.CRITICAL + 1)
+    try:
+        with reported_to(NOBODY):
+            yield
+    finally:
+        _LOGGER.setLevel(before)
+
+
+class _File(logging.Handler):
+    """Appends lines, as `gantool train` prints them. A full disk leaves a gap."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(logging.INFO)
+        self._path = path
+        self._known = {**options(TrainingOptions), **options(LaunchOptions)}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = render(record.getMessage(), self._known)
+        # names of folders may hold bytes that are not UTF-8
+        with suppress(OSError), self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(line + "\n")
+
+
+class _Above(logging.Handler):
+    """Passes records on to the handlers above, as propagation would."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if _LOGGER.parent:
+            _LOGGER.parent.callHandlers(record)
