@@ -18,7 +18,7 @@ from torch import nn
 from gantool.export import stages
 from gantool.export.engine.build import build
 from gantool.export.engine.options import BuildOptions
-from gantool.export.options import ExportOptions, Precision
+from gantool.export.options import ExportOptions, Lowering, Precision
 from gantool.models import PRESETS, Generator, save_checkpoint
 
 NETWORKS = ("dcgan28", "dcgan32", "dcgan64", "dcgan128", "dcgan5-32")
@@ -58,7 +58,8 @@ def rows(name: str) -> list[str]:
                 Path(folder) / "g.onnx",
                 Path(folder) / "g.plan",
             )
-            lowering = "subpixel" if label == "bf16" else "none"  # TensorRT-RTX has no BF16 deconvolution
+            # TensorRT-RTX has no BF16 deconvolution
+            lowering: Lowering = "subpixel" if label == "bf16" else "none"
             notes: list[str] = []
             started = time.perf_counter()
             options = ExportOptions(lowering=lowering, precision=precision)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -32,8 +31,7 @@ def test_nothing_is_written(work: Path, flags: tuple[str, ...], message: str) ->
 
 
 def test_recipes_and_patterns_that_leave_nothing(work: Path) -> None:
-    empty = {"format": 1, "low": None, "keep_fp32": {}, "int8": {}}
-    (work / "empty.json").write_text(json.dumps(empty))
+    (work / "empty.json").write_text('{"format": 1, "low": null, "keep_fp32": {}, "int8": {}}')
     result = run_gantool("export", "g.onnx", "--recipe", "empty.json", "--engine", "none", cwd=work)
     assert (result.returncode, "holds no recipe" in result.stderr) == (1, True)
     result = run_gantool("export", "g.onnx", "--fp16", "--keep-fp32", "*", "--engine", "none", cwd=work)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -106,7 +107,7 @@ def test_verbosity_reaches_rtx(exported: Path) -> None:
 
 def quantized_graph(path: Path, weights_only: bool) -> Path:
     """Write z [N, 6] -> Quantize, Dequantize -> ConvTranspose with int8 weights -> images, float [N, 3, 4, 4]."""
-    constants = {
+    constants: dict[str, Any] = {
         "column": np.array([-1, 6, 1, 1], np.int64),
         "scale": np.float32(0.05),
         "zero": np.int8(0),
@@ -131,7 +132,11 @@ def quantized_graph(path: Path, weights_only: bool) -> Path:
         "g",
         [helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, ["N", 6])],
         [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["N", 3, 4, 4])],
-        [numpy_helper.from_array(value, name) for name, value in constants.items() if name in used],
+        [
+            numpy_helper.from_array(np.asarray(value), name)
+            for name, value in constants.items()
+            if name in used
+        ],
     )
     onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
     return path
@@ -158,7 +163,7 @@ def test_a_signal_ends_the_build_and_leaves_nothing(name: str, exported: Path, t
         "engine.monitor = interrupted\n"
         "main()\n"
     )
-    flags = ["export", exported / "g.fp16.onnx", "-o", "h", "--engine", "rtx"]
+    flags: list[str | Path] = ["export", exported / "g.fp16.onnx", "-o", "h", "--engine", "rtx"]
     result = subprocess.run(
         [sys.executable, "-c", script, *flags], cwd=tmp_path, capture_output=True, text=True, check=False
     )

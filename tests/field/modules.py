@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import runpy
 import shutil
@@ -99,15 +100,11 @@ def png(folder: Path) -> None:
 
 
 def renamed_graph(folder: Path) -> None:
-    import vae_decoder
-
-    vae_decoder.onnx(folder / "g.bin", "tanh")
+    importlib.import_module("vae_decoder").onnx(folder / "g.bin", "tanh")
 
 
 def sigmoid_graph(folder: Path) -> None:
-    import vae_decoder
-
-    vae_decoder.onnx(folder / "sigmoid.onnx", "sigmoid")
+    importlib.import_module("vae_decoder").onnx(folder / "sigmoid.onnx", "sigmoid")
 
 
 def opset(number: int) -> Folder:

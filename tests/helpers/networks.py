@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import onnx
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from gantool.export import stages
 from gantool.export.artifact import Graph
-from gantool.export.options import ExportOptions, Foreign, Precision
+from gantool.export.options import ExportOptions, Foreign, Lowering, Precision
 from gantool.export.precision.parity import Reference
 from gantool.export.precision.sensitivity import apply
 from gantool.models import PRESETS, Generator, NetworkConfig, save_checkpoint
@@ -88,7 +89,8 @@ class Conditional(nn.Module):
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
         column = self.embedding(label)[:, :, None, None]
-        return self.layers(torch.cat([z, column], 1))
+        images: Tensor = self.layers(torch.cat([z, column], 1))
+        return images
 
 
 def make_conditional() -> nn.Module:
@@ -100,7 +102,7 @@ def make_conditional() -> nn.Module:
 
 @cache
 def full_graph(
-    name: str, opset: int = 17, lowering: str = "none", output: str = "uint8"
+    name: str, opset: int = 17, lowering: Lowering = "none", output: Literal["uint8", "float"] = "uint8"
 ) -> tuple[onnx.ModelProto, Reference]:
     """Return the FP32 graph of a network, or of the conditional one, and the images of PyTorch."""
     with TemporaryDirectory() as folder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import onnx
@@ -13,7 +14,6 @@ from conftest import run_gantool
 from gantool.runtime import Generator
 from gantool.runtime.backends.session import open_session
 from gantool.runtime.errors import GantoolError
-from gantool.runtime.process import apart
 from helpers.tiny import tiny_graph
 
 # Of the process that tries a graph: ends it as a crash in a library would, where the graph is to be loaded.
@@ -52,12 +52,12 @@ def test_a_graph_is_tried_once(provider: str, graph: Path, monkeypatch: pytest.M
     model.metadata_props.add(key="note", value="a tool was here")
     onnx.save(model, graph)
     with monkeypatch.context() as context:
-        context.setattr(apart.subprocess, "run", lambda *_, **__: pytest.fail("it was tried again"))
+        context.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it was tried again"))
         Generator.load(graph, provider).close()
     model.graph.node[-1].name += "x"
     onnx.save(model, graph)
     with monkeypatch.context() as context:
-        context.setattr(apart.subprocess, "run", lambda *_, **__: (_ for _ in ()).throw(KeyError("tried")))
+        context.setattr(subprocess, "run", lambda *_, **__: (_ for _ in ()).throw(KeyError("tried")))
         with pytest.raises(KeyError):
             Generator.load(graph, provider)
 
