@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import os
 import shutil
@@ -9,14 +10,18 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from gantool.runtime.process import apart
 from helpers.commands import in_this_process
+from helpers.operators import keep_operators
+from helpers.trials import Trials
 
 # How long an example takes says how busy the machine is, not whether it is right.
 settings.register_profile("gantool", deadline=None)
@@ -70,6 +75,22 @@ def training(*flags: str, cwd: Path, until: str) -> subprocess.Popen[str]:
     return process
 
 
+def once(name: str, factory: pytest.TempPathFactory, make: Callable[[Path], object]) -> Path:
+    """Return a folder that `make` filled, once for all processes that share the tests; each gets a copy."""
+    base = factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = root / name
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            half = root / f"{name}.half"
+            shutil.rmtree(half, ignore_errors=True)  # of one that failed
+            half.mkdir()
+            make(half)
+            half.rename(folder)
+    return shutil.copytree(folder, base / f"own-{name}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Put 200 small images where `gantool train` looks for Fashion-MNIST, and the cache into a new folder."""
@@ -90,11 +111,10 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which a tiny generator was trained: runs/00000-fashion-mnist-dcgan32/."""
-    folder = tmp_path_factory.mktemp("trained")
-    run_gantool(
-        "train", "--width", "8", "--kimg", "1", "--tick", "0.25", "--snap", "2", cwd=folder, check=True
+    flags = ("--width", "8", "--kimg", "1", "--tick", "0.25", "--snap", "2")
+    return once(
+        "trained", tmp_path_factory, lambda folder: run_gantool("train", *flags, cwd=folder, check=True)
     )
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -106,9 +126,23 @@ def checkpoint(trained: Path) -> Path:
 @pytest.fixture(scope="session")
 def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with g.onnx, g.fp16.onnx, g.rtx.plan and its sidecar."""
-    folder = tmp_path_factory.mktemp("exported")
-    run_gantool("export", "--fp16", "-o", folder / "g", "--engine", "rtx", cwd=trained, check=True)
-    return folder
+
+    def export(folder: Path) -> None:
+        run_gantool("export", "--fp16", "-o", folder / "g", "--engine", "rtx", cwd=trained, check=True)
+
+    return once("exported", tmp_path_factory, export)
+
+
+@pytest.fixture(autouse=True)
+def _operators() -> None:
+    keep_operators()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _trials() -> Iterator[None]:
+    """Try graphs in forks; test_apart.py has gantool start its own processes."""
+    with patch.object(apart, "subprocess", Trials()):
+        yield
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from conftest import run_gantool
 from gantool.runtime import Generator
 from gantool.runtime.backends.session import open_session
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.process import apart
 from helpers.tiny import tiny_graph
 
 # Of the process that tries a graph: ends it as a crash in a library would, where the graph is to be loaded.
@@ -22,6 +23,12 @@ import os, signal, sys
 if "gantool.runtime.process.apart" in sys.argv:
     os.kill(os.getpid(), signal.SIGSEGV)
 """
+
+
+@pytest.fixture(autouse=True)
+def _processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have gantool start processes, where other tests fork them."""
+    monkeypatch.setattr(apart, "subprocess", subprocess)
 
 
 @pytest.fixture
