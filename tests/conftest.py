@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import os
 import shutil
@@ -20,6 +19,7 @@ from hypothesis import settings
 
 from gantool.runtime.process import apart
 from helpers.commands import in_this_process
+from helpers.once import once, share
 from helpers.operators import keep_operators
 from helpers.trials import Trials
 
@@ -75,26 +75,15 @@ def training(*flags: str, cwd: Path, until: str) -> subprocess.Popen[str]:
     return process
 
 
-def once(name: str, factory: pytest.TempPathFactory, make: Callable[[Path], object]) -> Path:
-    """Return a folder that `make` filled, once for all processes that share the tests; each gets a copy."""
-    base = factory.getbasetemp()
-    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = root / name
-    with (root / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            half = root / f"{name}.half"
-            shutil.rmtree(half, ignore_errors=True)  # of one that failed
-            half.mkdir()
-            make(half)
-            half.rename(folder)
-    return shutil.copytree(folder, base / f"own-{name}")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Put 200 small images where `gantool train` looks for Fashion-MNIST, and the cache into a new folder."""
-    root = tmp_path_factory.mktemp("data")
+    os.environ["GANTOOL_CACHE"] = str(share(tmp_path_factory) / "cache")
+    os.environ["GANTOOL_DATA"] = str(once("data", _boxes))
+    return Path(os.environ["GANTOOL_DATA"])
+
+
+def _boxes(folder: Path) -> None:
     rng = np.random.default_rng(0)
     images = np.zeros((200, 28, 28), np.uint8)
     for image in images:  # a bright box each
@@ -102,19 +91,20 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         height, width = rng.integers(6, 14, 2)
         image[top : top + height, left : left + width] = rng.integers(100, 255)
     header = struct.pack(">4I", 0x803, *images.shape)
-    (root / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.tobytes()))
-    os.environ["GANTOOL_DATA"] = str(root)
-    os.environ["GANTOOL_CACHE"] = str(root / "cache")
-    return root
+    folder.mkdir()
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.tobytes()))
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which a tiny generator was trained: runs/00000-fashion-mnist-dcgan32/."""
-    flags = ("--width", "8", "--kimg", "1", "--tick", "0.25", "--snap", "2")
-    return once(
-        "trained", tmp_path_factory, lambda folder: run_gantool("train", *flags, cwd=folder, check=True)
-    )
+
+    def train(folder: Path) -> None:
+        folder.mkdir()
+        flags = ("--no-autotune", "--width", "8", "--kimg", "1", "--tick", "0.25", "--snap", "2")
+        run_gantool("train", *flags, cwd=folder, check=True)
+
+    return shutil.copytree(once("trained", train), tmp_path_factory.mktemp("own") / "trained")
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +120,7 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     def export(folder: Path) -> None:
         run_gantool("export", "--fp16", "-o", folder / "g", "--engine", "rtx", cwd=trained, check=True)
 
-    return once("exported", tmp_path_factory, export)
+    return shutil.copytree(once("exported", export), tmp_path_factory.mktemp("own") / "exported")
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,6 @@ def test_recipes_and_patterns_that_leave_nothing(work: Path) -> None:
     [
         ("torch", ("export", "c.safetensors"), "export"),
         ("torch", ("verify", "c.safetensors", "g.onnx"), "export"),
-        ("onnxruntime", ("export", "c.safetensors", "--engine", "none", "-o", "n"), "cpu"),
         ("onnx", ("export", "g.onnx", "--bundle", "b.tar", "--engine", "none"), "export"),
     ],
 )
@@ -53,12 +54,21 @@ def test_a_missing_package_is_named(
     (work / "c.safetensors").write_bytes(checkpoint.read_bytes())
     (work / "blocked").mkdir()
     (work / "blocked/sitecustomize.py").write_text(f"import sys\nsys.modules[{blocked!r}] = None\n")
-    import os
-
     path = os.pathsep.join([str(work / "blocked"), os.environ.get("PYTHONPATH", "")])
     result = run_gantool(*command, cwd=work, env={"PYTHONPATH": path})
     assert result.returncode == 5, result.stderr
     assert pip_install(extra) in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(work.glob("n*"))
+
+
+def test_onnxruntime_that_is_missing_is_named(
+    work: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    result = run_gantool("export", checkpoint, "--engine", "none", "-o", "n", cwd=work)
+    assert result.returncode == 5, result.stderr
+    assert pip_install("cpu") in result.stderr
     assert "Traceback" not in result.stderr
     assert not list(work.glob("n*"))
 
