@@ -76,9 +76,9 @@ def training(*flags: str, cwd: Path, until: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_data(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
     """Put 200 small images where `gantool train` looks for Fashion-MNIST, and the cache into a new folder."""
-    os.environ["GANTOOL_CACHE"] = str(share(tmp_path_factory) / "cache")
+    os.environ["GANTOOL_CACHE"] = str(share(tmp_path_factory, pytestconfig) / "cache")
     os.environ["GANTOOL_DATA"] = str(once("data", _boxes))
     return Path(os.environ["GANTOOL_DATA"])
 

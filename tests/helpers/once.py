@@ -13,10 +13,12 @@ import pytest
 SHARED = "GANTOOL_TESTS_SHARED"  # the folder of all processes
 
 
-def share(factory: pytest.TempPathFactory) -> Path:
+def share(factory: pytest.TempPathFactory, config: pytest.Config) -> Path:
     """Return the folder that the processes of these tests share, and know it from now on."""
     base = factory.getbasetemp()
-    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # a worker's is one of several
+    root = (
+        base.parent if hasattr(config, "workerinput") else base
+    )  # a worker of xdist has one beside the others
     os.environ[SHARED] = str(root)
     return root
 
