@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from unittest.mock import patch
 
@@ -131,7 +132,7 @@ def _operators() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _trials() -> Iterator[None]:
     """Try graphs in forks; test_apart.py has gantool start its own processes."""
-    with patch.object(apart, "subprocess", Trials()):
+    with closing(Trials()) as forks, patch.object(apart, "subprocess", forks):
         yield
 
 

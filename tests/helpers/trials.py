@@ -39,6 +39,11 @@ class Trials:
             code = int(self._server.stdout.readline())
             return subprocess.CompletedProcess(command, code, (Path(folder) / "out").read_bytes())
 
+    def close(self) -> None:
+        """End the process that forks, if it was started."""
+        if "_server" in vars(self):
+            self._server.communicate()
+
     @cached_property
     def _server(self) -> subprocess.Popen[str]:
         """Return the process that forks; it ends with its stdin."""

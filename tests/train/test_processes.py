@@ -175,11 +175,11 @@ def test_waiting_for_another_machine_can_be_ended(tmp_path: Path) -> None:
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
     command = [sys.executable, "-m", "gantool", "train", *SMALL, "--nodes", "2"]
     with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **address}) as process:
-        for _ in range(600):
+        while True:
             with socket.socket() as other:
                 if not other.connect_ex(("127.0.0.1", port)):
                     break
             assert process.poll() is None
             time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == -signal.SIGTERM
+        assert process.wait() == -signal.SIGTERM

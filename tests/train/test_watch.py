@@ -62,7 +62,7 @@ def test_the_distance_is_measured_and_the_best_checkpoint_kept(
     result = run_gantool("plot", run, "-o", "curves.pdf", cwd=tmp_path)
     assert (result.returncode, "ends in .html or .png" in result.stderr) == (2, True)
     with monkeypatch.context() as absent:
-        absent.setitem(sys.modules, "matplotlib", None)
+        absent.setitem(sys.modules, "matplotlib.figure", None)
         result = run_gantool("plot", run, "-o", "no.png", cwd=tmp_path)
     assert (result.returncode, pip_install("plot") in result.stderr) == (5, True)
     assert not (tmp_path / "no.png").exists()
