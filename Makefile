@@ -52,13 +52,13 @@ demo: data
 	@echo "No GPU is needed for any of these; g.rtx.plan is for a desktop with an RTX GPU."
 
 test: $(DEV)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 slow: $(DEV)
 	$(BIN)/pytest -m slow
 
 coverage: $(DEV)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow" --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered
 
 golden: $(DEV)
 	$(BIN)/python tests/helpers/golden.py

@@ -18,7 +18,7 @@ from torch import nn
 from gantool.export import stages
 from gantool.export.engine.build import build
 from gantool.export.engine.options import BuildOptions
-from gantool.export.options import ExportOptions, Precision
+from gantool.export.options import ExportOptions, Lowering, Precision
 from gantool.models import PRESETS, Generator, save_checkpoint
 
 NETWORKS = ("dcgan28", "dcgan32", "dcgan64", "dcgan128", "dcgan5-32")
@@ -58,19 +58,20 @@ def rows(name: str) -> list[str]:
                 Path(folder) / "g.onnx",
                 Path(folder) / "g.plan",
             )
-            lowering = "subpixel" if label == "bf16" else "none"  # TensorRT-RTX has no BF16 deconvolution
-            notes: list[str] = []
+            # TensorRT-RTX has no BF16 deconvolution
+            lowering: Lowering = "subpixel" if label == "bf16" else "none"
             started = time.perf_counter()
             options = ExportOptions(lowering=lowering, precision=precision)
-            made = stages.from_torch(source, path, options, notes.append)
+            made = stages.from_torch(source, path, options)
             if precision.asked:
-                made = stages.reduce_precision(made, precision, path.with_name("low"), notes.append)
+                made = stages.reduce_precision(made, precision, path.with_name("low"))
             path = made.graph.save(path.parent)
             exported = time.perf_counter()
             plan.write_bytes(build(made.graph, "rtx", BuildOptions()).plan)
             times = exported - started, time.perf_counter() - exported
             base = base if lines else times
-            parity = notes[-1].partition("seeds: ")[2].partition(", largest")[0]
+            psnr = made.graph.parity.to_json()["psnr"]
+            parity = "equal" if psnr is None else f"PSNR {psnr:.1f} dB"
             sizes = f"{path.stat().st_size / 2**20:.2f} | {plan.stat().st_size / 2**20:.2f}"
             seconds = "" if lines else f"export {base[0]:.1f} s, build {base[1]:.1f} s"
             ratios = f"{times[0] / base[0]:.2f} | {times[1] / base[1]:.2f}"

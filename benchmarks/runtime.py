@@ -111,7 +111,9 @@ def engine(name: str, folder: Path, source: Path) -> Run:
     def run(z: np.ndarray) -> Images:
         with torch.inference_mode():
             x = model(torch.from_numpy(z))  # [N, C, H, W] in [-1, 1]
-            return (x * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+            x = (x * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+            images: Images = x.permute(0, 2, 3, 1).contiguous().numpy()
+            return images
 
     return partial(map, run)
 

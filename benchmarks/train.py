@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -61,7 +62,7 @@ def wait(*processes: subprocess.Popen[bytes]) -> None:
     """Wait for all; raise if one failed."""
     for process in processes:
         if process.wait():
-            raise SystemExit(f"{process.args} failed, see its log")
+            raise SystemExit(f"{process.args!r} failed, see its log")
 
 
 def rate_of_plain(folder: Path) -> float:
@@ -117,11 +118,10 @@ def main() -> None:
     halves = (set(cores[::2]), set(cores[1::2])) if arguments.side_by_side else (set(cores), set(cores))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runs = (
+        flags = ("--metric-every", "6", "--kimg", "100000")
+        runs: tuple[Callable[[], subprocess.Popen[bytes]], ...] = (
             lambda: plain(folder / "plain", arguments.seconds, halves[0]),
-            lambda: ours(
-                folder / "ours", arguments.seconds, halves[1], "--metric-every", "6", "--kimg", "100000"
-            ),
+            lambda: ours(folder / "ours", arguments.seconds, halves[1], *flags),
         )
         rates = rates_in_turn(folder, min(arguments.seconds, 30), set(cores))
         if arguments.side_by_side:

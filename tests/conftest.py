@@ -9,14 +9,20 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from gantool.runtime.process import apart
 from helpers.commands import in_this_process
+from helpers.once import once, share
+from helpers.operators import keep_operators
+from helpers.trials import Trials
 
 # How long an example takes says how busy the machine is, not whether it is right.
 settings.register_profile("gantool", deadline=None)
@@ -71,9 +77,14 @@ def training(*flags: str, cwd: Path, until: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_data(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
     """Put 200 small images where `gantool train` looks for Fashion-MNIST, and the cache into a new folder."""
-    root = tmp_path_factory.mktemp("data")
+    os.environ["GANTOOL_CACHE"] = str(share(tmp_path_factory, pytestconfig) / "cache")
+    os.environ["GANTOOL_DATA"] = str(once("data", _boxes))
+    return Path(os.environ["GANTOOL_DATA"])
+
+
+def _boxes(folder: Path) -> None:
     rng = np.random.default_rng(0)
     images = np.zeros((200, 28, 28), np.uint8)
     for image in images:  # a bright box each
@@ -81,20 +92,20 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         height, width = rng.integers(6, 14, 2)
         image[top : top + height, left : left + width] = rng.integers(100, 255)
     header = struct.pack(">4I", 0x803, *images.shape)
-    (root / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.tobytes()))
-    os.environ["GANTOOL_DATA"] = str(root)
-    os.environ["GANTOOL_CACHE"] = str(root / "cache")
-    return root
+    folder.mkdir()
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.tobytes()))
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which a tiny generator was trained: runs/00000-fashion-mnist-dcgan32/."""
-    folder = tmp_path_factory.mktemp("trained")
-    run_gantool(
-        "train", "--width", "8", "--kimg", "1", "--tick", "0.25", "--snap", "2", cwd=folder, check=True
-    )
-    return folder
+
+    def train(folder: Path) -> None:
+        folder.mkdir()
+        flags = ("--no-autotune", "--width", "8", "--kimg", "1", "--tick", "0.25", "--snap", "2")
+        run_gantool("train", *flags, cwd=folder, check=True)
+
+    return shutil.copytree(once("trained", train), tmp_path_factory.mktemp("own") / "trained")
 
 
 @pytest.fixture(scope="session")
@@ -106,9 +117,23 @@ def checkpoint(trained: Path) -> Path:
 @pytest.fixture(scope="session")
 def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with g.onnx, g.fp16.onnx, g.rtx.plan and its sidecar."""
-    folder = tmp_path_factory.mktemp("exported")
-    run_gantool("export", "--fp16", "-o", folder / "g", "--engine", "rtx", cwd=trained, check=True)
-    return folder
+
+    def export(folder: Path) -> None:
+        run_gantool("export", "--fp16", "-o", folder / "g", "--engine", "rtx", cwd=trained, check=True)
+
+    return shutil.copytree(once("exported", export), tmp_path_factory.mktemp("own") / "exported")
+
+
+@pytest.fixture(autouse=True)
+def _operators() -> None:
+    keep_operators()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _trials() -> Iterator[None]:
+    """Try graphs in forks; test_apart.py has gantool start its own processes."""
+    with closing(Trials()) as forks, patch.object(apart, "subprocess", forks):
+        yield
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ def made(engine: str, folder: Path) -> np.ndarray:
     """Return the images of seeds 0 to 15, by `gantool generate`."""
     answer = gantool(f"generate --engine {engine} --seeds 0-15 --format npy --out {engine}-images", folder)
     assert answer.code == 0, answer.err
-    return np.load(folder / f"{engine}-images/images.npy")
+    images: np.ndarray = np.load(folder / f"{engine}-images/images.npy")
+    return images
 
 
 def put_data_in_place(earlier: Path) -> None:

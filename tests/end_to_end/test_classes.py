@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from end_to_end.test_networks import save_lived_in
 from gantool.runtime import Generator, Spec
 from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import UsageError
-from gantool.runtime.spec import Backend
+from gantool.runtime.spec import Backend, Batch, Images, Labels, Latents
 
 NAMES = ("a", "b", "c")
 
@@ -32,9 +33,9 @@ def test_a_class_by_name_is_that_of_its_number(conditional: Path) -> None:
         expected = generator.images(range(4), label=1)
         for label in ("b", "B", "1"):
             np.testing.assert_array_equal(generator.images(range(4), label=label), expected)
-        for label in ("d", "3", 3, -1, "²"):
+        for other in ("d", "3", 3, -1, "²"):
             with pytest.raises(UsageError, match="the classes of this engine are 0 a, 1 b, 2 c"):
-                generator.generate([], label=label)
+                generator.generate([], label=other)
 
 
 def test_the_command_line_takes_names(conditional: Path, tmp_path: Path) -> None:
@@ -73,10 +74,11 @@ class Labelled:
     def __init__(self, names: tuple[str, ...], classes: int | None) -> None:
         self.spec = Spec(2, height=1, width=1, channels=1, classes=classes, class_names=names)
 
-    def infer(self, z, label):  # type: ignore[no-untyped-def]  # noqa: ARG002
+    def infer(self, z: Latents, label: Labels | None = None) -> Images:  # noqa: ARG002
+        assert label is not None
         return label.astype(np.uint8).reshape(-1, 1, 1, 1)
 
-    def infer_each(self, batches):  # type: ignore[no-untyped-def]
+    def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:
         return ((batch, self.infer(batch.z, batch.label)) for batch in batches)
 
     def close(self) -> None:

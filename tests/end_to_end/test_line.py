@@ -103,7 +103,7 @@ def test_memory_does_not_grow_with_the_number_of_images(exported: Path, tmp_path
     )
     peaks = []
     for seeds in ("0-999", "0-19999"):
-        flags = ["generate", "-e", exported / "g.onnx", "--format", "npy", "--seeds", seeds]
+        flags: list[str | Path] = ["generate", "-e", exported / "g.onnx", "--format", "npy", "--seeds", seeds]
         result = subprocess.run(
             [sys.executable, "-c", script, *flags], cwd=tmp_path, capture_output=True, text=True, check=True
         )
@@ -155,13 +155,18 @@ def test_the_base_install_generates_images(exported: Path, tmp_path: Path) -> No
     """`pip install gantool[cpu]` in a fresh venv brings a handful of packages and makes images."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv/bin/python"
-    install = ["install", "-q", "-c", ROOT / "constraints.txt", f"{ROOT}[cpu]"]
+    install: list[str | Path] = ["install", "-q", "-c", ROOT / "constraints.txt", f"{ROOT}[cpu]"]
     subprocess.run([python, "-m", "pip", *install], check=True, cwd=tmp_path)
     listed = subprocess.run([python, "-m", "pip", "list", "--format=json"], check=True, capture_output=True)
     names = {package["name"].lower() for package in json.loads(listed.stdout)}
     assert {"gantool", "numpy", "pillow", "typer", "onnxruntime"} <= names
     assert not names & {"torch", "onnx", "safetensors", "onnxscript", "cuda-bindings", "pydantic"}
-    command = [tmp_path / "venv/bin/gantool", "generate", "--engine", exported / "g.fp16.onnx"]
+    command: list[str | Path] = [
+        tmp_path / "venv/bin/gantool",
+        "generate",
+        "--engine",
+        exported / "g.fp16.onnx",
+    ]
     subprocess.run(command, check=True, cwd=tmp_path)
     assert len(list((tmp_path / "images").glob("seed*.png"))) == 64
     missing = subprocess.run(

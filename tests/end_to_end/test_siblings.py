@@ -96,7 +96,7 @@ def test_a_plan_of_another_precision_is_not_replaced(work: Path) -> None:
 
 
 def test_files_of_other_weights_are_named(work: Path, trained: Path) -> None:
-    more = ["train", "--width", "8", "--kimg", "0.5", "--no-autotune", "--outdir", "more"]
+    more = ["train", "--width", "8", "--kimg", "0.1", "--no-autotune", "--outdir", "more"]
     run_gantool(*more, cwd=work, check=True)
     checkpoint = next(work.glob("more/*/generator.safetensors"))
     again = gantool(["export", str(next(trained.glob("runs/*"))), "--engine", "none", "-o", "g"], work)

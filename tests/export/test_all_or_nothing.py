@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,7 @@ def test_nothing_is_written(work: Path, flags: tuple[str, ...], message: str) ->
 
 
 def test_recipes_and_patterns_that_leave_nothing(work: Path) -> None:
-    empty = {"format": 1, "low": None, "keep_fp32": {}, "int8": {}}
-    (work / "empty.json").write_text(json.dumps(empty))
+    (work / "empty.json").write_text('{"format": 1, "low": null, "keep_fp32": {}, "int8": {}}')
     result = run_gantool("export", "g.onnx", "--recipe", "empty.json", "--engine", "none", cwd=work)
     assert (result.returncode, "holds no recipe" in result.stderr) == (1, True)
     result = run_gantool("export", "g.onnx", "--fp16", "--keep-fp32", "*", "--engine", "none", cwd=work)
@@ -45,7 +45,6 @@ def test_recipes_and_patterns_that_leave_nothing(work: Path) -> None:
     [
         ("torch", ("export", "c.safetensors"), "export"),
         ("torch", ("verify", "c.safetensors", "g.onnx"), "export"),
-        ("onnxruntime", ("export", "c.safetensors", "--engine", "none", "-o", "n"), "cpu"),
         ("onnx", ("export", "g.onnx", "--bundle", "b.tar", "--engine", "none"), "export"),
     ],
 )
@@ -55,12 +54,21 @@ def test_a_missing_package_is_named(
     (work / "c.safetensors").write_bytes(checkpoint.read_bytes())
     (work / "blocked").mkdir()
     (work / "blocked/sitecustomize.py").write_text(f"import sys\nsys.modules[{blocked!r}] = None\n")
-    import os
-
     path = os.pathsep.join([str(work / "blocked"), os.environ.get("PYTHONPATH", "")])
     result = run_gantool(*command, cwd=work, env={"PYTHONPATH": path})
     assert result.returncode == 5, result.stderr
     assert pip_install(extra) in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(work.glob("n*"))
+
+
+def test_onnxruntime_that_is_missing_is_named(
+    work: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    result = run_gantool("export", checkpoint, "--engine", "none", "-o", "n", cwd=work)
+    assert result.returncode == 5, result.stderr
+    assert pip_install("cpu") in result.stderr
     assert "Traceback" not in result.stderr
     assert not list(work.glob("n*"))
 

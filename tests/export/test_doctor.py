@@ -48,8 +48,6 @@ def test_doctor_says_what_runs_here_and_what_would(work: Path, checkpoint: Path)
     if not rows["g.rtx.plan"]["runs"]:  # no GPU
         assert "no NVIDIA driver" in rows["g.rtx.plan"]["why"]
         assert rows["g.rtx.plan"]["command"] == "gantool generate --engine g.fp16.onnx"
-    text = run_gantool("doctor", cwd=work, check=True).stdout
-    assert "g.onnx: runs here\n    gantool generate --engine g.onnx" in text
 
 
 def _short(command: str) -> list[str]:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,6 +23,7 @@ from gantool.export.engine.options import BuildOptions, parse_compute_capabiliti
 from gantool.export.macs import Layer
 from gantool.runtime import GantoolError, UsageError
 from gantool.runtime.artifacts.plan import identify, read_header
+from gantool.runtime.metadata import Metadata
 from helpers.commands import on_a_terminal
 
 pytest.importorskip("tensorrt_rtx")
@@ -106,7 +108,7 @@ def test_verbosity_reaches_rtx(exported: Path) -> None:
 
 def quantized_graph(path: Path, weights_only: bool) -> Path:
     """Write z [N, 6] -> Quantize, Dequantize -> ConvTranspose with int8 weights -> images, float [N, 3, 4, 4]."""
-    constants = {
+    constants: dict[str, Any] = {
         "column": np.array([-1, 6, 1, 1], np.int64),
         "scale": np.float32(0.05),
         "zero": np.int8(0),
@@ -131,7 +133,11 @@ def quantized_graph(path: Path, weights_only: bool) -> Path:
         "g",
         [helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, ["N", 6])],
         [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["N", 3, 4, 4])],
-        [numpy_helper.from_array(value, name) for name, value in constants.items() if name in used],
+        [
+            numpy_helper.from_array(np.asarray(value), name)
+            for name, value in constants.items()
+            if name in used
+        ],
     )
     onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
     return path
@@ -158,7 +164,7 @@ def test_a_signal_ends_the_build_and_leaves_nothing(name: str, exported: Path, t
         "engine.monitor = interrupted\n"
         "main()\n"
     )
-    flags = ["export", exported / "g.fp16.onnx", "-o", "h", "--engine", "rtx"]
+    flags: list[str | Path] = ["export", exported / "g.fp16.onnx", "-o", "h", "--engine", "rtx"]
     result = subprocess.run(
         [sys.executable, "-c", script, *flags], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -168,7 +174,7 @@ def test_a_signal_ends_the_build_and_leaves_nothing(name: str, exported: Path, t
 
 
 def test_progress_is_for_terminals(exported: Path, tmp_path: Path) -> None:
-    flags = ["export", exported / "g.fp16.onnx", "-o", "h", "--engine", "rtx"]
+    flags: list[str | Path] = ["export", exported / "g.fp16.onnx", "-o", "h", "--engine", "rtx"]
     code, _, shown = on_a_terminal(*flags, folder=tmp_path)
     assert code == 0
     assert re.search(r"building the engine .* \d+/\d+ ", shown)
@@ -203,7 +209,7 @@ def test_unknown_compute_capability(exported: Path) -> None:
 
 def test_what_cannot_be_parsed_quotes_the_parser(tmp_path: Path) -> None:
     with pytest.raises(GantoolError, match="cannot parse"):
-        build(Graph(tmp_path / "g.onnx", b"\x08\x08junk", {}), "rtx", BuildOptions())
+        build(Graph(tmp_path / "g.onnx", b"\x08\x08junk", Metadata({})), "rtx", BuildOptions())
 
 
 def test_a_graph_that_is_no_generator(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_dla_does_not_compute_in_fp32(graph: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [{"min_batch": 8}, {"opt_batch": 8}])
-def test_dla_takes_one_batch(given: dict[str, int]) -> None:
+def test_dla_takes_one_batch(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="batches of one size, `max_batch`: leave out `min_batch`"):
         BuildOptions(dla=0, max_batch=8, **given)
 

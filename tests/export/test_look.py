@@ -90,7 +90,7 @@ def test_inspect_what_is_damaged(work: Path, checkpoint: Path) -> None:
 
 
 def test_verify_what_agrees(work: Path, checkpoint: Path) -> None:
-    files = [checkpoint, "g.onnx", "g.fp16.onnx", "g.rtx.plan"]
+    files: list[str | Path] = [checkpoint, "g.onnx", "g.fp16.onnx", "g.rtx.plan"]
     result = run_gantool("verify", *files, "--json", cwd=work)
     assert result.returncode == 0, result.stderr
     first, full, half, plan = json.loads(result.stdout)

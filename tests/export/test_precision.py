@@ -19,8 +19,8 @@ from onnx.numpy_helper import from_array, to_array
 from torch import nn
 
 from gantool.export.graph.names import TAIL
-from gantool.export.options import ExportOptions, Precision
-from gantool.export.precision import sensitivity as mixed
+from gantool.export.options import Calibration, ExportOptions, Precision
+from gantool.export.precision import sensitivity
 from gantool.export.precision.parity import Reference, measure
 from gantool.export.precision.simulate import Simulation
 from gantool.models import Generator, save_checkpoint
@@ -39,7 +39,7 @@ def test_casts_stand_only_where_the_type_changes() -> None:
     casts = [node for node in half.graph.node if node.op_type == "Cast" and not node.name.startswith(TAIL)]
     assert len(casts) == 2  # after z, before the tail
     kept = [node.name for node in full.graph.node if node.op_type in ("ConvTranspose", "Relu")][2:4]
-    mixture = mixed.apply(full, Recipe("fp16", dict.fromkeys(kept, "")))
+    mixture = sensitivity.apply_recipe(full, Recipe("fp16", dict.fromkeys(kept, "")))
     casts = [node for node in mixture.graph.node if node.op_type == "Cast" and not node.name.startswith(TAIL)]
     assert len(casts) == 4  # around the two that stand in a row
 
@@ -47,7 +47,7 @@ def test_casts_stand_only_where_the_type_changes() -> None:
 @pytest.mark.parametrize("low", ["fp16", "bf16"])
 def test_only_the_tail_and_what_is_kept_compute_in_fp32(low: str) -> None:
     full, _ = full_graph("dcgan28", 22)
-    graph = mixed.apply(full, Recipe(low))  # type: ignore[arg-type]
+    graph = sensitivity.apply_recipe(full, Recipe(low))  # type: ignore[arg-type]
     wanted = {"fp16": FP16, "bf16": BF16}[low]
     weights = {weight.name: weight.data_type for weight in graph.graph.initializer}
     for node in graph.graph.node:
@@ -76,11 +76,13 @@ def test_emulation_rounds_every_value(numbers: list[float], low: str) -> None:
         make_node("Mul", ["a", "third"], ["images"], name="mul"),
     ]
     values = [make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 1]) for name in ("z", "images")]
-    weights = [from_array(np.float32(1), "one"), from_array(np.float32(1 / 3), "third")]
+    weights = [
+        from_array(np.array(value, np.float32), name) for name, value in (("one", 1), ("third", 1 / 3))
+    ]
     graph = make_graph(nodes, "g", values[:1], values[1:], weights)
     full = make_model(graph, ir_version=8, opset_imports=[make_opsetid("", 17)])
     z = np.array(numbers, np.float32).reshape(-1, 1)
-    low_model = mixed.apply(full, Recipe(low))  # type: ignore[arg-type]
+    low_model = sensitivity.apply_recipe(full, Recipe(low))  # type: ignore[arg-type]
     found = np.concatenate([part["images"] for part in Simulation(low_model).run({"z": z}, ["images"], 7)])
     dtype = np.float16 if low == "fp16" else ml_dtypes.bfloat16
     with np.errstate(over="ignore"):
@@ -95,9 +97,9 @@ def scaled(factor: float) -> Generator:
     layers = [layer for layer in generator.layers if isinstance(layer, nn.ConvTranspose2d)]
     norms = [layer for layer in generator.layers if isinstance(layer, nn.BatchNorm2d)]
     with torch.no_grad():
-        norms[-1].weight *= factor
-        norms[-1].bias *= factor
-        layers[-1].weight /= factor
+        norms[-1].weight.mul_(factor)
+        norms[-1].bias.mul_(factor)
+        layers[-1].weight.div_(factor)
     return generator
 
 
@@ -180,7 +182,7 @@ def test_the_last_layer_stays_out_of_int8_though_it_was_lowered_to_several(tmp_p
 
 @pytest.mark.parametrize("method", ["minmax", "percentile", "entropy"])
 @pytest.mark.parametrize("ends", [False, True])
-def test_int8_pairs_stand_where_tensorrt_fuses(method: str, ends: bool, tmp_path: Path) -> None:
+def test_int8_pairs_stand_where_tensorrt_fuses(method: Calibration, ends: bool, tmp_path: Path) -> None:
     full, reference = full_graph("dcgan64")
     onnx.save(full, tmp_path / "g.onnx")
     precision = Precision(int8=True, int8_ends=ends, calibration=method, min_psnr=10)
@@ -204,7 +206,8 @@ def test_int8_pairs_stand_where_tensorrt_fuses(method: str, ends: bool, tmp_path
         axis = onnx.helper.get_attribute_value(weight.attribute[0])
         channels = integers.shape[axis]
         assert axis == (1 if node.op_type == "ConvTranspose" else 0)  # [C, O, k, k]; torch's Gemm has [N, K]
-        assert (scale.shape, zero.any()) == ((channels,), False)
+        assert scale.shape == (channels,)
+        assert not zero.any()
         others = tuple(index for index in range(integers.ndim) if index != axis)
         assert (np.abs(integers).max(others) == 127).all()
         assert not {"QuantizeLinear", "Cast"} & set(users[node.output[0]])  # not before the activation

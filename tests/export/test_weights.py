@@ -142,7 +142,7 @@ def strange(values: State) -> State:
     }
     vectors = {name: value for name, value in values.items() if value.ndim == 1}
     whole = torch.cat(list(vectors.values()))
-    parts = whole.split([len(value) for value in vectors.values()])
+    parts = torch.split(whole, [len(value) for value in vectors.values()])
     return {**out, **dict(zip(vectors, parts, strict=True))}
 
 
@@ -173,7 +173,7 @@ def test_what_is_refused(given: str, change: Change, says: str, tmp_path: Path) 
         read(tmp_path, Net(), given)
 
 
-NORMS = {
+NORMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "weight_norm": (nn.utils.weight_norm, nn.utils.parametrizations.weight_norm),
     "spectral_norm": (nn.utils.spectral_norm, nn.utils.parametrizations.spectral_norm),
 }
@@ -192,7 +192,7 @@ def normed(wrap: Callable[[Any], Any]) -> nn.Module:
         ).train()
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter += 0.3 * torch.rand_like(parameter)
+            parameter.add_(0.3 * torch.rand_like(parameter))
         for _ in range(20):
             module(torch.randn(8, 8))
     return module.eval()

@@ -169,6 +169,10 @@ def many_kinds(folder: Path) -> None:
     (folder / "set/itself.png").symlink_to("itself.png")
 
 
+def array_of(array: Any) -> Folder:
+    return lambda folder: np.save(folder / "a.npy", array)
+
+
 def zip_named(name: str, members: dict[str, bytes]) -> Folder:
     def write(folder: Path) -> None:
         with zipfile.ZipFile(folder / name, "w") as archive:
@@ -525,15 +529,12 @@ CASES: list[Case] = [
         "tiff-of-many-pages",
         f"train --data set {RUN}",
         says=("16 of 16 images have several pages or frames: the first was read",),
-        prepare=lambda folder: [
-            (folder / "set").mkdir(exist_ok=True),
-            *(
-                Image.fromarray(noise()).save(
-                    folder / f"set/{n}.tiff", save_all=True, append_images=[Image.fromarray(noise())]
-                )
-                for n in range(16)
+        prepare=tree(
+            [f"{n}.tiff" for n in range(16)],
+            lambda: saved(
+                "tiff", Image.fromarray(noise()), save_all=True, append_images=[Image.fromarray(noise())]
             ),
-        ],
+        ),
     ),
     Case(
         "kinds-of-all-sorts",
@@ -681,7 +682,7 @@ CASES: list[Case] = [
             "data a.npy",
             1,
             (f"np.save('images.npy', {mend})",),
-            prepare=lambda folder, array=array: np.save(folder / "a.npy", array),
+            prepare=array_of(array),
         )
         for mend, array in (
             ("x.transpose(0, 2, 3, 1)", np.zeros((16, 3, 8, 8), np.uint8)),
@@ -740,7 +741,7 @@ CASES: list[Case] = [
         "webdataset-with-a-label-missing",
         "train --data s.tar --conditional",
         1,
-        ("s.tar: 00000x.png has no class beside it"),
+        ("s.tar: 00000x.png has no class beside it",),
         prepare=tar_of("s.tar", labelled() | {"00000x.png": png(noise())}),
     ),
     Case(

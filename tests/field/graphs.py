@@ -7,9 +7,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import cache
+from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -18,20 +17,21 @@ from onnx.numpy_helper import to_array
 from field.cases import BROUGHT, Case
 from gantool.runtime import Generator
 from gantool.runtime.artifacts.onnx import read_metadata
+from helpers.once import once
 
 NONE = "--engine none -o g"
-_FOLDERS: list[TemporaryDirectory[str]] = []  # removed when the tests end
 
 
-@cache
 def _made(script: str, *arguments: str) -> Path:
     """Return the folder that a script of `brought` filled, once for all cases."""
-    _FOLDERS.append(TemporaryDirectory(prefix=f"{script}-"))
-    folder = Path(_FOLDERS[-1].name)
     command = [sys.executable, str(BROUGHT / f"{script}.py"), *arguments]
-    env = {**os.environ, "PYTHONPATH": str(BROUGHT)}
-    subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
-    return folder
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        env = {**os.environ, "PYTHONPATH": str(BROUGHT)}
+        subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
+
+    return once(sha256(" ".join(command).encode()).hexdigest(), make)
 
 
 def by(script: str, *arguments: str) -> Callable[[Path], object]:

@@ -230,7 +230,7 @@ def with_default(folder: Path) -> None:
     """Give the input psi a value, as an initializer of its name does."""
     read(info("psi", []))(folder)
     model = onnx.load(folder / "o.onnx")
-    model.graph.initializer.append(from_array(np.float32(0.5), "psi"))
+    model.graph.initializer.append(from_array(np.array(0.5, np.float32), "psi"))
     onnx.save(model, folder / "o.onnx")
 
 
@@ -370,7 +370,8 @@ def named(where: str, taken: Sequence[str] = OWN) -> Folder:
 
     def prepare(folder: Path) -> None:
         nodes, x = [], "t"
-        weights = {name: np.float32(1) for name in taken} if where == "weights" else {"one": np.float32(1)}
+        ones = taken if where == "weights" else ["one"]
+        weights: dict[str, NDArray[Any]] = {name: np.array(1, np.float32) for name in ones}
         for index, name in enumerate(taken):
             value = name if where != "weights" and where != "nodes" else f"step{index}"
             one = name if where == "weights" else "one"
@@ -383,7 +384,7 @@ def named(where: str, taken: Sequence[str] = OWN) -> Folder:
                 for operator in ("Identity", "Neg")
             ]
             condition = make_node("Greater", ["total", "low"], ["high"])
-            weights["low"] = np.float32(-1e30)
+            weights["low"] = np.array(-1e30, np.float32)
             nodes = [make_node("ReduceSum", ["t"], ["total"], keepdims=0), condition]
             nodes.append(make_node("If", ["high"], ["y"], then_branch=branches[0], else_branch=branches[1]))
             x = "y"

@@ -62,8 +62,9 @@ def packed(name: str) -> Folder:
 
     def prepare(folder: Path) -> None:
         checkpoint("plain.pth")(folder)
-        pack = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": lambda data: b"\x28\xb5\x2f\xfd" + data}
-        (folder / name).write_bytes(pack[Path(name).suffix]((folder / "plain.pth").read_bytes()))
+        data = (folder / "plain.pth").read_bytes()
+        pack = {".gz": gzip.compress(data), ".xz": lzma.compress(data), ".zst": b"\x28\xb5\x2f\xfd" + data}
+        (folder / name).write_bytes(pack[Path(name).suffix])
 
     return prepare
 

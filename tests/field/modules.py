@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import runpy
 import shutil
 import struct
 import sys
 from argparse import Namespace
-from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import onnx
@@ -21,22 +21,22 @@ from PIL import Image
 from field.cases import BROUGHT, Case, Folder
 from gantool.models import Generator, NetworkConfig, save_checkpoint
 from helpers.archives import tarred, zipped
+from helpers.once import once
 
 NONE = "--engine none"
 DCGAN = "export --from pytorch-dcgan"
 MAKE = f"export --from checkpoints:make --latent 100 {NONE} --weights"
 
 
-@cache
 def checkpoints() -> Path:
-    """Return a folder with all that `checkpoints.py` writes; made once, and removed by the system."""
-    folder = Path(mkdtemp(prefix="gantool-checkpoints-"))
-    argv, sys.argv = sys.argv, ["checkpoints.py", str(folder)]
-    try:
-        runpy.run_path(str(BROUGHT / "checkpoints.py"), run_name="__main__")
-    finally:
-        sys.argv = argv
-    return folder
+    """Return a folder with all that `checkpoints.py` writes."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        with patch.object(sys, "argv", ["checkpoints.py", str(folder)]):
+            runpy.run_path(str(BROUGHT / "checkpoints.py"), run_name="__main__")
+
+    return once("checkpoints", make)
 
 
 def checkpoint(name: str, under: str | None = None) -> Folder:
@@ -99,15 +99,11 @@ def png(folder: Path) -> None:
 
 
 def renamed_graph(folder: Path) -> None:
-    import vae_decoder
-
-    vae_decoder.onnx(folder / "g.bin", "tanh")
+    importlib.import_module("vae_decoder").onnx(folder / "g.bin", "tanh")
 
 
 def sigmoid_graph(folder: Path) -> None:
-    import vae_decoder
-
-    vae_decoder.onnx(folder / "sigmoid.onnx", "sigmoid")
+    importlib.import_module("vae_decoder").onnx(folder / "sigmoid.onnx", "sigmoid")
 
 
 def opset(number: int) -> Folder:

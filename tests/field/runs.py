@@ -6,14 +6,13 @@ import json
 import os
 import pickle
 import shutil
-import tempfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 from PIL import Image
 
 from field.cases import Case, Folder, gantool
+from helpers.once import once
 
 FLAGS = "--no-autotune --device cpu --width 4 --size 16 --tick 0.05"
 RUN = "runs/00000-fashion-mnist-dcgan32"
@@ -34,13 +33,14 @@ LINES = (
 )
 
 
-@cache
 def trained() -> Path:
-    folder = Path(tempfile.mkdtemp())
-    assert gantool(f"train {FLAGS} --kimg 0.2 --snap 9", folder).code == 0
-    # on a slow machine it saved on the way, and goes on from there
-    (folder / RUN / "training_state.previous.pt").unlink(missing_ok=True)
-    return folder
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        assert gantool(f"train {FLAGS} --kimg 0.2 --snap 9", folder).code == 0
+        # on a slow machine it saved on the way, and goes on from there
+        (folder / RUN / "training_state.previous.pt").unlink(missing_ok=True)
+
+    return once("run", make)
 
 
 def run(damage: Callable[[Path], object] = lambda _: None) -> Folder:

@@ -183,6 +183,7 @@ class World:
     def module(self) -> Any:
         """Return the module."""
         version, world = self.version, self
+        trt: Any
 
         class ILogger:
             Severity = Strict(version, "Severity")

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any, Literal
+from unittest.mock import patch
 
 import onnx
+import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
 from gantool.export import stages
 from gantool.export.artifact import Graph
-from gantool.export.options import ExportOptions, Foreign, Precision
+from gantool.export.options import ExportOptions, Foreign, Lowering, Precision
 from gantool.export.precision.parity import Reference
 from gantool.export.precision.sensitivity import apply_recipe
+from gantool.export.stages import Verified
 from gantool.models import PRESETS, Generator, NetworkConfig, save_checkpoint
 from gantool.models.attention import SelfAttention
 from gantool.runtime.artifacts.recipe import Recipe
+from helpers.once import once
 
 NETWORKS = {
     "dcgan16": replace(PRESETS["dcgan16"], width=8, distribution="uniform"),
@@ -87,7 +95,8 @@ class Conditional(nn.Module):
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
         column = self.embedding(label)[:, :, None, None]
-        return self.layers(torch.cat([z, column], 1))
+        images: Tensor = self.layers(torch.cat([z, column], 1))
+        return images
 
 
 def make_conditional() -> nn.Module:
@@ -99,9 +108,20 @@ def make_conditional() -> nn.Module:
 
 @cache
 def full_graph(
-    name: str, opset: int = 17, lowering: str = "none", output: str = "uint8"
+    name: str, opset: int = 17, lowering: Lowering = "none", output: Literal["uint8", "float"] = "uint8"
 ) -> tuple[onnx.ModelProto, Reference]:
     """Return the FP32 graph of a network, or of the conditional one, and the images of PyTorch."""
+
+    def make(path: Path) -> None:
+        made = _full_graph(name, opset, lowering, output)
+        path.write_bytes(pickle.dumps((made.model.SerializeToString(), made.reference)))
+
+    path = once(f"graph-{name}-{opset}-{lowering}-{output}", make)
+    model, reference = pickle.loads(path.read_bytes())
+    return onnx.load_from_string(model), reference
+
+
+def _full_graph(name: str, opset: int, lowering: Lowering, output: Literal["uint8", "float"]) -> Verified:
     with TemporaryDirectory() as folder:
         source: Path | None = Path(folder) / "c"
         foreign = Foreign()
@@ -111,8 +131,24 @@ def full_graph(
             save_checkpoint(Path(folder) / "c", lived_in(NETWORKS[name]), 1000, "shapes")
         target = Path(folder) / "g.onnx"
         options = ExportOptions(opset=opset, lowering=lowering, output=output, foreign=foreign)
-        made = stages.from_torch(source, target, options)
-        return made.model, made.reference
+        with patch("torch.onnx.export", _traced_once(name)):
+            return stages.from_torch(source, target, options)
+
+
+def _traced_once(name: str) -> Callable[..., SimpleNamespace]:
+    """Return what stands in for torch.onnx.export: a network is traced once, and then lowered in several ways."""
+    export = torch.onnx.export
+
+    def traced(*arguments: Any, **options: Any) -> SimpleNamespace:
+        def make(path: Path) -> None:
+            program = export(*arguments, **options)
+            assert program is not None
+            onnx.save(ir.to_proto(program.model), path)
+
+        path = once(f"traced-{name}-{options['opset_version']}", make)
+        return SimpleNamespace(model=ir.from_proto(onnx.load(path)))
+
+    return traced
 
 
 def export_full(source: Path | None, target: Path, options: ExportOptions) -> Reference:

@@ -88,7 +88,7 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
 
 def test_nan_weights_are_refused(path: Path) -> None:
     generator = load_checkpoint(path).generator
-    torch.nn.init.constant_(generator.layers[0].weight, float("nan"))
+    torch.nn.init.constant_(next(generator.parameters()), float("nan"))
     save_checkpoint(path, generator, 1, "shapes")
     with pytest.raises(GantoolError, match="NaN"):
         load_checkpoint(path)

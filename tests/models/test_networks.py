@@ -53,7 +53,8 @@ def test_dcgan5_is_the_keras_one() -> None:
     generator, discriminator = Generator(config), Discriminator(config)
     dense = generator.layers[0]
     assert isinstance(dense, nn.Linear)
-    assert (dense.out_features, dense.bias) == (4 * 4 * 512, None)
+    assert dense.out_features == 4 * 4 * 512
+    assert dense.bias is None
     upward = [layer for layer in generator.layers if isinstance(layer, nn.ConvTranspose2d)]
     assert [layer.stride[0] for layer in upward] == [1, 2, 2, 2]
     assert {layer.kernel_size for layer in upward} == {(5, 5)}

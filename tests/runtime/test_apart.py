@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import onnx
@@ -22,6 +23,12 @@ import os, signal, sys
 if "gantool.runtime.process.apart" in sys.argv:
     os.kill(os.getpid(), signal.SIGSEGV)
 """
+
+
+@pytest.fixture(autouse=True)
+def _processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have gantool start processes, where other tests fork them."""
+    monkeypatch.setattr(apart, "subprocess", subprocess)
 
 
 @pytest.fixture
@@ -52,12 +59,12 @@ def test_a_graph_is_tried_once(provider: str, graph: Path, monkeypatch: pytest.M
     model.metadata_props.add(key="note", value="a tool was here")
     onnx.save(model, graph)
     with monkeypatch.context() as context:
-        context.setattr(apart.subprocess, "run", lambda *_, **__: pytest.fail("it was tried again"))
+        context.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it was tried again"))
         Generator.load(graph, provider).close()
     model.graph.node[-1].name += "x"
     onnx.save(model, graph)
     with monkeypatch.context() as context:
-        context.setattr(apart.subprocess, "run", lambda *_, **__: (_ for _ in ()).throw(KeyError("tried")))
+        context.setattr(subprocess, "run", lambda *_, **__: (_ for _ in ()).throw(KeyError("tried")))
         with pytest.raises(KeyError):
             Generator.load(graph, provider)
 

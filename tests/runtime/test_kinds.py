@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def image(kind: str) -> bytes:
 
 
 WEIGHTS = {"w": np.zeros(3, np.float32)}
-FILES = {
+FILES: dict[str, Callable[[], bytes]] = {
     "torch": torched,
     "torch, legacy": lambda: torched(legacy=True),
     "cut, torch": lambda: torched()[:700],
@@ -63,7 +64,7 @@ FILES = {
     "html": lambda: b"\n <!DOCTYPE html>",
     "json": lambda: b'{"a": 1}',
     "text": lambda: "# größer\n".encode() * 100,
-    **{f"image, {kind}": (lambda kind=kind: image(kind)) for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF")},
+    **{f"image, {kind}": partial(image, kind) for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF")},
 }
 
 

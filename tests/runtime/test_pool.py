@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -53,6 +54,11 @@ def test_a_failure_is_raised_and_the_rest_dropped() -> None:
     assert len(taken) < 5
 
 
+def slowly(number: int) -> int:
+    time.sleep(0.01)
+    return number
+
+
 @pytest.mark.parametrize("end", [KeyboardInterrupt, RuntimeError])
 def test_what_was_submitted_before_an_end_from_elsewhere_is_finished(end: type[BaseException]) -> None:
     taken: list[int] = []
@@ -60,7 +66,7 @@ def test_what_was_submitted_before_an_end_from_elsewhere_is_finished(end: type[B
     def run() -> None:
         with ordered_pool(2, taken.append) as submit:
             for number in range(3):
-                submit(lambda number=number: (time.sleep(0.01), number)[1])  # type: ignore[misc]
+                submit(partial(slowly, number))
             raise end
 
     with pytest.raises(end):

@@ -45,7 +45,15 @@ def standin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_backend_on_the_stand_in_driver(standin: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", STANDIN / "check_backend.py"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        STANDIN / "check_backend.py",
+    ]
     result = subprocess.run(
         command, cwd=TESTS.parent, env=standin, capture_output=True, text=True, check=False
     )

@@ -66,10 +66,11 @@ def uses(*files: str) -> list[Use]:
         tree = ast.parse((BACKENDS / f"{file}.py").read_text(encoding="utf-8"))
         calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
         inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-        for node in calls.values():
-            if _chain(node.func) == ("self", "_do"):  # name, then arguments
-                name, *arguments = node.args
+        for made in calls.values():
+            if _chain(made.func) == ("self", "_do"):  # name, then arguments
+                name, *arguments = made.args
                 assert isinstance(name, ast.Constant)
+                assert isinstance(name.value, str)
                 found.add(Use("driver", (name.value,), len(arguments)))
         for node in ast.walk(tree):
             chain = _chain(node)
@@ -127,7 +128,7 @@ def test_name_and_arguments_exist(use: Use) -> None:
     item = resolve(use)
     if use.arguments is None or use.names[-1] in ("__init__", "__version__"):
         return
-    function = item.__init__ if isinstance(item, type) else item
+    function = vars(item)["__init__"] if isinstance(item, type) else item
     overloads = parameters(function, "__init__" if isinstance(item, type) else use.names[-1])
     assert any(
         sum(not optional for _, optional in overload) <= use.arguments <= len(overload)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from conftest import run_gantool
 from gantool.runtime import Generator
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.outputs.base import FORMATS, Output, Target
-from gantool.runtime.outputs.encoding import Encoding
+from gantool.runtime.outputs.encoding import Encoding, Name
 from gantool.runtime.outputs.formats import OUTPUTS
 from gantool.runtime.outputs.npy import NpyArray, array_header
 from gantool.runtime.request import Format
@@ -100,7 +101,9 @@ def test_tar_is_a_webdataset_in_the_order_of_the_seeds(
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             for member, seed in zip(tar, seeds, strict=False):
                 assert member.name == f"seed{seed:04d}.png"
-                with Image.open(tar.extractfile(member)) as image:
+                packed = tar.extractfile(member)
+                assert packed
+                with Image.open(packed) as image:
                     np.testing.assert_array_equal(np.asarray(image), images[seed])
     assert next(seeds, None) is None
 
@@ -108,7 +111,7 @@ def test_tar_is_a_webdataset_in_the_order_of_the_seeds(
 def test_raw_frames_go_to_stdout_and_the_rest_to_stderr(
     graph: Path, images: np.ndarray, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "gantool", "generate", "-e", graph, "--seeds", "3-11"]
+    command: list[str | Path] = [sys.executable, "-m", "gantool", "generate", "-e", graph, "--seeds", "3-11"]
     for flags in (["--out", "-"], ["--format", "-"]):
         result = subprocess.run([*command, *flags], cwd=tmp_path, capture_output=True, check=True)
         assert result.stdout == images[3:12].tobytes()
@@ -118,7 +121,18 @@ def test_raw_frames_go_to_stdout_and_the_rest_to_stderr(
 
 
 def test_a_reader_of_raw_frames_that_ends(graph: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "gantool", "generate", "-e", graph, "--seeds", "0-999999", "-o", "-"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "gantool",
+        "generate",
+        "-e",
+        graph,
+        "--seeds",
+        "0-999999",
+        "-o",
+        "-",
+    ]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert len(process.stdout.read(100)) == 100
@@ -140,7 +154,7 @@ def test_memory_does_not_grow_with_the_number_of_images(kind: str, graph: Path, 
     )
     peaks = []
     for seeds in ("0-999", "0-149999"):
-        flags = ["generate", "-e", graph, "--format", kind, "--seeds", seeds]
+        flags: list[str | Path] = ["generate", "-e", graph, "--format", kind, "--seeds", seeds]
         result = subprocess.run(
             [sys.executable, "-c", script, *flags], cwd=tmp_path, capture_output=True, check=True
         )
@@ -273,7 +287,7 @@ def test_two_runs_do_not_write_one_array(graph: Path, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_array_goes_on(graph: Path, tmp_path: Path) -> None:
-    flags = ("generate", "-e", graph, "--seeds", "0-299999", "--format", "npy")
+    flags = ("generate", "-e", graph, "--seeds", "0-99999", "--format", "npy")
     part = tmp_path / "images/images.npy.part"
     for number in (signal.SIGINT, signal.SIGKILL):
         before = part.stat().st_size if part.exists() else 0
@@ -290,13 +304,13 @@ def test_an_interrupted_array_goes_on(graph: Path, tmp_path: Path) -> None:
         _, stderr = process.communicate()
         assert process.returncode in (130, -signal.SIGKILL)
         if process.returncode == 130:
-            assert "of 300,000 images are in images; --resume makes the rest" in stderr
+            assert "of 100,000 images are in images; --resume makes the rest" in stderr
     run_gantool(*flags, "--resume", cwd=tmp_path, check=True)
     images = np.load(tmp_path / "images/images.npy", mmap_mode="r")
     with Generator.load(graph, provider="cpu") as generator:
-        for seed in (0, 1, 150_000, 299_999):
+        for seed in (0, 1, 50_000, 99_999):
             np.testing.assert_array_equal(images[seed], generator.images([seed])[0])
-    assert len(images) == 300_000
+    assert len(images) == 100_000
     assert not part.exists()
 
 
@@ -337,7 +351,7 @@ def test_interrupted_shards_are_whole_and_go_on(graph: Path, tmp_path: Path) -> 
 def test_a_full_disk_ends_it_with_one_line(graph: Path, tmp_path: Path) -> None:
     limit = "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (60, 60))\nfrom gantool.__main__ import main\nmain()"
-    command = [sys.executable, "-c", limit, "generate", "-e", graph, "--seeds", "0-999"]
+    command: list[str | Path] = [sys.executable, "-c", limit, "generate", "-e", graph, "--seeds", "0-999"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "File too large" in result.stderr
@@ -345,9 +359,9 @@ def test_a_full_disk_ends_it_with_one_line(graph: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "images").iterdir())
 
 
-@given(st.sampled_from(["png", "webp", "jpg"]), st.sampled_from([1, 3]), st.data())
+@given(st.sampled_from(get_args(Name)), st.sampled_from([1, 3]), st.data())
 @settings(max_examples=60)
-def test_a_cut_file_is_never_taken_for_whole(kind: str, channels: int, data: st.DataObject) -> None:
+def test_a_cut_file_is_never_taken_for_whole(kind: Name, channels: int, data: st.DataObject) -> None:
     encoding = Encoding(kind)
     image = np.random.default_rng(0).integers(0, 255, (9, 7, channels), np.uint8)
     whole = encoding.encode(image)
@@ -444,7 +458,17 @@ def test_an_array_that_another_run_finished_meanwhile(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["png", "tar", "npy"])
 def test_a_full_disk_names_the_file(graph: Path, tmp_path: Path, how: str) -> None:
-    flags = ["generate", "-e", graph, "--seeds", "0-99999", "--format", how, "--shard-size", "99999"]
+    flags: list[str | Path] = [
+        "generate",
+        "-e",
+        graph,
+        "--seeds",
+        "0-99999",
+        "--format",
+        how,
+        "--shard-size",
+        "99999",
+    ]
     limit = "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     limit += f"resource.setrlimit(resource.RLIMIT_FSIZE, ({50 if how == 'png' else 5000},) * 2)\n"
     script = f"{limit}from gantool.__main__ import main\nmain()"

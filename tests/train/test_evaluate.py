@@ -205,7 +205,7 @@ def test_labels_come_from_folders_and_from_dataset_json(classes: Path) -> None:
 
 @pytest.mark.parametrize("kind", [TensorProto.UINT8, TensorProto.FLOAT])
 def test_features_of_a_graph(trained: Path, tmp_path: Path, kind: int) -> None:
-    shape = ["N", 16, 16, 1] if kind == TensorProto.UINT8 else ["N", 1, 16, 16]
+    shape: list[str | int] = ["N", 16, 16, 1] if kind == TensorProto.UINT8 else ["N", 1, 16, 16]
     nodes = [
         helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["float"], ["rows"], axes=[1, 3] if kind == 2 else [1, 2], keepdims=0),

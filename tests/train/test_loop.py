@@ -197,7 +197,8 @@ def test_runs_are_numbered(tmp_path: Path) -> None:
 
 @given(count=st.integers(1, 30), batch=st.integers(1, 50), start=st.integers(0, 200), seed=st.integers(0, 5))
 def test_each_epoch_shows_each_image_once(count: int, batch: int, start: int, seed: int) -> None:
-    position, shown = 0, []
+    position = 0
+    shown: list[int] = []
     sampler = Sampler(count, seed)
     while position < start + batch:
         shown.extend(sampler.indices(position, batch))

@@ -77,7 +77,9 @@ def test_a_preset_that_fits() -> None:
     assert fitting(64, 60_000) == ("dcgan64", [])
     for size, count in product(SIZES["dcgan"], (20, 100_000)):
         preset, flags = fitting(size, count)
-        network = replace(PRESETS[preset], **({"size": int(flags[0].split()[1])} if flags else {}))
+        network = PRESETS[preset]
+        if flags:
+            network = replace(network, size=int(flags[0].split()[1]))
         assert network.size == size
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gantool.models import NetworkConfig
+from gantool.models.config import Distribution
 from gantool.runtime.errors import UsageError
 from gantool.runtime.seeds import latents
 from gantool.train.augment import adapt, augment
@@ -80,7 +81,8 @@ def test_a_step_changes_both_networks_and_stays_finite(change: dict[str, Any]) -
 
 def test_training_draws_the_distribution_of_the_network() -> None:
     """Mean, spread and ends, as z of seeds has them."""
-    for distribution, end in (("normal", np.inf), ("uniform", 1), ("truncated", 2)):
+    ends: dict[Distribution, float] = {"normal": np.inf, "uniform": 1, "truncated": 2}
+    for distribution, end in ends.items():
         network = replace(NETWORK, latent=200, distribution=distribution)
         options = replace(OPTIONS, network=network)
         z = sample_latents(options, alone_state(options), 1000).numpy()
