@@ -173,7 +173,7 @@ def test_a_signal_ends_the_build_and_leaves_nothing(name: str, exported: Path, t
 
 
 def test_progress_is_for_terminals(exported: Path, tmp_path: Path) -> None:
-    flags = ["export", exported / "g.fp16.onnx", "-o", "h", "--engine", "rtx"]
+    flags: list[str | Path] = ["export", exported / "g.fp16.onnx", "-o", "h", "--engine", "rtx"]
     code, _, shown = on_a_terminal(*flags, folder=tmp_path)
     assert code == 0
     assert re.search(r"building the engine .* \d+/\d+ ", shown)
