@@ -14,7 +14,7 @@ from gantool.export.artifact import Graph
 from gantool.export.engine.options import BuildOptions
 from gantool.export.options import Lowering
 from gantool.runtime import GantoolError
-from helpers.log import logged
+from helpers.logs import logged
 from helpers.networks import full_graph
 
 SECONDS = {"none": 1.0, "subpixel": 0.5, "phases": 0.48, "dla": 0.3}  # of a batch; the others do not build

@@ -16,7 +16,7 @@ from gantool.runtime import Generator, UsageError
 from gantool.runtime.artifacts.onnx import read_json
 from gantool.runtime.artifacts.recipe import Low
 from gantool.runtime.spec import Images
-from helpers.log import logged
+from helpers.logs import logged
 
 
 def far(images: Images) -> float:

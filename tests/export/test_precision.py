@@ -26,7 +26,7 @@ from gantool.export.precision.simulate import Simulation
 from gantool.models import Generator, save_checkpoint
 from gantool.runtime import GantoolError, UsageError, VerificationError
 from gantool.runtime.artifacts.recipe import Recipe, read_recipe
-from helpers.log import logged
+from helpers.logs import logged
 from helpers.networks import NETWORKS, export_full, full_graph, in_fp16, lived_in, low_graph
 
 FP16, BF16 = onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16

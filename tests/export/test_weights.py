@@ -18,7 +18,7 @@ from field.cases import gantool
 from gantool.export.graph.weights import read_weights, wanted_by
 from gantool.export.source import split_key
 from gantool.runtime.errors import GantoolError
-from helpers.log import logged
+from helpers.logs import logged
 from helpers.networks import enliven
 
 State = dict[str, torch.Tensor]

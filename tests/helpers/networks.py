@@ -101,7 +101,9 @@ class Conditional(nn.Module):
 
 def make_conditional() -> nn.Module:
     """Return a conditional generator, as `--from package.module:function` calls it."""
-    module = Conditional()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # every process has the same one: its graph is shared
+        module = Conditional()
     enliven(module)
     return module
 
