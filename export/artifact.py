@@ -1,4 +1,4 @@
-"""A graph of gantool in memory, and the proof of it: what the stages of an export hand on. No onnx, no torch."""
+"""A graph of gantool in memory, with its parity: the value that the stages of an export pass on. No onnx, no torch."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from gantool.runtime.artifacts.recipe import Recipe, recipe_of
 from gantool.runtime.generator import Generator
 from gantool.runtime.metadata import Metadata
 
-# of the files of one export, by precision
+# suffixes of the files of an export, by precision
 GRAPH_SUFFIXES = {"fp32": ".onnx", "fp16": ".fp16.onnx", "bf16": ".bf16.onnx", "int8": ".int8.onnx"}
 
 
 @dataclass(frozen=True)
 class Graph:
-    """An ONNX graph under gantool's contract, and what its metadata say. Frozen: each stage makes a new one."""
+    """An ONNX graph under gantool's contract, and its metadata. Frozen: each stage makes a new one."""
 
-    path: Path  # where it lies, or is to lie
-    data: bytes | mmap  # the file
+    path: Path  # the file, which may not be written yet
+    data: bytes | mmap  # the content of the file
     metadata: Metadata
     recipe: Recipe = field(default_factory=Recipe)
     parity: ParityRecord = field(default_factory=ParityRecord)
 
     @classmethod
     def load(cls, path: Path) -> Graph:
-        """Read a file. Raises GantoolError if it is damaged or keeps weights elsewhere."""
+        """Read a file. Raises GantoolError if it is damaged or has external data."""
         return cls.of_data(path, open_graph(path))
 
     @classmethod
     def of_data(cls, path: Path, data: bytes | mmap) -> Graph:
-        """Return the graph of a file that was read. Raises GantoolError if its recipe is damaged."""
+        """Return the graph of a file's content. Raises GantoolError if its recipe is damaged."""
         return cls(
             path,
             data,
@@ -60,11 +60,11 @@ class Graph:
         return Generator(OnnxRuntimeBackend(self.path, "cpu", data=self.data))
 
     def generator_on_cpu(self) -> Generator | None:
-        """Return `generator()`, or None where ONNX Runtime has no kernels for the graph (BF16)."""
+        """Return `generator()`, or None if ONNX Runtime has no kernels for the graph (BF16)."""
         return self.generator() if self.recipe.on_cpu else None
 
     def save(self, folder: Path) -> Path:
-        """Write the file into `folder`; return where."""
+        """Write the file into `folder`; return its path."""
         target = folder / self.name
         target.write_bytes(self.data)
         return target

@@ -1,4 +1,4 @@
-"""Multiply-adds: the layers of a graph or an engine, what each computes in, and how the work is shared out."""
+"""Count multiply-adds (MACs) of layers, and their shares by type."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ class Layer:
 
     name: str  # of the ONNX node
     kind: str  # its operator, or what the library calls it: DECONVOLUTION, ...
-    type: str  # FLOAT, HALF, BF16, INT8 ...; UNKNOWN, or "" where it has none
+    type: str  # FLOAT, HALF, BF16, INT8 ...; UNKNOWN, or "" if it has no type
     multiply_adds: int  # for one image
 
 
 def of_convolution(weights: int, pixels: Sequence[Any]) -> int:
-    """Count those of a layer with so many `weights`: each is used at each pixel that the kernel is laid on.
+    """Return the multiply-adds of a convolution: each of its `weights` is used once at each of `pixels` [H, W].
 
-    These are the pixels of the output; of a transposed convolution, those of the input. An open side counts as 1.
+    Pixels are those of the output, or of the input of a transposed convolution. A dynamic dimension counts as 1.
     """
     return int(weights * math.prod(side for side in pixels if isinstance(side, int)))
 
 
 def of_product(inner: int, output: Sequence[Any]) -> int:
-    """Count those of a matrix product: each element of the `output` shape is a sum of `inner` products."""
+    """Return the multiply-adds of a matrix product: each element of the `output` shape sums `inner` products."""
     return int(math.prod(_of_one_image(output)) * max(inner, 0))
 
 
@@ -42,9 +42,9 @@ def shares(layers: Iterable[Layer]) -> dict[str, float]:
 
 
 def _of_one_image(shape: Sequence[Any]) -> list[int]:
-    """Return the sides without N's: the one that is open, which attention may put second, else the first.
+    """Return the dimensions without N. N is the dynamic dimension (-1 or a name), else the first.
 
-    An open side is -1 or a name. N folded into another side, [N·tokens, C], takes that along.
+    Attention may have N second. If N is folded into another dimension, [N·tokens, C], that one is left out too.
     """
     known = [side for side in shape if isinstance(side, int) and side >= 0]
     return known[1:] if len(known) == len(shape) else known

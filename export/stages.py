@@ -1,7 +1,7 @@
-"""The stages of an export: a generator becomes an FP32 graph, that one in a lower precision; each is proved.
+"""The stages of an export: make the FP32 graph, reduce its precision, and verify each graph.
 
-Every stage takes values and returns a `Verified`; no file is written here. For one graph two sessions of ONNX
-Runtime are opened, one as a user has it and one that simulates a device that keeps to its types.
+Every stage returns a `Verified` and writes no file. Each graph is opened in two sessions of ONNX Runtime: one that
+runs it as a user does, and one that simulates a device that computes in the graph's types.
 """
 
 from __future__ import annotations
@@ -42,10 +42,16 @@ from gantool.export.precision.parity import (
     Report,
     feeds_of,
     measure,
-    worse,
+    with_worse_parity,
 )
 from gantool.export.precision.psnr import MIN_PSNR, PARITY_KEY, ParityRecord
-from gantool.export.precision.sensitivity import Reduced, calibrate, matching, measured, search_precision
+from gantool.export.precision.sensitivity import (
+    Reduced,
+    apply_and_measure,
+    calibrate,
+    match_patterns,
+    search_precision,
+)
 from gantool.export.precision.simulate import Arrays, Simulation
 from gantool.export.tune_lowering import Timer, autotune
 from gantool.runtime.artifacts.recipe import Recipe, read_recipe
@@ -60,22 +66,22 @@ from gantool.runtime.spec import Images
 
 _log = logging.getLogger(__name__)
 
-MAX_FP32 = 0.75  # of the multiply-adds, in a graph that was asked for in another type
+MAX_FP32 = 0.75  # share of the multiply-adds that may stay in FP32 in a graph of another precision
 CALIBRATION_BATCHES = 4  # of 16 seeds
 
 
 @dataclass(frozen=True)
 class Verified:
-    """A graph that passed its gate, and the sessions that proved it."""
+    """A graph that passed its gate, and the sessions that ran it."""
 
     graph: Graph
     model: onnx.ModelProto
     reference: Reference
     simulation: Simulation
-    generator: Generator | None  # None where ONNX Runtime has no kernels for it (BF16)
+    generator: Generator | None  # None if ONNX Runtime has no kernels for it (BF16)
 
     def as_user(self) -> Generator:
-        """Return what runs a graph that is not in BF16."""
+        """Return the generator of a graph that is not in BF16."""
         assert self.generator is not None
         return self.generator
 
@@ -83,10 +89,10 @@ class Verified:
 def from_torch(
     source: Path | None, target: Path, options: ExportOptions, timer: Timer | None = None
 ) -> Verified:
-    """Make the FP32 graph of a checkpoint (None: of the newest run), or of a generator from elsewhere.
+    """Make the FP32 graph of a checkpoint (None: of the newest run), or of a PyTorch generator from elsewhere.
 
-    `target` is where it is to lie; `timer` is what --lowering auto measures with. Raises VerificationError if its
-    images are not those of the generator.
+    target: the path of the graph, which is not written yet; timer: measures for --lowering auto, else None.
+    Raises VerificationError if its images differ from those of the generator.
     """
     from gantool.export.graph.from_torch import float_graph
     from gantool.export.graph.sources import load_source
@@ -101,7 +107,7 @@ def from_torch(
 
 
 def from_onnx(source: Path, target: Path, options: ExportOptions, timer: Timer | None = None) -> Verified:
-    """Bring a float graph that was made elsewhere under gantool's contract.
+    """Convert a graph from elsewhere to gantool's graph contract.
 
     Raises GantoolError if it is not a generator, and VerificationError if the images change.
     """
@@ -113,20 +119,20 @@ def from_onnx(source: Path, target: Path, options: ExportOptions, timer: Timer |
         _log.info(f"{source}: {line}")
     _log.info(f"{source}: {size}; {CHECKED}")
     made = _Float(
-        ir.to_proto(model), metadata, target, source.name, MIN_PSNR["fp16"] if original.coarse else None
+        ir.to_proto(model), metadata, target, source.name, MIN_PSNR["fp16"] if original.reduced else None
     )
     return _finished(made, options, reference, timer)
 
 
 def from_graph(graph: Graph) -> Verified:
-    """Take an FP32 graph of gantool as its own reference."""
+    """Open an FP32 graph of gantool; it is its own reference."""
     generator = graph.generator()
     spec = generator.spec
     images = generator.images(SEEDS, label=None if spec.classes is not None else 0)
     feeds, calibration = (
         feeds_of(seeds, spec.latent, spec.distribution, spec.classes) for seeds in (SEEDS, CALIBRATION_SEEDS)
     )
-    model = _plain(graph)
+    model = _inlined(graph)
     simulation = Simulation(model)
     reference = Reference(feeds, images, calibration)
     reference = replace(reference, infinite=measure(simulation, reference).infinite)
@@ -134,9 +140,9 @@ def from_graph(graph: Graph) -> Verified:
 
 
 def reduce_precision(full: Verified, precision: Precision, base: Path) -> Verified:
-    """Return an FP32 graph in a lower precision, as BASE.fp16.onnx, say.
+    """Return an FP32 graph in a lower precision, named BASE.fp16.onnx, BASE.bf16.onnx or BASE.int8.onnx.
 
-    Raises VerificationError if it does not pass the gate with all the exceptions that help.
+    Raises VerificationError if no useful part of it can be in that precision and pass the gate.
     """
     reduced = _reduced(full, precision)
     for node, reason in reduced.recipe.keep_fp32.items():
@@ -150,7 +156,7 @@ def reduce_precision(full: Verified, precision: Precision, base: Path) -> Verifi
 
 
 def with_distances(made: Verified, full: Verified, to_data: DatasetDistance) -> Verified:
-    """Measure how far from a data set a graph and the FP32 graph `full` are (the same: one); record it."""
+    """Measure and record the Fréchet distance of a graph and of the FP32 graph `full` to a data set."""
     found = distances(full.as_user(), None if made is full else made.simulation, to_data)
     _log.info(f"{made.graph.name}: {found}")
     return replace(made, graph=_recorded(made.graph, made.model, found.added_to(made.graph.parity)))
@@ -158,22 +164,22 @@ def with_distances(made: Verified, full: Verified, to_data: DatasetDistance) -> 
 
 @dataclass(frozen=True)
 class _Float:
-    """A float graph under the contract, not yet lowered."""
+    """A float graph under the contract, before lowering."""
 
     proto: onnx.ModelProto
     metadata: Metadata
     target: Path
-    other: str  # what its images are compared with
-    min_psnr: float | None = None  # where the original rounds its own values
+    reference: str  # name of the reference, for messages
+    min_psnr: float | None = None  # dB; set if the original is in a lower precision itself
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What a graph is held against."""
+    """The limit that a graph must reach, and the texts of the messages."""
 
-    other: str
-    advice: str
-    min_psnr: float | None  # dB; None: by the precision
+    reference: str  # name of the reference
+    advice: str  # if the graph fails
+    min_psnr: float | None  # dB; None: MIN_PSNR of the precision
 
 
 def _reference(metadata: Metadata, images: Images) -> Reference:
@@ -190,7 +196,7 @@ def _oldest_opset(precision: Precision) -> int:
 
 
 def _finished(made: _Float, options: ExportOptions, reference: Reference, timer: Timer | None) -> Verified:
-    """Lower a float graph, give it its tail and its metadata, and prove it."""
+    """Lower a float graph, append its tail and metadata, and verify it."""
 
     def make(lowering: Lowering) -> onnx.ModelProto:
         return finish(ir.from_proto(made.proto), made.metadata, lowering, options.output or "uint8")
@@ -201,29 +207,29 @@ def _finished(made: _Float, options: ExportOptions, reference: Reference, timer:
     simulation = Simulation(model)
     report = measure(simulation, reference)
     advice = "Nothing was written. This is a bug in gantool: report it with the generator"
-    gate = Gate(made.other, advice, made.min_psnr)
-    proved = _verified(graph, model, reference, simulation, report, gate)
-    return replace(proved, reference=replace(reference, infinite=report.infinite))
+    gate = Gate(made.reference, advice, made.min_psnr)
+    verified = _verified(graph, model, reference, simulation, report, gate)
+    return replace(verified, reference=replace(reference, infinite=report.infinite))
 
 
 def _reduced(full: Verified, precision: Precision) -> Reduced:
-    """Apply the recipe that was given, or find the one that passes the gate with as few exceptions as can be."""
+    """Apply the given recipe, or search for one that passes the gate with few exceptions."""
     source, reference = full.graph, full.reference
     if is_reduced(full.model):
         raise GantoolError(
-            f"{source.path} is not in FP32: leave out the flags of precision, or give the FP32 graph"
+            f"{source.path} is not in FP32: leave out the precision flags, or give the FP32 graph"
         )
     given = read_recipe(precision.recipe) if precision.recipe is not None else None
     low = precision.low if given is None else given.low
     opset = next((entry.version for entry in full.model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     if low == "bf16" and opset < BF16_OPSET:
         raise GantoolError(
-            f"{source.name} has opset {opset}, whose convolutions take no bfloat16: export it with `opset` "
-            f"{BF16_OPSET} or newer, or take `fp16`"
+            f"{source.name} has opset {opset}, whose convolutions do not take bfloat16: export it with `opset` "
+            f"{BF16_OPSET} or newer, or use `fp16`"
         )
     if given is not None:
-        return measured(full.model, given, reference)
-    kept, quantized = matching(full.model, precision.keep_fp32), {}
+        return apply_and_measure(full.model, given, reference)
+    kept, quantized = match_patterns(full.model, precision.keep_fp32), {}
     if precision.int8:
         batches = full.simulation.activations(reference.calibration, CALIBRATION_BATCHES, BATCH)
         quantized = calibrate(full.model, batches, precision.calibration, precision.int8_ends, kept)
@@ -232,8 +238,8 @@ def _reduced(full: Verified, precision: Precision) -> Reduced:
     return search_precision(full.model, values, start, reference, precision.min_psnr)
 
 
-def _plain(graph: Graph) -> onnx.ModelProto:
-    """Return a graph with its local functions inlined. Raises GantoolError if weights of it are sparse."""
+def _inlined(graph: Graph) -> onnx.ModelProto:
+    """Return a graph with its local functions inlined. Raises GantoolError if it has sparse weights."""
     full = model_of(graph.path, graph.data)
     if full.graph.sparse_initializer:
         names = listed((weight.values.name for weight in full.graph.sparse_initializer), 3)
@@ -244,18 +250,18 @@ def _plain(graph: Graph) -> onnx.ModelProto:
 
 
 def _check_share(graph: onnx.ModelProto, low: str) -> None:
-    """Raise VerificationError if most of the multiply-adds stay in FP32, which no one asked for."""
+    """Raise VerificationError if more than MAX_FP32 of the multiply-adds stay in FP32."""
     inferred = onnx.shape_inference.infer_shapes(graph).graph
     share = shares(layers_of(inferred, shapes_of(inferred))).get("FLOAT", 0)
     if share > MAX_FP32:
         raise VerificationError(
             f"{share:.1%} of the multiply-adds would stay in FP32, so this is hardly {low.upper()}: try `bf16`, "
-            "which holds large numbers, or name the nodes that are to stay with `keep_fp32`. Nothing was written"
+            "which holds large numbers, or name the nodes that should stay with `keep_fp32`. Nothing was written"
         )
 
 
 def _checked(model: onnx.ModelProto, target: Path) -> Graph:
-    """Check a graph; say how far ONNX Runtime may optimize it, if not all the way."""
+    """Run onnx.checker on a graph; warn if ONNX Runtime crashes on it at full optimization."""
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -276,19 +282,19 @@ def _verified(
     report: Report,
     gate: Gate,
 ) -> Verified:
-    """Hold a graph against its gate. Raises VerificationError if it does not pass."""
+    """Return the graph, with its parity recorded. Raises VerificationError if it does not pass the gate."""
     generator = graph.generator_on_cpu()
     if generator is not None:
-        report = worse(report, reference, generator.images(SEEDS))
+        report = with_worse_parity(report, reference, generator.images(SEEDS))
     if problem := report.problem(graph.recipe.precision, gate.min_psnr):
         raise VerificationError(f"{graph.name} does not agree with its reference: {problem}. {gate.advice}")
-    _log.info(f"{graph.name} against {gate.other} on {len(SEEDS)} seeds: {report}")
+    _log.info(f"{graph.name} against {gate.reference} on {len(SEEDS)} seeds: {report}")
     graph = _recorded(graph, model, report.record())
     return Verified(graph, model, reference, simulation, generator)
 
 
 def _recorded(graph: Graph, model: onnx.ModelProto, parity: ParityRecord) -> Graph:
-    """Return a graph with what was measured of it in its metadata, in place of what was there."""
+    """Return a graph with `parity` in its metadata, instead of any earlier record."""
     for entry in [entry for entry in model.metadata_props if entry.key == PARITY_KEY]:
         model.metadata_props.remove(entry)
     model.metadata_props.add(key=PARITY_KEY, value=json.dumps(parity.to_json()))

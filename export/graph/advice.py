@@ -1,4 +1,4 @@
-"""What to change in a module of others that does not work as a generator, by its signature, layers and output."""
+"""Advice on a module that does not work as a generator, from the signature of its forward and from its layers."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gantool.export.graph.matching import says_label, says_z
+from gantool.export.graph.matching import is_label_name, is_z_name
 
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def parameters(module: nn.Module) -> list[inspect.Parameter]:
-    """Return the parameters of forward, but for *args and **kwargs."""
+def named_parameters(module: nn.Module) -> list[inspect.Parameter]:
+    """Return the parameters of forward, without *args and **kwargs."""
     return [each for each in _all_parameters(module) if each.kind not in _VARIABLE]
 
 
-def takes_any(module: nn.Module) -> bool:
-    """Whether forward takes *args."""
+def takes_varargs(module: nn.Module) -> bool:
+    """Return whether forward takes *args."""
     return any(each.kind == each.VAR_POSITIONAL for each in _all_parameters(module))
 
 
-def z_by_name(module: nn.Module) -> tuple[str] | None:
-    """Return the parameter of forward that takes z where that is not its first, or None."""
-    named = parameters(module)
+def z_parameter(module: nn.Module) -> tuple[str] | None:
+    """Return the name of forward's parameter for z if it is not the first positional one, else None."""
+    named = named_parameters(module)
     if not named:
         return None
     first = named[0]
     if first.kind == first.KEYWORD_ONLY:
         required = [each for each in named if each.default is each.empty]
         return ((required or named)[0].name,)
-    if first.default is first.empty or says_z(first.name):
+    if first.default is first.empty or is_z_name(first.name):
         return None
-    return next(((each.name,) for each in named[1:] if says_z(each.name)), None)
+    return next(((each.name,) for each in named[1:] if is_z_name(each.name)), None)
 
 
 def _all_parameters(module: nn.Module) -> list[inspect.Parameter]:
@@ -46,33 +46,33 @@ def _all_parameters(module: nn.Module) -> list[inspect.Parameter]:
         return []
 
 
-def by_signature(module: nn.Module, labelled: bool) -> str:
-    """Say what forward wants beside z, where it cannot do without."""
-    named = parameters(module)
+def advice_from_signature(module: nn.Module, labelled: bool) -> str:
+    """Return advice if the required parameters of forward are not z, or z and a label; else ""."""
+    named = named_parameters(module)
     required = [each.name for each in named if each.default is each.empty]
     if len(required) > 2:
         return (
-            f"forward requires {', '.join(required)}, and gantool gives it z, and with `classes` a label. Wrap it "
-            "in a module whose forward takes these alone and fills in the rest"
+            f"forward requires {', '.join(required)}, and gantool passes z, and with `classes` a label. Wrap it "
+            "in a module whose forward takes only these and fills in the rest"
         )
     if len(required) == 2 and not labelled:
-        label = next((each for each in required if says_label(each)), required[1])
+        label = next((each for each in required if is_label_name(each)), required[1])
         return f"forward requires {label}, too: if that is the label, add `classes`"
     alone = (
         len(named) == len(_all_parameters(module))
         and sum(each.kind != each.KEYWORD_ONLY for each in named) == 1
     )
     if labelled and alone:
-        return f"forward takes {named[0].name} alone: leave out `classes`"
+        return f"forward takes only {named[0].name}: leave out `classes`"
     return ""
 
 
-def by_optional_label(module: nn.Module, labelled: bool) -> str:
-    """Say that forward takes a second argument which it may not do without after all."""
+def advice_from_optional_label(module: nn.Module, labelled: bool) -> str:
+    """Return advice on an optional second parameter that forward may need after all; else ""."""
     names = [
         each.name
-        for each in parameters(module)[1:2]
-        if each.kind == each.POSITIONAL_OR_KEYWORD and not says_z(each.name)
+        for each in named_parameters(module)[1:2]
+        if each.kind == each.POSITIONAL_OR_KEYWORD and not is_z_name(each.name)
     ]
     return (
         f"forward takes {names[0]}, too: if that is the label, add `classes`"
@@ -81,8 +81,11 @@ def by_optional_label(module: nn.Module, labelled: bool) -> str:
     )
 
 
-def by_first_layer(module: nn.Module, latent: int, call: Callable[[], Any]) -> str:
-    """Say which --latent the layer wants at which `call`, the module with z [2, latent], stops, or nothing."""
+def advice_from_first_layer(module: nn.Module, latent: int, call: Callable[[], Any]) -> str:
+    """Return the --latent that fits the layer at which `call` fails, or "".
+
+    `call` runs the module with z [2, latent].
+    """
     entered: list[tuple[nn.Module, Tensor]] = []
 
     def enter(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -94,7 +97,7 @@ def by_first_layer(module: nn.Module, latent: int, call: Callable[[], Any]) -> s
     try:
         with torch.no_grad():
             call()
-    except Exception:  # which was reported already
+    except Exception:  # reported already
         pass
     finally:
         for hook in hooks:
@@ -116,7 +119,7 @@ def by_first_layer(module: nn.Module, latent: int, call: Callable[[], Any]) -> s
 
 
 def _size_of_input(layer: nn.Module) -> tuple[int | None, int]:
-    """Return how many values a layer takes along which axis, or None."""
+    """Return the input size of a layer and its axis; None for layers without a fixed input size."""
     match layer:
         case nn.Linear():
             return layer.in_features, -1

@@ -1,4 +1,4 @@
-"""Why the code of others failed, in one line: the innermost reason, and the line of their own file."""
+"""Say in one line why the user's code failed: the innermost reason, and the line in the user's file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 _NOT_THEIRS = ("torch", "onnx", "onnxscript", "onnx_ir", "numpy", "safetensors", "sympy")
-# By where they are: a user's own folder may be called gantool, too.
+# As paths, not names: a user's own folder may also be called gantool.
 _ROOMS = tuple(
     Path(str(import_module(f"gantool.{room}").__file__)).resolve().parent
     for room in ("export", "models", "runtime")
@@ -22,9 +22,9 @@ _MOST = 300  # letters of a reason
 
 
 def cause_of(error: BaseException, of_export: bool = False) -> str:
-    """Return "mine.py:12, `x = self.fc(z)`: RuntimeError: ..."; without the line where none is known.
+    """Return "mine.py:12, `x = self.fc(z)`: RuntimeError: ..."; without the line if it is unknown.
 
-    `of_export` reads what torch.onnx.export raises: errors around each other, the user's line in their text.
+    of_export: the error is from torch.onnx.export, which chains errors and has the user's line in their text.
     """
     chain = _chain(error)
     reason = _reason(chain, of_export)
@@ -33,7 +33,7 @@ def cause_of(error: BaseException, of_export: bool = False) -> str:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return the error and those that it came from, the innermost last."""
+    """Return the error and its causes, the innermost last."""
     chain: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in chain:
@@ -47,14 +47,15 @@ def _reason(chain: list[BaseException], of_export: bool) -> str:
     text = str(innermost)
     if of_export and "data-dependent" in text:
         return (
-            "a value of z decides what is computed, and a graph cannot branch like that: compute both sides and "
+            "a value of z decides what is computed, and a graph cannot branch on data: compute both branches and "
             "choose with torch.where"
         )
     if of_export and "SymbolicTensor" in text:
         operator = re.search(r"aten\.(\w+)", " ".join(map(str, chain)))
         return (
-            f"{operator[1] if operator else 'an operator'} has a setting that depends on the batch (groups, say), "
-            "and a graph holds it as a constant: compute the same without it, as by scaling the activations"
+            f"{operator[1] if operator else 'an operator'} has an argument that depends on the batch (such as "
+            "groups), and a graph holds it as a constant: compute the same without it, for example scale the "
+            "activations"
         )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if of_export and lines and lines[0].startswith("Constraints violated"):
@@ -68,7 +69,7 @@ def _short(lines: list[str]) -> str:
 
 
 def _place(error: BaseException) -> str | None:
-    """Find the innermost line of a file that is neither a library's nor gantool's."""
+    """Return the innermost line in a file of the user's: neither a library's nor gantool's."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{Path(error.filename).name}:{error.lineno}"
     frames = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
@@ -84,7 +85,7 @@ def _place(error: BaseException) -> str | None:
 
 
 def _stacks(trace: TracebackType | None) -> list[str]:
-    """Return where in the user's code the nodes come from that torch was translating."""
+    """Return the stack traces in the user's code of the nodes that torch was translating."""
     found = []
     while trace is not None:
         meta = getattr(trace.tb_frame.f_locals.get("node"), "meta", None)

@@ -1,7 +1,7 @@
-"""Read an ONNX file whose weights may lie in files beside it, as torch writes them: g.onnx and g.onnx.data.
+"""Read an ONNX file with external data, as torch writes it: g.onnx and g.onnx.data.
 
-Which file, and where in it, the graph itself says, so it is checked before it is believed: a file in the graph's
-own folder or below it, also after links were followed, with all the bytes that the tensor's shape asks for.
+The graph names the data file, the offset and the length. They are not trusted: the file must lie in the graph's
+folder or below, also after links are resolved, and hold all the bytes of the tensor's shape.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MORE = "copy the files together again, or export it again"
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """Return the graph of `path` as the file has it: binary whatever its name, and no other file is opened.
+    """Return the graph of `path` without external data; the file is read as binary whatever its suffix.
 
     Raises GantoolError if it is damaged.
     """
@@ -32,7 +32,7 @@ def model_of(path: Path, data: bytes | mmap) -> onnx.ModelProto:
     """Return the graph of `data`, the file `path`. Raises GantoolError if it is damaged."""
     try:
         return onnx.load_from_string(data[:], format="protobuf")
-    except Exception as error:  # protobuf has a class of its own
+    except Exception as error:  # protobuf's own class
         raise GantoolError(f"{path} is damaged ({short(_line(error), 200)}): {_MORE}") from error
 
 
@@ -42,9 +42,9 @@ def write_model(model: onnx.ModelProto, path: Path) -> None:
 
 
 def load_whole(path: Path) -> onnx.ModelProto:
-    """Return the graph of `path` with all weights inside.
+    """Return the graph of `path` with its external data loaded.
 
-    Raises GantoolError if it is damaged, or if a weight is in a file that is missing, too small or elsewhere.
+    Raises GantoolError if it is damaged, or if a data file is missing, too small or outside of the graph's folder.
     """
     model = read_model(path)
     left = MAX_BYTES - path.stat().st_size
@@ -65,7 +65,7 @@ def load_whole(path: Path) -> onnx.ModelProto:
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor of a model: also those of graphs in graphs, of local functions, and sparse ones."""
+    """Yield every tensor of a model, with those of subgraphs and local functions, and sparse ones."""
     yield from _of_graph(model.graph)
     for function in model.functions:
         yield from _of_nodes(function.node)
@@ -99,7 +99,7 @@ def _of_attribute(attribute: onnx.AttributeProto) -> Iterator[onnx.TensorProto]:
 
 
 def _bytes_of(path: Path, tensor: onnx.TensorProto, most: int) -> bytes:
-    """Return the bytes of a tensor outside of the graph `path`, at most so many."""
+    """Return the external data of a tensor, at most `most` bytes."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     wanted = _size(path, tensor)
     if wanted > most:
@@ -126,7 +126,7 @@ def _bytes_of(path: Path, tensor: onnx.TensorProto, most: int) -> bytes:
 
 
 def _check_inside(path: Path, tensor: onnx.TensorProto) -> None:
-    """Raise GantoolError if a tensor in the graph itself has not as many numbers as its sides say."""
+    """Raise GantoolError if a tensor inside the graph does not have the number of values of its shape."""
     if tensor.HasField("raw_data"):
         whole = len(tensor.raw_data) == _size(path, tensor)
     else:
@@ -139,7 +139,7 @@ def _check_inside(path: Path, tensor: onnx.TensorProto) -> None:
 
 
 def _file_of(path: Path, location: str) -> tuple[Path, str]:
-    """Return the file beside `path` that a weight names, and its name as messages show it."""
+    """Return the external data file at `location`, and its name for messages."""
     name, folder = short(location), path.parent.resolve()
     try:
         file = (folder / location).resolve()
@@ -179,13 +179,13 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-# Where the values are that are not raw bytes, one for one.
+# The field of values that are not stored as raw_data, by type; one entry a value.
 _FIELDS: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float_data",
     onnx.TensorProto.DOUBLE: "double_data",
     onnx.TensorProto.INT64: "int64_data",
 }
-# Bits of a number, of those that share a byte; an older onnx does not have them all.
+# Bits of the types that share a byte; an older onnx does not have all of them.
 _PACKED: dict[int, int] = {
     getattr(onnx.TensorProto, name): bits
     for name, bits in (("UINT4", 4), ("INT4", 4), ("FLOAT4E2M1", 4), ("UINT2", 2), ("INT2", 2))

@@ -1,7 +1,7 @@
-"""Fold BatchNorm into the layer before it, in FP32, so that no precision pass has to keep it apart.
+"""Fold BatchNorm into the layer before it, in FP32, so that the precision pass need not treat it separately.
 
-onnxscript's rules fold it into a convolution, transposed convolution or Gemm that comes right before. The
-generator's "project and reshape" has a Reshape in between; one rule here moves BatchNorm above it first:
+onnxscript's rules fold it into a convolution, transposed convolution or Gemm directly before. The generator's
+"project and reshape" has a Reshape in between; the rule here first moves BatchNorm above it:
 
     BatchNorm(Reshape(y)) = Reshape(BatchNorm'(y)),  y [N, C·h·w], Reshape(y) [N, C, h, w]
 
@@ -23,7 +23,7 @@ from onnxscript.rewriter.rules.common import (
 
 
 def fold_batchnorm(model: ir.Model) -> None:
-    """Rewrite `model` in place. What no rule fits stays as it is."""
+    """Fold in place. A BatchNorm that no rule matches stays."""
     rewrite(model, pattern_rewrite_rules=[_BatchNormAboveReshape.rule()])  # type: ignore[no-untyped-call]
     rewrite(
         model,

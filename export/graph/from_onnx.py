@@ -1,6 +1,6 @@
-"""Graphs that were made elsewhere, by torch or by Keras and tf2onnx say, brought to the contract of a graph.
+"""Convert an ONNX graph from elsewhere (torch, or Keras and tf2onnx) to gantool's graph contract.
 
-before: what `original` takes: any names, shapes of z, types of floats; perhaps a label; images in [-1, 1]
+before: any tensor names, shape of z, float types and layout, as far as `original` accepts them
 after:  z float32 [N, L], label int64 [N], images float32 [N, C, H, W]; BatchNorm folded, opset 17 or newer
 """
 
@@ -30,7 +30,7 @@ from onnx_ir.passes.common import (
 from gantool.export.graph.external import load_whole, tensors
 from gantool.export.graph.fold_batchnorm import fold_batchnorm
 from gantool.export.graph.from_torch import add_range
-from gantool.export.graph.inputs import Input, Matched
+from gantool.export.graph.inputs import GeneratorInterface, InputFormat
 from gantool.export.graph.names import free_names
 from gantool.export.graph.original import Original
 from gantool.export.graph.padding import write_paddings
@@ -44,40 +44,63 @@ _OTHER_FLOATS = (ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
 def import_onnx(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, Metadata, Original]:
-    """Return the graph of `path` as a float graph under the contract, metadata of what was found, and itself.
+    """Return the float graph of `path`, its metadata, and the original to compare it with.
 
-    An opset before `oldest` is converted to it.
-
-    Raises GantoolError, naming the graph's own inputs and outputs, if it is no generator.
+    Converts an opset older than `oldest` to `oldest`. Raises GantoolError, with the graph's inputs and outputs, if
+    it is not a generator.
     """
-    proto = load_whole(path)
-    without_kernels = (
-        onnx.TensorProto.DOUBLE,
-        onnx.TensorProto.BFLOAT16,
-    )  # of layers, in ONNX Runtime on a CPU
-    if any(tensor.data_type in without_kernels for tensor in tensors(proto)):
-        wide = ir.from_proto(proto)
-        InlinePass()(wide)
-        _to_float32(wide)
-        proto = ir.to_proto(wide)
-    unread = _leave_out_unread(proto)
+    proto = _load_in_float32(path)
+    unused = _remove_unused_inputs(proto)
     original = Original(path, proto, foreign)
-    original.notes += [f"its input {name} is not used, and left out" for name in unread]
-    matched = original.matched
-    (images,) = [value for value in proto.graph.output if value.name == matched.images]
-    del proto.graph.output[:]  # others are in the way: one may be an input that is passed on
+    original.notes += [f"its input {name} is unused, and removed" for name in unused]
+    interface = original.interface
+    (images,) = [value for value in proto.graph.output if value.name == interface.images]
+    del proto.graph.output[:]  # another output may be an input that is passed on, which the passes reject
     proto.graph.output.append(images)
+    model = ir.from_proto(_to_opset(path, proto, oldest))
+    _normalize(model, original)
+    _apply_contract(model, interface, foreign)
+    channels, height, width = interface.size
+    metadata = Metadata.of(
+        architecture=model.graph.name or "onnx",
+        image=(height, width, channels),
+        latent=interface.inputs.latent,
+        distribution=foreign.distribution,
+        classes=foreign.classes,
+        data=path.name,
+    )
+    return model, metadata, original
+
+
+def _load_in_float32(path: Path) -> onnx.ModelProto:
+    """Return the graph, in float32 if it has types whose layers ONNX Runtime cannot run on a CPU."""
+    proto = load_whole(path)
+    without_kernels = (onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
+    if any(tensor.data_type in without_kernels for tensor in tensors(proto)):
+        model = ir.from_proto(proto)
+        InlinePass()(model)
+        _to_float32(model)
+        proto = ir.to_proto(model)
+    return proto
+
+
+def _to_opset(path: Path, proto: onnx.ModelProto, oldest: int) -> onnx.ModelProto:
+    """Return the graph with at least opset `oldest`. Raises GantoolError if the converter fails."""
     opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    if opset < oldest:
-        # Before 4 a weight has to be an input, too, or the converter does not find it
-        proto.ir_version = max(proto.ir_version, 4)
-        try:
-            proto = onnx.version_converter.convert_version(proto, oldest)
-        except Exception as error:  # the converter's own, which has no base in common with the others
-            raise GantoolError(
-                f"{path} has opset {opset} and does not convert to {oldest} ({reason_of(error)}): export it again"
-            ) from error
-    model = ir.from_proto(proto)
+    if opset >= oldest:
+        return proto
+    # before IR version 4 a weight must also be an input, or the converter does not find it
+    proto.ir_version = max(proto.ir_version, 4)
+    try:
+        return onnx.version_converter.convert_version(proto, oldest)
+    except Exception as error:  # the converter's exceptions have no common base
+        raise GantoolError(
+            f"{path} has opset {opset} and does not convert to {oldest} ({reason_of(error)}): export it again"
+        ) from error
+
+
+def _normalize(model: ir.Model, original: Original) -> None:
+    """Convert to float32, simplify, and write explicit paddings, in place."""
     Sequential(
         RemoveInitializersFromInputsPass(),
         InlinePass(),
@@ -90,11 +113,15 @@ def import_onnx(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, Me
     ShapeInferencePass()(model)
     write_paddings(model, partial(original.shapes, model))
     ShapeInferencePass()(model)
+
+
+def _apply_contract(model: ir.Model, interface: GeneratorInterface, foreign: Foreign) -> None:
+    """Give the graph the contract's inputs and output, scale its images, and fold BatchNorm, in place."""
     by_name = {value.name: value for value in (*model.graph.inputs, *model.graph.outputs)}
     free_names(model)
-    _take_inputs(model, matched, by_name)
-    _take_images(model, matched, by_name[matched.images])
-    RemoveUnusedNodesPass()(model)  # those of other outputs
+    _take_inputs(model, interface, by_name)
+    _take_images(model, interface, by_name[interface.images])
+    RemoveUnusedNodesPass()(model)  # nodes of other outputs
     for index, node in enumerate(model.graph):
         node.name = node.name or f"{node.op_type}_{index}"
     ClearMetadataAndDocStringPass()(model)
@@ -102,40 +129,30 @@ def import_onnx(path: Path, foreign: Foreign, oldest: int) -> tuple[ir.Model, Me
     add_range(model, foreign)
     fold_batchnorm(model)
     model.metadata_props.clear()
-    channels, height, width = matched.size
-    metadata = Metadata.of(
-        architecture=model.graph.name or "onnx",
-        image=(height, width, channels),
-        latent=matched.inputs.latent,
-        distribution=foreign.distribution,
-        classes=foreign.classes,
-        data=path.name,
-    )
-    return model, metadata, original
 
 
-def _leave_out_unread(model: onnx.ModelProto) -> list[str]:
-    """Remove the inputs that no node reads, in place, as a label that is not used, and return their names."""
-    read = {value.name for value in model.graph.output} | set(_read(model.graph))
-    default = {weight.name for weight in model.graph.initializer}
-    unread = [value for value in model.graph.input if value.name not in read | default]
-    for value in unread:
+def _remove_unused_inputs(model: onnx.ModelProto) -> list[str]:
+    """Remove the inputs that no node reads, such as an unused label, in place; return their names."""
+    used = {value.name for value in model.graph.output} | set(_names_read(model.graph))
+    initializers = {weight.name for weight in model.graph.initializer}
+    unused = [value for value in model.graph.input if value.name not in used | initializers]
+    for value in unused:
         model.graph.input.remove(value)
-    return [value.name for value in unread]
+    return [value.name for value in unused]
 
 
-def _read(graph: onnx.GraphProto) -> Iterator[str]:
-    """Yield the names that the nodes of a graph and of its subgraphs read."""
+def _names_read(graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield the names of the values that the nodes of a graph and of its subgraphs read."""
     for node in graph.node:
         yield from node.input
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                yield from _read(inner)
+                yield from _names_read(inner)
                 yield from (value.name for value in inner.output)
 
 
 def _to_float32(model: ir.Model) -> None:
-    """Have every value of another float type in float32, in place."""
+    """Convert every value of another float type to float32, in place."""
     graphs = [model.graph, *model.graph.subgraphs()]
     values = [value for graph in graphs for value in (*graph.inputs, *graph.initializers.values())]
     nodes = list(model.graph.all_nodes())
@@ -157,9 +174,9 @@ def _in_float32(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
     return ir.tensor(tensor.numpy().astype(np.float32), name=tensor.name)
 
 
-def _take_inputs(model: ir.Model, matched: Matched, by_name: dict[str | None, ir.Value]) -> None:
-    """Make z [N, L] and label int64 [N] the inputs; a Reshape, Gather or Cast gives the graph what it had."""
-    inputs = matched.inputs
+def _take_inputs(model: ir.Model, interface: GeneratorInterface, by_name: dict[str | None, ir.Value]) -> None:
+    """Make z [N, L] and label int64 [N] the inputs; Reshape, Gather or Cast nodes convert them to the old ones."""
+    inputs = interface.inputs
     batch = inputs.batch or "N"
     rows = _input("z", ir.DataType.FLOAT, batch, inputs.latent)
     columns = _reshape(model, rows, inputs.z.shape) if len(inputs.z.shape) > 1 else []
@@ -172,8 +189,8 @@ def _take_inputs(model: ir.Model, matched: Matched, by_name: dict[str | None, ir
     model.graph.inputs.append(label)
 
 
-def _label_steps(model: ir.Model, label: ir.Value, wanted: Input, one_hot: bool) -> list[ir.Node]:
-    """Return the nodes that give label int64 [N] the form that the graph wants."""
+def _label_steps(model: ir.Model, label: ir.Value, wanted: InputFormat, one_hot: bool) -> list[ir.Node]:
+    """Return the nodes that convert label int64 [N] to the format of the original input."""
     dtype = ir.DataType.from_numpy(np.dtype(wanted.dtype))
     dtype = ir.DataType.FLOAT if dtype in _OTHER_FLOATS else dtype
     if one_hot:
@@ -219,7 +236,7 @@ def _reshape(model: ir.Model, value: ir.Value, rest: tuple[int, ...]) -> list[ir
 
 
 def _feed(model: ir.Model, old: ir.Value, new: ir.Value, steps: list[ir.Node]) -> None:
-    """Put `new`, through some nodes, in the place of the input `old`."""
+    """Replace the input `old` by `new`, converted by the nodes `steps`."""
     first = model.graph[0]
     users = list(old.uses())
     for node in steps:
@@ -229,15 +246,15 @@ def _feed(model: ir.Model, old: ir.Value, new: ir.Value, steps: list[ir.Node]) -
         user.replace_input_with(index, value)
 
 
-def _take_images(model: ir.Model, matched: Matched, images: ir.Value) -> None:
+def _take_images(model: ir.Model, interface: GeneratorInterface, images: ir.Value) -> None:
     """Make the images the one output, float32 [N, C, H, W]."""
     producer = images.producer()
-    if matched.layout == "NHW":
-        shape = _constant(model, "images/shape", np.array([-1, *matched.size]))
+    if interface.layout == "NHW":
+        shape = _constant(model, "images/shape", np.array([-1, *interface.size]))
         node = _node("Reshape", [images, shape], "images/nchw", ir.DataType.FLOAT)
         model.graph.append(node)
         (images,) = node.outputs
-    elif matched.layout == "NHWC":
+    elif interface.layout == "NHWC":
         if (
             producer is not None
             and producer.op_type == "Transpose"
@@ -245,10 +262,12 @@ def _take_images(model: ir.Model, matched: Matched, images: ir.Value) -> None:
             and producer.inputs[0] is not None
             and producer.inputs[0].producer() is not None
         ):
-            images = producer.inputs[0]  # as tf2onnx ends a graph: undone rather than done twice
+            images = producer.inputs[
+                0
+            ]  # tf2onnx ends graphs with this Transpose: undo it, do not add its inverse
         else:
             node = _node("Transpose", [images], "images/nchw", ir.DataType.FLOAT, {"perm": [0, 3, 1, 2]})
             model.graph.append(node)
             (images,) = node.outputs
-    images.name, images.shape = "images", ir.Shape([matched.inputs.batch or "N", *matched.size])
+    images.name, images.shape = "images", ir.Shape([interface.inputs.batch or "N", *interface.size])
     model.graph.outputs[:] = [images]

@@ -1,6 +1,7 @@
-"""The graph: a trained generator as one ONNX model, z in, images out.
+"""Export a PyTorch generator to one ONNX graph.
 
-Input  z       float32 [N, latent]
+Inputs z       float32 [N, latent]
+       label   int64 [N], of a conditional generator
 Output images  uint8 [N, H, W, C], or float32 [N, C, H, W] in [-1, 1]
 
 Weights are inside, N is dynamic, BatchNorm is folded, and `metadata_props["gantool"]` carries the metadata of
@@ -36,15 +37,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Domain of nodes that a conversion is to leave alone: older opsets have them as they are.
+# Domain of nodes that the opset converter must not change: older opsets have them in the same form.
 _SAME = "gantool.same"
 
 
 def float_graph(source: Source, opset: int, exactly: bool) -> ir.Model:
     """Export a generator: z [N, latent] (and label [N]) -> images, float32 [N, C, H, W], BatchNorm folded.
 
-    Where the graph does not go into `opset`, it has a newer one unless it must be `exactly` this.
-    Raises GantoolError where torch cannot, or where a BatchNorm has no layer before it to go into.
+    If the generator needs a newer opset than `opset`, the graph gets NATIVE_OPSET, unless `exactly` is set.
+    Raises GantoolError if torch cannot export it, or if it needs a newer opset and `exactly` is set.
     """
     model = _export(source, max(opset, NATIVE_OPSET))
     simplify(model)
@@ -53,19 +54,19 @@ def float_graph(source: Source, opset: int, exactly: bool) -> ir.Model:
         model = _in_older_opset(model, opset, exactly)
     add_range(model, source.foreign)
     fold_batchnorm(model)
-    ClearMetadataAndDocStringPass()(model)  # torch's own hold stack traces with paths of this machine
+    ClearMetadataAndDocStringPass()(model)  # torch writes stack traces with local paths
     return model
 
 
 def finish(model: ir.Model, metadata: Metadata, lowering: Lowering, output: str) -> onnx.ModelProto:
-    """Lower a float graph, give it the uint8 tail and its metadata. Changes `model`; returns it as a file has it.
+    """Lower a float graph in place, append the uint8 tail, add the metadata, and return it as protobuf.
 
-    Raises GantoolError where the lowering does not fit.
+    Raises GantoolError if the lowering does not fit.
     """
     if refused := lower(model, lowering).refused:
         reasons = "; ".join(f"{short(node)}: {reason}" for node, reason in refused)
         raise GantoolError(
-            f"`lowering` {lowering} does not fit this network ({reasons}): use another, or none"
+            f"`lowering` {lowering} does not fit this network ({reasons}): choose another, or none"
         )
     if output == "uint8":
         add_uint8_tail(model)
@@ -76,14 +77,14 @@ def finish(model: ir.Model, metadata: Metadata, lowering: Lowering, output: str)
 
 
 def _export(source: Source, opset: int) -> ir.Model:
-    """Return the float graph: z -> images, float32 [N, C, H, W]."""
+    """Run torch.onnx.export: z (and label) -> images, float32 [N, C, H, W]."""
     import torch
 
     inputs = source.inputs(range(2))
     silence = io.StringIO()  # torch prints whole programs
     with warnings.catch_warnings(), redirect_stdout(silence), redirect_stderr(silence), torch.no_grad():
         warnings.simplefilter("ignore")
-        logging.disable(logging.ERROR)  # torchvision is not there: no news
+        logging.disable(logging.ERROR)  # torch logs that torchvision is missing
         try:
             program = torch.onnx.export(
                 source.module,
@@ -96,7 +97,7 @@ def _export(source: Source, opset: int) -> ir.Model:
                 optimize=False,  # see simplify
                 verbose=False,
             )
-        except Exception as error:  # torch wraps whatever its tracing meets, a signal too
+        except Exception as error:  # torch wraps every error of the tracing, KeyboardInterrupt too
             if isinstance(error.__cause__, KeyboardInterrupt) or isinstance(
                 error.__context__, KeyboardInterrupt
             ):
@@ -115,10 +116,13 @@ def _export(source: Source, opset: int) -> ir.Model:
 
 
 def _in_older_opset(model: ir.Model, opset: int, exactly: bool) -> ir.Model:
-    """Return the graph in `opset`; where it has what that lacks, unchanged with a note, or GantoolError."""
+    """Return the graph in `opset`, or unchanged, with a warning, if `opset` lacks an operator.
+
+    Raises GantoolError instead if `exactly` is set.
+    """
     try:
         return _converted(model, opset)
-    except Exception as error:  # of C++, without a class of its own
+    except Exception as error:  # C++ errors, without a class of their own
         found = re.search(r"(?:for|of|resize) (\w+)|(Resize antialias)", str(error), re.IGNORECASE)
         what = next((group for group in (found.groups() if found else ()) if group), "an operator")
         lacks = f"opset {opset} lacks what this generator needs ({what})"
@@ -132,11 +136,11 @@ def _in_older_opset(model: ir.Model, opset: int, exactly: bool) -> ir.Model:
 
 
 def _converted(model: ir.Model, opset: int) -> ir.Model:
-    """Convert a graph of torch's to an older opset. Raises what the converter or the checker does."""
+    """Convert a graph from torch.onnx.export to an older opset. Raises the errors of converter and checker."""
     model = ir.from_proto(ir.to_proto(model))  # a copy
     for node in model.graph:
         if node.op_type.startswith("Reduce") and not node.attributes.get_int("noop_with_empty_axes", 0):
-            node.attributes.pop("noop_with_empty_axes", None)  # the default, which older opsets do not name
+            node.attributes.pop("noop_with_empty_axes", None)  # the default; older opsets lack the attribute
         if node.op_type == "Split":
             _name_sizes(model.graph, node)
         if node.op_type == "Split" or (node.op_type == "Pad" and len(node.inputs) <= 3):
@@ -151,7 +155,7 @@ def _converted(model: ir.Model, opset: int) -> ir.Model:
 
 
 def _name_sizes(graph: ir.Graph, node: ir.Node) -> None:
-    """Write the sizes of a Split as an input, where it has only their number, which is newer than opset 17."""
+    """Give a Split its sizes as an input instead of `num_outputs`, which opset 17 lacks."""
     count = node.attributes.pop("num_outputs", None)
     if count is None or len(node.inputs) > 1:
         return
@@ -159,7 +163,7 @@ def _name_sizes(graph: ir.Graph, node: ir.Node) -> None:
     side = (node.inputs[0].shape or ir.Shape([]))[node.attributes.get_int("axis", 0)]
     if not isinstance(side, int):
         raise GantoolError("No adapter for Split")
-    step = -(-side // count.as_int())  # all but the last are equal
+    step = -(-side // count.as_int())  # the last may be smaller
     sizes = [step] * (count.as_int() - 1) + [side - step * (count.as_int() - 1)]
     tensor = ir.tensor(sizes, ir.DataType.INT64, name=f"{node.name}/split")
     value = ir.Value(
@@ -171,7 +175,7 @@ def _name_sizes(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def add_range(model: ir.Model, foreign: Foreign) -> None:
-    """Bring the output to [-1, 1] as --range and --clamp say; `probe.in_unit` does the same to an array."""
+    """Scale the output to [-1, 1] by --range and --clamp; `probe.to_unit_range` does the same to an array."""
     factor, shift = foreign.scale
     steps = [("scale", "Mul", [factor]), ("shift", "Add", [shift])] if (factor, shift) != (1, 0) else []
     steps += [("clamp", "Clip", [-1.0, 1.0])] if foreign.clamp else []

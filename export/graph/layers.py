@@ -1,4 +1,4 @@
-"""The layers of a graph, what they compute in and their multiply-adds: by onnx alone, before an engine is built."""
+"""List the layers of an ONNX graph with their types and multiply-adds. Needs only onnx."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Shapes = dict[str, list[Any]]
 
 
 def shapes_of(graph: onnx.GraphProto) -> Shapes:
-    """Return the shape of each value of a graph after shape inference; "?" for a side that is not known."""
+    """Return the shape of each value of a graph after shape inference; "?" for an unknown dimension."""
     values = (*graph.input, *graph.output, *graph.value_info)
     return {
         value.name: [dim.dim_value or dim.dim_param or "?" for dim in value.type.tensor_type.shape.dim]
@@ -32,7 +32,7 @@ def layers_of(graph: onnx.GraphProto, shapes: Shapes) -> list[Layer]:
         count, kind = 0, ""
         if weight is not None:
             count, kind = _multiply_adds(node, weight, shapes), type_name(weight.data_type)
-        elif node.op_type == "MatMul":  # of data by data, as in attention
+        elif node.op_type == "MatMul":  # activations by activations, as in attention
             inner = [side for side in shapes.get(node.input[0], [])[-1:] if isinstance(side, int)]
             count = of_product(math.prod(inner), shapes.get(node.output[0], []))
             kind = type_name(types.get(node.input[0], onnx.TensorProto.UNDEFINED))

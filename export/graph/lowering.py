@@ -1,8 +1,8 @@
-"""Lowering: the transposed convolutions of a graph as other operators that give the same values.
+"""Lowering: rewrite transposed convolutions as other operators that give the same values.
 
-Which form is fastest differs by device, library and batch, and DLA takes no transposed convolution with padding.
-A lowering works on the FP32 graph, BatchNorm folded, before the precision pass, and N stays dynamic. What it
-cannot rewrite exactly it refuses, with a reason, and leaves as it was.
+The fastest form depends on device, library and batch, and DLA does not take a transposed convolution with padding.
+A lowering works on the FP32 graph with BatchNorm folded, before the precision pass, and keeps N dynamic. It refuses
+nodes that it cannot rewrite exactly, with a reason, and leaves them unchanged.
 
 On one axis a transposed convolution with kernel k, stride s, pads p and output_padding e makes of x, [h],
 
@@ -63,16 +63,16 @@ Phase = tuple[int, int]  # r of rows, c of columns
 
 @dataclass(frozen=True)
 class Lowered:
-    """What a lowering did, by the names of ConvTranspose nodes."""
+    """The ConvTranspose nodes that a lowering rewrote, and those that it refused."""
 
     rewritten: tuple[str, ...] = ()
-    refused: tuple[tuple[str, str], ...] = ()  # name, and the reason why the node stays as it was
+    refused: tuple[tuple[str, str], ...] = ()  # name and reason
 
 
 def lower(model: ir.Model, name: Lowering) -> Lowered:
     """Rewrite the transposed convolutions of `model` in place; its inputs, outputs and values stay the same.
 
-    Nodes that are as the lowering wants them already are in neither list of what is returned.
+    Nodes that already have the lowering's form are neither rewritten nor refused.
     """
     if name == "none":
         return Lowered()
@@ -100,7 +100,7 @@ def lower(model: ir.Model, name: Lowering) -> Lowered:
 
 
 class _RefusedError(Exception):
-    """A node has no exact rewrite; raised before a node is made."""
+    """A node has no exact rewrite; raised before any new node is made."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +122,13 @@ class _Axis:
         return self.output // self.stride - self.size
 
     def window(self, phase: int) -> range:
-        """Return each d of a phase, with zero taps where its padding would be negative."""
+        """Return the d of a phase, extended by zero taps where its padding would be negative."""
         lowest = -((self.kernel - 1 - phase - self.pad) // self.stride)
         highest = (phase + self.pad) // self.stride
         return range(min(lowest, 0), max(highest, -self.growth) + 1)
 
     def common_window(self) -> range:
-        """Return the smallest window that holds those of all phases and pads both ends alike."""
+        """Return the smallest window that contains those of all phases and pads both ends equally."""
         pad = max(max(self.padding(self.window(phase))) for phase in range(self.stride))
         return range(-pad, pad - self.growth + 1)
 
@@ -137,14 +137,14 @@ class _Axis:
         return -window[0], self.growth + window[-1]
 
     def taps(self, phase: int, window: range) -> list[int]:
-        """Return the index into W for each d; k, one past its end, for a zero tap."""
+        """Return the index into W for each d; k (one past the end) stands for a zero tap."""
         taps = [phase + self.pad - self.stride * d for d in window]
         return [tap if 0 <= tap < self.kernel else self.kernel for tap in taps]
 
 
 @dataclass(frozen=True)
 class _Deconvolution:
-    """A ConvTranspose node, and the tape on which the nodes for its place are made."""
+    """A ConvTranspose node, and the tape that records the nodes which replace it."""
 
     name: str
     output: str  # name of its output
@@ -162,7 +162,9 @@ class _Deconvolution:
     def op(self, part: str, operator: str, inputs: Sequence[ir.Value], **attributes: Any) -> ir.Value:
         """Make a node named after the old one."""
         value = self.tape.op(operator, inputs, attributes, name=f"{self.name}/{part}")
-        value.name = f"{self.output}/{part}"  # names of nodes may repeat in a graph, those of values do not
+        value.name = (
+            f"{self.output}/{part}"  # names of values are unique in a graph, names of nodes may repeat
+        )
         return value
 
     def constants(self, part: str, *arrays: Array | list[int]) -> list[ir.Value]:
@@ -172,7 +174,7 @@ class _Deconvolution:
 
 
 def _read(node: ir.Node, name: str) -> _Deconvolution:
-    """Raise _RefusedError for a node that no rewrite takes."""
+    """Read a ConvTranspose node. Raises _RefusedError if no rewrite supports it."""
     x, *parameters = [value for value in node.inputs if value is not None]
     match list(x.shape or []):
         case [_, _, int(height), int(width)]:
@@ -194,13 +196,13 @@ def _read(node: ir.Node, name: str) -> _Deconvolution:
 
 def _constant(value: ir.Value) -> Array:
     tensor = get_const_tensor(value)
-    if tensor is None or value.is_graph_input():  # whoever runs the graph may give an input another value
+    if tensor is None or value.is_graph_input():  # a caller may override the default of a graph input
         raise _RefusedError(f"weights {value.name} are not constant")
     return tensor.numpy()
 
 
 def _rewrite(old: _Deconvolution, lowering: Lowering) -> ir.Value | None:
-    """Return the value in place of the node's; None where the node may stay. Raises _RefusedError."""
+    """Return the value that replaces the node's output; None to keep the node. Raises _RefusedError."""
     rows, columns = old.axes
     if all(axis.pad == axis.extra == 0 for axis in old.axes):
         if rows.size == columns.size == 1:
@@ -212,7 +214,9 @@ def _rewrite(old: _Deconvolution, lowering: Lowering) -> ir.Value | None:
     if rows.stride != columns.stride:
         raise _RefusedError(f"strides {rows.stride} and {columns.stride} differ")
     if rows.output % rows.stride or columns.output % columns.stride:
-        raise _RefusedError(f"output {rows.output}×{columns.output} is no multiple of stride {rows.stride}")
+        raise _RefusedError(
+            f"output {rows.output}×{columns.output} is not a multiple of stride {rows.stride}"
+        )
     if rows.stride == 1:
         return _convolution(old, "conv", old.phases)
     few = len(old.phases) * old.weight.shape[1] <= _BLOCK
@@ -277,7 +281,7 @@ def _one_phase(old: _Deconvolution, row: int, column: int) -> ir.Value:
 
 
 def _convolution(old: _Deconvolution, part: str, phases: list[Phase]) -> ir.Value:
-    """Make one Conv for one phase, in its own window, or for all, in their common one."""
+    """Make one Conv: for one phase with its own window, or for all phases with the common window."""
     windows = list(map(_Axis.window, old.axes, phases[0]))
     if len(phases) > 1:
         windows = list(map(_Axis.common_window, old.axes))

@@ -1,7 +1,7 @@
-"""Which input is z and which the label, and which output is the images: of PyTorch modules and ONNX graphs alike.
+"""Tell z from the label, and images from other outputs, for PyTorch modules and ONNX graphs.
 
-Names decide before shapes do, word by word: a label that has as many columns as z would be taken for z without a
-trace, and of a depth map and an image of one size only the name says which is which.
+The words of a name decide before the shape does. By shape alone, a label with as many columns as z could pass for
+z, and a depth map for a grey image of the same size.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _NOT_IMAGES = _set(
 
 @dataclass(frozen=True)
 class Output:
-    """One tensor of what a generator returns."""
+    """One output tensor of a generator."""
 
-    way: tuple[Any, ...]  # keys, indices and names of fields that lead to it; of a graph, its name
-    values: Any  # a tensor of torch or an array
+    path: tuple[Any, ...]  # keys, indices and attribute names in the output; for a graph, the output's name
+    values: Any  # a torch tensor or a NumPy array
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageOutput:
     """An output that may be images."""
 
     output: Output
@@ -62,50 +62,50 @@ class Images:
 
 
 def words(name: str) -> set[str]:
-    """Return the words of a name in small letters, each two neighbours as one word too: one_hot gives onehot."""
+    """Return the words of a name in lower case, also each two neighbours joined: one_hot gives onehot."""
     found = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
     return {*found, *(one + two for one, two in pairwise(found))}
 
 
-def says_label(name: str) -> bool:
-    """Whether a name is that of a label, and not of z too."""
-    return _says(name, _LABEL, _Z)
+def is_label_name(name: str) -> bool:
+    """Return whether a name has a word for a label, and none for z."""
+    return _has_word(name, _LABEL, _Z)
 
 
-def says_z(name: str) -> bool:
-    """Whether a name is that of z, and not of a label too."""
-    return _says(name, _Z, _LABEL)
+def is_z_name(name: str) -> bool:
+    """Return whether a name has a word for z, and none for a label."""
+    return _has_word(name, _Z, _LABEL)
 
 
-def says_setting(name: str) -> bool:
-    """Whether a name is that of something that stays the same from image to image, as a truncation."""
-    return _says(name, _SETTING, _LABEL | _Z)
+def is_setting_name(name: str) -> bool:
+    """Return whether a name has a word for a setting that is the same for all images, as truncation is."""
+    return _has_word(name, _SETTING, _LABEL | _Z)
 
 
-def label_of(one: str, two: str) -> int | None:
-    """Return which of two inputs, 0 or 1, is the label, by its name or by that of z; None if neither says."""
-    for these, not_these, is_label in (
+def label_index(one: str, two: str) -> int | None:
+    """Return the index (0 or 1) of the label among two input names; None if the names do not tell."""
+    for wanted, unwanted, is_label in (
         (_LABEL, _Z, True),
         (_Z, _LABEL, False),
         (_MAYBE_Z, _LABEL, False),
     ):
-        says = [_says(name, these, not_these) for name in (one, two)]
-        if says[0] != says[1]:
-            return says.index(is_label)
+        hits = [_has_word(name, wanted, unwanted) for name in (one, two)]
+        if hits[0] != hits[1]:
+            return hits.index(is_label)
     return None
 
 
-def _says(name: str, these: frozenset[str], not_these: frozenset[str]) -> bool:
-    return not (found := words(name)).isdisjoint(these) and found.isdisjoint(not_these)
+def _has_word(name: str, wanted: frozenset[str], unwanted: frozenset[str]) -> bool:
+    return not (found := words(name)).isdisjoint(wanted) and found.isdisjoint(unwanted)
 
 
-def pick(outputs: Iterable[Output], rows: int) -> tuple[Images, ...]:
-    """Return the images among what a generator made of `rows` z: () if there are none, several if none stands out.
+def pick_images(outputs: Iterable[Output], rows: int) -> tuple[ImageOutput, ...]:
+    """Return the outputs that hold the images of `rows` samples: () for none, several if the choice is ambiguous.
 
-    Four axes come before three, 1 or 3 channels before 4. Of several, those that are named as images, then colour
-    before a grey map of the same size or a smaller one, then the largest of a pyramid.
+    Prefers four axes to three, and 1 or 3 channels to 4. Among several: first by name, then colour over grey of the
+    same size or smaller, then the largest of a pyramid.
     """
-    read = [images for output in outputs if (images := _read(output, rows)) is not None]
+    read = [images for output in outputs if (images := _as_images(output, rows)) is not None]
     kinds = (
         [images for images in read if images.layout != "NHW" and images.size[0] != 4],
         [images for images in read if images.size[0] == 4],
@@ -114,7 +114,7 @@ def pick(outputs: Iterable[Output], rows: int) -> tuple[Images, ...]:
     found = next((kind for kind in kinds if kind), [])
     if not found:
         return ()
-    ranks = [_rank(images) for images in found]
+    ranks = [_name_rank(images) for images in found]
     found = [images for images, rank in zip(found, ranks, strict=True) if rank == min(ranks)]
     colour = [images for images in found if images.size[0] == 3]
     largest = max(images.area for images in found)
@@ -123,7 +123,7 @@ def pick(outputs: Iterable[Output], rows: int) -> tuple[Images, ...]:
             return tuple(found)
         found = colour
     found = [images for images in found if images.area == largest]
-    exact = [images for images in found if _names(images) and _names(images) <= _IMAGES]
+    exact = [images for images in found if _path_words(images) and _path_words(images) <= _IMAGES]
     found = exact if len(exact) == 1 else found
     first = found[0].output.values
     same = all(
@@ -133,38 +133,38 @@ def pick(outputs: Iterable[Output], rows: int) -> tuple[Images, ...]:
     return tuple(found[:1] if same else found)
 
 
-def _read(output: Output, rows: int) -> Images | None:
-    """Read a tensor as images if its shape allows it; where two readings fit, channels come first."""
+def _as_images(output: Output, rows: int) -> ImageOutput | None:
+    """Return the output as images if its shape allows it. If two layouts fit, take NCHW."""
     if not output.values.shape or output.values.shape[0] != rows:
         return None
     sides = tuple(int(side) for side in output.values.shape[1:])
     if len(sides) == 2 and min(sides) > 1:
-        return Images(output, "NHW", (1, *sides))
+        return ImageOutput(output, "NHW", (1, *sides))
     if len(sides) != 3:
         return None
     first, second, last = sides
     for channels in ((1, 3), (4,)):
         if first in channels and min(second, last) > 1:
-            return Images(output, "NCHW", (first, second, last))
+            return ImageOutput(output, "NCHW", (first, second, last))
         if last in channels and (
             min(first, second) > 4 or first == second > 1
-        ):  # else features, [N, 512, 3, 3]
-            return Images(output, "NHWC", (last, first, second))
+        ):  # otherwise it is a feature map, [N, 512, 3, 3]
+            return ImageOutput(output, "NHWC", (last, first, second))
     return None
 
 
-def _names(images: Images) -> set[str]:
-    return {word for key in images.output.way if isinstance(key, str) for word in words(key)}
+def _path_words(images: ImageOutput) -> set[str]:
+    return {word for key in images.output.path if isinstance(key, str) for word in words(key)}
 
 
-def _rank(images: Images) -> int:
-    """Return 0 for the name of an image, 2 for that of something else, 1 for any other."""
-    names = _names(images)
+def _name_rank(images: ImageOutput) -> int:
+    """Return 0 for the name of an image, 2 for the name of something else, 1 if the name does not tell."""
+    names = _path_words(images)
     return 2 if names & _NOT_IMAGES else 0 if names & _IMAGES else 1
 
 
-def how_to_mend(shapes: Sequence[tuple[int, ...]], rows: int) -> str:
-    """Say what to change in a generator whose outputs, of these shapes, hold no images; "" if that is not known."""
+def advice_from_shapes(shapes: Sequence[tuple[int, ...]], rows: int) -> str:
+    """Return what to change in a generator whose outputs, of these shapes, are not images; "" if unknown."""
     if len(shapes) != 1:
         return ""
     (shape,) = shapes

@@ -1,4 +1,4 @@
-"""Keep the names that the contract of a graph, and gantool's own nodes, go by free of what else is in a graph."""
+"""Reserve the names of the graph contract and of gantool's own nodes: rename whatever else has them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import onnx_ir as ir
 
 TAIL = "uint8_tail"  # prefix of the tail's node names; the precision pass leaves these in FP32
 TAKEN = ("z", "label", "images", "images_float", "images_in_range")
-# What gantool adds to a graph of others is under one of these, but for TAKEN.
+# All other names that gantool adds to a graph from elsewhere start with one of these.
 PREFIXES = tuple(f"{each}/" for each in ("z", "label", "images", "range", TAIL))
 
 
 def free_names(model: ir.Model, but: Collection[ir.Value | None] = ()) -> None:
-    """Rename, in place, each value and node that has a name which gantool gives, other than the values `but`.
+    """Rename, in place, each value and node whose name gantool needs, except the values `but`.
 
-    The passes that follow name what they add after what is there, x/fp16 after x. So nothing may be called as
-    another value or node is, with more behind a slash: ONNX wants a name once among values, and ONNX Runtime among
-    nodes too.
+    Later passes derive new names from existing ones: x/fp16 from x. So no name may extend another one by a slash.
+    ONNX requires unique names of values, and ONNX Runtime also of nodes.
     """
     kept = {id(value) for value in but}
     named: list[ir.Value | ir.Node] = [*_values(model), *model.graph.all_nodes()]
@@ -34,7 +33,7 @@ def free_names(model: ir.Model, but: Collection[ir.Value | None] = ()) -> None:
 
 
 def _unused(name: str, used: Container[str]) -> str:
-    """Return `name`, or with the first number behind it that makes it a name not yet used."""
+    """Return `name`, with the first free number appended if it is used already."""
     return next(free for free in chain([name], (f"{name}.{n}" for n in count(1))) if free not in used)
 
 

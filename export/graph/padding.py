@@ -1,14 +1,14 @@
-"""Write paddings as numbers, where a graph leaves them to whoever runs it.
+"""Replace `auto_pad` and `output_shape` by explicit `pads`.
 
-`auto_pad` and the `output_shape` of a ConvTranspose are read in more than one way: OpenVINO makes other images of
-them than ONNX Runtime. With `pads` there is nothing to read. The numbers are those that ONNX
-Runtime takes, of each axis with n numbers in, a kernel k (dilated) and a stride s:
+Runtimes interpret `auto_pad` and the `output_shape` of a ConvTranspose differently: OpenVINO makes other images
+than ONNX Runtime. `pads` are unambiguous. They are computed as ONNX Runtime does, for each axis with n inputs, a
+kernel k (dilated) and a stride s:
 
-    Conv, pools   SAME: ceil(n / s) numbers out, so max((ceil(n / s) - 1) · s + k - n, 0) of padding
-    ConvTranspose SAME: n · s out, or what output_shape says; (n - 1) · s + output_padding + k - out of padding
+    Conv, pools   SAME: out = ceil(n / s); total padding max((out - 1) · s + k - n, 0)
+    ConvTranspose SAME: out = n · s, or output_shape; total padding (n - 1) · s + output_padding + k - out
 
-The odd one is at the end with SAME_UPPER, else at the start. Sizes that shape inference does not find, as where a
-graph computes them, are those of a run.
+With SAME_UPPER the odd element of padding is at the end, else at the start. Sizes that shape inference does not
+find are measured in a run.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.process.terminal import short
 
 Shapes = dict[str, tuple[int, ...]]
-# The input with the weights, of operators that have paddings; a pool has its kernel as an attribute.
+# Index of the weights input of the operators with pads; a pool has its kernel as an attribute.
 _WEIGHTS = {"Conv": 1, "ConvTranspose": 1, "ConvInteger": 1, "QLinearConv": 3}
 _POOLS = ("MaxPool", "AveragePool", "LpPool")
 
 
 def write_paddings(model: ir.Model, measure: Callable[[list[str]], Shapes] | None = None) -> None:
-    """Replace `auto_pad` and `output_shape` by `pads`, in place; shapes that follow from these are inferred anew.
+    """Replace `auto_pad` and `output_shape` by `pads`, in place, and clear the shapes of all outputs.
 
-    `measure` returns the shapes of values by their names, as a run has them.
-    Raises GantoolError, naming the node, where a size is not known.
+    `measure` runs the graph and returns the shapes of values by name. Raises GantoolError, with the node, if a size
+    is unknown.
     """
     nodes = [node for node in model.graph.all_nodes() if _leaves_it_open(node)]
     if not nodes:
@@ -45,7 +45,7 @@ def write_paddings(model: ir.Model, measure: Callable[[list[str]], Shapes] | Non
     found = [(node, _pads(node, measured)) for node in nodes]
     for node in model.graph.all_nodes():
         for output in node.outputs:
-            output.shape = None  # with auto_pad, onnx infers other sizes than ONNX Runtime makes
+            output.shape = None  # with auto_pad, onnx infers other shapes than ONNX Runtime computes
     for value in unknown:
         if shape := measured.get(str(value.name)):
             value.shape = ir.Shape([None, *shape[1:]])
@@ -62,7 +62,7 @@ def _leaves_it_open(node: ir.Node) -> bool:
 
 
 def _weight(node: ir.Node) -> ir.Value | None:
-    """Return the weights of a node that does not say itself how large its kernel is."""
+    """Return the weights of a node without kernel_shape, else None."""
     index = _WEIGHTS.get(node.op_type)
     return None if index is None or "kernel_shape" in node.attributes else node.inputs[index]
 
@@ -76,13 +76,13 @@ def _known(value: ir.Value) -> bool:
 
 
 def _within(model: ir.Model, value: ir.Value) -> bool:
-    """Whether a run can give a value: those of graphs in the graph it cannot."""
+    """Return whether a run can output a value: it cannot output those of subgraphs."""
     producer = value.producer()
     return producer is None or producer.graph is model.graph
 
 
 def _sizes(value: ir.Value | None, measured: Shapes) -> list[int] | None:
-    """Return the sides of a value behind its first two, None where they are not known."""
+    """Return the spatial shape of a value (without N and C); None if it is unknown."""
     if value is None:
         return None
     shape = list(value.shape) if _known(value) and value.shape else list(measured.get(str(value.name), ()))
@@ -90,7 +90,7 @@ def _sizes(value: ir.Value | None, measured: Shapes) -> list[int] | None:
 
 
 def _pads(node: ir.Node, measured: Shapes) -> list[int]:
-    """Return the paddings, all starts and then all ends; `output_padding` is written where it has to grow."""
+    """Return the pads, all starts and then all ends; write a larger `output_padding` to the node if needed."""
     mode = _mode(node)
     kernel = list(node.attributes.get_ints("kernel_shape", []) or [])
     kernel = kernel or _sizes(_weight(node), measured) or []
@@ -100,7 +100,7 @@ def _pads(node: ir.Node, measured: Shapes) -> list[int]:
     if sizes is None or len(kernel) != len(sizes):
         raise GantoolError(
             f"node {short(node.name or node.outputs[0].name)} ({node.op_type}) has auto_pad or output_shape, and "
-            "the size of what it takes is not in the graph: export it with explicit pads"
+            "the size of its input is not in the graph: export it with explicit pads"
         )
     ones = [1] * len(kernel)
     strides = list(node.attributes.get_ints("strides", ones) or ones)

@@ -1,4 +1,4 @@
-"""What a generator from elsewhere must do, found by running it: the same for PyTorch modules and ONNX graphs."""
+"""Check by running it that a generator from elsewhere behaves as one: for PyTorch modules and ONNX graphs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gantool.export.options import Foreign
 
 Floats = NDArray[np.floating[Any]]  # [n, C, H, W]
 
-SEEDS = range(8)  # what is looked at
+SEEDS = range(8)
 TOLERANCE = 1e-3  # of images in [-1, 1]: an eighth of a grey level
-OVERSHOOT = 0.5  # how far beyond each end --clamp is meant to cut, of the width of the range
-DARKEST = 16  # images of 0 to 255 have a value above
+OVERSHOOT = 0.5  # with --clamp, values may exceed each end of the range by this share of its width
+DARKEST = 16  # images in [0, 255] have a value above this
 NARROWEST_FIRST = ("0,1", "-1,1", "0,255")
 CHECKED = (
     "checked: output changes with z, is finite and within [-1, 1], repeats itself, and does not depend on "
@@ -22,61 +22,61 @@ CHECKED = (
 )
 
 
-def ends_of(values: str) -> tuple[float, float]:
-    """Return the ends of a range as --range has it."""
+def parse_range(values: str) -> tuple[float, float]:
+    """Return the ends of a range, written as in --range."""
     bottom, top = values.split(",")
     return float(bottom), float(top)
 
 
-def in_unit(images: Floats, foreign: Foreign) -> Floats:
-    """Bring images to [-1, 1] as --range and --clamp say; `graph.add_range` does the same in a graph."""
+def to_unit_range(images: Floats, foreign: Foreign) -> Floats:
+    """Scale images to [-1, 1] by --range and --clamp; `from_torch.add_range` does the same in a graph."""
     factor, shift = foreign.scale
     images = images if (factor, shift) == (1, 0) else images * np.float32(factor) + np.float32(shift)
     return np.clip(images, -1, 1) if foreign.clamp else images
 
 
-def cut(images: Floats, foreign: Foreign) -> str:
-    """Say how much of images --clamp cuts off, as the generator makes them."""
-    bottom, top = ends_of(foreign.values)
+def clamp_note(images: Floats, foreign: Foreign) -> str:
+    """Return a note on the share of values that --clamp cuts off; `images` are not scaled yet."""
+    bottom, top = parse_range(foreign.values)
     outside = float(np.mean((images < bottom) | (images > top)))
     values = f"its values, which go from {images.min():.3g} to {images.max():.3g}"
     return f"`clamp` cuts off {outside:.1%} of {values}" if outside else f"`clamp` cuts off none of {values}"
 
 
-def problem(
+def find_problem(
     images: Floats, again: Floats, alone: Floats, other: Floats | None = None, foreign: Foreign | None = None
 ) -> str | None:
-    """Say what is wrong with a generator, in words that follow its name, or return None.
+    """Return what is wrong with a generator, as a predicate to its name, or None.
 
-    `images` of eight seeds, `again` by a second call, `alone` one by one, and `other` with other labels, all as the
-    generator makes them: `foreign` says in which range.
+    images: of SEEDS in one batch; again: the same by a second call; alone: the same one by one; other: with other
+    labels. All are [n, C, H, W] in the range of `foreign`.
     """
     foreign = foreign or Foreign()
     if not np.isfinite(images).all():
         return "gives NaN or infinity: its weights are damaged, or it computes beyond what float32 holds"
     if found := _out_of_range(float(images.min()), float(images.max()), foreign):
         return found
-    images, again, alone = (in_unit(each, foreign) for each in (images, again, alone))
+    images, again, alone = (to_unit_range(each, foreign) for each in (images, again, alone))
     if np.abs(images - again).max() > TOLERANCE:
         return "gives other images for the same z: is there noise or dropout inside?"
     if np.abs(images - alone).max() > TOLERANCE:
         return "gives other images in another batch: does its BatchNorm lack running statistics?"
     if np.abs(images[:1] - images).max() < TOLERANCE:
         return "gives the same image for every z"
-    if other is not None and np.abs(images - in_unit(other, foreign)).max() < TOLERANCE:
+    if other is not None and np.abs(images - to_unit_range(other, foreign)).max() < TOLERANCE:
         return "does not depend on the label"
     return None
 
 
 def _out_of_range(low: float, high: float, foreign: Foreign) -> str | None:
-    """Say which flag values from `low` to `high` want, or None if they are as expected."""
-    bottom, top = ends_of(foreign.values)
+    """Return which option fits values from `low` to `high`, or None if they are in the expected range."""
+    bottom, top = parse_range(foreign.values)
     slack = OVERSHOOT if foreign.clamp else TOLERANCE / 2
-    likely = next((values for values in NARROWEST_FIRST if _fits(low, high, values, TOLERANCE / 2)), None)
+    likely = next((values for values in NARROWEST_FIRST if _within(low, high, values, TOLERANCE / 2)), None)
     if likely is None or NARROWEST_FIRST.index(likely) >= NARROWEST_FIRST.index(foreign.values):
-        if _fits(low, high, foreign.values, slack):
+        if _within(low, high, foreign.values, slack):
             return None
-        likely = next((values for values in NARROWEST_FIRST if _fits(low, high, values, slack)), None)
+        likely = next((values for values in NARROWEST_FIRST if _within(low, high, values, slack)), None)
     found = f"gives values from {low:.3g} to {high:.3g}, expected [{bottom:g}, {top:g}]"
     if likely == Foreign.values:
         return f"{found}: leave out `values` {foreign.values}"
@@ -92,8 +92,8 @@ def _out_of_range(low: float, high: float, foreign: Foreign) -> str | None:
     )
 
 
-def _fits(low: float, high: float, values: str, slack: float) -> bool:
-    """Whether values from `low` to `high` may be of a range, `slack` of its width beyond its ends allowed."""
-    bottom, top = ends_of(values)
+def _within(low: float, high: float, values: str, slack: float) -> bool:
+    """Return whether [low, high] lies in a range that is extended at each end by `slack` times its width."""
+    bottom, top = parse_range(values)
     margin = slack * (top - bottom)
     return low >= bottom - margin and high <= top + margin and (values != "0,255" or high > DARKEST)

@@ -1,11 +1,12 @@
-"""Simplify a graph without changing a number in it.
+"""Simplify a graph without changing its values.
 
-onnxscript's own optimizer, which torch's exporter runs too, matches the constants of its rules within a tolerance:
-`x + 0` takes `x + 1e-8` as well, `x * 1` takes `x * 1.000001`, and a generator that normalizes by
-`x / sqrt(mean(x²) + 1e-8)` then divides by zero. Here are its other rules, none of which looks at a constant of the
-arithmetic, and folding also of large weights: with spectral norm or an equalized learning rate, a weight is
-computed from another in each run, and would not count as a weight. What would only make the file larger, as a
-number repeated for each pixel, stays computed.
+onnxscript's optimizer, which torch's exporter runs too, matches constants within a tolerance: its rule for `x + 0`
+also removes `x + 1e-8`, and the one for `x * 1` also `x * 1.000001`. A generator that normalizes by
+`x / sqrt(mean(x²) + 1e-8)` then divides by zero. This module uses only rules that match no arithmetic constant.
+
+It also folds large weights: with spectral norm or an equalized learning rate, a graph computes its weights in each
+run, and the precision pass would not see them as weights. It does not fold what only makes the file larger, as a
+number repeated for each pixel.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ from onnxscript.optimizer import fold_constants_ir
 from onnxscript.rewriter import rewrite
 from onnxscript.rewriter.rules import common
 
-# Numbers in a tensor, 256 MiB in float32. Folding holds what it reads and what it makes at once, beside the graph.
+# Values in a tensor, 256 MiB in float32. Folding holds inputs and outputs in memory, beside the graph.
 MAX_FOLDED = 1 << 26
-_SMALL = 1 << 18  # numbers, 1 MiB in float32; a constant up to here may be larger than what it is made of
+_SMALL = (
+    1 << 18
+)  # values, 1 MiB in float32; a constant up to this size may be larger than the inputs of its node
 _RULES = (
     common.dropout_zero_rule,
     common.dropout_inference_rule,
@@ -59,9 +62,9 @@ _RULES = (
 
 
 def simplify(model: ir.Model) -> None:
-    """Inline functions, fold constants and remove what does nothing, in place."""
+    """Inline functions, fold constants and remove nodes without effect, in place."""
     InlinePass()(model)
-    for _ in range(2):  # what a rule leaves may be folded
+    for _ in range(2):  # a rewrite may leave constants to fold
         fold_constants_ir(
             model,
             onnx_shape_inference=True,
@@ -84,7 +87,7 @@ def simplify(model: ir.Model) -> None:
 
 
 def _should_fold(node: ir.Node) -> bool | None:
-    """Return False for a node that makes much of little, before that is in memory; else None, the usual rules."""
+    """Return False for a node whose output is larger than its inputs; None leaves it to the usual rules."""
     read = sum(
         value.const_value.size for value in node.inputs if value is not None and value.const_value is not None
     )

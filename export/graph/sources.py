@@ -1,7 +1,7 @@
-"""Generators as PyTorch modules, from a run of gantool or from elsewhere, brought to one form.
+"""Load a generator as a PyTorch module, from a run of gantool or from elsewhere, with one interface.
 
-A source maps z, float32 [N, latent], and for a conditional generator label, int64 [N], to images, float32
-[N, C, H, W], in [-1, 1] after --range and --clamp. Its metadata are those of a checkpoint, as far as known.
+Inputs are z, float32 [N, latent], and for a conditional generator label, int64 [N]. The output is images, float32
+[N, C, H, W], in [-1, 1] after --range and --clamp.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gantool.export.graph.cause import cause_of
-from gantool.export.graph.interface import find_interface, unwrapped
-from gantool.export.graph.probe import CHECKED, SEEDS, cut, in_unit, problem
+from gantool.export.graph.interface import find_interface, unwrap
+from gantool.export.graph.probe import CHECKED, SEEDS, clamp_note, find_problem, to_unit_range
 from gantool.export.graph.state_dicts import State
-from gantool.export.graph.weights import Wanted, read_weights, wanted_by
+from gantool.export.graph.weights import ExpectedState, expected_state, read_weights
 from gantool.export.options import Foreign
 from gantool.export.source import RUNS, origin_of, split_key, this_folder_first
 from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
@@ -39,19 +39,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """A generator in eval mode on the CPU, and what is known of it."""
+    """A generator in eval mode on the CPU, and its metadata."""
 
     module: nn.Module
-    metadata: Metadata
-    foreign: Foreign = field(default_factory=Foreign)  # how its images get to [-1, 1]
+    metadata: Metadata  # as in a checkpoint, as far as known
+    foreign: Foreign = field(default_factory=Foreign)  # scales its images to [-1, 1]
 
     @property
     def classes(self) -> int:
-        """How many classes it knows; 0 without label."""
+        """The number of classes; 0 if unconditional."""
         return self.metadata.classes
 
     def inputs(self, seeds: Sequence[int]) -> tuple[Tensor, ...]:
-        """Return z [N, latent], and label [N] of a conditional generator, of `seeds`."""
+        """Return z [N, latent] of `seeds`, and label [N] if conditional."""
         known = self.metadata
         return seed_inputs(seeds, known.latent, known.distribution or "normal", known.classes)
 
@@ -63,12 +63,12 @@ class Source:
                 f"the generator of {short(self.metadata.data)} gives NaN or infinity: its weights are "
                 "damaged or too large; use an earlier checkpoint"
             )
-        unit: NDArray[np.float32] = in_unit(images, self.foreign)
+        unit: NDArray[np.float32] = to_unit_range(images, self.foreign)
         return unit
 
 
 def load_source(path: Path | None, foreign: Foreign) -> Source:
-    """Load what `gantool export` was given: a checkpoint (None: of the newest run), or one from elsewhere."""
+    """Load a checkpoint of gantool (None: of the newest run), or a generator from elsewhere."""
     limit_threads()
     origin = origin_of(path, foreign)
     if origin == "checkpoint":
@@ -77,7 +77,7 @@ def load_source(path: Path | None, foreign: Foreign) -> Source:
         source = _from_pytorch_dcgan(path, foreign)
     else:
         source = _from_function(foreign)
-    _warn_of_statistics(source)
+    _warn_of_untrained_batchnorm(source)
     if origin == "checkpoint":
         return source
     _check(source)
@@ -91,7 +91,7 @@ def load_source(path: Path | None, foreign: Foreign) -> Source:
 
 def _from_run(path: Path | None) -> Source:
     path = path or newest_checkpoint(RUNS)
-    if path.is_dir():  # a run
+    if path.is_dir():  # the folder of a run
         path = path / CHECKPOINT_NAME
     checkpoint = load_checkpoint(path)
     network = checkpoint.generator.config
@@ -104,23 +104,23 @@ def _from_run(path: Path | None) -> Source:
 
 
 def _from_pytorch_dcgan(given: Path, foreign: Foreign) -> Source:
-    """Rebuild `netG` of PyTorch's DCGAN example from its state_dict; nz, ngf, nc and stages are read off it."""
+    """Rebuild `netG` of PyTorch's DCGAN example; the shapes in its state_dict give nz, ngf, nc and the depth."""
     path, key = split_key(given)
-    state = read_weights(path, key, Wanted("main.0.weight", _no_dcgan))
+    state = read_weights(path, key, ExpectedState("main.0.weight", _dcgan_mismatch))
     main = _dcgan(state)
     nn.ModuleDict({"main": main}).load_state_dict(state)
     latent = int(state["main.0.weight"].shape[0])
     source = _source(main, "pytorch-dcgan", path.name, latent, foreign)
     height, width, _ = source.metadata.image
     _log.info(
-        f"{path}: strides and paddings are not in a state_dict; stride 2, padding 1 make {height}×{width}. If your "
-        "images have another size: `origin` package.module:function"
+        f"{path}: a state_dict does not hold strides and paddings; gantool assumes stride 2 and padding 1, which "
+        f"makes {height}×{width}. If your images have another size, use `origin` package.module:function"
     )
     return source
 
 
 def _convolutions(state: State) -> list[str]:
-    """Return the names of the 4-dimensional weights main.N.weight, in the order of N."""
+    """Return the names main.N.weight of the 4-dimensional weights, sorted by N."""
     names = [name for name, weight in state.items() if name.startswith("main.") and weight.ndim == 4]
     names = [name for name in names if name.count(".") == 2 and name.split(".")[1].isdecimal()]
     return sorted(names, key=lambda name: int(name.split(".")[1]))
@@ -134,16 +134,16 @@ def _dcgan(state: State) -> nn.Sequential:
         step = (2, 1) if layers else (1, 0)
         bias = name.replace("weight", "bias") in state
         layers.append(nn.ConvTranspose2d(inputs, outputs, 4, *step, bias=bias))
-        # [N, nz, 1, 1] -> [N, C, 4, 4], then doubled by each
+        # [N, nz, 1, 1] -> [N, C, 4, 4]; each later layer doubles H and W
         layers += [nn.Tanh()] if name == names[-1] else [nn.BatchNorm2d(outputs), nn.ReLU(True)]
     return nn.Sequential(*layers)
 
 
-def _no_dcgan(state: State) -> str | None:
-    """Say why a state_dict is not that of the example's generator, or None."""
+def _dcgan_mismatch(state: State) -> str | None:
+    """Return why a state_dict is not that of the example's generator, or None."""
     names = _convolutions(state)
     shapes = [tuple(state[name].shape) for name in names]
-    elsewhere = "for other networks there is `origin` package.module:function"
+    elsewhere = "for other networks use `origin` package.module:function"
     if not names or any(shape[2:] != (4, 4) for shape in shapes):
         odd = [f"{name} {list(state[name].shape)}" for name in names if state[name].shape[2:] != (4, 4)]
         found = odd[0] if odd else f"{', '.join(list(state)[:4])} ..."
@@ -154,9 +154,9 @@ def _no_dcgan(state: State) -> str | None:
     steps = list(pairwise(shapes))
     if any(one[1] != two[0] for one, two in steps) and all(one[0] == two[1] for one, two in steps):
         return "it is the discriminator, by the shapes of its weights: give netG"
-    with torch.device("meta"):  # shapes without memory: the file may claim any
-        wanted = wanted_by(nn.ModuleDict({"main": _dcgan(state)}))
-    if mismatch := wanted.mismatch(state):
+    with torch.device("meta"):  # allocates nothing: the file may claim any shape
+        expected = expected_state(nn.ModuleDict({"main": _dcgan(state)}))
+    if mismatch := expected.mismatch(state):
         return f"it is not a generator of PyTorch's DCGAN example: {mismatch}; {elsewhere}"
     if shapes[-1][1] not in (1, 3):
         return f"it makes images of {shapes[-1][1]} channels, and gantool writes 1 or 3; {elsewhere}"
@@ -170,18 +170,18 @@ def _from_function(foreign: Foreign) -> Source:
     name = origin
     if foreign.weights is not None:
         path, key = split_key(foreign.weights)
-        wanted = wanted_by(module)
-        state = read_weights(path, key, wanted)
+        expected = expected_state(module)
+        state = read_weights(path, key, expected)
         try:
             module.load_state_dict(state)
-        except Exception as error:  # hooks of the user's module, too
+        except Exception as error:  # load hooks of the user's module may raise anything
             raise GantoolError(f"{path} does not load into the generator: {cause_of(error)}") from error
         name = path.name
     return _source(module, "foreign", name, foreign.latent or 0, foreign)
 
 
 def _call(origin: str) -> nn.Module:
-    """Import `package.module:function` and call it. Raises GantoolError with the user's line that fails."""
+    """Import `package.module:function` and call it. Raises GantoolError with the line of the user's that fails."""
     name, _, function = origin.partition(":")
     try:
         with this_folder_first():
@@ -195,7 +195,7 @@ def _call(origin: str) -> nn.Module:
         ) from error
     except SystemExit as error:
         raise GantoolError(
-            f"`origin` {origin}: {name} ends Python when it is imported (sys.exit, or argparse): put what it runs "
+            f"`origin` {origin}: {name} exits Python when it is imported (sys.exit, or argparse): move that code "
             'under if __name__ == "__main__"'
         ) from error
     except Exception as error:
@@ -232,7 +232,7 @@ def _call(origin: str) -> nn.Module:
 
 
 def _required(make: Callable[..., Any]) -> list[str]:
-    """Return the parameters that have no default."""
+    """Return the names of the parameters without a default."""
     try:
         parameters = inspect.signature(make).parameters.values()
     except (TypeError, ValueError):
@@ -253,14 +253,14 @@ def _advice(value: Any) -> str:
     if value is None:
         return ": is its return missing?"
     if isinstance(value, tuple | list | dict):
-        return ": return the generator alone"
+        return ": return only the generator"
     return ""
 
 
 def _source(module: nn.Module, architecture: str, data: str, latent: int, foreign: Foreign) -> Source:
-    """Bring a module to z, label -> images. Raises GantoolError, saying what it does instead."""
+    """Adapt a module to z, label -> images. Raises GantoolError if it does not make images."""
     module.eval().float().cpu()
-    module = unwrapped(module)
+    module = unwrap(module)
     metadata = Metadata.of(
         architecture=architecture,
         latent=latent,
@@ -276,7 +276,7 @@ def _source(module: nn.Module, architecture: str, data: str, latent: int, foreig
 
 
 def _check(source: Source) -> None:
-    """Raise GantoolError unless the module behaves as a generator in eval mode."""
+    """Raise GantoolError if the module does not behave as a generator in eval mode."""
     inputs = source.inputs(SEEDS)
     name = source.metadata.data
     try:
@@ -288,7 +288,7 @@ def _check(source: Source) -> None:
             other = None
             if source.classes > 1:
                 other = source.module(inputs[0], (inputs[1] + 1) % source.classes).float().numpy()
-    except Exception as error:  # with two images it ran
+    except Exception as error:  # find_interface ran it with 2 images already
         raise GantoolError(
             f"the generator of {name} runs with 2 images, but not with another batch or with all of its classes: "
             f"{cause_of(error)}"
@@ -298,14 +298,14 @@ def _check(source: Source) -> None:
             f"the generator of {name} makes images {list(images.shape[1:])} in a batch of {len(images)}, and "
             f"{list(alone.shape[1:])} one by one: its output must not depend on the batch"
         )
-    if found := problem(images, again, alone, other, source.foreign):
+    if found := find_problem(images, again, alone, other, source.foreign):
         raise GantoolError(f"the generator of {name} {found}")
     if source.foreign.clamp:
-        _log.info(f"{name}: {cut(images, source.foreign)}")
+        _log.info(f"{name}: {clamp_note(images, source.foreign)}")
 
 
-def _warn_of_statistics(source: Source) -> None:
-    """Warn of BatchNorm layers that still have what they were made with, as before any training."""
+def _warn_of_untrained_batchnorm(source: Source) -> None:
+    """Warn if BatchNorm layers still have their initial statistics."""
     norms = {
         name: layer
         for name, layer in source.module.named_modules()
@@ -323,6 +323,6 @@ def _warn_of_statistics(source: Source) -> None:
         more = " ..." if len(new) > 3 else ""
         _log.warning(
             f"warning: {len(new)} of {len(norms)} BatchNorm layers ({', '.join(new[:3])}{more}) have "
-            "no statistics of training (mean 0, variance 1). Is this an averaged copy that did not get the "
-            "buffers, or were weights not loaded? The images are likely to be wrong"
+            "no statistics of training (mean 0, variance 1). Is this an averaged copy without the buffers, or were "
+            "weights not loaded? The images are likely to be wrong"
         )

@@ -1,4 +1,4 @@
-"""Find the state_dicts in what a training saved, and bring their names to those of a module."""
+"""Find the state_dicts in a saved training, and rename their tensors as the module does."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 
-# Of torch.compile, FSDP, checkpointing and Lightning Fabric. DataParallel's "module" may be a name of one's own.
-_WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
-# Weight and spectral norm compute the same of the same tensors, which torch.nn.utils names by the first and
-# torch.nn.utils.parametrizations by the second.
+# Of torch.compile, FSDP, checkpointing and Lightning Fabric. DataParallel's "module" may also be a user's own name.
+_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
+# Names of the tensors of weight and spectral norm, in torch.nn.utils: in torch.nn.utils.parametrizations.
 _WEIGHT_NORM = {"g": "original0", "v": "original1"}
 _SPECTRAL_NORM = {"orig": "original", "u": "0._u", "v": "0._v"}
 _PARAMETRIZED = re.compile(r"(.*\.)?parametrizations\.(\w+)\.(original[01]?|0\._[uv])")
-_OF_OPTIMIZERS = {
+_OPTIMIZER_KEYS = {
     "exp_avg",
     "exp_avg_sq",
     "max_exp_avg_sq",
@@ -26,18 +25,18 @@ _OF_OPTIMIZERS = {
     "grad_avg",
     "step",
 }
-_AVERAGE = re.compile(
+_AVERAGED_NAME = re.compile(
     r"(?:net)?(?:g|gen|generator|model)?"
     r"(?:ema|avg|average|averaged|mavg|swa|shadow|polyak|running|moving|smooth|smoothed)"
     r"(?:g|gen|generator|model)?"
 )
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_DEPTH = 6  # of dictionaries in dictionaries
-_MOST_ITEMS = 64  # of a list
+_DEPTH = 6  # of nested dictionaries
+_MOST_ITEMS = 64  # read from a list
 
 
 def state_dicts(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, State]]:
-    """Yield each dictionary that holds tensors, by the keys that lead to it: "models.0.G"; no optimizer's."""
+    """Yield each dictionary that holds tensors, with its path as "models.0.G"; skip those of optimizers."""
     if depth > _DEPTH:
         return
     items: list[tuple[Any, Any]] = []
@@ -46,7 +45,7 @@ def state_dicts(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[st
             return
         items = list(value.items())
         tensors = {key: item for key, item in items if isinstance(key, str) and isinstance(item, Tensor)}
-        if tensors and not tensors.keys() <= _OF_OPTIMIZERS:
+        if tensors and not tensors.keys() <= _OPTIMIZER_KEYS:
             yield name, tensors
     elif isinstance(value, list | tuple):
         items = list(enumerate(value[:_MOST_ITEMS]))
@@ -55,31 +54,31 @@ def state_dicts(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[st
             yield from state_dicts(item, f"{name}.{key}" if name else str(key), depth + 1)
 
 
-def nameless(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
-    """Yield the keys of lists of tensors, as torch_ema saves averaged weights: whose they are is not said."""
+def unnamed_lists(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
+    """Yield the paths of lists of tensors without names, which is how torch_ema saves averaged weights."""
     if isinstance(value, Mapping) and depth <= _DEPTH and not {"state", "param_groups"} <= value.keys():
         for key, item in value.items():
-            yield from nameless(item, f"{name}.{key}" if name else str(key), depth + 1)
+            yield from unnamed_lists(item, f"{name}.{key}" if name else str(key), depth + 1)
     elif isinstance(value, list | tuple) and value and all(isinstance(item, Tensor) for item in value):
         yield name
 
 
 def is_averaged(name: str) -> bool:
-    """Whether a key says that its weights are a moving average: g_ema, netGEMA, ema_generator, Gs, g_running ..."""
+    """Return whether a key names averaged weights: g_ema, netGEMA, ema_generator, Gs, g_running ..."""
     words = _WORD.findall(name)
-    return any(word in ("Gs", "gs") or _AVERAGE.fullmatch(word.lower()) for word in words)
+    return any(word in ("Gs", "gs") or _AVERAGED_NAME.fullmatch(word.lower()) for word in words)
 
 
-def forms(held: dict[str, State], names: Sequence[str]) -> Iterator[dict[str, State]]:
-    """Yield the state_dicts with their names as they are, and then as wrappers and other torches write them.
+def renamings(held: dict[str, State], names: Sequence[str]) -> Iterator[dict[str, State]]:
+    """Yield the state_dicts unchanged, then without the prefixes of wrappers, then with norms renamed.
 
-    `names` are those of the module that they are for.
+    `names` are the tensor names of the module to load: "module" is a wrapper's prefix only if it is not among them.
     """
     yield held
-    clean = {outer: _renamed(state, _without(_WRAPPED)) for outer, state in held.items()}
+    clean = {outer: _renamed(state, _without(_WRAPPERS)) for outer, state in held.items()}
     yield clean
     if not any("module" in name.split(".") for name in names):
-        bare = {outer: _renamed(state, _without((*_WRAPPED, "module"))) for outer, state in held.items()}
+        bare = {outer: _renamed(state, _without((*_WRAPPERS, "module"))) for outer, state in held.items()}
         yield bare
         clean = bare
     for rename in (_parametrized, _by_hooks):
@@ -95,7 +94,7 @@ def _without(parts: Sequence[str]) -> Callable[[str], str]:
 
 
 def _parametrized(state: State) -> State:
-    """Name the tensors of weight and spectral norm as torch.nn.utils.parametrizations does."""
+    """Rename the tensors of weight and spectral norm to the names in torch.nn.utils.parametrizations."""
 
     def rename(name: str) -> str:
         stem, dot, leaf = name.rpartition(".")
@@ -108,7 +107,7 @@ def _parametrized(state: State) -> State:
 
 
 def _by_hooks(state: State) -> State:
-    """Name the tensors of weight and spectral norm as torch.nn.utils does."""
+    """Rename the tensors of weight and spectral norm to the names in torch.nn.utils."""
     kinds = {new: old for norm in (_WEIGHT_NORM, _SPECTRAL_NORM) for old, new in norm.items()}
 
     def rename(name: str) -> str:

@@ -1,6 +1,6 @@
-"""Checkpoints of others: the state_dict of the generator, found among what else a training keeps.
+"""Find the generator's state_dict in a checkpoint from elsewhere, which may hold optimizers and other networks too.
 
-No pickle is loaded but with `weights_only=True`; of all that is not a weight, two kinds of plain data may pass.
+Pickles are loaded with `weights_only=True` only. Besides tensors, two kinds of plain data are allowed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from gantool.export.graph.state_dicts import State, forms, is_averaged, nameless, state_dicts
+from gantool.export.graph.state_dicts import State, is_averaged, renamings, state_dicts, unnamed_lists
 from gantool.runtime.artifacts.kinds import kind_of, wrong
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.process.terminal import listed, short, sides
@@ -30,11 +30,11 @@ _log = logging.getLogger(__name__)
 
 EXPECTED = "weights, .pth or .safetensors"
 
-_TRIVIAL = {"module", "_orig_mod", "_fsdp_wrapped_module", "_forward_module"}  # prefixes that say nothing
+_TRIVIAL = {"module", "_orig_mod", "_fsdp_wrapped_module", "_forward_module"}  # prefixes of wrappers
 _SHARD = re.compile(r".*-(\d{5})-of-(\d{5})\.\w+")
-# A tensor of stride 0 may claim any size; weights are stored as they are.
+# A tensor of stride 0 may claim any size, so the size is limited to _SLACK bytes + _TIMES * the file's size.
 _SLACK, _TIMES = 64 << 20, 16
-# Data, with no code to run: the options of a training, and a number of NumPy's in any of its float or int types.
+# Plain data, without code to run: training options, and NumPy scalars of any float or int type.
 _SCALAR = np.float64(0).__reduce__()[0]
 _HARMLESS: list[Any] = [
     Namespace,
@@ -46,30 +46,30 @@ _HARMLESS: list[Any] = [
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a generator's state_dict looks like."""
+class ExpectedState:
+    """The names and shapes that a generator's state_dict must have."""
 
-    anchor: str  # a name that it has; what stands before it in a file is a prefix
-    mismatch: Callable[[State], str | None]  # why a state_dict does not fit, or None
-    names: tuple[str, ...] = ()  # all that it has
+    anchor: str  # one of its names; whatever precedes it in a file is a prefix
+    mismatch: Callable[[State], str | None]  # returns why a state_dict does not fit, or None
+    names: tuple[str, ...] = ()  # all names
 
 
-def read_weights(path: Path, key: str | None, wanted: Wanted) -> State:
-    """Return the state_dict of `path` that fits, under `key` if one is given; averaged weights before raw ones.
+def read_weights(path: Path, key: str | None, expected: ExpectedState) -> State:
+    """Return the state_dict of `path` that fits, below `key` if given; prefer averaged weights to raw ones.
 
-    Raises GantoolError, naming the state_dicts there, where none fits or several do.
+    Raises GantoolError, with the state_dicts that the file holds, if none or several fit.
     """
     content = _load(path)
     held = dict(state_dicts(content))
     if key is not None:
-        held = _under(held, key, path)
+        held = _select_key(held, key, path)
     if not held:
         raise GantoolError(
             f"{path} holds no state_dict of tensors: torch.save(generator.state_dict(), {path.name!r})"
         )
-    fitting = next(filter(None, (_fitting(form, wanted) for form in forms(held, wanted.names))), {})
+    fitting = next(filter(None, (_fitting(form, expected) for form in renamings(held, expected.names))), {})
     if not fitting:
-        raise GantoolError(_none_fits(path, held, wanted))
+        raise GantoolError(_none_fits(path, held, expected))
     averaged = [name for name in fitting if is_averaged(name)]
     averaged = [name for name in averaged if not _is_raw(name, averaged)]
     chosen = averaged if averaged else list(fitting)
@@ -81,22 +81,27 @@ def read_weights(path: Path, key: str | None, wanted: Wanted) -> State:
     if averaged and len(fitting) > 1:
         (other, *_) = (each for each in fitting if each != name)
         _log.info(
-            f"{path}: takes {short(name)}, the averaged weights; for the raw ones give {path}:{short(other)}"
+            f"{path}: gantool takes {short(name)}, the averaged weights; for the raw ones give "
+            f"{path}:{short(other)}"
         )
     elif name:
-        _log.info(f"{path}: takes {short(name)}")
-    if not averaged and key is None and (lists := [each for each in nameless(content) if is_averaged(each)]):
+        _log.info(f"{path}: gantool takes {short(name)}")
+    if (
+        not averaged
+        and key is None
+        and (lists := [each for each in unnamed_lists(content) if is_averaged(each)])
+    ):
         _log.warning(
-            f"warning: {path} has averaged weights in {short(lists[0])} as a list without names, which is not "
-            "read: copy them into the generator, as with ema.copy_to(generator.parameters()), and save its "
-            "state_dict"
+            f"warning: {path} has averaged weights in {short(lists[0])} as a list without names, which gantool "
+            "cannot read: copy them into the generator, as with ema.copy_to(generator.parameters()), and save "
+            "its state_dict"
         )
     _check_sizes(path, fitting[name])
     return fitting[name]
 
 
-def wanted_by(module: nn.Module) -> Wanted:
-    """Return what fits `module`: its names and shapes. Raises GantoolError if it has no weights."""
+def expected_state(module: nn.Module) -> ExpectedState:
+    """Return the names and shapes of the module's state_dict. Raises GantoolError if it has no weights."""
     expected = module.state_dict()
     counters = {name for name in expected if name.endswith("num_batches_tracked")}  # newer than some files
     anchor = next((name for name in expected if name not in counters), None)
@@ -111,54 +116,54 @@ def wanted_by(module: nn.Module) -> Wanted:
                 f"{_count(names, 'name')} {what}: {listed(sorted(names), 3)}"
                 for what, names in (("missing", missing), ("unexpected", unexpected))
                 if names
-            ) + _of_norms(missing, unexpected)
+            ) + _norm_advice(missing, unexpected)
         for name, value in state.items():
             target = expected[name]
             if not nn.parameter.is_lazy(target) and target.shape != value.shape:
                 return f"{short(name)} is [{sides(value.shape)}], expected [{sides(target.shape)}]"
         return None
 
-    blank = _blank(module)
+    meta_copy = _meta_copy(module)
 
     def fits(state: State) -> str | None:
         reason = mismatch(state)
-        return None if reason and blank is not None and _takes(blank, state) else reason
+        return None if reason and meta_copy is not None and _loads(meta_copy, state) else reason
 
-    return Wanted(anchor, fits, tuple(expected))
+    return ExpectedState(anchor, fits, tuple(expected))
 
 
-def _blank(module: nn.Module) -> nn.Module | None:
-    """Return a copy of the module without memory, in which loading can be tried."""
+def _meta_copy(module: nn.Module) -> nn.Module | None:
+    """Return a copy of the module on the meta device, to try loading; None if it cannot be copied."""
     try:
         return deepcopy(module).to("meta")
-    except Exception:  # of the user's own
+    except Exception:  # the user's module may raise anything
         return None
 
 
-def _takes(blank: nn.Module, state: State) -> bool:
-    """Whether a module loads a state_dict: its own hooks, and torch's, may rename what they find."""
-    if not any(name in state for name in blank.state_dict()):
+def _loads(meta_copy: nn.Module, state: State) -> bool:
+    """Return whether a module loads a state_dict. Its load hooks, or torch's, may rename keys."""
+    if not any(name in state for name in meta_copy.state_dict()):
         return False
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that nothing is copied
-            blank.load_state_dict(dict(state))
+            warnings.simplefilter("ignore")  # torch warns that loading into meta tensors does nothing
+            meta_copy.load_state_dict(dict(state))
     except Exception:
         return False
     return True
 
 
-def _of_norms(missing: set[str], unexpected: set[str]) -> str:
-    """Say what to do where one side has weight or spectral norm and the other has not."""
+def _norm_advice(missing: set[str], unexpected: set[str]) -> str:
+    """Return advice if only the file or only the module has weight or spectral norm; else ""."""
     leaves = {name.rpartition(".")[2] for name in unexpected}
-    wanted = {name.rpartition(".")[2] for name in missing}
+    expected = {name.rpartition(".")[2] for name in missing}
     for norm, mark, new in (
         ("weight_norm", "weight_g", "original0"),
         ("spectral_norm", "weight_orig", "original"),
     ):
         if mark in leaves or new in leaves:
             return f"; it was saved with {norm}: let the function return the generator with it, as in the training"
-        if mark in wanted or new in wanted:
+        if mark in expected or new in expected:
             return f"; it was saved without {norm}: let the function return the generator without it"
     return ""
 
@@ -173,30 +178,30 @@ def _load(path: Path) -> Any:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files bring many kinds, and a pickle that is refused one of them
-        if names := _in_the_way(path, error):
-            raise GantoolError(_more_than_weights(path, names)) from error
+    except Exception as error:  # a damaged file raises many kinds, and so does a refused pickle
+        if names := _unsafe_globals(path, error):
+            raise GantoolError(_unsafe_message(path, names)) from error
         reason = " ".join(str(error).split("\n")[0].split())[:150] or type(error).__name__
         raise GantoolError(f"{path} is cut off or damaged ({reason}): copy or download it again") from error
 
 
 def _with_shared(path: Path, state: State) -> State:
-    """Add the tensors that are another by a second name, which save_model of safetensors leaves out."""
+    """Add the second names of shared tensors, which safetensors' save_model leaves out."""
     with safe_open(path, framework="pt") as file:
         shared = file.metadata() or {}
     return {**{name: state[kept] for name, kept in shared.items() if kept in state}, **state}
 
 
-def _in_the_way(path: Path, error: Exception) -> list[str]:
-    """Return the names of what the pickle holds beside weights and plain data."""
+def _unsafe_globals(path: Path, error: Exception) -> list[str]:
+    """Return the names of the classes and functions in a pickle that are not weights or plain data."""
     try:
         with torch.serialization.safe_globals(_HARMLESS):
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # not for the old format: the error names the first
+    except Exception:  # torch cannot list them for the old format: its error names the first
         return re.findall(r"GLOBAL ([\w.]+)", str(error))[:1]
 
 
-def _more_than_weights(path: Path, names: list[str]) -> str:
+def _unsafe_message(path: Path, names: list[str]) -> str:
     whole = any(name.startswith("torch.nn.modules.") for name in names)
     own = [name for name in names if not name.startswith("torch.nn.modules.")] or names
     found = "is a whole module" if whole else "holds more than weights"
@@ -210,53 +215,53 @@ def _more_than_weights(path: Path, names: list[str]) -> str:
     )
 
 
-def _fitting(held: dict[str, State], wanted: Wanted) -> dict[str, State]:
+def _fitting(held: dict[str, State], expected: ExpectedState) -> dict[str, State]:
     return {
         name: state
         for outer, whole in held.items()
-        for name, state in _with_prefixes(outer, whole, wanted.anchor)
-        if wanted.mismatch(state) is None
+        for name, state in _parts_with_anchor(outer, whole, expected.anchor)
+        if expected.mismatch(state) is None
     }
 
 
-def _with_prefixes(outer: str, state: State, anchor: str) -> Iterator[tuple[str, State]]:
-    """Yield the parts of a state_dict whose names, after a prefix, may be the generator's."""
+def _parts_with_anchor(outer: str, state: State, anchor: str) -> Iterator[tuple[str, State]]:
+    """Yield the parts of a state_dict that may be the generator's, without the prefix of their names."""
     for name in state:
         if name == anchor or name.endswith(f".{anchor}"):
             prefix = name[: -len(anchor)]
             part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-            shown = "" if set(prefix.strip(".").split(".")) <= _TRIVIAL else prefix.rstrip(".")
-            yield ".".join(filter(None, (outer, shown))), part
+            label = "" if set(prefix.strip(".").split(".")) <= _TRIVIAL else prefix.rstrip(".")
+            yield ".".join(filter(None, (outer, label))), part
 
 
-def _under(held: dict[str, State], key: str, path: Path) -> dict[str, State]:
-    """Return the state_dicts at or below `key`, which may end in a prefix of names."""
+def _select_key(held: dict[str, State], key: str, path: Path) -> dict[str, State]:
+    """Return the state_dicts at or below `key`; its end may also be a prefix of tensor names."""
     found = {name: state for name, state in held.items() if name == key or name.startswith(f"{key}.")}
     for name, state in held.items():
         if not found and (not name or key.startswith(f"{name}.")):
             prefix = f"{key[len(name) :].removeprefix('.')}."
             part = {inner[len(prefix) :]: value for inner, value in state.items() if inner.startswith(prefix)}
             found = {key: part} if part else {}
-    return found or _at_end(held, key, path)
+    return found or _select_by_suffix(held, key, path)
 
 
-def _at_end(held: dict[str, State], key: str, path: Path) -> dict[str, State]:
-    """Return the state_dicts at or below the one path that ends in `key`, as state_dict.G does for G."""
+def _select_by_suffix(held: dict[str, State], key: str, path: Path) -> dict[str, State]:
+    """Return the state_dicts at or below the only path that ends in `key`: state_dict.G for G."""
     names = (f"{outer}.{name}".strip(".") for outer, state in held.items() for name in state)
     found = (f".{name}".partition(f".{key}.") for name in names)
-    ways = list(dict.fromkeys(f"{before}.{key}"[1:] for before, middle, _ in found if middle))
-    if not ways:
-        raise GantoolError(f"{path} has no state_dict under {short(key)!r}; it holds {_shown(held)}")
-    if len(ways) > 1:
+    paths = list(dict.fromkeys(f"{before}.{key}"[1:] for before, middle, _ in found if middle))
+    if not paths:
+        raise GantoolError(f"{path} has no state_dict under {short(key)!r}; it holds {_list_of(held)}")
+    if len(paths) > 1:
         raise GantoolError(
-            f"{path} has several state_dicts under {short(key)!r}: {listed(ways)}; choose one, as in "
-            f"{path}:{short(ways[0])}"
+            f"{path} has several state_dicts under {short(key)!r}: {listed(paths)}; choose one, as in "
+            f"{path}:{short(paths[0])}"
         )
-    return _under(held, ways[0], path)
+    return _select_key(held, paths[0], path)
 
 
 def _is_raw(name: str, others: list[str]) -> bool:
-    """Whether a key leads to raw weights that are kept beside averaged ones: ema.online_model, ema.ema_model."""
+    """Return whether a key holds raw weights beside averaged ones: ema.online_model beside ema.ema_model."""
     for other in others:
         pairs = zip(name.split("."), other.split("."), strict=False)
         mine, its = next(((one, two) for one, two in pairs if one != two), ("", ""))
@@ -265,14 +270,14 @@ def _is_raw(name: str, others: list[str]) -> bool:
     return False
 
 
-def _none_fits(path: Path, held: dict[str, State], wanted: Wanted) -> str:
+def _none_fits(path: Path, held: dict[str, State], expected: ExpectedState) -> str:
     parts = [
-        (name, state, wanted.mismatch(state) or "")
+        (name, state, expected.mismatch(state) or "")
         for outer, whole in held.items()
-        for name, state in (*_with_prefixes(outer, whole, wanted.anchor), (outer, whole))
+        for name, state in (*_parts_with_anchor(outer, whole, expected.anchor), (outer, whole))
     ]
-    # the one with its anchor, or the largest
-    name, _, reason = max(parts, key=lambda part: (wanted.anchor in part[1], len(part[1])))
+    # report the part with the anchor, else the largest
+    name, _, reason = max(parts, key=lambda part: (expected.anchor in part[1], len(part[1])))
     where = f"{path}:{short(name)}" if name else str(path)
     if shard := _SHARD.fullmatch(path.name):
         reason += (
@@ -280,10 +285,10 @@ def _none_fits(path: Path, held: dict[str, State], wanted: Wanted) -> str:
         )
     if len(held) == 1:
         return f"{where} does not fit the generator: {reason}"
-    return f"{path} holds {_shown(held)}, and none fits the generator; {where}: {reason}"
+    return f"{path} holds {_list_of(held)}, and none fits the generator; {where}: {reason}"
 
 
-def _shown(held: dict[str, State]) -> str:
+def _list_of(held: dict[str, State]) -> str:
     return listed(
         f"{short(name) or 'state_dict'} ({_count(state, 'tensor')})" for name, state in held.items()
     )

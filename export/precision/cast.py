@@ -1,8 +1,8 @@
-"""FP16 or BF16 written into the graph: the engine's numerics are those of the graph it is built from.
+"""Write FP16 or BF16 into the graph: the engine computes in the types of its graph.
 
-Weights and the arithmetic between become the low type; `z` stays float32 at the door, and the uint8 tail computes
-in float32, where the steps of FP16 (1/8 of a grey level near white) would flip levels for nothing. Nodes that are
-to stay in FP32 get a Cast on each side; two of them in a row have none between.
+Weights and arithmetic get the low type. The input `z` stays float32. The uint8 tail computes in float32, since the
+resolution of FP16 (1/8 of a grey level near white) would change grey levels needlessly. A node that stays in FP32
+gets Casts around it, with none between two such nodes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ from gantool.runtime.errors import GantoolError
 TYPES: dict[Low, ir.DataType] = {"fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
 _LOW_TYPES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
-# Inputs that are float32 by the operator's definition, whatever its data are, from this index on.
+# From this index on, an operator's inputs are float32 by its definition, whatever the type of its data.
 _NOT_DATA = {"Resize": 1}
 _FIXED = ("Cast", "QuantizeLinear", "DequantizeLinear")
 
 
 def convert_precision(model: ir.Model, low: Low, keep: Collection[str]) -> None:
-    """Rewrite an FP32 model in place to compute in `low`, but for the nodes named in `keep`."""
+    """Rewrite an FP32 model in place to compute in `low`, except for the nodes named in `keep`.
+
+    Raises GantoolError for a node with a subgraph.
+    """
     ShapeInferencePass()(model)
     dtype, casts = TYPES[low], dict[tuple[ir.Value, ir.DataType], ir.Value]()
     for node in list(model.graph):
@@ -38,7 +41,7 @@ def convert_precision(model: ir.Model, low: Low, keep: Collection[str]) -> None:
             for attribute in node.attributes.values()
         ):
             raise GantoolError(
-                f"node {node.name} ({node.op_type}) holds a graph: export it without control flow"
+                f"node {node.name} ({node.op_type}) holds a subgraph: export it without control flow"
             )
         pinned = node.op_type in _FIXED or node.name in keep or str(node.name).startswith(f"{TAIL}/")
         pinned = pinned or not _exists_in(node, dtype, model.opset_imports.get(node.domain))
@@ -59,9 +62,9 @@ def convert_precision(model: ir.Model, low: Low, keep: Collection[str]) -> None:
 
 
 def _exists_in(node: ir.Node, dtype: ir.DataType, opset: int | None) -> bool:
-    """Tell whether ONNX has an operator in `dtype`: there is no Celu in FP16, say, and no Einsum in BF16."""
+    """Return whether ONNX defines an operator for `dtype`: it has no Celu in FP16, and no Einsum in BF16."""
     if opset is None or not onnx.defs.has(node.op_type, opset, node.domain):
-        return True  # an operator of a library's own, which says so itself
+        return True  # a custom operator: its library reports unsupported types
     schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
     allowed = {entry.type_param_str: entry.allowed_type_strs for entry in schema.type_constraints}
     data = schema.inputs[: _NOT_DATA.get(node.op_type, len(schema.inputs))]
@@ -78,11 +81,11 @@ def _exists_in(node: ir.Node, dtype: ir.DataType, opset: int | None) -> bool:
 
 
 def _cast(graph: ir.Graph, before: ir.Node, value: ir.Value, dtype: ir.DataType) -> ir.Value:
-    """Return `value` in `dtype`: a converted weight, or the output of a new Cast in front of `before`."""
+    """Return `value` in `dtype`: a converted weight, or the output of a new Cast before the node `before`."""
     name = f"{value.name}/{dtype.name.lower()}"
     if (constant := get_const_tensor(value)) is not None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # infinity is found when the graph is run
+            warnings.simplefilter("ignore", RuntimeWarning)  # overflow: the gate finds it
             array = constant.numpy().astype(dtype.numpy())
         converted = ir.Value(
             name=name,
@@ -112,12 +115,12 @@ def _named(node: ir.Node, name: str, dtype: ir.DataType, shape: ir.Shape | None)
 
 
 def is_reduced(graph: onnx.ModelProto) -> bool:
-    """Tell whether weights of the graph are FP16, BF16 or INT8 already."""
+    """Return whether the graph has weights in FP16, BF16 or INT8 already."""
     types = {weight.data_type for weight in graph.graph.initializer}
     quantized = any(node.op_type == "DequantizeLinear" for node in graph.graph.node)
     return quantized or not types.isdisjoint(_LOW_TYPES)
 
 
 def range_of(low: Low) -> float:
-    """Return the largest number that `low` holds."""
+    """Return the largest finite value of `low`."""
     return float(np.finfo(np.float16).max) if low == "fp16" else 3.3895e38

@@ -1,8 +1,9 @@
-"""The gate: proof that a graph makes the images of its reference, before anything is announced.
+"""The gate: check that a graph makes the images of its reference, before a file is written.
 
-Compared are the images of 64 seeds. A graph that ONNX Runtime can run is run by it, as a user would; every graph is
-also run as a device does that keeps to its types (`emulate`). Beside PSNR and the largest difference, images of
-different seeds must stay different (dead latents), and no image may depend on the batch that it is in.
+The gate compares the images of 64 seeds. It runs every graph in the simulation of a device that computes in the
+graph's types (`simulate`), and in plain ONNX Runtime where that has the kernels. Besides PSNR and the largest
+difference, it checks that images of different seeds differ (no dead latents), and that no image depends on its
+batch.
 """
 
 from __future__ import annotations
@@ -25,45 +26,45 @@ SEEDS = range(64)
 CALIBRATION_SEEDS = range(64, 128)
 BATCH = 16
 FP32_MAX_DIFFERENCE = 1  # grey levels
-BATCH_MAX_DIFFERENCE = 1  # grey levels: libraries add up in another order for another batch
-MIN_SPREAD = 0.5  # of the reference's
-_LAST = ("images", f"{TAIL}/scale")  # where infinities within a graph would show
+BATCH_MAX_DIFFERENCE = 1  # grey levels: the order of sums depends on the batch
+MIN_SPREAD = 0.5  # as a share of the reference's spread
+_LAST = ("images", f"{TAIL}/scale")  # values that infinities within a graph would reach
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a graph is measured against: the FP32 generator's own images."""
+    """The inputs and images of the FP32 generator that graphs are compared with."""
 
     feeds: Arrays  # z float32 [64, latent]; label int64 [64] of a conditional generator
     images: Images  # [64, H, W, C]
-    calibration: Arrays  # as feeds, of other seeds: what INT8 is fitted to is not what it is judged by
-    # Values in which the FP32 graph has infinities itself, as masks of attention have.
+    calibration: Arrays  # like feeds, of other seeds: INT8 is not tested on its calibration data
+    # Values in which the FP32 graph has infinities itself, such as attention masks.
     infinite: frozenset[str] = frozenset()
 
 
 def feeds_of(seeds: Sequence[int], latent: int, distribution: str, classes: int | None) -> Arrays:
-    """Return z [N, latent], and label [N] where `classes` is not 0; with None, not known, all are of class 0."""
+    """Return z [N, latent], and label [N] unless `classes` is 0; None (unknown) gives class 0 to all."""
     z = latents(seeds, latent, distribution)
     return {"z": z} if classes == 0 else {"z": z, "label": labels(seeds, classes or 1)}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the gate measured of one graph."""
+    """The gate's measurements of one graph."""
 
     parity: Parity
     spread: float  # standard deviation of a pixel between seeds, over that of the reference
-    batch_difference: int  # grey levels, of the same seed alone and in a batch
-    bad: str | None = None  # the first node with NaN or infinity that FP32 does not have
-    bad_value: str = ""  # what it makes
+    batch_difference: int  # grey levels, between a seed alone and in a batch
+    bad: str | None = None  # the first node with NaN or infinity where FP32 has none
+    bad_value: str = ""  # the output of that node
     infinite: frozenset[str] = frozenset()  # all values with NaN or infinity
 
     def problem(self, precision: str, min_psnr: float | None = None) -> str | None:
-        """Say why the graph does not pass, or None if it does. `min_psnr` None: by the precision."""
+        """Return why the graph does not pass, or None. `min_psnr` is in dB; None: MIN_PSNR of the precision."""
         far = self.parity.max_difference > FP32_MAX_DIFFERENCE
         if self.bad and (precision != "fp32" or far or not self.infinite.isdisjoint(_LAST)):
             source = f"{short(self.bad)} ({short(self.bad_value)})"
-            return f"NaN or infinity come out of {source}: its numbers leave the range of their type"
+            return f"{source} outputs NaN or infinity: its values exceed the range of their type"
         if precision == "fp32" and min_psnr is None:
             if far:
                 return f"{self.parity}; expected at most {FP32_MAX_DIFFERENCE}"
@@ -76,7 +77,7 @@ class Report:
         return None
 
     def record(self) -> ParityRecord:
-        """Return what the graph's metadata and the sidecar keep; an infinite PSNR is null."""
+        """Return the record for the graph's metadata and the sidecar; an infinite PSNR is null."""
         parity = self.parity
         return ParityRecord(
             {
@@ -93,10 +94,10 @@ class Report:
 
 
 def measure(simulation: Simulation, reference: Reference) -> Report:
-    """Measure a graph as a device that keeps to its types runs it."""
+    """Measure a graph in the simulation of a device that computes in the graph's types."""
     images, bad, infinite = [], "", set[str]()
-    for values in simulation.run(reference.feeds, list(simulation.made), BATCH):
-        broken = [value for value in simulation.made if not np.isfinite(values[value]).all()]
+    for values in simulation.run(reference.feeds, list(simulation.producers), BATCH):
+        broken = [value for value in simulation.producers if not np.isfinite(values[value]).all()]
         bad = bad or next((value for value in broken if value not in reference.infinite), "")
         infinite |= set(broken)
         images.append(as_uint8(values["images"]))
@@ -109,14 +110,14 @@ def measure(simulation: Simulation, reference: Reference) -> Report:
         compare(reference.images, whole),
         float(whole.std(0).mean() / max(reference.images.std(0).mean(), 1e-9)),
         int(np.abs(whole[: len(alone)].astype(np.int16) - alone).max()),
-        simulation.made.get(bad),  # those after the first follow from it
+        simulation.producers.get(bad),  # later ones follow from the first
         bad,
         frozenset(infinite),
     )
 
 
-def worse(report: Report, reference: Reference, images: Images) -> Report:
-    """Return the report with the worse of its own parity and that of what a user gets, `images`."""
+def with_worse_parity(report: Report, reference: Reference, images: Images) -> Report:
+    """Return the report with the worse of its parity and that of `images`, from plain ONNX Runtime."""
     parity, own = compare(reference.images, images), report.parity
     worst = Parity(min(own.psnr, parity.psnr), max(own.max_difference, parity.max_difference))
     return replace(report, parity=worst)
@@ -126,4 +127,4 @@ def as_uint8(images: Any) -> Images:
     """Return the output of a graph, uint8 [N, H, W, C] or float [N, C, H, W], as uint8."""
     if images.dtype == np.uint8:
         return np.asarray(images, np.uint8)
-    return to_uint8(np.nan_to_num(images))  # NaN is reported as such
+    return to_uint8(np.nan_to_num(images))  # `measure` reports NaN separately

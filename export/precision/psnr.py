@@ -1,4 +1,4 @@
-"""How far images are from their reference: PSNR of the worst image, largest difference. No library but NumPy."""
+"""Compare images with their reference: PSNR of the worst image, and largest difference. Needs only NumPy."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from gantool.runtime.spec import Images
 
-PARITY_KEY = "gantool_parity"  # under which a graph's metadata hold what the gate measured of it
-# dB that the worst image must reach against the FP32 reference, by the precision of a graph or engine.
+PARITY_KEY = "gantool_parity"  # key of the gate's measurements in a graph's metadata
+# dB that the worst image must reach against the FP32 reference, by the precision of the graph or engine.
 MIN_PSNR = {"fp32": 50.0, "fp16": 40.0, "bf16": 30.0, "int8": 30.0}
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far images are from their reference."""
+    """The difference between images and their reference."""
 
     psnr: float  # dB, of the worst image; infinite if all are equal
     max_difference: int  # grey levels
@@ -29,12 +29,12 @@ class Parity:
 
 @dataclass(frozen=True)
 class ParityRecord:
-    """What the gate measured of a graph, as the file keeps it: for people, nothing of gantool reads it.
+    """The gate's measurements as files keep them, for people: gantool does not interpret them.
 
-    `Report.record` writes it. A sidecar takes it from its graph, also what an earlier gantool measured.
+    `Report.record` makes it. A sidecar copies it from its graph, whichever version of gantool measured it.
     """
 
-    content: dict[str, Any] = field(default_factory=dict)  # the JSON object; {} of a file without
+    content: dict[str, Any] = field(default_factory=dict)  # the JSON object; {} if the file has none
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object, as it was read."""

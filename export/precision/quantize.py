@@ -1,12 +1,13 @@
-"""INT8 as QuantizeLinear and DequantizeLinear in the graph, where TensorRT fuses them.
+"""Write INT8 into the graph as QuantizeLinear/DequantizeLinear pairs, placed where TensorRT fuses them.
 
-A pair stands in front of a layer's data and behind its INT8 weights, never between a layer and its activation:
+A pair quantizes the data input of a layer, and a DequantizeLinear follows its INT8 weights. There is none between a
+layer and its activation:
 
     x -> Q -> DQ -> ConvTranspose -> Relu -> Q -> DQ -> ConvTranspose ...
               DQ(weights int8) ---'
 
-Scales are symmetric, since TensorRT takes no zero point: one for the data of a layer, one for each output channel
-of its weights. Between a DQ and the next Q all is float32, or a DQ would not lie right before its layer.
+Scales are symmetric, since TensorRT does not take zero points: one for the data of a layer, and one for each output
+channel of its weights. All nodes from a DQ to the next Q stay float32: a Cast after a DQ would prevent the fusion.
 Source: NVIDIA, Developer Guide, "Working with Quantized Types".
 """
 
@@ -31,12 +32,12 @@ ACTIVATIONS = ("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Tanh", "Sigmoid", "
 
 
 def quantizable_nodes(model: ir.Model) -> list[ir.Node]:
-    """Return the nodes with weights that can be INT8, in the order of the graph."""
+    """Return the nodes whose weights can be INT8, in graph order."""
     return [node for node in model.graph if _channel_axis(node) is not None]
 
 
 def fused_activations(node: ir.Node) -> Iterator[ir.Node]:
-    """Yield the nodes that a library computes along with a layer: the activation behind it, if any."""
+    """Yield the nodes that a library fuses into a layer: its activation, and reshapes before that."""
     while len(users := [user for user, _ in node.outputs[0].uses()]) == 1:
         (node,) = users
         if node.op_type not in (*ACTIVATIONS, "DepthToSpace", "Reshape"):
@@ -45,9 +46,9 @@ def fused_activations(node: ir.Node) -> Iterator[ir.Node]:
 
 
 def quantize(model: ir.Model, amax: dict[str, float]) -> set[str]:
-    """Make the layers named in `amax` INT8, in place; it holds the largest magnitude of a layer's data.
+    """Quantize the layers named in `amax` to INT8, in place; `amax` gives the largest magnitude of a layer's data.
 
-    Returns the names of all nodes that must stay float32 around the pairs.
+    Returns the names of the nodes around the pairs that must stay float32.
     """
     pairs: dict[tuple[ir.Value, float], ir.Value] = {}
     pinned = set()
@@ -57,7 +58,7 @@ def quantize(model: ir.Model, amax: dict[str, float]) -> set[str]:
         assert axis is not None
         assert weight is not None
         key = data, amax[str(node.name)]
-        if key not in pairs:  # two layers may read the same
+        if key not in pairs:  # two layers may read the same value
             pairs[key] = _quantized_data(model.graph, node, *key)
         node.replace_input_with(0, pairs[key])
         node.replace_input_with(1, _quantized_weight(model.graph, node, weight.numpy(), axis))
@@ -72,14 +73,14 @@ def _weight(node: ir.Node) -> ir.TensorProtocol | None:
 
 
 def _channel_axis(node: ir.Node) -> int | None:
-    """Return the axis of the output channels in a node's weights; None if it has no constant weights."""
+    """Return the axis of the output channels in a node's weights; None if the node cannot be quantized."""
     weight = _weight(node)
     if weight is None:
         return None
     group = node.attributes.get_int("group", 1)
     if node.op_type == "Conv":
         return 0
-    if node.op_type == "ConvTranspose" and group == 1:  # with more, one channel of axis 1 stands for several
+    if node.op_type == "ConvTranspose" and group == 1:  # with groups, an index of axis 1 is several channels
         return 1
     if node.op_type == "Gemm" and not node.attributes.get_int("transA", 0):
         return 0 if node.attributes.get_int("transB", 0) else 1
@@ -136,11 +137,11 @@ def _constant(graph: ir.Graph, name: str, array: NDArray[np.generic] | np.generi
 
 
 def calibrate(batches: Iterable[Arrays], names: Iterable[str], method: str) -> dict[str, float]:
-    """Return the magnitude at which each value is cut off, from its histogram over calibration seeds.
+    """Return the clipping magnitude of each value, from its activations over calibration seeds.
 
-    minmax keeps the largest; percentile keeps 99.99 % of the magnitudes; entropy loses the least information
-    (Kullback-Leibler). Zeros are left out: a ReLU makes so many that they would be all that a histogram sees, and
-    they lose nothing.
+    minmax keeps the largest magnitude; percentile keeps 99.99 % of them; entropy minimizes the Kullback-Leibler
+    divergence. Zeros are left out: a ReLU makes so many that they dominate the histogram, and they are exact in
+    INT8.
     """
     wanted = set(names)
     values = [
@@ -160,7 +161,7 @@ def calibrate(batches: Iterable[Arrays], names: Iterable[str], method: str) -> d
         percentile=PERCENTILE,
         scenario="same",
     )
-    with redirect_stdout(StringIO()):  # it prints
+    with redirect_stdout(StringIO()):  # the collector prints
         for batch in values:
             collector.collect({name: [value] for name, value in batch.items()})
         found = collector.compute_collection_result()

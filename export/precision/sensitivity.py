@@ -1,8 +1,9 @@
-"""Find which nodes must stay in FP32, or out of INT8, for a graph to pass the gate.
+"""Sensitivity search: find which nodes must stay in FP32, or out of INT8, for a graph to pass the gate.
 
-First, what cannot be: nodes that read, hold or make numbers beyond FP16's range. Then the graph is compared with
-its FP32 form layer by layer: the signal-to-noise ratio of what a layer makes against that of what it reads. While
-the gate is missed, the layer that adds most noise goes one step up, from INT8 to FP16 or FP32, from FP16 to FP32.
+First, nodes with inputs, weights or outputs beyond FP16's range stay in FP32. Then, while the graph does not pass
+the gate, the search compares it with its FP32 form layer by layer: the signal-to-noise ratio of a layer's output
+against that of its input. The layer that adds most noise goes one step up: from INT8 to FP16 or FP32, or from
+FP16 to FP32.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from gantool.export.graph.names import TAIL
 from gantool.export.precision import quantize
 from gantool.export.precision.cast import convert_precision, range_of
-from gantool.export.precision.guards import before, vanishing
+from gantool.export.precision.guards import underflowing, upstream
 from gantool.export.precision.parity import BATCH, Reference, Report, measure
 from gantool.export.precision.simulate import Arrays, Simulation
 from gantool.runtime.artifacts.onnx import RECIPE_KEY
@@ -36,16 +37,19 @@ from gantool.runtime.process.terminal import listed
 _log = logging.getLogger(__name__)
 
 CALIBRATION_BATCHES = 4  # of 16 seeds
-EXACT = 200.0  # dB: what stands for no noise
+EXACT = 200.0  # dB, stands for no noise
 
 
 def apply_recipe(full: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
-    """Return a copy of an FP32 graph that computes as the recipe says, with the recipe in its metadata."""
+    """Return a copy of an FP32 graph in the precisions of the recipe, with the recipe in its metadata.
+
+    Raises GantoolError if the recipe names nodes that the graph does not have.
+    """
     model = ir.from_proto(full)
     names = {str(node.name) for node in model.graph}
     if unknown := sorted({*recipe.keep_fp32, *recipe.int8} - names):
         raise GantoolError(
-            f"the recipe speaks of nodes that the graph does not have ({', '.join(unknown[:3])} ...): it was made "
+            f"the recipe names nodes that the graph does not have ({', '.join(unknown[:3])} ...): it was made "
             "for another network or `lowering`"
         )
     pinned = {*recipe.keep_fp32, *quantize.quantize(model, recipe.int8)}
@@ -58,7 +62,7 @@ def apply_recipe(full: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
 
 @dataclass(frozen=True)
 class Reduced:
-    """A graph in a lower precision, with what was measured of it."""
+    """A graph in a lower precision, with its measurements."""
 
     graph: onnx.ModelProto
     recipe: Recipe
@@ -66,8 +70,8 @@ class Reduced:
     report: Report
 
 
-def measured(full: onnx.ModelProto, recipe: Recipe, reference: Reference) -> Reduced:
-    """Apply a recipe to an FP32 graph and measure what comes of it."""
+def apply_and_measure(full: onnx.ModelProto, recipe: Recipe, reference: Reference) -> Reduced:
+    """Apply a recipe to an FP32 graph and measure the result."""
     graph = apply_recipe(full, recipe)
     simulation = Simulation(graph)
     return Reduced(graph, recipe, simulation, measure(simulation, reference))
@@ -80,23 +84,25 @@ def search_precision(
     reference: Reference,
     min_psnr: float | None,
 ) -> Reduced:
-    """Return what passes the gate with as few exceptions to `start`, what was asked for, as were found.
+    """Return a graph that passes the gate, with few exceptions to `start`, the recipe of the requested precision.
 
-    `values` are those of the FP32 graph `full` for a batch. Raises VerificationError if nothing that was asked for
-    is left.
+    `values` are the activations of the FP32 graph `full` for one batch. Raises VerificationError if no layer in the
+    requested precision is left.
     """
     recipe = start
     if recipe.low:
-        recipe = _keep(recipe, out_of_range(full, recipe.low, values) | vanishing(full, recipe.low, values))
+        recipe = _keep(
+            recipe, out_of_range(full, recipe.low, values) | underflowing(full, recipe.low, values)
+        )
     layers = [str(node.name) for node in quantize.quantizable_nodes(ir.from_proto(full))]
     while True:
-        found = measured(full, recipe, reference)
+        found = apply_and_measure(full, recipe, reference)
         report = found.report
         if (problem := report.problem(recipe.precision, min_psnr)) is None:
             break
-        if recipe.low and (origin := _origin(full, report.bad, recipe)):
+        if recipe.low and (origin := _upstream_nodes(full, report.bad, recipe)):
             _log.info(f"{problem}: {report.bad} stays in FP32, with what feeds it")
-            recipe = _keep(recipe, dict.fromkeys(origin, f"NaN or infinity come out of {report.bad}"))
+            recipe = _keep(recipe, dict.fromkeys(origin, f"{report.bad} outputs NaN or infinity"))
             continue
         names = list(recipe.int8) if start.int8 else [name for name in layers if name not in recipe.keep_fp32]
         if not names:
@@ -111,11 +117,13 @@ def search_precision(
                 recipe, int8={name: limit for name, limit in recipe.int8.items() if name != worst}
             )
         else:
-            recipe = _keep(recipe, dict.fromkeys(_group(full, worst), reason))
+            recipe = _keep(recipe, dict.fromkeys(_with_fused(full, worst), reason))
     left = recipe.int8 if start.int8 else set(layers) - set(recipe.keep_fp32)
     if problem or not left:
         large = any(reason.startswith("numbers up to") for reason in recipe.keep_fp32.values())
-        advice = "; weights this large are rarely meant: train longer or with a lower --lr" if large else ""
+        advice = (
+            "; weights this large are rarely intended: train longer or with a lower --lr" if large else ""
+        )
         raise VerificationError(
             f"{start.precision.upper()} does not pass the gate: {problem or 'every layer would have to stay out'}. "
             f"Nothing was written; give a lower `min_psnr` if that is enough, or another precision{advice}"
@@ -123,8 +131,11 @@ def search_precision(
     return found
 
 
-def matching(full: onnx.ModelProto, patterns: Sequence[str]) -> dict[str, str]:
-    """Return the nodes that each `--keep-fp32 PATTERN` names. Raises UsageError for one that names none."""
+def match_patterns(full: onnx.ModelProto, patterns: Sequence[str]) -> dict[str, str]:
+    """Return the nodes that match each --keep-fp32 PATTERN, with the pattern as the reason.
+
+    Raises UsageError if a pattern matches no node, or if together they match every layer.
+    """
     names = [node.name for node in full.graph.node if not node.name.startswith(f"{TAIL}/")]
     kept: dict[str, str] = {}
     for pattern in patterns:
@@ -140,12 +151,12 @@ def matching(full: onnx.ModelProto, patterns: Sequence[str]) -> dict[str, str]:
 def calibrate(
     full: onnx.ModelProto, batches: Sequence[Arrays], method: str, ends: bool, keep: dict[str, str]
 ) -> dict[str, float]:
-    """Return each layer that is to be INT8 with the limit of its data, by the values of some batches of seeds.
+    """Return the layers to quantize, each with the clipping magnitude of its data in the calibration `batches`.
 
-    `ends` takes the first and the last layer too, which change images most. Layers of `keep` stay out.
+    `ends` includes the first and the last layer, which affect images most. Layers in `keep` are left out.
     """
     layers = quantize.quantizable_nodes(ir.from_proto(full))
-    # By what they read: a layer that was lowered is several, which read the same.
+    # Identify the ends by their input: a lowered layer is several nodes with the same input.
     outer = [] if ends else [layers[0].inputs[0], layers[-1].inputs[0]]
     layers = [node for node in layers if node.name not in keep and node.inputs[0] not in outer]
     if not layers:
@@ -156,7 +167,7 @@ def calibrate(
 
 
 def out_of_range(full: onnx.ModelProto, low: Low, values: Arrays) -> dict[str, str]:
-    """Return the nodes that read, hold or make numbers that `low` does not have, with the reason."""
+    """Return the nodes with inputs, weights or outputs beyond the range of `low`, with the reason."""
     limit, weights = range_of(low), {}
     for weight in full.graph.initializer:
         if weight.data_type == onnx.TensorProto.FLOAT:
@@ -180,17 +191,17 @@ def out_of_range(full: onnx.ModelProto, low: Low, values: Arrays) -> dict[str, s
 
 
 def _largest(array: NDArray[np.float32]) -> float:
-    """Return the largest magnitude, infinity aside: a mask may have it, and every type does."""
+    """Return the largest finite magnitude; every float type has infinity, and a mask may use it."""
     return float(np.abs(array, where=np.isfinite(array), out=np.zeros_like(array)).max(initial=0))
 
 
-def _origin(full: onnx.ModelProto, name: str | None, recipe: Recipe) -> list[str]:
-    """Return the node `name` and those that feed it up to the layers, as far as they are not in FP32 yet."""
+def _upstream_nodes(full: onnx.ModelProto, name: str | None, recipe: Recipe) -> list[str]:
+    """Return the node `name` and the nodes before it, back to the layers, that are not in FP32 yet."""
     model = ir.from_proto(full)
     node = next((node for node in model.graph if node.name == name), None)
     if node is None or str(name).startswith(f"{TAIL}/"):
         return []
-    feeding = [one for value in node.inputs if value is not None for one in before(model, value)]
+    feeding = [one for value in node.inputs if value is not None for one in upstream(model, value)]
     names = [] if node in quantize.quantizable_nodes(model) else [str(node.name)]
     names += [str(one.name) for one in feeding]
     return [one for one in dict.fromkeys(names) if one not in recipe.keep_fp32]
@@ -200,8 +211,8 @@ def _keep(recipe: Recipe, more: dict[str, str]) -> Recipe:
     return replace(recipe, keep_fp32={**more, **recipe.keep_fp32})
 
 
-def _group(full: onnx.ModelProto, name: str) -> list[str]:
-    """Return a layer and the activation that a library computes along with it."""
+def _with_fused(full: onnx.ModelProto, name: str) -> list[str]:
+    """Return a layer and the nodes that a library fuses into it."""
     node = next(node for node in ir.from_proto(full).graph if node.name == name)
     return [name, *(str(follower.name) for follower in quantize.fused_activations(node))]
 
@@ -209,7 +220,7 @@ def _group(full: onnx.ModelProto, name: str) -> list[str]:
 def _signal_to_noise(
     full: onnx.ModelProto, low: Simulation, values: Arrays, reference: Reference, names: Sequence[str]
 ) -> dict[str, tuple[float, float]]:
-    """Return the ratios, in dB, of what each layer reads in the graph `low` and of what it makes."""
+    """Return the signal-to-noise ratios, in dB, of each layer's input and output in the graph `low`."""
     nodes = {node.name: node for node in full.graph.node}
     made = {value for node in full.graph.node for value in node.output}
     reads = {name: [value for value in nodes[name].input if value in made] for name in names}
@@ -223,7 +234,7 @@ def _signal_to_noise(
 
 
 def _added_noise(before: float, after: float) -> float:
-    """Return the noise that a layer adds, as a share of its signal."""
+    """Return the noise power that a layer adds, relative to its signal."""
     return float(10 ** (-after / 10) - 10 ** (-before / 10))
 
 

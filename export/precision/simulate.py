@@ -1,9 +1,9 @@
-"""Run a graph as a device that keeps to its types does, on any CPU.
+"""Simulate on a CPU a device that computes in the types of the graph.
 
-ONNX Runtime's CPU provider has few kernels for FP16 and none for BF16: it computes whole graphs of FP16 in FP32 and
-rounds only at the ends, which hides every overflow. Here each tensor that the graph gives a low type is computed
-in float32 and rounded to that type, as tensor cores do that accumulate in float32. The order of a GPU's sums is
-not shown. Q/DQ pairs are float32 by themselves and run as they are.
+ONNX Runtime's CPU provider has few kernels for FP16 and none for BF16. It computes an FP16 graph in FP32 and rounds
+only at its ends, which hides every overflow. The simulation computes each FP16 or BF16 tensor in float32 and
+rounds it to its type, like tensor cores that accumulate in float32. It does not reproduce the order of a GPU's
+sums. Q/DQ pairs compute in float32 anyway and stay as they are.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Arrays = dict[str, NDArray[Any]]
 _LOW = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
-def emulated(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Return `graph` in float32, with each value rounded to the type that it had; names stay."""
+def rounded_graph(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Return `graph` in float32, with each value rounded to its original type; names stay the same."""
     model = ir.from_proto(graph)
     ShapeInferencePass()(model)
     for weight in model.graph.initializers.values():
@@ -43,7 +43,7 @@ def emulated(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _round(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
-    """Put two Casts behind a node: to the value's type and back."""
+    """Insert two Casts after a node: to the value's type and back to float32."""
     low, name, shape = value.dtype, str(value.name), value.shape
     value.name, value.dtype = f"{name}/exact", ir.DataType.FLOAT
     if node.op_type == "Cast":
@@ -63,28 +63,30 @@ def _round(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
 
 
 def open_probed(graph: onnx.ModelProto, names: Collection[str]) -> Any:
-    """Return a session that gives the values `names` as well. Adds them to the outputs of `graph`."""
+    """Return a session that also outputs the values `names`. Adds them to the outputs of `graph`."""
     known = {value.name for value in graph.graph.output}
     graph.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
-    # Node by node, since each value is asked for; fused kernels are where ONNX Runtime goes wrong on odd graphs.
+    # Basic optimization: every value is an output, so little can be fused, and unusual graphs crash fused kernels.
     return open_session(graph.SerializeToString(), limit(), "ORT_ENABLE_BASIC")
 
 
 class Simulation:
-    """A graph in a session that gives each of its values, rounded as a device that keeps to its types has them."""
+    """A session that outputs every value of a graph, each rounded to the type that the graph gives it."""
 
     def __init__(self, graph: onnx.ModelProto) -> None:
-        """Open the session: one for all that is asked of the graph."""
-        strict = emulated(graph)
-        self.made = {value: node.name for node in graph.graph.node for value in node.output if value}
+        """Open the session."""
+        strict = rounded_graph(graph)
+        self.producers = {value: node.name for node in graph.graph.node for value in node.output if value}
         self.fixed_batch = int(graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value)  # 0: any
-        self._session = open_probed(strict, self.made)
+        self._session = open_probed(strict, self.producers)
 
     def run(self, feeds: Arrays, names: Collection[str], batch: int) -> Iterator[Arrays]:
-        """Yield the values `names`, for `batch` rows of the feeds at a time; a graph of a fixed batch keeps to it.
+        """Yield the values `names` by name, for `batch` rows of the feeds at a time.
 
-        A batch that is not full is filled up from the first rows, and what was made of these is cut off again where
-        the first axis is the batch; a scalar, or a value of all rows as one, stays whole.
+        A graph with a fixed batch runs in that batch instead.
+
+        The last batch is filled up with the first rows. Their part of the values is cut off again, except from
+        values whose first axis is not the batch.
         """
         batch = self.fixed_batch or batch
         total = len(next(iter(feeds.values())))
@@ -99,10 +101,10 @@ class Simulation:
             }
 
     def activations(self, feeds: Arrays, batches: int, batch: int) -> list[Arrays]:
-        """Return every value for some batches of the feeds, by name, the graph's inputs too."""
+        """Return all values and inputs, by name, for the first `batches` batches of the feeds."""
         size = self.fixed_batch or batch
         found = []
-        for index, values in enumerate(islice(self.run(feeds, list(self.made), size), batches)):
+        for index, values in enumerate(islice(self.run(feeds, list(self.producers), size), batches)):
             inputs = {name: value[index * size : (index + 1) * size] for name, value in feeds.items()}
             found.append({**values, **inputs})
         return found

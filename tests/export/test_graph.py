@@ -12,7 +12,7 @@ import torch
 
 from gantool.export.graph.from_torch import add_uint8_tail
 from gantool.export.options import ExportOptions, Precision
-from gantool.export.precision.parity import SEEDS, Reference, measure, worse
+from gantool.export.precision.parity import SEEDS, Reference, measure, with_worse_parity
 from gantool.export.precision.psnr import compare
 from gantool.export.precision.simulate import Simulation
 from gantool.models import Generator, load_checkpoint, save_checkpoint
@@ -91,10 +91,10 @@ def test_parity_is_the_worst_of_both_runs() -> None:
     far = reference.images.copy()
     far[0, 0, 0, 0] ^= 8
     report = measure(Simulation(graph), reference)
-    assert "largest difference 8" in str(worse(report, reference, far).problem("fp32"))
+    assert "largest difference 8" in str(with_worse_parity(report, reference, far).problem("fp32"))
     off = Reference(reference.feeds, far, reference.calibration)
     report = measure(Simulation(graph), off)
-    assert "largest difference 8" in str(worse(report, off, reference.images).problem("fp32"))
+    assert "largest difference 8" in str(with_worse_parity(report, off, reference.images).problem("fp32"))
 
 
 @pytest.mark.parametrize("opset", [18, 20, 23])

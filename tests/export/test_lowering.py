@@ -219,7 +219,7 @@ def test_the_usual_first_layer_is_a_matrix_product(lowering: Lowering, tmp_path:
         ({"pads": [0, 0, 1, 1]}, "phases", "pads (0, 0, 1, 1) differ at the two ends of an axis"),
         ({"weights_are": "inputs"}, "subpixel", "weights w are not constant"),
         ({"strides": [2, 1], "pads": [1, 1, 1, 1]}, "phases-stack", "strides 2 and 1 differ"),
-        ({"strides": [3, 3]}, "subpixel", "output 10×16 is no multiple of stride 3"),
+        ({"strides": [3, 3]}, "subpixel", "output 10×16 is not a multiple of stride 3"),
         ({"output_padding": [1, 0]}, "dla", "output_padding is more than pads"),
         ({"size": (3, None)}, "phases", "is not [N, C, h, w] with h and w known"),
     ],

@@ -324,7 +324,7 @@ def test_graphs_that_do_not_behave(kind: str, message: str, tmp_path: Path) -> N
 def test_more_classes_than_a_graph_has(tmp_path: Path) -> None:
     onnx.save(elsewhere("NHWC", False, 13, label="int64"), tmp_path / "keras.onnx")
     result = run_gantool("export", "keras.onnx", "--classes", "50", "--engine", "none", cwd=tmp_path)
-    assert (result.returncode, "--classes must be as many as it knows" in result.stderr) == (1, True)
+    assert (result.returncode, "--classes must be its number of classes" in result.stderr) == (1, True)
 
 
 def test_bf16_of_an_old_graph(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file, save_model
 from torch import nn
 
 from field.cases import gantool
-from gantool.export.graph.weights import read_weights, wanted_by
+from gantool.export.graph.weights import read_weights, expected_state
 from gantool.export.source import split_key
 from gantool.runtime.errors import GantoolError
 from helpers.logs import logged
@@ -60,7 +60,7 @@ def read(path: Path, module: nn.Module, given: str = "c.pth") -> tuple[State, st
     """Return the weights that a module gets, and what is said of them."""
     file, key = split_key(path / given)
     with logged() as lines:
-        return read_weights(file, key, wanted_by(module)), "\n".join(lines)
+        return read_weights(file, key, expected_state(module)), "\n".join(lines)
 
 
 @pytest.mark.parametrize(
@@ -275,4 +275,4 @@ def test_a_norm_and_a_list_by_command(tmp_path: Path) -> None:
     command = "export --from old_norms:make --weights c.pth:models.1 --latent 8 --engine none"
     answer = gantool(command, tmp_path)
     assert answer.code == 0, answer.err
-    assert "c.pth: takes models.1" in answer.err
+    assert "c.pth: gantool takes models.1" in answer.err

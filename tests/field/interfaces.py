@@ -172,7 +172,7 @@ LABELS = [
         1,
         (
             "in0 float [N, 10]; in1 float [N, 10]",
-            "both may be the label of --classes 10",
+            "both could be the label of --classes 10",
             "name them z and label",
         ),
         prepare=small(("in0", F, ["N", 10]), ("in1", F, ["N", 10]), "one-hot", latent=10),
@@ -201,7 +201,7 @@ LABELS = [
     Case(
         "inputs: label not read",
         f"export o.onnx {NONE}",
-        says=("its input c is not used, and left out",),
+        says=("its input c is unused, and removed",),
         prepare=small(more=[info("c", ["N", 0])]),
         then=itself(),
     ),
@@ -254,7 +254,7 @@ def text(folder: Path) -> None:
     onnx.save(make_model(graph, ir_version=8, opset_imports=[make_opsetid("", 17)]), folder / "o.onnx")
 
 
-ONLY = "gantool gives it z and one label alone"
+ONLY = "gantool feeds only z and one label"
 OTHERS = [
     *(
         Case(f"inputs: {value.name} {value.type.tensor_type.elem_type}", f"export o.onnx {NONE}", 1, (*says, value.name), prepare=read(value))
@@ -276,8 +276,8 @@ OTHERS = [
     Case("inputs: z without a batch", f"export o.onnx {NONE}", 1, ("takes z without a batch",), prepare=small(("z", F, [8]))),
     Case("inputs: a number alone", f"export o.onnx {NONE}", 1, ("is not a generator", "z float []"), prepare=alone(info("z", []))),
     Case("inputs: no input", f"export o.onnx {NONE}", 1, ("is not a generator: it takes nothing",), prepare=alone()),
-    Case("inputs: one more number", f"export o.onnx {NONE}", 1, ("takes in2 float [N, 1] beside z: if that is a label, give --classes",), prepare=read(info("in2", ["N", 1]))),
-    Case("inputs: a label of bools", f"export o.onnx --classes 2 {NONE}", 1, ("neither integers nor floats (label bool [N])",), prepare=read(info("label", ["N"], TensorProto.BOOL))),
+    Case("inputs: one more number", f"export o.onnx {NONE}", 1, ("takes in2 float [N, 1] besides z: if that is a label, give --classes",), prepare=read(info("in2", ["N", 1]))),
+    Case("inputs: a label of bools", f"export o.onnx --classes 2 {NONE}", 1, ("neither integer nor float (label bool [N])",), prepare=read(info("label", ["N"], TensorProto.BOOL))),
     Case("inputs: text", f"export o.onnx {NONE}", 1, ("is not a generator", "prompt string [N]"), prepare=text),
 ]  # fmt: skip
 
@@ -322,7 +322,7 @@ def of_size(*shape: int) -> Folder:
 LARGER = ("Resize", ("image", "none", "twice"))
 OUTPUTS = [
     *(
-        Case(f"outputs: {name}", f"export o.onnx {NONE}", prepare=prepare, then=itself(), says=("of its outputs, image is taken",))
+        Case(f"outputs: {name}", f"export o.onnx {NONE}", prepare=prepare, then=itself(), says=("gantool takes its output image",))
         for name, prepare in (
             ("a score", made("ReduceMean", axes=[1, 2, 3], keepdims=0)),
             ("a number", made("ReduceMean", keepdims=0)),
@@ -340,9 +340,9 @@ OUTPUTS = [
     ),
     Case("outputs: z passed on", f"export o.onnx {NONE}", prepare=small(outputs=[info("z", ["N", 8]), info("image", ["N", 3, 8, 8])]), then=itself()),
     Case("outputs: the name of an input of gantool's", f"export o.onnx {NONE}", prepare=small(("images", F, ["N", 8]), image="z"), then=itself()),
-    Case("outputs: a pyramid", f"export o.onnx {NONE}", says=("of its outputs, other is taken",), prepare=made(*LARGER, image="x"), then=of_size(16, 16, 3)),
+    Case("outputs: a pyramid", f"export o.onnx {NONE}", says=("gantool takes its output other",), prepare=made(*LARGER, image="x"), then=of_size(16, 16, 3)),
     Case("outputs: the same twice", f"export o.onnx {NONE}", prepare=made("Identity", image="x"), then=itself()),
-    Case("outputs: two alike", f"export o.onnx {NONE}", 1, ("several outputs that may be images (other, x)", "name that one image"), prepare=made("Neg", image="x")),
+    Case("outputs: two alike", f"export o.onnx {NONE}", 1, ("several outputs that may be images (other, x)", "rename that output to image"), prepare=made("Neg", image="x")),
     Case("outputs: a larger grey map", f"export o.onnx {NONE}", 1, ("several outputs that may be images (a, x)",), prepare=small(image="x", last=[make_node("Resize", ["x", "none", "twice"], ["l"]), make_node("ReduceMean", ["l"], ["a"], axes=[1])], weights={"none": np.array([], np.float32), "twice": np.array([1, 1, 2, 2], np.float32)}, outputs=[info("a", None), info("x", None)])),
     Case("outputs: RGBA alone", f"export o.onnx {NONE}", 1, ("other float32 [2, 4, 8, 8]", "images[:, :3]. Then export it again"), prepare=made("Pad", ("image", "pads"), alone=True)),
     Case("outputs: flat", f"export o.onnx {NONE}", 1, ("images.view(-1, 3, 8, 8)",), prepare=made("Reshape", ("image", "flat"), alone=True)),
@@ -503,7 +503,7 @@ ADVICE = ("dynamic batch", "--classes", "--latent")
 RUNS = [
     Case("runs: an operator of nobody", f"export o.onnx {NONE}", 1, ("does not load o.onnx: ", "No Op registered for Foo"), ADVICE, prepare=made("Foo", alone=True)),
     Case("runs: a domain of nobody", f"export o.onnx {NONE}", 1, ("does not load o.onnx: ", "com.acme"), ADVICE, prepare=made("Foo", alone=True, domain="com.acme")),
-    Case("runs: fewer classes", f"export o.onnx --classes 10 {NONE}", 1, ("does not run o.onnx: ", "--classes must be as many as it knows: 4"), ("dynamic batch",), prepare=small(label=("label", I64, ["N"]), classes=4)),
+    Case("runs: fewer classes", f"export o.onnx --classes 10 {NONE}", 1, ("does not run o.onnx: ", "--classes must be its number of classes: 4"), ("dynamic batch",), prepare=small(label=("label", I64, ["N"]), classes=4)),
     Case("runs: a batch of 1 inside", f"export o.onnx {NONE}", 1, ("Export it with a dynamic batch",), ("--classes", "[ONNXRuntimeError]"), prepare=small(weights={"shape/": np.array([1, 3, 8, 8])})),
     Case("runs: dropout in training mode", f"export o.onnx {NONE}", 1, ("o.onnx: node drop (Dropout) is in training mode: export the generator after .eval()",), prepare=DROPOUT),
     Case("runs: an old graph, weights not among its inputs", f"export o.onnx {NONE}", prepare=small(opset=7, ir_version=3), then=itself()),
@@ -562,15 +562,15 @@ MODULES = [
     *(
         Case(f"returns: {name}", f"{FROM}:{name} --latent 8 {NONE}", says=(says,), then=of_module(name))
         for name, says in (
-            ("diffusers", "it returns a DecoderOutput of sample [2, 3, 8, 8]; output['sample'] is taken"),
-            ("dataclass_out", "output['rgb'] is taken"),
-            ("namedtuple_out", "output['fake'] is taken"),
-            ("attributes", "output['images'][1] is taken"),
-            ("depth_beside", "output['image'] is taken"),
-            ("rendering", "output['image'] is taken"),
-            ("mask_beside", "output[1] is taken"),
-            ("nested", "output['out'][0]['x_hat'] is taken"),
-            ("rgba_beside", "output['rgb'] is taken"),
+            ("diffusers", "it returns a DecoderOutput of sample [2, 3, 8, 8]; gantool takes output['sample']"),
+            ("dataclass_out", "gantool takes output['rgb']"),
+            ("namedtuple_out", "gantool takes output['fake']"),
+            ("attributes", "gantool takes output['images'][1]"),
+            ("depth_beside", "gantool takes output['image']"),
+            ("rendering", "gantool takes output['image']"),
+            ("mask_beside", "gantool takes output[1]"),
+            ("nested", "gantool takes output['out'][0]['x_hat']"),
+            ("rgba_beside", "gantool takes output['rgb']"),
         )
     ),
     Case("returns: no channels", f"{FROM}:no_channels --latent 8 {NONE}", says=("its images are [N, H, W]",), then=of_size(8, 24, 1)),
@@ -598,7 +598,7 @@ MODULES = [
         ("ZByKeyword", "z goes in as latent_code"),
         ("InPlace", "8×8×3"),
     )),
-    Case("takes: sys.exit", f"{FROM}:Exits --latent 8 {NONE}", 1, ("the forward of odd_calls:Exits ends Python (odd_calls.py:",)),
+    Case("takes: sys.exit", f"{FROM}:Exits --latent 8 {NONE}", 1, ("the forward of odd_calls:Exits exits Python (odd_calls.py:",)),
     Case("takes: z as tokens", f"{FROM}:Tokens --latent 8 {NONE}", says=("z goes in as [N, 1, latent]",), then=of_module("Tokens")),
 ]  # fmt: skip
 

@@ -179,7 +179,7 @@ CHECKPOINTS = [
     Case(
         "dcgan by key",
         f"{DCGAN} c.pth:b {NONE}",
-        says=("takes b", "stride 2, padding 1 make 32×32", "--from package.module:function"),
+        says=("takes b", "stride 2 and padding 1, which makes 32×32", "--from package.module:function"),
         prepare=saved("c.pth", lambda s: {"a": other_weights(s), "b": s}),
     ),
     Case(
@@ -249,7 +249,7 @@ CHECKPOINTS = [
     Case(
         "dcgan 28",
         f"{DCGAN} mnist28.pth {NONE}",
-        says=("stride 2, padding 1 make 32×32",),
+        says=("stride 2 and padding 1, which makes 32×32",),
         prepare=checkpoint("mnist28.pth"),
     ),
     Case("cut", f"{DCGAN} truncated.pth", 1, ("is cut off",), prepare=checkpoint("truncated.pth")),
@@ -358,7 +358,7 @@ NETWORKS = [
     Case(
         "fastgan, two sizes",
         f"export --from fastgan_like:two_sizes --latent 64 {NONE}",
-        says=("output[0] is taken", "64×64×3"),
+        says=("gantool takes output[0]", "64×64×3"),
         slow=True,
     ),
     Case("sagan", f"export --from sngan_sagan_biggan:sagan --latent 64 --classes 10 {NONE}", slow=True),
@@ -394,9 +394,9 @@ VALUES = [
 ]  # fmt: skip
 
 INTERFACES = [
-    Case("dictionary", f"export --from more_nets:dict_out --latent 32 {NONE}", says=("output['image'] is taken",)),
-    Case("list in, tuple out", f"export --from more_nets:list_in --latent 32 {NONE}", says=("z goes in as a list", "output[0] is taken")),
-    Case("image and latent", f"export --from stylegan2_like:image_and_latent --latent 64 {NONE}", says=("output[0] is taken",), slow=True),
+    Case("dictionary", f"export --from more_nets:dict_out --latent 32 {NONE}", says=("gantool takes output['image']",)),
+    Case("list in, tuple out", f"export --from more_nets:list_in --latent 32 {NONE}", says=("z goes in as a list", "gantool takes output[0]")),
+    Case("image and latent", f"export --from stylegan2_like:image_and_latent --latent 64 {NONE}", says=("gantool takes output[0]",), slow=True),
     Case("channels last", f"export --from more_nets:nhwc --latent 32 {NONE}", says=("[N, H, W, C]", "32×32×3")),
     Case("one-hot", f"export --from more_nets:onehot --latent 32 --classes 10 {NONE}", says=("one-hot", "10 classes")),
     Case("flat", f"export --from more_nets:flat --latent 32 {NONE}", 1, ("[2, 784]", "images.view(-1, 1, 28, 28)"), ("--classes",)),
@@ -416,7 +416,7 @@ INTERFACES = [
 
 NOISE = ("step 1/3", "step 3/3", "Next steps", "def forward", "GraphModule")
 CAUSES = [
-    Case("groups of the batch", f"export --from stylegan2_like:grouped --latent 64 {NONE}", 1, ("stylegan2_like.py:41, `x = F.conv2d(", "conv2d has a setting that depends on the batch"), NOISE, slow=True),
+    Case("groups of the batch", f"export --from stylegan2_like:grouped --latent 64 {NONE}", 1, ("stylegan2_like.py:41, `x = F.conv2d(", "conv2d has an argument that depends on the batch"), NOISE, slow=True),
     Case("an if on z", f"export --from more_nets:data_dependent --latent 32 {NONE}", 1, ("more_nets.py:205, `if z.abs().max() > 100:`", "torch.where"), NOISE),
     *(
         Case(f"module: {name}", f"export --from mine{index}:{function} --latent 4 {NONE}", 1, tuple(text.replace("mine", f"mine{index}") for text in says), ("Traceback",), module(f"mine{index}", code))
@@ -425,11 +425,11 @@ CAUSES = [
             ("factory fails", "make", "def make():\n    return {}['oh']", ("mine.py:4, `return {}['oh']`: KeyError: 'oh'",)),
             ("import fails", "make", "import kornia_of_nobody", ("mine.py:3, `import kornia_of_nobody`", "install kornia_of_nobody")),
             ("syntax", "make", "def make(:", ("mine.py:3", "SyntaxError")),
-            ("script", "make", "import argparse\nargparse.ArgumentParser().parse_args(['--x'])", ("mine ends Python when it is imported", "__main__")),
+            ("script", "make", "import argparse\nargparse.ArgumentParser().parse_args(['--x'])", ("mine exits Python when it is imported", "__main__")),
             ("arguments", "make", "def make(size, channels=3): ...", ("make requires size", "def make(): return make(size=...)")),
             ("class returned", "make", "def make(): return nn.ReLU", ("returned the class ReLU", "return ReLU()")),
             ("nothing returned", "make", "def make(): nn.ReLU()", ("returned None", "is its return missing?")),
-            ("two returned", "make", "def make(): return nn.ReLU(), nn.ReLU()", ("returned tuple", "return the generator alone")),
+            ("two returned", "make", "def make(): return nn.ReLU(), nn.ReLU()", ("returned tuple", "return only the generator")),
             (
                 "forward fails",
                 "G",
