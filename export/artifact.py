@@ -1,4 +1,4 @@
-"""A graph of gantool in memory, with its parity: the value that the stages of an export pass on. No onnx, no torch."""
+"""A graph of gantool in memory, with its parity: the value that the stages of an export pass on. Needs no onnx."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The Fréchet distance of a generator to a data set, in FP32 and in a lower precision: what rounding costs.
+"""The Fréchet distance of a generator to a data set, in FP32 and in a lower precision: the cost of rounding.
 
-The vectors and the distance are those of `gantool evaluate`, handed in, since the export knows no data sets.
+The caller passes the measure of `gantool evaluate` in, since this room does not import `train`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Distances:
-    """How far from a data set the images of a generator are."""
+    """The Fréchet distances of a generator's images to a data set."""
 
     data: str
     features: str
     images: int
     fp32: float  # of the FP32 graph
-    own: float | None = None  # of the graph itself, where that is another
+    own: float | None = None  # of the graph in a lower precision; None for the FP32 graph
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the graph's metadata keep."""
+        """Return the JSON object for the graph's metadata."""
         found = {
             "data": self.data,
             "features": self.features,
@@ -44,7 +44,7 @@ class Distances:
         return {**found, "own": round(self.own, 4), "difference": round(self.own - self.fp32, 4)}
 
     def added_to(self, record: ParityRecord) -> ParityRecord:
-        """Return the record of a graph with its distances."""
+        """Return the record of a graph with these distances added."""
         return ParityRecord({**record.content, "frechet": self.to_json()})
 
     def __str__(self) -> str:
@@ -57,7 +57,7 @@ class Distances:
 
 
 def distances(full: Generator, low: Simulation | None, to_data: DatasetDistance) -> Distances:
-    """Return the distance of an FP32 graph, and of `low` as a device runs it that keeps to its types."""
+    """Return the distance of an FP32 graph, and of the simulation `low` of a lower precision (None: only FP32)."""
     spec = full.spec
     feeds = feeds_of(SEEDS, spec.latent, spec.distribution, spec.classes)
     images = full.images(SEEDS, label=None if spec.classes is not None else 0)

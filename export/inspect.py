@@ -1,4 +1,4 @@
-"""`gantool inspect`: what a checkpoint, a graph, a plan or a bundle is, without an engine or a GPU."""
+"""`gantool inspect`: describe a checkpoint, graph, plan or bundle, without an engine library or a GPU."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import short
 from gantool.runtime.signature import tensors_of
 
-CLASSES = 20  # that are named
+CLASSES = 20  # named at most
 MAX_HEADER = 100 << 20  # bytes; safetensors itself allows no more
 
 
 @dataclass(frozen=True)
-class Found:
+class ListedFile:
     """A file in a folder."""
 
     file: Path
@@ -39,18 +39,18 @@ class Found:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a file is; of a folder, what its files are."""
+    """The facts about a file, or the files of a folder."""
 
     path: Path
-    facts: dict[str, Any]  # by name, as JSON has them; {} of a folder
-    files: tuple[Found, ...] = ()  # of a folder
+    facts: dict[str, Any]  # by name, as in JSON; {} for a folder
+    files: tuple[ListedFile, ...] = ()  # () for a file
 
     def to_json(self) -> Any:
         """Return what `gantool inspect --json` prints."""
         return self.facts or [{**asdict(found), "file": str(found.file)} for found in self.files]
 
     def text(self) -> str:
-        """Return the facts aligned for people; of a folder, a line a file."""
+        """Return the facts aligned for people, or one line for each file of a folder."""
         if self.files:
             width = max(len(str(found.file)) for found in self.files)
             return "\n".join(
@@ -70,9 +70,9 @@ class Inspection:
 
 
 def inspect(path: str | PathLike[str]) -> Inspection:
-    """Say what a checkpoint, graph, plan, bundle or run is, or the files of a folder.
+    """Describe a checkpoint, graph, plan, bundle or run, or list the files of a folder.
 
-    Raises GantoolError for what is damaged or nothing of gantool's.
+    Raises GantoolError for a file that is damaged or not gantool's.
     """
     place = Path(path)
     if place.is_dir() and not (place / CHECKPOINT).is_file():
@@ -80,15 +80,15 @@ def inspect(path: str | PathLike[str]) -> Inspection:
     return Inspection(place, facts(file_of(place)))
 
 
-def _files(folder: Path) -> tuple[Found, ...]:
-    """Return each file in a folder that gantool may have made."""
+def _files(folder: Path) -> tuple[ListedFile, ...]:
+    """Return the files in a folder that gantool may have made. Raises GantoolError if there are none."""
     found = []
     for path in files_of(folder):
         try:
             kind = _kind(path)
         except GantoolError as error:
             kind = f"damaged: {error}"
-        found.append(Found(path, kind, path.stat().st_size))
+        found.append(ListedFile(path, kind, path.stat().st_size))
     if not found:
         raise GantoolError(
             f"{folder} holds no checkpoint, graph, plan or bundle: name another folder, or a file"
@@ -118,7 +118,7 @@ def _text(value: Any) -> str:
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """Return what is known of a file, by name. Raises GantoolError if it is damaged or nothing of gantool's."""
+    """Return the facts about a file, by name. Raises GantoolError if it is damaged or not gantool's."""
     header = _safetensors_header(path)
     if header is not None:
         return {"file": str(path), "kind": "checkpoint", **_checkpoint(path, header)}
@@ -135,7 +135,7 @@ def checkpoint_metadata(path: Path) -> Metadata:
 
 
 def _classes(metadata: Metadata) -> dict[str, str]:
-    """Return the classes of a conditional generator as one entry; {} for any other, and where they are damaged."""
+    """Return one entry with the classes of a conditional generator; {} if unconditional, or if they are damaged."""
     try:
         classes, names = metadata.classes, metadata.class_names
     except GantoolError:
@@ -148,9 +148,12 @@ def _classes(metadata: Metadata) -> dict[str, str]:
 
 
 def _safetensors_header(path: Path) -> dict[str, Any] | None:
-    """Return the JSON at the start of a safetensors file; None for another kind of file."""
+    """Return the JSON header of a safetensors file; None for another kind of file.
+
+    Raises GantoolError if the file is damaged.
+    """
     if not path.is_file():
-        return None  # identify says so
+        return None  # `identify` reports a missing file
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if file.read(1) != b"{" or not 2 <= size <= min(MAX_HEADER, path.stat().st_size - 8):
@@ -172,18 +175,18 @@ def _safetensors_header(path: Path) -> dict[str, Any] | None:
 
 
 def _end(name: str, entry: Any) -> int:
-    """Return where the data of a tensor end. Raises ValueError for what describes none."""
+    """Return the offset at which the data of a tensor ends. Raises ValueError for an invalid entry."""
     match entry:
         case {"dtype": str(), "shape": list() as shape, "data_offsets": [int(begin), int(end)]} if (
             all(type(side) is int and side >= 0 for side in shape) and 0 <= begin <= end
         ):
-            if math.prod(shape) <= 8 * (end - begin):  # a number has a bit or more
+            if math.prod(shape) <= 8 * (end - begin):  # a value has at least one bit
                 return end
     raise ValueError(f"{short(name)} is {short(entry)}")
 
 
 def _metadata_in(path: Path, header: dict[str, Any]) -> Metadata:
-    """Take the metadata out of the header of a checkpoint."""
+    """Remove the metadata from the header of a checkpoint, and return them."""
     texts = header.pop("__metadata__", {})
     if not isinstance(texts, dict) or not isinstance(text := texts.get("gantool", "{}"), str):
         raise GantoolError(f"{path} is a damaged checkpoint ({short(texts)}): copy it again")
@@ -217,7 +220,7 @@ def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plan(path: Path) -> dict[str, Any]:
-    header = read_header(path)  # and whether the file is whole
+    header = read_header(path)  # also checks that the file is complete
     sidecar = read_sidecar(path)
     said = sidecar.to_json() if sidecar else {}
     receipt = said.get("receipt", {})
@@ -246,7 +249,7 @@ def _plan(path: Path) -> dict[str, Any]:
 
 
 def _of_engine(path: Path) -> list[dict[str, Any]]:
-    """Return the tensors of a plan without a sidecar, where a device is that loads it; else none."""
+    """Return the tensors of a plan without a sidecar by loading its engine; [] if it cannot load here."""
     try:
         with Generator.load(path) as generator:
             spec = generator.spec
@@ -256,7 +259,7 @@ def _of_engine(path: Path) -> list[dict[str, Any]]:
 
 
 def _bundle(path: Path) -> dict[str, Any]:
-    carried = bundle.read(path)  # each member has the SHA-256 that the manifest says
+    carried = bundle.read(path)  # checks the members against the manifest
     count, *size = carried.golden.shape
     known = {
         "size": f"{path.stat().st_size:,} bytes, its members as their SHA-256 say",
@@ -282,16 +285,16 @@ def _graph(path: Path) -> dict[str, Any]:
 
         from gantool.export.graph.external import read_model
         from gantool.export.graph.layers import layers_of, shapes_of, type_name
-    except ModuleNotFoundError as error:  # of a device; what gantool wrote is known without
+    except ModuleNotFoundError as error:  # a device may lack onnx; the metadata are read without it
         if error.name != "onnx":
             raise
-        return {**known, "graph": "its layers are shown where onnx is installed: pip install onnx"}
+        return {**known, "graph": "to show its layers, install onnx: pip install onnx"}
     try:
         model = onnx.shape_inference.infer_shapes(read_model(path))
         graph, opset = model.graph, model.opset_import[0].version
-    except GantoolError:  # which says it already
+    except GantoolError:
         raise
-    except Exception as error:  # protobuf's and onnx's own, which have no common base
+    except Exception as error:  # errors of protobuf and onnx have no common base
         raise GantoolError(
             f"{path} is damaged ({' '.join(str(error).split())[:200]}): copy it again"
         ) from error

@@ -110,7 +110,7 @@ def _write(
             graph.save(folder)
         plan = engine.save(folder) if engine else None
         if isinstance(job.source, Carried):
-            bundle.prove(job.source.bundle, plan or graphs.last)
+            bundle.verify_golden(job.source.bundle, plan or graphs.last)
         if job.entry is not None:
             if job.library == "rtx":
                 _log.info(

@@ -1,4 +1,4 @@
-"""The progress of TensorRT's builder, and the way to stop it: it asks after each step whether to go on."""
+"""Show the progress of TensorRT's builder, and stop it: it asks after each step whether to continue."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from gantool.runtime.progress import Task, task
 
 
 def monitor(trt: Any, stopping: Sequence[object]) -> Any:
-    """Return an IProgressMonitor that reports the stages and ends the build once `stopping` holds something.
+    """Return an IProgressMonitor that reports the phases and stops the build once `stopping` is not empty.
 
-    TensorRT has it from 10.0 on; the class is made here since it derives from the library's.
+    The class is made here since its base is in `trt`, TensorRT 10.0 or newer.
     """
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
-            self._stages: dict[str, tuple[int, int]] = {}  # name: done, of how many; the outermost first
+            self._stages: dict[str, tuple[int, int]] = {}  # name: (done, total); the outermost first
             self._stack = ExitStack()  # holds the task
             self._task: Task | None = None
 
@@ -34,13 +34,13 @@ def monitor(trt: Any, stopping: Sequence[object]) -> Any:
             return not stopping
 
         def phase_finish(self, phase_name: str) -> None:
-            self._stages.pop(phase_name, None)  # an error here would end in the library's C++
+            self._stages.pop(phase_name, None)  # must not raise: the library's C++ is the caller
             self._report()
             if not self._stages:
                 self._stack.close()
 
         def _report(self) -> None:
-            """Show the outermost stage, which alone stands still for minutes, and the innermost."""
+            """Show the outermost stage, which may not advance for minutes, and the innermost."""
             if self._stages and self._task is not None:
                 (done, _), *_ = self._stages.values()
                 name, (step, steps) = list(self._stages.items())[-1]

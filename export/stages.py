@@ -270,7 +270,9 @@ def _checked(model: onnx.ModelProto, target: Path) -> Graph:
         ) from error
     graph = Graph.of_data(target, model.SerializeToString())
     if graph.recipe.on_cpu and (level := level_that_works(target, graph.data)) != LEVELS[0]:
-        _log.warning(f"{target.name}: ONNX Runtime crashes with {LEVELS[0]} on it, so it is run with {level}")
+        _log.warning(
+            f"{target.name}: ONNX Runtime crashes on it with {LEVELS[0]}, so gantool runs it with {level}"
+        )
     return graph
 
 

@@ -1,1 +1,1 @@
-"""What this machine has, and whether it works. Each check imports what it checks."""
+"""System info and self-test of this machine. Each check imports only the library that it checks."""

@@ -1,4 +1,4 @@
-"""`gantool doctor`: what this machine is, what starts on it, and which files of a folder can run on it."""
+"""`gantool doctor`: report system info, which providers start, and which files of a folder run here."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class File:
 
     file: Path
     runs: bool
-    why: str  # it does not
-    command: str  # that generates with it, or makes what can
+    why: str  # why it does not run; "" if it does
+    command: str  # generates images with it, or makes a file that can
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a machine has, what starts on it, and which files of a folder can run."""
+    """System info, the providers that start, and the files of a folder that can run."""
 
     machine: dict[str, Any]  # libraries, devices and versions, by name
-    providers: dict[str, str]  # "starts", or why not
+    providers: dict[str, str]  # "starts", or the reason why it does not
     files: tuple[File, ...]
-    checks: tuple[Check, ...] | None = None  # of the self-test; None: it was not run
+    checks: tuple[Check, ...] | None = None  # of the self-test; None: it did not run
 
     def to_json(self) -> dict[str, Any]:
         """Return what `gantool doctor --json` prints."""
@@ -48,7 +48,7 @@ class Report:
         return found if self.checks is None else {**found, "selftest": [asdict(one) for one in self.checks]}
 
     def text(self) -> str:
-        """Return what is known for people, but for the self-test."""
+        """Return the report for people, without the self-test."""
         lines = []
         for name, value in {**self.machine, "providers": self.providers}.items():
             if isinstance(value, dict):
@@ -61,7 +61,7 @@ class Report:
         return "\n".join(lines if self.files else [*lines, "  none of gantool's"])
 
     def write(self, path: Path) -> None:
-        """Write all of it as JSON."""
+        """Write the report with the self-test as JSON."""
         with atomic(path) as part:
             part.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
 
@@ -73,20 +73,20 @@ class Report:
 
 
 def doctor(folder: Path) -> Report:
-    """Find out about this machine and the files in `folder`. Raises UsageError if that is not a folder."""
+    """Report on this machine and the files in `folder`. Raises UsageError if that is not a folder."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give the one with your engines, or none for this one")
     return Report(machine.facts(), _providers(), tuple(_file(path) for path in files_of(folder)))
 
 
 def _providers() -> dict[str, str]:
-    """Say of each provider whether it truly starts: that it is listed means little."""
+    """Start each provider with a tiny generator, since ONNX Runtime also lists providers that cannot start."""
     found = {name: next(in_a_process(way(name), ["fp32"])) for name in PROVIDERS}
     return {name: "starts" if one.outcome == PASSED else one.detail for name, one in found.items()}
 
 
 def _file(path: Path) -> File:
-    """Return whether a file runs here; where not, why, and the command that makes one that can."""
+    """Return whether a file runs here; if not, the reason, and the command that makes one that does."""
     name = quote(str(path))
     if path.suffix == ".safetensors":
         return File(path, False, "a checkpoint", f"gantool export {name}")
@@ -108,19 +108,19 @@ def _graph(path: Path, name: str) -> File:
     if not read_metadata(path):
         return File(path, False, "a graph from elsewhere", f"gantool export {name}")
     if not recipe_of(path).on_cpu:
-        reason = "ONNX Runtime has no BF16 kernels on the CPU; it is for building an engine"
+        reason = "ONNX Runtime has no BF16 kernels on the CPU; build an engine from it"
         return File(path, False, reason, f"gantool export {name}")
     with Generator.load(path):
         return File(path, True, "", f"gantool generate --engine {name}")
 
 
 def _short(error: GantoolError) -> str:
-    """Return what was found, without the advice."""
+    """Return the finding of an error, without the advice."""
     return str(error).split("; ")[0].split(": rebuild")[0]
 
 
 def _instead(path: Path) -> str:
-    """Return the command for something that runs here, of what a plan was built from."""
+    """Return the command that makes, from the graph of a plan, something that runs here."""
     graph = source_graph(path)
     if not graph.exists():
         return f"gantool export CHECKPOINT -o {quote(str(path.with_name(graph.name.split('.')[0])))}"

@@ -1,8 +1,7 @@
-"""`gantool doctor --selftest`: tiny generators through all that this machine has, against golden images.
+"""`gantool doctor --selftest`: run tiny generators with every installed library, and compare with golden images.
 
-The generators are bundles in the package (`golden/`, made
-by tests/helpers/golden.py). Each way to run them has a process
-of its own, so that a library that crashes says so in the report and ends nothing else.
+The generators are bundles in the package (`golden/`, made by tests/helpers/golden.py). Each library runs in a
+process of its own, so that a crash is reported and does not end the self-test.
 """
 
 from __future__ import annotations
@@ -36,16 +35,16 @@ PASSED, BUILT, SKIPPED, FAILED = "passed", "built only", "skipped", "failed"
 
 @dataclass(frozen=True)
 class Check:
-    """One generator through one library."""
+    """The result of one generator with one library."""
 
     way: str  # onnxruntime-cpu, openvino, tensorrt, rtx ...
     generator: str
-    outcome: str  # PASSED, BUILT: no GPU to run it on, SKIPPED: not on this machine, FAILED
+    outcome: str  # PASSED, BUILT (no GPU to run it), SKIPPED (not available here) or FAILED
     detail: str
 
 
 def selftest() -> Iterator[Check]:
-    """Yield a check for each generator and each way to run it that is installed."""
+    """Yield a check for each generator with each installed library."""
     ways = {way(name): "onnxruntime" if name in OF_ONNX_RUNTIME else name for name in PROVIDERS}
     ways |= {str(library): module for library, module in MODULES.items()}
     for name, module in ways.items():
@@ -56,12 +55,12 @@ def selftest() -> Iterator[Check]:
 
 
 def way(provider: str) -> str:
-    """Return what a check of a provider is called."""
+    """Return the name of a provider in checks."""
     return f"onnxruntime-{provider}" if provider in OF_ONNX_RUNTIME else provider
 
 
 def in_a_process(way: str, generators: Sequence[str]) -> Iterator[Check]:
-    """Yield the checks of one way; where its process ends badly, the last says how."""
+    """Yield the checks of one library, run in a process; if the process fails, the last check says how."""
     command = child.python("gantool.export.doctor.selftest", way, *generators)
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
@@ -78,7 +77,7 @@ def in_a_process(way: str, generators: Sequence[str]) -> Iterator[Check]:
 
 
 def _ending(result: subprocess.CompletedProcess[str]) -> str:
-    """Say how a process ended, or nothing if it ended well."""
+    """Return how a process failed, or "" if it exited with 0."""
     last = (result.stderr.strip().splitlines() or ["nothing on stderr"])[-1][:300]
     if result.returncode < 0:
         return f"crashed with signal {-result.returncode}; {last}"
@@ -86,7 +85,7 @@ def _ending(result: subprocess.CompletedProcess[str]) -> str:
 
 
 def check(way: str, name: str) -> Check:
-    """Run one generator one way, in this process."""
+    """Run one generator with one library, in this process."""
     with (
         as_file(files("gantool.export.doctor") / "golden" / f"{name}.tar") as path,
         TemporaryDirectory() as folder,
@@ -117,13 +116,13 @@ def check(way: str, name: str) -> Check:
 
 
 def _cause(error: GantoolError) -> str:
-    """Return the words of `no_gpu` that are not about a plan that is gone by then, or all of them."""
+    """Return the driver's problem without the words about the plan, which is temporary; else the whole message."""
     return str(error).partition(", and ")[2].partition("; ")[0] or str(error)
 
 
 def _built(graph: Path, library: Library) -> tuple[Path, str]:
-    """Build a graph; return the plan, and words about it."""
-    choose_library(library)  # says why not, where it cannot build
+    """Build a graph; return the plan and a note on the build."""
+    choose_library(library)  # raises, with the reason, if it cannot build here
     started = time.monotonic()
     built = build(Graph.load(graph), library, BuildOptions(max_batch=16))
     plan = graph.with_name(f"g{SUFFIXES[library]}")

@@ -1,4 +1,4 @@
-"""What this machine is and has, for `gantool doctor`; what is not there is said so, and nothing is an error."""
+"""Collect system info for `gantool doctor`. Missing things are reported, not raised."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PACKAGES = (
     ),
     *("tensorrt", "tensorrt-rtx-cu13", "cuda-bindings"),
 )
-# By the start of L4T's version; NVIDIA's JetPack archive.
+# JetPack by the prefix of L4T's version. Source: NVIDIA's JetPack archive.
 JETPACKS = {
     **{"35": "5.1", "36.3": "6.0", "36.4": "6.1 or 6.2", "36.5": "6.2", "38.2": "7.0", "38.4": "7.1"},
     "39.2": "7.2",
@@ -43,7 +43,7 @@ JETPACKS = {
 
 
 def facts() -> dict[str, Any]:
-    """Return what a bug report needs: no names of people, machines or folders. Raises nothing."""
+    """Return the system info for a bug report, without names of people, machines or folders. Raises nothing."""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
@@ -89,7 +89,7 @@ def _read(path: Path) -> str:
 
 
 def _gpu() -> Any:
-    """Return one entry for each GPU, or why there is none."""
+    """Return one entry for each GPU, or the reason why there is none."""
     try:
         driver = import_driver(pip_extra("tensorrt"), "looking for a GPU")
     except GantoolError as error:
@@ -98,7 +98,7 @@ def _gpu() -> Any:
 
 
 def describe_gpus(driver: Any) -> dict[str, Any]:
-    """Return the driver's version and what each GPU is, by the CUDA driver API; `driver` has started."""
+    """Return the driver's version and a description of each GPU. `driver` is the initialized CUDA driver API."""
     attribute = driver.CUdevice_attribute
 
     def ask(device: Any, name: str) -> int:
@@ -147,7 +147,7 @@ def _power_mode() -> str:
 
 
 def _builder(library: Library) -> str:
-    """Say whether a library builds engines here, or why not."""
+    """Return whether a library builds engines here, or why it does not."""
     if importlib.util.find_spec(MODULES[library]) is None:
         return "not installed"
     try:
@@ -159,7 +159,7 @@ def _builder(library: Library) -> str:
 
 
 def builds_and_runs(rtx: bool) -> Library | None:
-    """Return the library of a plan if an engine that it builds here also runs here, else None."""
+    """Return the library (TensorRT, or TensorRT-RTX with `rtx`) if it both builds and runs engines here, else None."""
     library: Library = "rtx" if rtx else "tensorrt"
     try:
         choose_library(library)

@@ -1,4 +1,4 @@
-"""A built engine in memory: the plan, and the sidecar that goes beside it."""
+"""A built engine in memory: the plan and its sidecar."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Engine:
-    """A plan as TensorRT wrote it, and what its sidecar says."""
+    """A plan as TensorRT wrote it, and its sidecar."""
 
-    path: Path  # where it is to lie
+    path: Path  # of the plan, which is not written yet
     plan: bytes
     sidecar: Sidecar
 
     def save(self, folder: Path) -> Path:
-        """Write plan and sidecar into `folder`; return the plan."""
+        """Write plan and sidecar into `folder`; return the path of the plan."""
         plan = folder / self.path.name
         plan.write_bytes(self.plan)
         write_sidecar(plan, self.sidecar)
@@ -34,7 +34,7 @@ class Engine:
 
 
 def build_engine(graph: Graph, base: Path, library: Library, options: BuildOptions) -> Engine:
-    """Build BASE.plan or BASE.rtx.plan. Raises what `build` does."""
+    """Build BASE.plan or BASE.rtx.plan in memory. Raises the errors of `build`."""
     path = base.with_name(base.name + SUFFIXES[library])
     _log.info(f"{path.name}: building with {NAMES[library]} (seconds on a desktop, minutes on a Jetson) ...")
     started = time.monotonic()
@@ -68,16 +68,14 @@ def _sidecar(graph: Graph, path: Path, library: Library, built: Built, options: 
 
 def _note_limits(graph: Graph, path: Path, built: Built, options: BuildOptions) -> None:
     if built.batches != options.batches:
-        _log.warning(
-            f"{graph.name} has a fixed batch of {built.batches[0]}, which is the one that {path.name} takes"
-        )
+        _log.warning(f"{graph.name} has a fixed batch of {built.batches[0]}: {path.name} takes no other")
     if options.version_compatible:
         _log.warning(
-            f"{path.name} holds TensorRT's lean runtime, code that is run where it is loaded: trtexec and Triton "
-            "do so when told that the plan is version-compatible, gantool generate does not"
+            f"{path.name} holds TensorRT's lean runtime, which is code that runs when the plan is loaded: trtexec "
+            "and Triton load such a plan if told that it is version-compatible, gantool generate does not"
         )
     if built.not_on_dla:
         _log.warning(
-            f"on the GPU, since DLA does not take them: {', '.join(built.not_on_dla)}; it takes transposed "
-            "convolutions of `lowering` dla or dla-onehot"
+            f"these layers run on the GPU, since DLA does not take them: {', '.join(built.not_on_dla)}; it takes "
+            "transposed convolutions of `lowering` dla or dla-onehot"
         )

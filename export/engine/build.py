@@ -1,8 +1,8 @@
-"""Build an engine from an ONNX file with TensorRT or TensorRT-RTX; no torch, since this runs on the device.
+"""Build an engine from an ONNX graph with TensorRT or TensorRT-RTX. Needs no torch, since it runs on the device.
 
-The precision is what the graph says, and the network is strongly typed, so nothing is silently built in FP32.
-TensorRT 8.x has no strong typing, and DLA before TensorRT 11 none either: there, the builder gets a flag for each
-type of the graph, and what it made of them is read off the engine.
+The network is strongly typed: the engine has the graph's types, and no layer is silently built in FP32. TensorRT
+8.x has no strong typing, nor has DLA before TensorRT 11. There, the builder gets a flag for each type of the
+graph, and gantool reads the types that it chose from the engine.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FLAGS = {"HALF": "FP16", "BF16": "BF16", "INT8": "INT8"}  # of a network that i
 
 @dataclass(frozen=True)
 class Built:
-    """A plan's bytes and what is known of it."""
+    """A plan's bytes and what the builder reported."""
 
     plan: bytes
     version: str  # of the library
@@ -52,10 +52,10 @@ class Built:
 
 
 def choose_library(engine: str) -> Library | None:
-    """Return which library builds for `--engine engine`; None if auto finds none here.
+    """Return the library that builds for `--engine engine`; None for none, or if auto finds no library.
 
-    tensorrt builds for the GPU that it runs on, so auto takes it only where a driver is. Raises
-    MissingDependencyError or EngineMismatchError where the one asked for cannot build here.
+    TensorRT builds for the GPU that it runs on, so auto chooses it only if a driver is present. Raises
+    MissingDependencyError or EngineMismatchError if the requested library cannot build here.
     """
     if engine not in ("auto", "none", *MODULES):
         raise UsageError(f"`engine` {engine} is unknown: choose auto, tensorrt, rtx or none")
@@ -87,15 +87,16 @@ def _can_build(library: Library) -> bool:
         return True
     try:
         return driver_problem(import_driver("tensorrt", "building the engine")) is None
-    except MissingDependencyError:  # without it nothing tells whether there is a GPU to build for
+    except MissingDependencyError:  # without the driver bindings the GPU cannot be detected
         return False
 
 
 def build(graph: Graph, library: Library, options: BuildOptions, module: ModuleType | None = None) -> Built:
-    """Build `graph` into a plan; `module` is the library's, imported where it is not given.
+    """Build `graph` into a plan. `module` is the library's Python module; None imports it.
 
-    Raises GantoolError, quoting the library, for what it does not take, VerificationError if the engine has less of
-    a low precision than the graph asks for, and KeyboardInterrupt, after the running step, on a signal.
+    Raises GantoolError, quoting the library, if it cannot parse or build the graph, VerificationError if a layer of
+    the engine computes in a wider type than in the graph, and KeyboardInterrupt, after the current step, on a
+    signal.
     """
     trt = module or import_library(library, "building the engine")
     check_options(library, options) if module is None else refuse(library, trt, options)
@@ -111,7 +112,7 @@ def build(graph: Graph, library: Library, options: BuildOptions, module: ModuleT
     tensors = _tensors(network)
     signature = Signature.of_engine(graph.path, tensors)
     config = builder.create_builder_config()
-    config.clear_flag(trt.BuilderFlag.TF32)  # which would round what the graph calls FP32
+    config.clear_flag(trt.BuilderFlag.TF32)  # it would round FP32 values
     asked = receipt.of_network(trt, network)
     if not strong:
         _ask_for_types(trt, network, config, asked)
@@ -121,7 +122,7 @@ def build(graph: Graph, library: Library, options: BuildOptions, module: ModuleT
     if options.dla is not None:
         if not asked.shares().keys() & {"HALF", "INT8"}:
             raise UsageError(
-                f"`dla` {options.dla}: DLA computes in FP16 and INT8, and {graph.name} in neither"
+                f"`dla` {options.dla}: DLA computes in FP16 and INT8, and {graph.name} has neither"
             )
         not_on_dla = _use_dla(trt, builder, network, config, options.dla)
     plan = _run(trt, builder, network, config)
@@ -133,10 +134,12 @@ def build(graph: Graph, library: Library, options: BuildOptions, module: ModuleT
     got = asked
     if not strong:
         runtime = trt.Runtime(logger)
-        runtime.engine_host_code_allowed = True  # the plan is our own; a version-compatible one has such code
+        runtime.engine_host_code_allowed = (
+            True  # gantool just built it; a version-compatible plan has host code
+        )
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise GantoolError(f"{graph.name} was built, and does not load: {_first(logger.errors)}")
+            raise GantoolError(f"the engine of {graph.name} does not load: {_first(logger.errors)}")
         got = receipt.of_engine(trt, engine, asked, not_on_dla if options.dla is not None else None)
     receipt.check(asked, got, graph.recipe)
     return Built(bytes(plan), trt.__version__, got, batches, tensors, not_on_dla)
@@ -166,12 +169,12 @@ def _network_flags(trt: ModuleType, strong: bool) -> int:
 
 
 def _ask_for_types(trt: ModuleType, network: Any, config: Any, asked: PrecisionReport) -> None:
-    """Give a builder that chooses the types those of the graph, and hold it to the layers that are to stay FP32."""
+    """Allow a builder without strong typing the graph's types, and constrain the layers that must stay in FP32."""
     types = {layer.type for layer in asked.layers}
     for kind in types & set(_FLAGS):
         config.set_flag(getattr(trt.BuilderFlag, _FLAGS[kind]))
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the inspector
-    if not types & {"HALF", "BF16"}:  # without their flags FP32 stays what it is
+    if not types & {"HALF", "BF16"}:  # without their flags FP32 layers stay in FP32
         return
     config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
     for layer, entry in zip(network_layers(network), asked.layers, strict=True):
@@ -182,7 +185,7 @@ def _ask_for_types(trt: ModuleType, network: Any, config: Any, asked: PrecisionR
 
 
 def _configure(trt: ModuleType, config: Any, options: BuildOptions) -> None:
-    """Set what was asked for; `refuse` has seen that it is there."""
+    """Set the builder's options; `refuse` has checked that the library has them."""
     if options.workspace is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace)
     if options.builder_level is not None:
@@ -211,21 +214,21 @@ def _configure(trt: ModuleType, config: Any, options: BuildOptions) -> None:
 
 
 def _use_timing_cache(config: Any, path: Path) -> None:
-    """Read the cache. Raises GantoolError for another file, which would be written over after the build."""
+    """Read the timing cache. Raises GantoolError for any other file, since the build would overwrite it."""
     known = path.read_bytes() if path.exists() else b""
     cache = config.create_timing_cache(known)
     empty = bytes(config.create_timing_cache(b"").serialize())
-    # of what it cannot read the library makes an empty cache, and merely warns
+    # from a file that it cannot read, the library makes an empty cache, with only a warning
     dropped = cache is None or (known not in (b"", empty) and bytes(cache.serialize()) == empty)
     if dropped or not config.set_timing_cache(cache, False):
         raise GantoolError(
-            f"`timing_cache` {path} is no timing cache, or one of another GPU or version of TensorRT: give another "
-            "file, or remove it"
+            f"`timing_cache` {path} is not a timing cache, or is from another GPU or version of TensorRT: give "
+            "another file, or remove it"
         )
 
 
 def _use_dla(trt: ModuleType, builder: Any, network: Any, config: Any, core: int) -> tuple[str, ...]:
-    """Put on a DLA core what it takes; return the names of the layers that fall back to the GPU."""
+    """Place layers on a DLA core; return the names of the layers that fall back to the GPU."""
     if core >= builder.num_DLA_cores:
         raise UsageError(f"`dla` {core}: this device has {builder.num_DLA_cores} DLA cores, counted from 0")
     config.default_device_type = trt.DeviceType.DLA
@@ -235,7 +238,7 @@ def _use_dla(trt: ModuleType, builder: Any, network: Any, config: Any, core: int
 
 
 def _run(trt: ModuleType, builder: Any, network: Any, config: Any) -> Any:
-    """Build; show progress and stop on a signal where the library can. Raises KeyboardInterrupt."""
+    """Build; if the library can, show progress and stop on a signal. Raises KeyboardInterrupt."""
     if not hasattr(trt, "IProgressMonitor"):
         return builder.build_serialized_network(network, config)
     with stop_signals() as stopping:
@@ -259,7 +262,7 @@ def _tensors(network: Any) -> tuple[Tensor, ...]:
 def _set_profile(
     builder: Any, signature: Signature, config: Any, options: BuildOptions
 ) -> tuple[int, int, int]:
-    """Add the profile of a dynamic batch; return the batches that the engine takes."""
+    """Add an optimization profile if the batch is dynamic; return the engine's smallest, optimal, largest batch."""
     if (batch := signature.batch) is not None:
         return batch, batch, batch
     profile = builder.create_optimization_profile()

@@ -1,7 +1,7 @@
-"""The precision receipt: what each layer of a network computes in, and the share of multiply-adds by type.
+"""The precision report: the type in which each layer computes, and the share of multiply-adds by type.
 
-A strongly typed network gives the engine exactly its types, so there the receipt is read off the network. Where the
-builder is free to choose (TensorRT 8.x, and DLA before 11) it is read off the engine with the engine inspector.
+An engine of a strongly typed network has exactly the network's types, so the report is read from the network. If
+the builder may choose types (TensorRT 8.x, and DLA before 11), the engine inspector reads it from the engine.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from gantool.runtime.artifacts.recipe import Recipe
 from gantool.runtime.errors import VerificationError
 
 NETWORK, INSPECTOR = "network, strongly typed", "engine inspector"
-UNKNOWN = "UNKNOWN"  # the inspector does not tell
+UNKNOWN = "UNKNOWN"  # the inspector does not show the type
 _BITS = {"FLOAT": 32, "HALF": 16, "BF16": 16, "INT8": 8, UNKNOWN: 0}
-# Words of the inspector's "Format/Datatype": "Row major linear FP16 format" in TensorRT 8, "Half" in 10.
+# Patterns in the inspector's "Format/Datatype": "Row major linear FP16 format" in TensorRT 8, "Half" in 10.
 _WORDS = {"FLOAT": r"FP32|\bFloat", "HALF": r"\bFP16|Half", "BF16": "BF16|BFloat", "INT8": "Int8"}
 
 
 @dataclass(frozen=True)
 class PrecisionReport:
-    """What the layers compute in."""
+    """The layers with the types that they compute in."""
 
     source: str  # NETWORK or INSPECTOR
     layers: tuple[Layer, ...]
@@ -37,7 +37,7 @@ class PrecisionReport:
         return shares(self.layers)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the sidecar keeps."""
+        """Return the JSON object for the sidecar."""
         rounded = {kind: round(share, 4) for kind, share in self.shares().items()}
         return {"source": self.source, "shares": rounded, "layers": [asdict(layer) for layer in self.layers]}
 
@@ -53,9 +53,9 @@ def network_layers(network: Any) -> Iterator[Any]:
 
 
 def of_network(trt: ModuleType, network: Any) -> PrecisionReport:
-    """Read the receipt off a network: a layer computes in the type of what it reads.
+    """Read the report from a network: a layer computes in the type of its first input.
 
-    An INT8 layer is one that reads Dequantize layers, with its image and with its weights.
+    A layer computes in INT8 if both its data and its weights come from Dequantize layers.
     """
     kinds = trt.LayerType
     dequantized = {
@@ -80,7 +80,7 @@ def _multiply_adds(trt: ModuleType, layer: Any) -> int:
     }
     if layer.type in convolutions:
         kind, tensor = convolutions[layer.type]
-        layer.__class__ = kind  # the way of the bindings from ILayer to the layer's own class
+        layer.__class__ = kind  # the bindings' way to cast an ILayer to its subclass
         channels = layer.get_input(0).shape[1] * layer.num_output_maps // layer.num_groups
         return of_convolution(channels * math.prod(layer.kernel_size_nd), tuple(tensor(0).shape)[2:])
     if layer.type == trt.LayerType.MATRIX_MULTIPLY:
@@ -93,13 +93,15 @@ def _multiply_adds(trt: ModuleType, layer: Any) -> int:
 def of_engine(
     trt: ModuleType, engine: Any, asked: PrecisionReport, not_on_dla: Sequence[str] | None = None
 ) -> PrecisionReport:
-    """Read the receipt off an engine that was built with detailed profiling verbosity.
+    """Read the report from an engine that was built with detailed profiling verbosity.
 
-    DLA shows as one layer, so what was placed on it (all but `not_on_dla`; None without DLA) keeps the type asked
-    for, which is one of the two that DLA has. What else the inspector does not tell is UNKNOWN.
+    The inspector shows DLA as one layer. So the layers on DLA (all but `not_on_dla`; None without DLA) are reported
+    with the requested type, which is FP16 or INT8. Other types that the inspector does not show are UNKNOWN.
     """
     context = engine.create_execution_context()
-    for index in range(engine.num_io_tensors):  # without shapes it says "N/A due to dynamic shapes"
+    for index in range(
+        engine.num_io_tensors
+    ):  # without shapes the inspector says "N/A due to dynamic shapes"
         name = engine.get_tensor_name(index)
         if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT:
             context.set_input_shape(name, engine.get_tensor_profile_shape(name, 0)[1])
@@ -111,14 +113,14 @@ def of_engine(
     for layer in asked.layers:
         found = {_type(entry) for entry in entries if _names(entry, layer.name)}
         on_dla = not_on_dla is not None and layer.name not in not_on_dla
-        # of a layer that became several the widest type
+        # the widest type, if the layer was split into several
         kind = next((kind for kind in _WORDS if kind in found), layer.type if on_dla else UNKNOWN)
         layers.append(Layer(layer.name, layer.kind, kind, layer.multiply_adds))
     return PrecisionReport(INSPECTOR, tuple(layers))
 
 
 def _names(entry: dict[str, Any], name: str) -> bool:
-    """Tell whether a layer of the engine holds that of the network: fused layers have the names of all of them."""
+    """Return whether an engine layer contains the network layer `name`; a fused layer lists all of its names."""
     text = f"{entry.get('Name', '')} {entry.get('Metadata', '')}"
     return re.search(rf"(?<![\w./]){re.escape(name)}(_myl\w*)?(?![\w./])", text) is not None
 
@@ -129,7 +131,7 @@ def _type(entry: dict[str, Any]) -> str:
 
 
 def check(asked: PrecisionReport, got: PrecisionReport, recipe: Recipe) -> None:
-    """Raise VerificationError if a layer computes in a wider type than the graph or its recipe wants."""
+    """Raise VerificationError if a layer computes in a wider type than the graph or its recipe gives it."""
     wanted = {layer.name: _BITS.get(layer.type, 0) for layer in asked.layers if layer.multiply_adds}
     if recipe.low:
         wanted = {name: bits if name in recipe.keep_fp32 else min(bits, 16) for name, bits in wanted.items()}
@@ -137,6 +139,6 @@ def check(asked: PrecisionReport, got: PrecisionReport, recipe: Recipe) -> None:
     if missed:
         names = ", ".join(f"{layer.name} in {layer.type}" for layer in missed)
         raise VerificationError(
-            f"the engine computes {names}, and the graph wants a lower precision: {got}. Nothing was written; try "
-            "another `lowering`, or keep them on purpose with `keep_fp32`"
+            f"the engine computes {names}, and the graph has a lower precision: {got}. Nothing was written; try "
+            "another `lowering`, or keep these layers in FP32 with `keep_fp32`"
         )

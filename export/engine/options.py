@@ -1,4 +1,4 @@
-"""How to build an engine, and what each library does not have: refused before any work, never dropped."""
+"""The options for building an engine. Options that a library lacks are refused before any work, never ignored."""
 
 # Annotations are not postponed: those of flags would be compiled at every start.
 
@@ -36,10 +36,10 @@ def parse_compute_capabilities(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How to build. Raises UsageError for values that no library takes."""
+    """The options of the builder. Raises UsageError for values that no library accepts."""
 
     min_batch: Annotated[int, Flag("smallest batch of the engine", group="Engine")] = 1
-    # None: 16, or as near as the other two allow
+    # None: 16, limited to [min_batch, max_batch]
     opt_batch: Annotated[
         int | None,
         Flag("batch that the engine is tuned for", group="Engine", shown="16, or --max-batch if smaller"),
@@ -121,7 +121,7 @@ class BuildOptions:
 
     @property
     def batches(self) -> tuple[int, int, int]:
-        """The smallest batch, the one tuned for, the largest. DLA takes one size only, the largest."""
+        """The smallest, optimal and largest batch. With DLA all are `max_batch`, since it takes one size only."""
         if self.dla is not None:
             return self.max_batch, self.max_batch, self.max_batch
         best = max(min(16, self.max_batch), self.min_batch) if self.opt_batch is None else self.opt_batch
@@ -129,11 +129,13 @@ class BuildOptions:
 
 
 def check_options(library: Library | None, options: BuildOptions) -> None:
-    """Raise UsageError for options that the library that will build does not have, before any work is done."""
+    """Raise UsageError, before any work is done, for options that the building library lacks."""
     given = [f"`{name}`" for name, value in _given(options).items() if value]
     if library is None:
         if given:
-            raise UsageError(f"{', '.join(given)}: for building an engine, and none is built; leave it out")
+            raise UsageError(
+                f"{', '.join(given)}: only for building an engine, and none is built; leave it out"
+            )
         return
     if library == "tensorrt" and options.compute_capabilities:
         raise UsageError(
@@ -160,7 +162,7 @@ def _given(options: BuildOptions) -> dict[str, bool]:
 
 
 def refuse(library: Library, trt: ModuleType, options: BuildOptions) -> None:
-    """Raise UsageError for an option that this version of the library lacks, with the reason."""
+    """Raise UsageError, with the reason, for an option that this version of the library lacks."""
     from gantool.runtime.artifacts.plan import NAMES
     from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
 
@@ -171,7 +173,7 @@ def refuse(library: Library, trt: ModuleType, options: BuildOptions) -> None:
             if given[option]:
                 raise UsageError(f"`{option}`: {name} {reason}; leave it out")
         if options.strip_weights and (problem := driver_problem(import_driver("rtx", "building the engine"))):
-            raise UsageError(f"`strip_weights`: {name} builds such plans only where a GPU is, and {problem}")
+            raise UsageError(f"`strip_weights`: {name} builds such plans only with a GPU, and {problem}")
         known = compute_capabilities(trt)
         if unknown := [one for one in options.compute_capabilities if one not in known]:
             raise UsageError(
@@ -192,7 +194,7 @@ def refuse(library: Library, trt: ModuleType, options: BuildOptions) -> None:
         if not hasattr(trt.HardwareCompatibilityLevel, level):
             raise UsageError(
                 f"`hardware_compatible` {options.hardware_compatible} needs TensorRT 10.13.3 or newer, here is "
-                f"{trt.__version__}: take ampere+, or leave it out"
+                f"{trt.__version__}: use ampere+, or leave it out"
             )
     if options.dla is not None and not _has_dla(trt.__version__):
         raise UsageError(
@@ -200,18 +202,18 @@ def refuse(library: Library, trt: ModuleType, options: BuildOptions) -> None:
         )
     if options.profile_verbosity in ("none", "layer") and not strongly_typed(trt, options):
         raise UsageError(
-            f"`profile_verbosity` {options.profile_verbosity}: what {name} made of the types is read off the engine"
-            f"{' with DLA' if options.dla is not None else ''}, which takes detailed; leave it out"
+            f"`profile_verbosity` {options.profile_verbosity}: gantool reads the types that {name} chose"
+            f"{' with DLA' if options.dla is not None else ''} from the engine, which needs detailed; leave it out"
         )
 
 
 def strongly_typed(trt: ModuleType, options: BuildOptions) -> bool:
-    """Return whether the engine gets exactly the types of the graph; TensorRT 8.x, and DLA before 11, choose."""
+    """Return whether the engine gets exactly the graph's types; in TensorRT 8.x, and DLA before 11, it does not."""
     chooses = options.dla is not None and hasattr(trt.BuilderFlag, "FP16")
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED") and not chooses
 
 
-# Measured with 1.7.1: what it takes without an error and does not use, and what it has no library for.
+# Measured with TensorRT-RTX 1.7.1: options that it accepts and ignores, and options that it lacks.
 _NOT_RTX = {
     "builder_level": "builds the same plan at every level",
     "version_compatible": "lacks the lean runtime that goes into such a plan",
@@ -227,6 +229,6 @@ def _has_dla(version: str) -> bool:
 
 
 def compute_capabilities(trt: ModuleType) -> dict[str, Any]:
-    """Return the compute capabilities that TensorRT-RTX builds for, by names as "86"."""
+    """Return the compute capabilities that TensorRT-RTX builds for, by name: "86"."""
     members = trt.ComputeCapability.__members__.items()
     return {name.removeprefix("SM"): value for name, value in members if name.startswith("SM")}

@@ -1,4 +1,4 @@
-"""Put the weights of a graph into a plan that was built without them; on the device, without torch and onnx."""
+"""Put the weights of a graph into a plan that was built without them, on the device. Needs no torch or onnx."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from gantool.runtime.files import atomic
 
 
 def refit(plan: Path, graph: Path, out: Path) -> None:
-    """Write the whole plan, and its sidecar, to `out`.
+    """Write the plan with its weights, and its sidecar, to `out`.
 
-    Raises UsageError if `graph` is not the one that the plan was built from, EngineMismatchError without a GPU, and
-    GantoolError, quoting the library, if it does not take the weights.
+    Raises UsageError if the plan was built from another graph, EngineMismatchError without a GPU, and GantoolError,
+    quoting the library, if it does not accept the weights.
     """
     header = read_header(plan)
     if not graph.is_file():
@@ -33,7 +33,7 @@ def refit(plan: Path, graph: Path, out: Path) -> None:
     if sidecar and sidecar.graph_sha256 != sha256(graph):
         raise UsageError(f"{plan} was built from another graph, {sidecar.graph}: {graph} has another SHA-256")
     if sidecar and not sidecar.stripped:
-        raise UsageError(f"{plan} has its weights: refit is for plans of --strip-weights")
+        raise UsageError(f"{plan} has its weights already: refit is for plans of --strip-weights")
     purpose = f"refitting {plan.name}"
     if (problem := driver_problem(import_driver(pip_extra(header.kind), purpose))) is not None:
         raise no_gpu_error(plan, header, problem)
@@ -53,12 +53,13 @@ def refit(plan: Path, graph: Path, out: Path) -> None:
 
 
 def refitted(trt: ModuleType, engine: Any, graph: Path, logger: Any) -> bytes:
-    """Return the plan of an engine with the weights of `graph` in it."""
+    """Return the plan of an engine after loading the weights of `graph`."""
     refitter = trt.Refitter(engine, logger)
     parser = trt.OnnxParserRefitter(refitter, logger)
     if not parser.refit_from_file(str(graph)) or not refitter.refit_cuda_engine():
         raise GantoolError(
-            f"the plan does not take the weights of {graph}: {_first(logger)}; build it again with --strip-weights"
+            f"the plan does not accept the weights of {graph}: {_first(logger)}; build it again with "
+            "--strip-weights"
         )
     config = engine.create_serialization_config()
     config.clear_flag(trt.SerializationFlag.EXCLUDE_WEIGHTS)

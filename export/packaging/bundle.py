@@ -1,11 +1,12 @@
-"""What is carried to a device: one tar with the graph, its recipe, and images that an engine of it must make.
+"""The bundle: one tar to carry to a device, with the graph, its recipe, and golden images for the engine.
 
-    bundle.json           what it is; size and SHA-256 of the others
-    graph.onnx            what the engine is built from
-    recipe.json           of a graph that is not in FP32: which node computes in what
-    golden/seed0000.png   ... seed0009.png: of the FP32 graph, by ONNX Runtime
+    bundle.json           the manifest, with size and SHA-256 of the other members
+    graph.onnx            the engine is built from it
+    recipe.json           the precision of each node, if the graph is not in FP32
+    golden/seed0000.png   ... seed0009.png: images of the FP32 graph, by ONNX Runtime
 
-The same export gives the same bytes. Reading needs neither torch nor onnx, and believes nothing in the file.
+The same export gives the same bytes. Reading needs neither torch nor onnx, and trusts nothing in the file
+unchecked.
 """
 
 from __future__ import annotations
@@ -44,15 +45,15 @@ FORMAT = 1
 SEEDS = range(10)
 MANIFEST, GRAPH, RECIPE = "bundle.json", "graph.onnx", "recipe.json"
 GOLDEN = tuple(f"golden/seed{seed:04d}.png" for seed in SEEDS)
-# All that a bundle may hold, and the most bytes of each; protobuf ends at 2 GiB.
+# The members that a bundle may hold, with their largest sizes in bytes; protobuf is limited to 2 GiB.
 LIMITS = {MANIFEST: 2**20, GRAPH: 2**31, RECIPE: 2**24, **dict.fromkeys(GOLDEN, 2**24)}
 MAX_SIDE = 4096  # pixels
-_PNG = Encoding(level=6)  # as bundles have been written so far: the same images, the same bytes
+_PNG = Encoding(level=6)  # another level would change the bytes of bundles
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that was read, whose members are those that its manifest lists."""
+    """A bundle that was read and checked against its manifest."""
 
     path: Path
     graph: bytes
@@ -62,7 +63,7 @@ class Bundle:
 
 
 def check_source(graph: Graph) -> None:
-    """Raise UsageError, before any work, for a graph that cannot make golden images."""
+    """Raise UsageError, before any work, if the graph is not in FP32 and cannot make golden images."""
     if (precision := graph.recipe.precision) != "fp32":
         raise UsageError(
             f"`bundle` takes its golden images from the FP32 graph, and {graph.path} is in {precision.upper()}: "
@@ -71,9 +72,9 @@ def check_source(graph: Graph) -> None:
 
 
 def write(target: Path, graph: Graph, full: Generator, min_psnr: float | None) -> None:
-    """Write a bundle of `graph`; its golden images are those of the FP32 graph, which runs as `full`.
+    """Write a bundle of `graph`. The generator `full` of the FP32 graph makes its golden images.
 
-    `min_psnr`, in dB, is what engines must reach; None: by the precision.
+    `min_psnr` is the limit for engines, in dB; None: MIN_PSNR of the precision.
     """
     images, classes = full.images(SEEDS), full.spec.classes
     members = {GRAPH: graph.data[:]}
@@ -109,7 +110,7 @@ def is_bundle(path: Path) -> bool:
 
 
 def read(path: Path) -> Bundle:
-    """Read a bundle. Raises GantoolError for anything that `write` would not have written."""
+    """Read a bundle. Raises GantoolError if it is damaged or not as `write` writes it."""
     if not path.is_file():
         raise GantoolError(f"there is no file {path}: make a bundle with gantool export --bundle {path.name}")
     members = _members(path)
@@ -126,10 +127,10 @@ def read(path: Path) -> Bundle:
     return Bundle(path, members[GRAPH], precision, min_psnr, np.stack(golden))
 
 
-def prove(bundle: Bundle, made: Graph | Path) -> None:
-    """Run the golden seeds through what was made of the bundle, its graph or a plan, where that can be done here.
+def verify_golden(bundle: Bundle, made: Graph | Path) -> None:
+    """Compare the images of the bundle's graph, or of a plan built from it, with the golden images.
 
-    Raises VerificationError if an image is too far from its golden one; says so where they cannot be run.
+    Raises VerificationError if an image differs too much. Warns if `made` cannot run here.
     """
     graph = isinstance(made, Graph)
     if isinstance(made, Graph) and not made.recipe.on_cpu:
@@ -141,7 +142,7 @@ def prove(bundle: Bundle, made: Graph | Path) -> None:
         with made.generator() if isinstance(made, Graph) else Generator.load(made) as generator:
             images = generator.images(SEEDS)
     except (EngineMismatchError, MissingDependencyError) as error:
-        # the folder in which it is made, and advice about it, mean nothing to a reader
+        # leave out the temporary folder, and advice about files in it
         reason = str(error).partition("; ")[0]
         if isinstance(made, Path):
             reason = reason.replace(f"{made.parent}/", "")
@@ -163,7 +164,7 @@ def prove(bundle: Bundle, made: Graph | Path) -> None:
 
 
 def _members(path: Path) -> dict[str, bytes]:
-    """Return the files of a tar: plain ones with known names only, so nothing of tar's extensions is followed."""
+    """Return the members of a tar. Accepts only regular files with known names, and none of tar's extensions."""
     members: dict[str, bytes] = {}
     with path.open("rb") as file:
         while True:
@@ -173,14 +174,17 @@ def _members(path: Path) -> dict[str, bytes]:
             try:
                 info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
             except tarfile.HeaderError as error:
-                raise _refused(path, f"it is no tar, or cut off ({error})") from error
+                raise _refused(path, f"it is not a tar, or is cut off ({error})") from error
             limit = LIMITS.get(info.name)
             if limit is None or info.name in members or info.type != tarfile.REGTYPE:
                 raise _refused(
-                    path, f"it holds {info.name!r} (type {info.type!r}) twice, or it does not belong"
+                    path,
+                    f"it holds {info.name!r} (type {info.type!r}) twice, or that member does not belong there",
                 )
             if not 0 <= info.size <= limit:
-                raise _refused(path, f"{info.name} says that it has {info.size} bytes, the most is {limit}")
+                raise _refused(
+                    path, f"{info.name} has {info.size} bytes by its header, at most {limit} are allowed"
+                )
             data = file.read(info.size)
             if len(data) < info.size:
                 raise _refused(path, f"it is cut off in {info.name}")
@@ -189,11 +193,11 @@ def _members(path: Path) -> dict[str, bytes]:
 
 
 def _manifest(path: Path, data: bytes) -> tuple[str, float, dict[str, Any]]:
-    """Return the precision, the dB to reach, and the members with their sizes and SHA-256."""
+    """Return the precision, the PSNR limit in dB, and the members with their sizes and SHA-256."""
     try:
         manifest = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise _refused(path, f"{MANIFEST} is no JSON") from error
+        raise _refused(path, f"{MANIFEST} is not JSON") from error
     match manifest:
         case {
             "format": int(number),
@@ -206,15 +210,17 @@ def _manifest(path: Path, data: bytes) -> tuple[str, float, dict[str, Any]]:
             raise GantoolError(
                 f"{path} is a bundle of format {number}, this gantool reads {FORMAT}: install a newer one"
             )
-    raise _refused(path, f"{MANIFEST} does not say format, precision, min_psnr and members as it should")
+    raise _refused(path, f"{MANIFEST} lacks a valid format, precision, min_psnr or members")
 
 
 def _refused(path: Path, reason: str) -> GantoolError:
-    return GantoolError(f"{path} is no whole bundle of gantool: {reason}; copy it or make it again")
+    return GantoolError(
+        f"{path} is not a complete bundle of gantool: {reason}; copy it again or make a new one"
+    )
 
 
 def _pixels(path: Path, name: str, data: bytes) -> Images:
-    """Return the image in a PNG, uint8 [H, W, C]; its size is looked at before it is unpacked."""
+    """Return the image in a PNG, uint8 [H, W, C]; check its size before decoding it."""
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             if image.mode not in ("L", "RGB") or max(image.size) > MAX_SIDE:
@@ -222,13 +228,15 @@ def _pixels(path: Path, name: str, data: bytes) -> Images:
                     f"{image.mode} of {image.size}, expected grey or RGB up to {MAX_SIDE} a side"
                 )
             pixels = np.asarray(image)
-    except Exception as error:  # a damaged file can bring any error out of a decoder
-        raise _refused(path, f"{name} is no such PNG as it should be ({error})") from error
+    except Exception as error:  # a decoder may raise anything for a damaged file
+        raise _refused(path, f"{name} is not a valid PNG ({error})") from error
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
 def _opset(graph: Graph) -> int:
-    from gantool.export.graph.external import model_of  # not on a device, which only reads bundles
+    from gantool.export.graph.external import (
+        model_of,  # needs onnx, which a device that reads bundles may lack
+    )
 
     model = model_of(graph.path, graph.data)
     return next(int(entry.version) for entry in model.opset_import if entry.domain == "")

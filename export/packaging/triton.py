@@ -29,9 +29,9 @@ _TYPES = {"float32": "TYPE_FP32", "uint8": "TYPE_UINT8", "int64": "TYPE_INT64", 
 
 
 def parse_entry(target: Path, name: str) -> Path:
-    """Return the folder of the model for REPO/NAME, or for a repository REPO that is there: REPO/`name`.
+    """Return the folder of the model: `target` as REPO/NAME, or REPO/`name` if `target` is an existing repository.
 
-    Raises UsageError for a name that Triton does not take.
+    Raises UsageError for a name that Triton does not accept.
     """
     inside = target.is_dir() and not (target / CONFIG).is_file()
     entry = target / name if inside else target
@@ -41,17 +41,18 @@ def parse_entry(target: Path, name: str) -> Path:
         )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", entry.name):  # it becomes a part of URLs
         raise UsageError(
-            f"`triton` {target}: {entry.name!r} is no name for a model in Triton: take letters, digits, _, . and -"
+            f"`triton` {target}: {entry.name!r} is not a name for a model in Triton: use letters, digits, _, . "
+            "and -"
         )
     return entry
 
 
 def check_options(library: Library | None, options: BuildOptions) -> None:
-    """Raise UsageError, before any work, for an engine that Triton could not use."""
+    """Raise UsageError, before any work, for build options whose engine Triton cannot use."""
     if library == "tensorrt" and options.batches[0] > 1:
         raise UsageError(
-            f"`triton` needs an engine that takes single requests, and this one takes {options.batches[0]} images "
-            "at least: leave out `min_batch` and `dla`"
+            f"`triton` needs an engine that takes single requests, and this one takes at least "
+            f"{options.batches[0]} images: leave out `min_batch` and `dla`"
         )
     if library == "tensorrt" and options.strip_weights:
         raise UsageError("`triton` needs a plan with its weights: leave out `strip_weights`")
@@ -59,22 +60,22 @@ def check_options(library: Library | None, options: BuildOptions) -> None:
 
 @dataclass(frozen=True)
 class Contents:
-    """What is to be written."""
+    """The files of a model in a repository."""
 
-    entry: Path
+    entry: Path  # the folder of the model
     model: bytes
     model_name: str  # model.plan or model.onnx
     config: str
-    class_names: list[str]  # [] without classes
+    class_names: list[str]  # [] if unconditional
 
 
 def contents(
     entry: Path, graph: Graph, spec: Spec | None, engine: Engine | None, options: BuildOptions
 ) -> Contents:
-    """Return the files of a model for a TensorRT engine, or where there is none for the graph.
+    """Return the files of a model: of a TensorRT engine if there is one, else of the graph, for ONNX Runtime.
 
-    `spec` is what the graph takes and gives; None where ONNX Runtime has no kernels for it. Raises GantoolError for
-    a graph that ONNX Runtime, which Triton then runs it with, does not take.
+    `spec` describes the graph's inputs and outputs; None if ONNX Runtime has no kernels for it. Raises GantoolError
+    for a graph that Triton's ONNX Runtime cannot run.
     """
     largest = options.max_batch if engine is None else engine.sidecar.max_batch
     tensors = _tensors_of_graph(graph, spec) if engine is None else engine.sidecar.tensors
@@ -93,16 +94,16 @@ def contents(
 
 
 def write(made: Contents) -> None:
-    """Write a model; each file appears whole, and what an earlier one left is removed."""
+    """Write a model, each file atomically; remove the files of an earlier one."""
     folder = made.entry / "1"
     if folder.exists():
-        _log.info(f"{folder} is there already: its model is replaced")
+        _log.info(f"{folder} exists: gantool replaces its model")
     with atomic(folder / made.model_name) as part:
         part.write_bytes(made.model)
     if made.class_names:
         with atomic(made.entry / LABELS) as part:
             part.write_text("".join(f"{name}\n" for name in made.class_names), encoding="utf-8")
-    with atomic(made.entry / CONFIG) as part:  # last: it makes a model of the folder
+    with atomic(made.entry / CONFIG) as part:  # last: with it, Triton loads the folder as a model
         part.write_text(made.config, encoding="utf-8")
     for left in {"model.onnx", "model.plan"} - {made.model_name}:
         (folder / left).unlink(missing_ok=True)
@@ -111,7 +112,7 @@ def write(made: Contents) -> None:
 
 
 def command(repository: Path, version_compatible: bool) -> str:
-    """Return the line that serves a repository; the release of Triton is for the reader to choose."""
+    """Return the command that serves a repository, with a placeholder for Triton's release."""
     allowed = " --backend-config=tensorrt,version-compatible=true" if version_compatible else ""
     return (
         f"docker run --rm --gpus all -p 8000-8002:8000-8002 -v {quote(str(repository.resolve()))}:/models "
@@ -123,21 +124,21 @@ def command(repository: Path, version_compatible: bool) -> str:
 def _tensors_of_graph(graph: Graph, spec: Spec | None) -> tuple[Tensor, ...]:
     if spec is None:
         raise GantoolError(
-            f"`triton`: {graph.name} would be run with ONNX Runtime, which has no convolution in BF16: build a "
+            f"`triton`: Triton would run {graph.name} with ONNX Runtime, which has no convolution in BF16: build a "
             "TensorRT engine, or export with `fp16`"
         )
     if spec.max_batch is not None:
         raise GantoolError(
-            f"`triton` needs a graph of any batch, and {graph.name} takes {spec.max_batch} images only: export "
-            "its generator with a dynamic batch"
+            f"`triton` needs a dynamic batch, and {graph.name} takes exactly {spec.max_batch} images: export its "
+            "generator with a dynamic batch"
         )
     return tensors_of(spec)
 
 
 def _class_names(metadata: Metadata) -> list[str]:
-    """Return a name for each class, its number where the metadata have none; [] for no classes.
+    """Return a name for each class (its number if the metadata have no names); [] if unconditional.
 
-    Raises GantoolError if there are not as many names as classes, or one is empty: lines would be off by one.
+    Raises GantoolError if a name is missing or empty: the lines of labels.txt would not match the classes.
     """
     classes = metadata.classes
     names = metadata.class_names_as_given or list(range(classes))
@@ -162,7 +163,7 @@ def _config(
     """Return config.pbtxt, a ModelConfig in protobuf's text format."""
     inputs = [tensor for tensor in tensors if tensor.mode == INPUT]
     (images,) = (tensor for tensor in tensors if tensor.mode == OUTPUT)
-    # Zeros: Triton's random data would be labels that no class has.
+    # Zeros, since Triton's random data would be labels outside of the classes.
     warm = " ".join(
         f'inputs {{ key: "{tensor.name}" value {{ {_signature(tensor)} zero_data: true }} }}'
         for tensor in inputs
@@ -189,7 +190,7 @@ def _config(
 
 
 def _signature(tensor: Tensor) -> str:
-    """Return type and shape without the batch, which Triton puts in front; [N] becomes [N, 1], as it has none."""
+    """Return type and dims without the batch, which Triton prepends; it has no [N], so that becomes [N, 1]."""
     return f"data_type: {_TYPES[tensor.type]} dims: {list(tensor.shape[1:]) or [1]}"
 
 

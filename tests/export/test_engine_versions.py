@@ -131,7 +131,7 @@ def test_what_is_no_timing_cache_of_this_gpu_is_not_written_over(
 ) -> None:
     cache = tmp_path / "timing.cache"
     cache.write_bytes(content)
-    with pytest.raises(GantoolError, match="no timing cache, or one of another GPU or version"):
+    with pytest.raises(GantoolError, match="not a timing cache, or is from another GPU or version"):
         build(Graph.load(graph), "tensorrt", BuildOptions(timing_cache=cache), World("10.3.0").module())
     assert cache.read_bytes() == content
 
@@ -165,7 +165,7 @@ def test_an_engine_in_a_wider_type_fails(version: str, asked: str, got: str, gra
     """Only where the builder is free to choose can it happen, and there the receipt tells."""
     world = World(version, {"up": asked}, [("CaskDeconvolutionV2", "up + relu", got)])
     if version == "8.6.1":
-        with pytest.raises(VerificationError, match=f"computes up in {got}, and the graph wants a lower"):
+        with pytest.raises(VerificationError, match=f"computes up in {got}, and the graph has a lower"):
             build(Graph.load(graph), "tensorrt", BuildOptions(), world.module())
     else:
         assert build(Graph.load(graph), "tensorrt", BuildOptions(), world.module()).receipt.shares() == {
@@ -175,7 +175,7 @@ def test_an_engine_in_a_wider_type_fails(version: str, asked: str, got: str, gra
 
 def test_the_receipt_of_an_engine_needs_detailed_verbosity(graph: Path) -> None:
     options = BuildOptions(profile_verbosity="layer")
-    with pytest.raises(UsageError, match="read off the engine, which takes detailed; leave it out"):
+    with pytest.raises(UsageError, match="from the engine, which needs detailed; leave it out"):
         build(Graph.load(graph), "tensorrt", options, World("8.6.1").module())
     build(Graph.load(graph), "tensorrt", options, World("10.3.0").module())
 
@@ -218,7 +218,7 @@ def test_refit_puts_the_weights_in(version: str, stripped: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("version", "reason"), [("10.3.0", "does not take the weights"), ("8.6.1", "10.0 or newer")]
+    ("version", "reason"), [("10.3.0", "does not accept the weights"), ("8.6.1", "10.0 or newer")]
 )
 def test_a_refit_that_fails_leaves_the_plan(
     version: str, reason: str, stripped: Path, monkeypatch: pytest.MonkeyPatch

@@ -51,7 +51,7 @@ def test_a_bundle_is_looked_into_and_compared(work: Path) -> None:
     data[5000] ^= 1
     (work / "b.tar").write_bytes(data)
     result = run_gantool("inspect", "b.tar", cwd=work)
-    assert (result.returncode, "is no whole bundle" in result.stderr) == (1, True)
+    assert (result.returncode, "is not a complete bundle" in result.stderr) == (1, True)
     result = run_gantool("generate", "--engine", "b.tar", cwd=work)
     assert "b.tar is a bundle of gantool" in result.stderr
     assert "gantool export b.tar" in result.stderr

@@ -247,7 +247,7 @@ def test_keep_fp32_by_hand(tmp_path: Path) -> None:
 def test_bf16_needs_an_opset_that_has_it(tmp_path: Path) -> None:
     full, reference = full_graph("dcgan16")
     onnx.save(full, tmp_path / "g.onnx")
-    with pytest.raises(GantoolError, match="has opset 17, whose convolutions take no bfloat16"):
+    with pytest.raises(GantoolError, match="has opset 17, whose convolutions do not take bfloat16"):
         low_graph(tmp_path / "g.onnx", Precision("bf16"), reference)
 
 

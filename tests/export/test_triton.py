@@ -199,7 +199,7 @@ def test_an_entry_is_replaced_by_the_next(exported: Path, tmp_path: Path) -> Non
     (entry / "1/model.plan").write_bytes(b"of an earlier export")
     flags = ("--engine", "none", "--triton", "models", "-o", "faces")
     result = run_gantool("export", exported / "g.onnx", *flags, cwd=tmp_path, check=True)
-    assert f"{Path('models/faces/1')} is there already: its model is replaced" in result.stderr
+    assert f"{Path('models/faces/1')} exists: gantool replaces its model" in result.stderr
     assert {path.name for path in entry.rglob("*")} == {"config.pbtxt", "1", "model.onnx"}
     assert (entry / "1/model.onnx").read_bytes() == (exported / "g.onnx").read_bytes()
 
