@@ -1,4 +1,4 @@
-"""Graph, precision, engine, and the proof of each: checkpoint -> ONNX -> plan. To call it is `pipeline.export`."""
+"""Export a checkpoint to ONNX and a plan, and verify each. Calling this package calls `pipeline.export`."""
 
 from gantool.runtime.rooms import make_callable
 

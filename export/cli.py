@@ -1,4 +1,4 @@
-"""The commands export, refit, inspect, verify and doctor. Each loads its own options alone."""
+"""The commands export, refit, inspect, verify and doctor. Each imports only its own options."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gantool.runtime.flags import Given, build
 if TYPE_CHECKING:
     from gantool.runtime.spec import Images
 
-# a data set, what it is compared by -> the distance of images
+# (data set, feature extractor) -> a function that returns the Fréchet distance of images
 DistanceTo = Callable[[str, str], "Callable[[Images], float]"]
 
 
 def export() -> Command:
-    """Export a generator; print its files and the next commands."""
+    """Return the command that exports a generator and prints its files and the next commands."""
     from gantool.export.engine.options import BuildOptions
     from gantool.export.options import ExportOptions, ExportRequest
 
@@ -28,7 +28,7 @@ def export() -> Command:
 
 
 def _export(given: Given, distance_to: DistanceTo) -> None:
-    """Check all that was given before a data set is read or a library is loaded. `distance_to` is training's."""
+    """Check all options before reading a data set or loading a library. `distance_to` comes from `train`."""
     from gantool.export.engine.options import BuildOptions
     from gantool.export.options import DatasetDistance, ExportOptions, ExportRequest
     from gantool.export.source import origin_of
@@ -42,7 +42,7 @@ def _export(given: Given, distance_to: DistanceTo) -> None:
     import logging
 
     from gantool.export import pipeline
-    from gantool.export.summary import left, summary
+    from gantool.export.summary import stale_notes, summary
 
     if asked.data is not None:
         features = asked.features or "classifier"
@@ -50,12 +50,12 @@ def _export(given: Given, distance_to: DistanceTo) -> None:
         options = replace(options, to_data=DatasetDistance(asked.data, features, measure))
     made = pipeline.export(asked.source, options, build_options)
     typer.echo(summary(made, build_options))
-    for line in left(made):
+    for line in stale_notes(made):
         logging.getLogger(__name__).warning(line)
 
 
 def inspect() -> Command:
-    """Print what a file is."""
+    """Return the command that describes a file."""
     from gantool.export.requests import InspectOptions
 
     def run(given: Given) -> None:
@@ -71,7 +71,7 @@ def inspect() -> Command:
 
 
 def verify() -> Command:
-    """Print how far the images of files are from those of the first."""
+    """Return the command that compares the images of files with those of the first."""
     from gantool.export.requests import VerifyOptions
 
     def run(given: Given) -> None:
@@ -89,7 +89,7 @@ def verify() -> Command:
 
 
 def doctor() -> Command:
-    """Print what this machine has."""
+    """Return the command that reports system info and runs the self-test."""
     from gantool.export.requests import DoctorOptions
 
     def run(given: Given) -> None:
@@ -115,7 +115,7 @@ def doctor() -> Command:
                     )
             found = replace(found, checks=tuple(checks))
             found.write(asked.out)
-            logging.getLogger(__name__).info(f"{asked.out}: attach it to a report of a bug")
+            logging.getLogger(__name__).info(f"{asked.out}: attach it to a bug report")
         if asked.json:
             typer.echo(json.dumps(found.to_json(), indent=2))
         found.check()
@@ -124,7 +124,7 @@ def doctor() -> Command:
 
 
 def refit() -> Command:
-    """Put weights into a plan; print the next command."""
+    """Return the command that puts weights into a plan and prints the next command."""
     from gantool.export.requests import RefitOptions
 
     def run(given: Given) -> None:

@@ -1,4 +1,4 @@
-"""What a folder stands for where a file is expected, and whose weights a file has."""
+"""Find gantool's files in a folder, and compare the training of two files by their metadata."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RUNS = "runs"
 
 
 def file_of(path: Path) -> Path:
-    """Return a file as it is, for the folder of a run its checkpoint. Raises GantoolError for another folder."""
+    """Return a file unchanged, or the checkpoint of a run's folder. Raises GantoolError for another folder."""
     if not path.is_dir():
         return path
     if (checkpoint := path / CHECKPOINT).is_file():
@@ -29,13 +29,13 @@ def file_of(path: Path) -> Path:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Return what gantool may have made, in a folder and in the runs below it."""
+    """Return the files that gantool may have made: in a folder, and the checkpoints of the runs below it."""
     found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES or bundle.is_bundle(path))
     return [*found, *sorted((folder / RUNS).glob(f"*/{CHECKPOINT}"))]
 
 
 def metadata_of(path: Path) -> Metadata:
-    """Return the metadata that a checkpoint, a graph or a plan got from its training, as far as they are known."""
+    """Return the training's metadata in a checkpoint, graph or plan; empty if unknown."""
     with suppress(GantoolError):
         if path.suffix == ".safetensors":
             from gantool.export.inspect import checkpoint_metadata
@@ -49,7 +49,7 @@ def metadata_of(path: Path) -> Metadata:
 
 
 def other_weights(first: Metadata, second: Metadata) -> str | None:
-    """Say how the weights of two files differ by their metadata; None where they may be the same."""
+    """Return how the training of the second file differs from that of the first; None if it is the same."""
     if first.training == second.training:
         return None
     return f"{_training(second)}, not {_training(first)}"

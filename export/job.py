@@ -1,4 +1,4 @@
-"""What an export will do, settled by its flags and the first bytes of its source, before any work."""
+"""Plan an export from its options and the first bytes of its source, before any work."""
 
 from __future__ import annotations
 
@@ -19,57 +19,59 @@ from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageEr
 
 @dataclass(frozen=True)
 class TorchSource:
-    """A generator as a PyTorch module: a checkpoint (None: of the newest run), or what --from makes."""
+    """A PyTorch generator: a checkpoint (None: of the newest run), or the module that --from makes."""
 
     path: Path | None
 
 
 @dataclass(frozen=True)
 class ForeignGraph:
-    """An ONNX graph that was made elsewhere."""
+    """An ONNX graph from elsewhere."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class OwnGraph:
-    """A graph of gantool."""
+    """A graph that gantool wrote."""
 
     graph: Graph
 
 
 @dataclass(frozen=True)
-class Carried:
+class BundleSource:
     """A bundle, and the graph in it."""
 
     bundle: bundle.Bundle
     graph: Graph
 
 
-Source = TorchSource | ForeignGraph | OwnGraph | Carried
+Source = TorchSource | ForeignGraph | OwnGraph | BundleSource
 
 
 @dataclass(frozen=True)
 class Job:
-    """One export: from what, to which files."""
+    """One export: its source and its files."""
 
     source: Source
     base: Path  # files are BASE.onnx, BASE.fp16.onnx, BASE.plan ...
-    library: Library | None  # the library that builds the engine
+    library: Library | None  # builds the engine; None: no engine
     entry: Path | None  # the folder of a model in a Triton repository
 
 
-def settle(path: Path | None, options: ExportOptions, build_options: BuildOptions) -> Job:
-    """Return what `gantool export` is to do. Raises UsageError or GantoolError for what cannot be done."""
+def plan_export(path: Path | None, options: ExportOptions, build_options: BuildOptions) -> Job:
+    """Return the plan of an export. Raises UsageError or GantoolError if it cannot be done."""
     origin = origin_of(path, options.foreign)
     library = choose_library(options.engine)
     check_options(library, build_options)
     _check_engine_flags(library, options, build_options)
     if build_options.dla is not None and origin not in ("graph", "bundle") and not options.precision.asked:
-        raise UsageError(f"`dla` {build_options.dla}: DLA computes in FP16 and INT8: add `fp16` or `int8`")
+        raise UsageError(
+            f"`dla` {build_options.dla}: DLA computes only in FP16 and INT8: add `fp16` or `int8`"
+        )
     source = _source(path, origin, options, build_options, library)
     base = options.base or _default_base(source)
-    if base.suffix == ".onnx":  # as most tools name what they write
+    if base.suffix == ".onnx":  # a user may give the name of the graph
         base = base.with_suffix("")
     if not base.name or base.name == ".." or base.is_dir():
         raise UsageError(f"-o {base}: give a name for the files, as in -o {base / 'g'}")
@@ -78,7 +80,7 @@ def settle(path: Path | None, options: ExportOptions, build_options: BuildOption
         entry = triton.parse_entry(options.triton, base.name)
         triton.check_options(library, build_options)
     _check_targets(base, options.bundle, entry, source.path if isinstance(source, ForeignGraph) else None)
-    if isinstance(source, Carried):
+    if isinstance(source, BundleSource):
         named = base.with_name(base.name + GRAPH_SUFFIXES[source.bundle.precision])
         source = replace(source, graph=replace(source.graph, path=named))
     return Job(source, base, library, entry)
@@ -91,14 +93,14 @@ def _source(
     build_options: BuildOptions,
     library: Library | None,
 ) -> Source:
-    """Tell what the generator is, and refuse flags that do not go with it."""
+    """Return the source. Raises UsageError for flags that do not apply to it."""
     if path is None or origin not in ("graph", "bundle"):
         return TorchSource(path)
     if origin == "bundle":
         _check_bundle_flags(path, options, build_options)
-        return _carried(bundle.read(path))
+        return _bundle_source(bundle.read(path))
     if options.opset is not None or options.foreign.origin is not None:
-        raise UsageError(f"`opset` and `origin` are for checkpoints: {path} is a graph already")
+        raise UsageError(f"`opset` and `origin` are for PyTorch generators: {path} is a graph already")
     data = map_file(path)
     if not read_metadata(path, data):
         return ForeignGraph(path)
@@ -118,19 +120,19 @@ def _check_engine_flags(library: Library | None, options: ExportOptions, build_o
         )
     if options.lowering == "auto" and library is not None and (problem := gpu_problem(library)):
         raise UsageError(
-            f"`lowering` auto times engines, and {problem}: add `engine` none to measure on this CPU, which "
-            "says nothing of an engine, or run it on the device"
+            f"`lowering` auto times engines, and {problem}: run it on the device, or add `engine` none to time "
+            "the graph on this CPU, which does not predict the speed of an engine"
         )
 
 
 def check_precision(base: Path, library: Library, new: str) -> None:
-    """Raise UsageError, before an engine is built, where it would replace one of another precision."""
+    """Raise UsageError, before an engine is built, if it would replace a plan of another precision."""
     plan = base.with_name(base.name + SUFFIXES[library])
     if not plan.exists():
         return
     try:
         sidecar = read_sidecar(plan)
-    except GantoolError:  # a damaged one is no loss
+    except GantoolError:  # a damaged plan may be replaced
         return
     old = sidecar.precision if sidecar else None
     if old is not None and old != new:
@@ -147,11 +149,9 @@ def _check_targets(base: Path, bundled: Path | None, entry: Path | None, source:
     targets = [*(base.with_name(base.name + suffix) for suffix in suffixes), *([bundled] if bundled else [])]
     for target in targets:
         if target.is_dir():
-            raise UsageError(f"{target} is a folder, where a file is to go: move it, or choose another name")
+            raise UsageError(f"{target} is a folder, expected a file: move it, or choose another name")
         if source is not None and target.exists() and target.samefile(source):
-            raise UsageError(
-                f"the export would write over {source}, which it is made from: give another name with -o"
-            )
+            raise UsageError(f"the export would overwrite its source {source}: give another name with -o")
     if bundled is not None and entry is not None and bundled.absolute() == entry.absolute():
         raise UsageError(f"`bundle` and `triton` are both {bundled}: give them different names")
     for target in (base, *(path for path in (bundled, entry and entry / "1" / "model") if path)):
@@ -162,7 +162,7 @@ def _check_targets(base: Path, bundled: Path | None, entry: Path | None, source:
 
 def _default_base(source: Source) -> Path:
     match source:
-        case Carried():
+        case BundleSource():
             return source.bundle.path.with_suffix("")
         case OwnGraph():
             return without_suffix(source.graph.path)
@@ -170,7 +170,7 @@ def _default_base(source: Source) -> Path:
 
 
 def without_suffix(graph: Path) -> Path:
-    """Return BASE of BASE.fp16.onnx, BASE.onnx or BASE, as a graph may be called; other dots belong to the name."""
+    """Return BASE of BASE.fp16.onnx, BASE.onnx or BASE; other dots belong to the name."""
     stem = graph.name[: -len(".onnx")] if graph.suffix.lower() == ".onnx" else graph.name
     return graph.with_name(stem.removesuffix(".fp16").removesuffix(".bf16").removesuffix(".int8"))
 
@@ -178,12 +178,12 @@ def without_suffix(graph: Path) -> Path:
 def _check_graph_flags(graph: Graph, options: ExportOptions, library: Library | None) -> None:
     if options.output is not None or options.lowering is not None or options.foreign != Foreign():
         raise UsageError(
-            "`output`, `lowering`, `latent`, `classes`, `distribution`, `values` and `clamp` are settled in "
-            f"{graph.path}"
+            "`output`, `lowering`, `latent`, `classes`, `distribution`, `values` and `clamp` are fixed in "
+            f"{graph.path}: leave them out"
         )
     if options.to_data is not None and not options.precision.asked:
         raise UsageError(
-            f"`data` measures what this export makes of {graph.path}: add `fp16`, `bf16` or `int8`"
+            f"`data` measures a graph that this export makes from {graph.path}: add `fp16`, `bf16` or `int8`"
         )
     if options.bundle is not None:
         bundle.check_source(graph)
@@ -202,7 +202,7 @@ def _check_bundle_flags(source: Path, options: ExportOptions, build_options: Bui
     settled = (options.opset, options.output, options.lowering, options.bundle, options.to_data)
     if settled != (None,) * 5 or options.precision != Precision() or options.foreign != Foreign():
         raise UsageError(
-            f"{source} has its graph settled: leave out `opset`, `output`, `lowering`, `bundle`, `data` and "
+            f"{source} holds a finished graph: leave out `opset`, `output`, `lowering`, `bundle`, `data` and "
             "the flags of precision and of generators from elsewhere"
         )
     for flag, given in (
@@ -211,15 +211,15 @@ def _check_bundle_flags(source: Path, options: ExportOptions, build_options: Bui
     ):
         if given:
             raise UsageError(
-                f"{flag} makes a plan that gantool does not run, so not the golden seeds either: leave it out, "
+                f"{flag} makes a plan that gantool cannot run, so it cannot check the golden images: leave it out, "
                 f"or build from a graph"
             )
 
 
-def _carried(read: bundle.Bundle) -> Carried:
-    """Return a bundle with its graph."""
+def _bundle_source(read: bundle.Bundle) -> BundleSource:
+    """Return a bundle with its graph. Raises GantoolError if it does not hold a graph of gantool."""
     graph = Graph.of_data(read.path / bundle.GRAPH, read.graph)
     if not graph.metadata:
-        raise GantoolError(f"{read.path} holds no graph of gantool: make the bundle again")
+        raise GantoolError(f"{read.path} does not hold a graph of gantool: make the bundle again")
     check_inside(graph.path, read.graph)
-    return Carried(read, graph)
+    return BundleSource(read, graph)

@@ -1,4 +1,4 @@
-"""What `gantool export` can be asked for, checked before any work is done; neither torch nor onnx here."""
+"""The options of `gantool export`, checked before any work is done. Needs neither torch nor onnx."""
 
 # Annotations are not postponed: those of flags would be compiled at every start.
 
@@ -22,10 +22,10 @@ Engine = Literal["auto", "tensorrt", "rtx", "none"]
 
 OPSETS = range(17, 24)
 DEFAULT_OPSET = 17  # the newest that TensorRT 8.6 (JetPack 6.0) reads
-NATIVE_OPSET = 18  # what torch exports to; others are made from it
+NATIVE_OPSET = 18  # torch exports to it; gantool converts to older ones
 BF16_OPSET = 22  # the first whose convolutions take bfloat16
 
-# Range of the images of a generator from elsewhere: factor and shift that bring them to [-1, 1].
+# By the range of a generator's images: the factor and the shift that scale them to [-1, 1].
 RANGES = {"-1,1": (1.0, 0.0), "0,1": (2.0, -1.0), "0,255": (1 / 127.5, -1.0)}
 
 
@@ -36,7 +36,7 @@ _GRAPH = "Graph"
 
 @dataclass(frozen=True)
 class Foreign:
-    """What the file of a generator from elsewhere does not tell."""
+    """A generator from elsewhere: its origin, and what its file does not say."""
 
     origin: Annotated[
         str | None,
@@ -50,7 +50,7 @@ class Foreign:
     weights: Annotated[
         Path | None,
         Flag(
-            "its weights for --from package.module:function, .pth or .safetensors; KEY where they are nested",
+            "its weights for --from package.module:function, .pth or .safetensors; KEY if they are nested",
             group=_ELSEWHERE,
             metavar="FILE[:KEY]",
         ),
@@ -61,7 +61,7 @@ class Foreign:
     values: Annotated[
         str,
         Flag(
-            "range of the images that it makes, {choices}",
+            "range of its images, {choices}",
             "--range",
             group=_ELSEWHERE,
             metavar="LOW,HIGH",
@@ -77,36 +77,36 @@ class Foreign:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Return the factor and the shift that bring the images to [-1, 1]."""
+        """The factor and the shift that scale the images to [-1, 1]."""
         return RANGES[self.values]
 
 
 @dataclass(frozen=True)
 class DatasetDistance:
-    """How far images are from a data set."""
+    """The measure of a Fréchet distance to a data set."""
 
     data: str
-    features: str  # what they are compared by
-    measure: "Callable[[Images], float]"  # of images, uint8 [M, H, W, C]: their Fréchet distance to the data
+    features: str  # the feature extractor
+    measure: "Callable[[Images], float]"  # of images, uint8 [M, H, W, C]
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What the graph is to compute in beside FP32."""
+    """The precision of the graph. The default is FP32."""
 
     low: Low | None = None
     int8: Annotated[
-        bool, Flag("compute in INT8; with --fp16, what is not in INT8 is in FP16", group=_PRECISION)
+        bool, Flag("compute in INT8; with --fp16, the other layers in FP16", group=_PRECISION)
     ] = False
-    int8_ends: Annotated[bool, Flag("INT8 in the first and the last layer too", group=_PRECISION)] = False
+    int8_ends: Annotated[bool, Flag("INT8 also in the first and the last layer", group=_PRECISION)] = False
     calibration: Annotated[
         Calibration, Flag("how --int8 calibrates the ranges of activations", group=_PRECISION)
     ] = "minmax"
     keep_fp32: Annotated[
         tuple[str, ...],
-        Flag("nodes that stay in FP32, as 'gemm*'; may be repeated", group=_PRECISION, metavar="PATTERN"),
+        Flag("nodes that stay in FP32, as in 'gemm*'; repeatable", group=_PRECISION, metavar="PATTERN"),
     ] = ()
-    # in place of all of these
+    # excludes the fields above
     recipe: Annotated[
         Path | None,
         Flag(
@@ -128,18 +128,18 @@ class Precision:
         check(self)
         if self.recipe and (self.low or self.int8 or self.keep_fp32):
             raise UsageError(
-                "`recipe` says what each node computes in: leave out `fp16`, `bf16`, `int8`, `keep_fp32`"
+                "`recipe` sets the precision of each node: leave out `fp16`, `bf16`, `int8`, `keep_fp32`"
             )
         if self.int8_ends and not self.int8:
-            raise UsageError("`int8_ends` goes with `int8`")
+            raise UsageError("`int8_ends` needs `int8`: add it")
         if self.keep_fp32 and not self.asked:
-            raise UsageError("`keep_fp32` goes with `fp16`, `bf16` or `int8`: without them all is FP32")
+            raise UsageError("`keep_fp32` needs `fp16`, `bf16` or `int8`: without them everything is in FP32")
         if self.min_psnr is not None and not (self.asked and 0 < self.min_psnr < 200):
-            raise UsageError("`min_psnr` is in dB, as 45, and goes with `fp16`, `bf16`, `int8` or `recipe`")
+            raise UsageError("`min_psnr` is in dB, as in 45, and needs `fp16`, `bf16`, `int8` or `recipe`")
 
     @property
     def asked(self) -> bool:
-        """Whether anything but FP32 was asked for."""
+        """Whether a precision other than FP32 was requested."""
         return self.int8 or self.low is not None or self.recipe is not None
 
 
@@ -153,14 +153,14 @@ def _tar(path: Path) -> str:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to write. None stands for an option that was not given."""
+    """The options of an export. None stands for an option that was not given."""
 
     base: Annotated[
         Path | None,
         Flag("write BASE.onnx, BASE.plan ...", "-o --out", group="Output", metavar="BASE", shown="g"),
     ] = None
     engine: Annotated[
-        Engine, Flag("engine to build: {choices}; auto is what is installed here", group="Engine")
+        Engine, Flag("engine to build: {choices}; auto uses the installed library", group="Engine")
     ] = "auto"
     opset: Annotated[
         int | None,
@@ -177,7 +177,7 @@ class ExportOptions:
     lowering: Annotated[
         Literal["auto", Lowering] | None,
         Flag(
-            "exact rewrite of transposed convolutions: {choices}; auto measures which is fastest",
+            "exact rewrite of transposed convolutions: {choices}; auto times them and takes the fastest",
             group=_GRAPH,
             shown="none",
         ),
@@ -190,7 +190,7 @@ class ExportOptions:
     bundle: Annotated[
         Path | None,
         Flag(
-            "also write one file to carry to a device: the graph and golden images",
+            "also write one file for a device, with the graph and golden images",
             group="Output",
             metavar="FILE.tar",
             check=_tar,
@@ -203,13 +203,13 @@ class ExportOptions:
         check(self)
         if self.opset is not None and self.precision.low == "bf16" and self.opset < BF16_OPSET:
             raise UsageError(
-                f"`opset` {self.opset} has no convolution in bfloat16: choose {BF16_OPSET} or newer"
+                f"`opset` {self.opset} has no bfloat16 convolution: choose {BF16_OPSET} or newer"
             )
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What `gantool export` is given besides ExportOptions and BuildOptions."""
+    """The source and the flags of `gantool export` besides ExportOptions and BuildOptions."""
 
     source: Annotated[
         Path | None,
@@ -225,7 +225,7 @@ class ExportRequest:
     data: Annotated[
         str | None,
         Flag(
-            "also measure the distance of FP32 and of what is exported from these images, as gantool evaluate does",
+            "also measure the Fréchet distance of FP32 and the lower precision to these images",
             group="Proof",
             metavar="SOURCE",
         ),
@@ -245,9 +245,9 @@ class ExportRequest:
         if self.fp16 and self.bf16:
             raise UsageError("`fp16` and `bf16` exclude each other: choose one")
         if self.features is not None and self.data is None:
-            raise UsageError("`features` goes with `data`")
+            raise UsageError("`features` needs `data`: add it")
 
     @property
     def low(self) -> Low | None:
-        """The lowest type of floats that was asked for."""
+        """The requested float type below FP32, else None."""
         return "fp16" if self.fp16 else "bf16" if self.bf16 else None

@@ -1,4 +1,4 @@
-"""`gantool export`: source -> graph -> lower precision -> engine, each proved; then the files, written once."""
+"""`gantool export`: source -> graph -> lower precision -> engine, each verified; then all files, written once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from gantool.export.artifact import Graph
 from gantool.export.engine.artifact import Engine, build_engine
 from gantool.export.engine.options import BuildOptions
-from gantool.export.job import Carried, ForeignGraph, Job, OwnGraph, check_precision, settle
+from gantool.export.job import BundleSource, ForeignGraph, Job, OwnGraph, check_precision, plan_export
 from gantool.export.options import ExportOptions
 from gantool.export.packaging import bundle, triton
 from gantool.runtime.errors import MissingDependencyError
@@ -24,24 +24,24 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export made, and where it lies."""
+    """The result of an export."""
 
     job: Job
-    files: tuple[Path, ...]  # made, graphs and plan with its sidecar
-    graph: Graph  # of the lowest precision
+    files: tuple[Path, ...]  # written: graphs, and plan with its sidecar
+    graph: Graph  # in the requested precision
     engine: Engine | None
     bundle: Path | None
 
 
 @dataclass(frozen=True)
 class _Graphs:
-    """The FP32 graph and the one that an engine is built from, which may be the same, with what runs them."""
+    """The FP32 graph and the graph of the requested precision, which may be the same one."""
 
     full: Graph
-    last: Graph
-    made: tuple[Graph, ...]  # to be written: not those that were given
-    runs_full: Callable[[], Generator]
-    runs_last: Callable[[], Generator | None]
+    last: Graph  # the engine is built from it
+    made: tuple[Graph, ...]  # to write: not the source itself
+    full_generator: Callable[[], Generator]
+    last_generator: Callable[[], Generator | None]  # None if ONNX Runtime has no kernels for it
 
 
 def export(
@@ -51,10 +51,10 @@ def export(
 ) -> Exported:
     """Export a checkpoint (None: that of the newest run), an ONNX graph or a bundle.
 
-    Files are made and proved in a temporary folder beside BASE, then renamed into place. Raises what
-    `gantool.runtime.errors` draws; nothing is written then.
+    Writes all files to a temporary folder beside BASE and renames them when every check has passed. Raises the
+    errors of `gantool.runtime.errors`; then it has written nothing.
     """
-    job = settle(None if source is None else Path(source), options, build_options)
+    job = plan_export(None if source is None else Path(source), options, build_options)
     graphs = _graphs(job, options, build_options)
     engine = None
     if job.library is not None:
@@ -65,10 +65,10 @@ def export(
 
 
 def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions) -> _Graphs:
-    """Make the FP32 graph, and that of a lower precision where it was asked for."""
-    given = job.source.graph if isinstance(job.source, OwnGraph | Carried) else None
+    """Make the FP32 graph, and the graph in a lower precision if requested."""
+    given = job.source.graph if isinstance(job.source, OwnGraph | BundleSource) else None
     if given is not None and not options.precision.asked:
-        carried = (given,) if isinstance(job.source, Carried) else ()
+        carried = (given,) if isinstance(job.source, BundleSource) else ()
         return _Graphs(given, given, carried, given.generator, given.generator_on_cpu)
     try:
         from gantool.export import stages, tune_lowering
@@ -78,7 +78,7 @@ def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions) -> _G
     timer = tune_lowering.timer_for(options, build_options, job.library)
     with task(f"making {target.name}"):
         match job.source:
-            case OwnGraph(graph) | Carried(graph=graph):
+            case OwnGraph(graph) | BundleSource(graph=graph):
                 full = stages.from_graph(graph)
             case ForeignGraph(path):
                 full = stages.from_onnx(path, target, options, timer)
@@ -103,13 +103,13 @@ def _write(
     graphs: _Graphs,
     engine: Engine | None,
 ) -> Exported:
-    """Write each file once, into a temporary folder; where all is well, rename them into place."""
+    """Write each file once to a temporary folder, verify it, and rename all into place."""
     contents = None
     with scratch(job.base.parent) as folder:
         for graph in graphs.made:
             graph.save(folder)
         plan = engine.save(folder) if engine else None
-        if isinstance(job.source, Carried):
+        if isinstance(job.source, BundleSource):
             bundle.verify_golden(job.source.bundle, plan or graphs.last)
         if job.entry is not None:
             if job.library == "rtx":
@@ -117,14 +117,14 @@ def _write(
                     f"Triton does not run TensorRT-RTX: {job.entry} gets {graphs.last.name}, for ONNX Runtime"
                 )
             served = engine if job.library == "tensorrt" else None
-            runs = None if served else graphs.runs_last()
+            runs = None if served else graphs.last_generator()
             spec = None if runs is None else runs.spec
             contents = triton.contents(job.entry, graphs.last, spec, served, build_options)
         if options.bundle is not None:
-            bundle.write(options.bundle, graphs.last, graphs.runs_full(), options.precision.min_psnr)
+            bundle.write(options.bundle, graphs.last, graphs.full_generator(), options.precision.min_psnr)
         files = [job.base.with_name(path.name) for path in sorted(folder.iterdir())]
         for path in files:
             (folder / path.name).replace(path)
-        if contents is not None:  # last, since it may go live at once
+        if contents is not None:  # last, since a running Triton may load it at once
             triton.write(contents)
     return Exported(job, tuple(files), graphs.last, engine, options.bundle)

@@ -1,4 +1,4 @@
-"""What the commands beside export can be asked for: inspect, verify, doctor, refit."""
+"""The options of the commands inspect, verify, doctor and refit."""
 
 # Annotations are not postponed: those of flags would be compiled at every start.
 
@@ -11,7 +11,7 @@ from gantool.runtime.flags import Flag
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """What `gantool inspect` is asked for."""
+    """The options of `gantool inspect`."""
 
     file: Annotated[
         Path,
@@ -27,17 +27,17 @@ class InspectOptions:
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """What `gantool verify` compares."""
+    """The options of `gantool verify`."""
 
     files: Annotated[
         tuple[Path, ...],
         Flag(
-            "checkpoints, runs, graphs, plans, bundles; each is compared with the first",
+            "checkpoints, runs, graphs, plans, bundles, to compare with the first",
             metavar="FILES...",
             argument=True,
         ),
     ]
-    seeds: Annotated[str, Flag("seeds, as 0,1,4-6; ends included", metavar="SEEDS")] = "0-63"
+    seeds: Annotated[str, Flag("seeds, as in 0,1,4-6; ends included", metavar="SEEDS")] = "0-63"
     min_psnr: Annotated[
         float | None,
         Flag("dB that the worst image must reach", shown="FP32 50, FP16 40, BF16 30, INT8 30"),
@@ -47,14 +47,12 @@ class VerifyOptions:
 
 @dataclass(frozen=True)
 class DoctorOptions:
-    """What `gantool doctor` looks at."""
+    """The options of `gantool doctor`."""
 
     folder: Annotated[
         Path, Flag("folder with your engines", metavar="[FOLDER]", shown="this folder", argument=True)
     ] = Path()
-    selftest: Annotated[bool, Flag("build and run tiny generators with every library that is installed")] = (
-        False
-    )
+    selftest: Annotated[bool, Flag("build and run tiny generators with every installed library")] = False
     json: Annotated[bool, Flag("print JSON")] = False
     out: Annotated[Path, Flag("report of the self-test", "-o --out", metavar="FILE")] = Path(
         "gantool-doctor.json"
@@ -63,10 +61,12 @@ class DoctorOptions:
 
 @dataclass(frozen=True)
 class RefitOptions:
-    """Which plan gets which weights."""
+    """The options of `gantool refit`."""
 
-    plan: Annotated[Path, Flag("a plan that was built with --strip-weights", argument=True)]
-    graph: Annotated[Path, Flag("the graph that it was built from", metavar="GRAPH.onnx", argument=True)]
+    plan: Annotated[Path, Flag("a plan built with --strip-weights", argument=True)]
+    graph: Annotated[
+        Path, Flag("the graph that the plan was built from", metavar="GRAPH.onnx", argument=True)
+    ]
     out: Annotated[
-        Path | None, Flag("the complete plan to write", "-o --out", metavar="PLAN", shown="in place of PLAN")
+        Path | None, Flag("the complete plan to write", "-o --out", metavar="PLAN", shown="replaces PLAN")
     ] = None

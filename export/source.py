@@ -1,4 +1,4 @@
-"""What `gantool export` was given, told apart before torch or onnx is imported: by its bytes, not by its name."""
+"""Tell the kind of source of an export, by its bytes and not its name, before torch or onnx is imported."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _OF_KIND: dict[str, Origin] = {
 
 
 def origin_of(source: Path | None, foreign: Foreign) -> Origin:
-    """Return what makes the generator. Raises GantoolError where `source` and the flags of --from do not fit it."""
+    """Return the kind of source. Raises GantoolError if `source` and the flags of --from do not go together."""
     if foreign.origin is not None:
         return _origin_elsewhere(source, foreign)
     if foreign.weights is not None:
         raise UsageError(
-            "`weights` goes with `origin` package.module:function: add `origin`, or leave out `weights`"
+            "`weights` needs `origin` package.module:function: add `origin`, or leave out `weights`"
         )
     origin: Origin | None = "checkpoint" if source is None else _OF_KIND.get((kind := kind_of(source)).name)
     if source is None and not any(RUNS.glob("*/generator.safetensors")):
@@ -46,8 +46,8 @@ def origin_of(source: Path | None, foreign: Foreign) -> Origin:
     assert origin is not None
     if origin == "checkpoint" and foreign != Foreign():
         raise UsageError(
-            "`latent`, `classes`, `distribution`, `values` and `clamp` are for generators from elsewhere, and a "
-            "checkpoint of gantool needs none of them: leave them out, or add `origin` for a PyTorch module"
+            "`latent`, `classes`, `distribution`, `values` and `clamp` are for generators from elsewhere, not for "
+            "a checkpoint of gantool: leave them out, or add `origin` for a PyTorch module"
         )
     return origin
 
@@ -79,14 +79,14 @@ def _origin_elsewhere(source: Path | None, foreign: Foreign) -> Origin:
     if source is not None:
         raise UsageError(f"`origin` {origin} makes the generator: give its weights as `weights` {source}")
     if foreign.latent is None:
-        raise UsageError(f"`origin` {origin} needs the size of z: `latent` 128, say")
+        raise UsageError(f"`origin` {origin} needs the size of z: add `latent`, as in `latent` 128")
     if foreign.weights is not None:
         _check_weights(foreign.weights)
     top = name.partition(".")[0]
     try:
         with this_folder_first():
             there = importlib.util.find_spec(top)
-    except (ValueError, ImportError):  # a name that no module can have, or one already half imported
+    except (ValueError, ImportError):  # an invalid module name, or a module that is partly imported
         there = None
     if there is None:
         raise GantoolError(
@@ -105,9 +105,9 @@ def _check_weights(given: Path) -> None:
 
 
 def split_key(given: Path) -> tuple[Path, str | None]:
-    """Split FILE:KEY; a file of that whole name comes first."""
+    """Split FILE:KEY into file and key. An existing file with the whole name takes precedence."""
     parts = str(given).split(":")
-    for count in range(len(parts) - 1, 0, -1):  # a key may have colons, too
+    for count in range(len(parts) - 1, 0, -1):  # a key may contain colons
         file, key = ":".join(parts[:count]), ":".join(parts[count:])
         if file and key and not given.exists() and (Path(file).exists() or count == 1):
             return Path(file), key
@@ -116,9 +116,9 @@ def split_key(given: Path) -> tuple[Path, str | None]:
 
 @contextmanager
 def this_folder_first() -> Iterator[None]:
-    """Find modules of the folder where the command runs, as `python -m` does; afterwards last.
+    """Put the current folder first in sys.path, as `python -m` does; afterwards last.
 
-    So what the user's module imports as it runs is found, and no file there stands in for a library's.
+    Last, the user's module still finds its own late imports, and no file there shadows a library.
     """
     folder, paths = str(Path.cwd()), list(sys.path)
     sys.path[:] = [folder, *(path for path in paths if path not in ("", folder))]

@@ -1,4 +1,4 @@
-"""What `gantool export` prints at its end: the files, what an earlier export left, and the next commands."""
+"""The summary of `gantool export`: the files, stale files of an earlier export, and the next commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gantool.export.pipeline import Exported
 
 
 def summary(made: Exported, build_options: BuildOptions) -> str:
-    """Return a line for each file with its size, and the next commands to paste."""
+    """Return a line for each file with its size, and the next commands."""
     entry = made.job.entry
     files = [*made.files, *(path for path in (made.bundle, entry and entry / triton.CONFIG) if path)]
     width = max((len(str(file)) for file in files), default=0)
@@ -22,15 +22,15 @@ def summary(made: Exported, build_options: BuildOptions) -> str:
     return "\n".join([*lines, "next:", *(f"  {line}" for line in _next(made, build_options))])
 
 
-def left(made: Exported) -> list[str]:
-    """Return a line for each file of an earlier export that has other weights."""
+def stale_notes(made: Exported) -> list[str]:
+    """Return a note for each file of an earlier export that has other weights."""
     base = made.job.base
     family = [f"{base.name}{suffix}" for suffix in (*GRAPH_SUFFIXES.values(), *SUFFIXES.values())]
     known = {path.name for path in made.files}
     known |= {made.graph.name, without_suffix(made.graph.path).name + ".onnx"}
     there = [path for path in (base.with_name(name) for name in family if name not in known) if path.exists()]
     return [
-        f"note: {path} is left from an earlier export, with weights after {stale}"
+        f"note: {path} is from an earlier export, with weights after {stale}"
         for path in there
         if (stale := other_weights(made.graph.metadata, metadata_of(path)))
     ]
@@ -40,7 +40,7 @@ def _next(made: Exported, build_options: BuildOptions) -> list[str]:
     job, graph, lines = made.job, made.graph.path, []
     if made.bundle is not None:
         lines.append(
-            f"gantool export {quote(str(made.bundle))}  # on the device: builds the engine and proves it"
+            f"gantool export {quote(str(made.bundle))}  # on the device: builds the engine and verifies it"
         )
     elif job.library is None:
         lines.append(
@@ -49,8 +49,10 @@ def _next(made: Exported, build_options: BuildOptions) -> list[str]:
     if job.library is not None:
         plan = quote(str(job.base) + SUFFIXES[job.library])
         if build_options.strip_weights:
-            lines.append(f"gantool refit {plan} {quote(str(graph))}  # where the GPU is: puts the weights in")
-        lines.append(f"gantool generate --engine {plan}  # where the GPU is")
+            lines.append(
+                f"gantool refit {plan} {quote(str(graph))}  # on the GPU's machine: adds the weights"
+            )
+        lines.append(f"gantool generate --engine {plan}  # on the GPU's machine")
     if not made.graph.recipe.on_cpu:
         graph = graph.with_name(without_suffix(graph).name + ".onnx")
     if graph.exists():

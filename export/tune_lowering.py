@@ -1,4 +1,4 @@
-"""`--lowering auto`: measure the lowerings of a graph with what will run it here, and take the fastest."""
+"""`--lowering auto`: time the lowerings of a graph with the library that will run it, and choose the fastest."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ from gantool.runtime.spec import Backend, Batch
 _log = logging.getLogger(__name__)
 
 ROUNDS = 7
-MARGIN = 1.05  # another form must be faster by this much: machines are noisy
+MARGIN = 1.05  # another lowering must be faster than the first by this factor, since timings are noisy
 OF_DLA = ("dla", "dla-onehot")
 
-Run = Callable[[], object]  # makes a few batches of images
+Run = Callable[[], object]  # generates a few batches of images
 
 
 @dataclass(frozen=True)
 class Timer:
-    """What the graphs are measured with."""
+    """The lowerings to time, and how to load a graph for timing."""
 
     lowerings: tuple[Lowering, ...]
-    # Returns the ways to run a graph by their names for the note, the usual one first; the stack frees them. Raises
-    # GantoolError if that does not take the graph.
+    # Returns the runs of a graph by the name of their backend, the default backend first; the stack closes them.
+    # Raises GantoolError if the default backend does not accept the graph.
     load: Callable[[onnx.ModelProto, ExitStack], dict[str, Run]]
 
 
 def timer_for(options: ExportOptions, build_options: BuildOptions, library: Library | None) -> Timer | None:
-    """Return what `--lowering auto` measures with; None for another lowering."""
+    """Return the timer for `--lowering auto`; None for another lowering."""
     if options.lowering != "auto":
         return None
     if library is None:
@@ -60,7 +60,7 @@ def timer_for(options: ExportOptions, build_options: BuildOptions, library: Libr
 
 
 def cpu_timer(batch: int) -> Timer:
-    """Measure the FP32 graph with what this CPU has to run it, first what `gantool generate` takes by itself."""
+    """Time the FP32 graph on this CPU with each installed provider, first the default of `gantool generate`."""
     usual = "openvino" if providers.choose("auto") == "openvino" else "cpu"
     packages = {"cpu": "onnxruntime", "openvino": "openvino"}
     names = [name for name in sorted(packages, key=lambda name: name != usual) if find_spec(packages[name])]
@@ -93,7 +93,7 @@ def _run_all(backend: Backend, batches: Iterable[Batch]) -> None:
 
 
 def engine_timer(library: Library, options: BuildOptions, low: Low | None) -> Timer:
-    """Measure engines that are built here, in the type asked for beside INT8, whose share comes later."""
+    """Time engines that are built here, in `low` (None: FP32); INT8 is calibrated later and not timed."""
 
     def load(graph: onnx.ModelProto, stack: ExitStack) -> dict[str, Run]:
         model = apply_recipe(graph, Recipe(low)) if low else graph
@@ -103,7 +103,7 @@ def engine_timer(library: Library, options: BuildOptions, low: Low | None) -> Ti
             plan.write_bytes(build(lowered, library, options).plan)
             backend = TensorRTBackend(plan)
         stack.callback(backend.close)
-        feeds = _feeds(graph, batch)  # of a graph with a fixed batch that one
+        feeds = _feeds(graph, batch)  # a fixed batch takes precedence
         return {where: lambda: backend.infer(feeds["z"], feeds.get("label"))}
 
     batch = options.batches[1]
@@ -113,10 +113,10 @@ def engine_timer(library: Library, options: BuildOptions, low: Low | None) -> Ti
 
 
 def autotune(make: Callable[[Lowering], onnx.ModelProto], timer: Timer) -> Lowering:
-    """Return the lowering that is fastest the usual way; `make` makes the graph of one. What fails is left out.
+    """Return the lowering that is fastest with the default backend. `make` returns the graph of a lowering.
 
-    Rounds take turns, so that a change of the machine's pace meets all; each keeps its shortest time. Raises
-    GantoolError if none runs.
+    Lowerings that fail are left out. The rounds interleave the lowerings, so that a change of clock rates affects
+    all; the shortest time counts. Raises GantoolError if none runs.
     """
     best: dict[tuple[str, Lowering], float] = {}
     with ExitStack() as stack:
@@ -125,15 +125,17 @@ def autotune(make: Callable[[Lowering], onnx.ModelProto], timer: Timer) -> Lower
             try:
                 runs |= {(where, name): run for where, run in timer.load(make(name), stack).items()}
             except GantoolError as error:  # noqa: PERF203 (a handful of rounds, each of seconds)
-                _log.warning(f"`lowering` {name} is left out: {error}")
+                _log.warning(f"gantool leaves out `lowering` {name}: {error}")
         for _ in track(range(ROUNDS), "timing lowerings", ROUNDS):
             for key, run in runs.items():
                 started = time.perf_counter()
                 run()
                 best[key] = min(best.get(key, float("inf")), time.perf_counter() - started)
     if not best:
-        raise GantoolError(f"`lowering` auto: none of {', '.join(timer.lowerings)} runs here; name one")
-    usual, base = next(iter(best))  # none, wherever that runs
+        raise GantoolError(
+            f"`lowering` auto: none of {', '.join(timer.lowerings)} runs here; choose one by name"
+        )
+    usual, base = next(iter(best))  # `none`, if it runs
     speeds: dict[str, dict[Lowering, float]] = {}
     for (where, name), seconds in best.items():
         speeds.setdefault(where, {})[name] = best[usual, base] / seconds
@@ -141,11 +143,11 @@ def autotune(make: Callable[[Lowering], onnx.ModelProto], timer: Timer) -> Lower
     for where, of_where in speeds.items():
         shown = ", ".join(f"{name} {speed:.2f}" for name, speed in of_where.items())
         if where == usual:
-            _log.info(f"`lowering` {chosen}: speed against {base} with {where}: {shown}")
+            _log.info(f"`lowering` {chosen}: speed relative to {base} with {where}: {shown}")
             continue
         best_here = max(of_where, key=lambda name: of_where[name])
         faster = of_where[best_here] > MARGIN * speeds[usual][chosen]
-        _log.info(f"with {where}: {shown}" + (f"; to use it, name `lowering` {best_here}" if faster else ""))
+        _log.info(f"with {where}: {shown}" + (f"; to use it, give `lowering` {best_here}" if faster else ""))
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""`gantool verify`: the same seeds through every artifact that can run here."""
+"""`gantool verify`: run the same seeds through files, and compare their images."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from gantool.runtime.progress import track
 from gantool.runtime.seeds import parse_seeds
 from gantool.runtime.spec import Images
 
-CLASSES = 20  # that are named
+CLASSES = 20  # named at most
 
 
 @dataclass(frozen=True)
 class Row:
-    """One artifact: its images, or why it cannot run here."""
+    """One file with its images, or the reason why it cannot run here."""
 
     path: Path
     precision: str
     images: Images | None = None
-    batch_difference: int = 0  # grey levels, of seeds in batches of 3 and in the usual ones
+    batch_difference: int = 0  # grey levels, between batches of 3 and the default batch
     reason: str = ""
     classes: tuple[str, ...] = ()  # names
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the images of one file are from those of the first that runs."""
+    """The images of one file compared with those of the first file that runs."""
 
     file: Path
     precision: str  # fp32, fp16, bf16 or int8
     parity: Parity | None  # None: see `note`
-    batch_difference: int  # grey levels that a seed's image changes by with its batch
-    note: str  # why there is no parity
+    batch_difference: int  # grey levels by which a seed's image changes with its batch
+    note: str  # the reason why there is no parity
     problem: str  # "" if it agrees
 
     def to_json(self) -> dict[str, Any]:
@@ -62,10 +62,10 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Files beside the first of them that runs here."""
+    """All files compared with the first one that runs here."""
 
     rows: tuple[Agreement, ...]
-    compared: int  # that run here
+    compared: int  # number of files that run here
     classes: tuple[str, ...]  # names
 
     def check(self) -> None:
@@ -76,7 +76,7 @@ class Comparison:
             raise VerificationError(f"they disagree: {'; '.join(wrong)}")
 
     def table(self) -> str:
-        """Return the rows for people."""
+        """Return the rows as a table for people."""
         rows = [row.to_json() for row in self.rows]
         width = max(len(row["file"]) for row in rows)
         lines = [f"{'file':<{width}}  precision  worst PSNR  largest difference  batch changes"]
@@ -97,9 +97,9 @@ def verify(
     """Run the same seeds through files, and compare the images of each with those of the first that runs.
 
     files:    checkpoints, runs, graphs, plans, bundles
-    min_psnr: dB that the worst image must reach; None: by the precision, FP32 50, FP16 40, BF16 30, INT8 30
+    min_psnr: dB that the worst image must reach; None: by precision, FP32 50, FP16 40, BF16 30, INT8 30
 
-    Raises UsageError for fewer than two files, GantoolError for one that is damaged.
+    Raises UsageError for fewer than two files, and GantoolError for a damaged file.
     """
     if len(files) < 2:
         raise UsageError("verify compares files: give two or more")
@@ -118,7 +118,7 @@ def _run(path: Path, seeds: list[int]) -> Row:
         if path.suffix == ".safetensors":
             images, few = _of_checkpoint(path, seeds)
             return Row(path, precision, images, _largest_difference(few, images))
-        # the CPU provider, since others may round to BF16 by themselves
+        # the CPU provider, since others may round to BF16 on their own
         with Generator.load(path, "cpu" if identify(path) == "onnx" else "auto") as generator:
             images = generator.images(seeds)
             few = generator.images(seeds[:7], batch=3)
@@ -137,7 +137,7 @@ def _largest_difference(few: Images, images: Images) -> int:
 
 
 def _of_bundle(path: Path, seeds: list[int]) -> Row:
-    """Run the graph that a bundle carries."""
+    """Run the graph of a bundle."""
     with TemporaryDirectory() as folder:
         graph = Path(folder) / bundle.GRAPH
         graph.write_bytes(bundle.read(path).graph)
@@ -158,7 +158,7 @@ def _of_checkpoint(path: Path, seeds: list[int]) -> tuple[Images, Images]:
 
 
 def _precision(path: Path) -> str:
-    """Return fp32, fp16, bf16 or int8, as the recipe has it."""
+    """Return fp32, fp16, bf16 or int8, from the recipe in the file or its sidecar."""
     if path.suffix == ".safetensors":
         return "fp32"
     if identify(path) == "onnx":
@@ -177,7 +177,7 @@ def _agreement(row: Row, first: Row, min_psnr: float | None) -> Agreement:
     else:
         problem = f"its images are {row.images.shape[1:]}, those of {first.path} {first.images.shape[1:]}"
     if problem and (stale := other_weights(metadata_of(first.path), metadata_of(row.path))):
-        problem += f" (its weights are after {stale}: export it again)"
+        problem += f" (it has the weights after {stale}: export it again)"
     note = "" if parity else "runs, with images of another size"
     return Agreement(row.path, row.precision, parity, row.batch_difference, note, problem)
 

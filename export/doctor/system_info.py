@@ -159,7 +159,7 @@ def _builder(library: Library) -> str:
 
 
 def builds_and_runs(rtx: bool) -> Library | None:
-    """Return the library (TensorRT, or TensorRT-RTX with `rtx`) if it both builds and runs engines here, else None."""
+    """Return the library (TensorRT, or TensorRT-RTX with `rtx`) if it builds and runs engines here, else None."""
     library: Library = "rtx" if rtx else "tensorrt"
     try:
         choose_library(library)

@@ -92,7 +92,7 @@ def test_export_names_files_sizes_and_the_next_command(trained: Path, tmp_path: 
     assert len(list((tmp_path / "images").glob("seed*.png"))) == 64
     # files of an earlier export have the same weights
     again = run_gantool("export", "--engine", "none", cwd=tmp_path, check=True)
-    assert "left from an earlier export" not in again.stderr
+    assert "from an earlier export" not in again.stderr
 
 
 def test_memory_does_not_grow_with_the_number_of_images(exported: Path, tmp_path: Path) -> None:

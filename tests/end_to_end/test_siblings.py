@@ -103,9 +103,9 @@ def test_files_of_other_weights_are_named(work: Path, trained: Path) -> None:
     assert (again.code, "earlier export" in again.err) == (0, False)
     answer = gantool(["export", str(checkpoint), "--engine", "none", "-o", "g"], work)
     assert answer.code == 0
-    note = "g.fp16.onnx is left from an earlier export, with weights after"
+    note = "g.fp16.onnx is from an earlier export, with weights after"
     assert note in answer.err
     assert "kimg of fashion-mnist, not" in answer.err
     answer = gantool("verify g.onnx g.fp16.onnx --seeds 0-7", work)
     assert answer.code == 3
-    assert "its weights are after" in answer.err
+    assert "it has the weights after" in answer.err

@@ -183,7 +183,7 @@ def test_the_psnr_of_the_export_goes_along(exported: Path, tmp_path: Path) -> No
 def test_flags_that_the_bundle_has_settled(carried: Path, tmp_path: Path, flags: tuple[str, ...]) -> None:
     result = run_gantool("export", carried, *flags, cwd=tmp_path)
     assert result.returncode == 2
-    assert "has its graph settled" in result.stderr
+    assert "holds a finished graph" in result.stderr
 
 
 def test_a_bundle_is_not_weights(carried: Path, tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_graph_that_is_none(carried: Path, tmp_path: Path) -> None:
     pack(tmp_path / "g.tar", {**members_of(carried), "graph.onnx": b"\x08\x08"})
     result = run_gantool("export", "g.tar", "--engine", "none", cwd=tmp_path)
     assert result.returncode == 1
-    assert "holds no graph of gantool" in result.stderr
+    assert "does not hold a graph of gantool" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["g.tar"]
 
 

@@ -63,8 +63,8 @@ def test_the_fastest_engine_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     with logged() as lines:
         assert choose.autotune(device.make, timer) == "phases"
     notes = [line for line in lines if line.startswith("`lowering`")]
-    assert notes[0] == "`lowering` phases-stack is left out: the library does not take it"
-    assert notes[1].startswith("`lowering` cpu is left out")
+    assert notes[0] == "gantool leaves out `lowering` phases-stack: the library does not take it"
+    assert notes[1].startswith("gantool leaves out `lowering` cpu")
     assert notes[2].endswith("copies included: none 1.00, subpixel 2.00, phases 2.08")
     assert device.shapes == {((8, 100), None)}
     assert device.open == []  # all freed
@@ -91,8 +91,8 @@ def test_the_usual_way_decides_and_others_are_told(monkeypatch: pytest.MonkeyPat
     with logged() as notes:
         assert choose.autotune(make, timer) == "phases"
     assert notes == [
-        "`lowering` phases: speed against none with A: none 1.00, subpixel 1.11, phases 1.25",
-        "with B: none 0.50, subpixel 3.33, phases 3.23; to use it, name `lowering` subpixel",
+        "`lowering` phases: speed relative to none with A: none 1.00, subpixel 1.11, phases 1.25",
+        "with B: none 0.50, subpixel 3.33, phases 3.23; to use it, give `lowering` subpixel",
     ]
 
 
@@ -115,5 +115,5 @@ def test_none_that_builds_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(SECONDS):
         monkeypatch.delitem(SECONDS, name)
     timer = choose.engine_timer("tensorrt", BuildOptions(opt_batch=8), "fp16")
-    with pytest.raises(GantoolError, match="runs here; name one"):
+    with pytest.raises(GantoolError, match="runs here; choose one"):
         choose.autotune(device.make, timer)

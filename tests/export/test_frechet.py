@@ -68,4 +68,4 @@ def test_the_distance_of_gantool_evaluate(checkpoint: Path, tmp_path: Path) -> N
     found = read_json(tmp_path / "g.fp16.onnx", PARITY_KEY)["frechet"]
     assert abs(found["difference"]) < 0.05 * found["fp32"]
     result = run_gantool("export", checkpoint, "--features", "classifier", cwd=tmp_path)
-    assert (result.returncode, "--features goes with --data" in result.stderr) == (2, True)
+    assert (result.returncode, "--features needs --data" in result.stderr) == (2, True)

@@ -345,7 +345,7 @@ def test_flags_for_other_sources_are_not_dropped(
     if flags[0] in ("--latent", "--weights"):
         onnx.save(elsewhere("NHWC", False, 13), tmp_path / "keras.onnx")
         result = run_gantool("export", "keras.onnx", *flags, cwd=tmp_path)
-        answer = {"--latent": "leave out --latent", "--weights": "--weights goes with --from"}[flags[0]]
+        answer = {"--latent": "leave out --latent", "--weights": "--weights needs --from"}[flags[0]]
         assert (result.returncode, answer in result.stderr) == (2, True)
 
 

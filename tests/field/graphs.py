@@ -258,7 +258,7 @@ CASES += [
         "a graph is not written over",
         "export opset13.onnx --engine none -o opset13",
         2,
-        ("would write over opset13.onnx, which it is made from: give another name with -o",),
+        ("would overwrite its source opset13.onnx: give another name with -o",),
         prepare=by("onnx_variants", "."),
     ),
     Case(
