@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -11,10 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gantool.export.given import CHECKPOINT, file_of, files_of
+from gantool.export.artifact_files import CHECKPOINT, file_of, files_of
 from gantool.export.macs import shares
 from gantool.export.packaging import bundle
 from gantool.export.precision.psnr import PARITY_KEY
+from gantool.export.safetensors_header import metadata_in, safetensors_header
 from gantool.runtime import Generator
 from gantool.runtime.artifacts.onnx import RECIPE_KEY, open_graph, read_json, read_metadata
 from gantool.runtime.artifacts.plan import NAMES, describe, identify, read_header, version_text
@@ -25,7 +25,6 @@ from gantool.runtime.process.terminal import short
 from gantool.runtime.signature import tensors_of
 
 CLASSES = 20  # named at most
-MAX_HEADER = 100 << 20  # bytes; safetensors itself allows no more
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def _files(folder: Path) -> tuple[ListedFile, ...]:
 
 
 def _kind(path: Path) -> str:
-    if _safetensors_header(path) is not None:
+    if safetensors_header(path) is not None:
         return "checkpoint"
     if bundle.is_bundle(path):
         return "bundle"
@@ -119,7 +118,7 @@ def _text(value: Any) -> str:
 
 def facts(path: Path) -> dict[str, Any]:
     """Return the facts about a file, by name. Raises GantoolError if it is damaged or not gantool's."""
-    header = _safetensors_header(path)
+    header = safetensors_header(path)
     if header is not None:
         return {"file": str(path), "kind": "checkpoint", **_checkpoint(path, header)}
     if bundle.is_bundle(path):
@@ -127,11 +126,6 @@ def facts(path: Path) -> dict[str, Any]:
     kind = identify(path)
     facts = _graph(path) if kind == "onnx" else _plan(path)
     return {"file": str(path), "kind": f"{NAMES[kind]} {'graph' if kind == 'onnx' else 'plan'}", **facts}
-
-
-def checkpoint_metadata(path: Path) -> Metadata:
-    """Return the metadata of a checkpoint. Raises GantoolError if it is damaged."""
-    return _metadata_in(path, _safetensors_header(path) or {})
 
 
 def _classes(metadata: Metadata) -> dict[str, str]:
@@ -147,54 +141,8 @@ def _classes(metadata: Metadata) -> dict[str, str]:
     return {"classes": f"{classes}: {', '.join([*shown, *more])}" if names else f"{classes}, without names"}
 
 
-def _safetensors_header(path: Path) -> dict[str, Any] | None:
-    """Return the JSON header of a safetensors file; None for another kind of file.
-
-    Raises GantoolError if the file is damaged.
-    """
-    if not path.is_file():
-        return None  # `identify` reports a missing file
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        if file.read(1) != b"{" or not 2 <= size <= min(MAX_HEADER, path.stat().st_size - 8):
-            return None
-        file.seek(8)
-        text = file.read(size)
-    try:
-        header = json.loads(text)
-        ends = [_end(name, entry) for name, entry in header.items() if name != "__metadata__"]
-    except (ValueError, AttributeError, RecursionError) as error:
-        reason = str(error)[:200]
-        raise GantoolError(f"{path} is a damaged safetensors file ({reason}): copy it again") from error
-    expected = 8 + size + max(ends, default=0)
-    if expected != path.stat().st_size:
-        raise GantoolError(
-            f"{path} has {path.stat().st_size} bytes, its header says {expected}: copy it again"
-        )
-    return dict(header)
-
-
-def _end(name: str, entry: Any) -> int:
-    """Return the offset at which the data of a tensor ends. Raises ValueError for an invalid entry."""
-    match entry:
-        case {"dtype": str(), "shape": list() as shape, "data_offsets": [int(begin), int(end)]} if (
-            all(type(side) is int and side >= 0 for side in shape) and 0 <= begin <= end
-        ):
-            if math.prod(shape) <= 8 * (end - begin):  # a value has at least one bit
-                return end
-    raise ValueError(f"{short(name)} is {short(entry)}")
-
-
-def _metadata_in(path: Path, header: dict[str, Any]) -> Metadata:
-    """Remove the metadata from the header of a checkpoint, and return them."""
-    texts = header.pop("__metadata__", {})
-    if not isinstance(texts, dict) or not isinstance(text := texts.get("gantool", "{}"), str):
-        raise GantoolError(f"{path} is a damaged checkpoint ({short(texts)}): copy it again")
-    return Metadata.parse(text, path)
-
-
 def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
-    metadata = _metadata_in(path, header)
+    metadata = metadata_in(path, header)
     try:
         sizes = {
             name: math.prod(entry["shape"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from shlex import quote
 
 from gantool.export.artifact import GRAPH_SUFFIXES
+from gantool.export.artifact_files import metadata_of, other_weights
 from gantool.export.engine.build import SUFFIXES
 from gantool.export.engine.options import BuildOptions
-from gantool.export.given import metadata_of, other_weights
 from gantool.export.job import without_suffix
 from gantool.export.packaging import triton
 from gantool.export.pipeline import Exported

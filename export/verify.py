@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gantool.export.given import file_of, metadata_of, other_weights
+from gantool.export.artifact_files import file_of, metadata_of, other_weights
 from gantool.export.packaging import bundle
 from gantool.export.precision.psnr import MIN_PSNR, Parity, compare
 from gantool.runtime.artifacts.plan import identify

@@ -8,9 +8,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from gantool.export.artifact_files import files_of
 from gantool.export.doctor import system_info as machine
 from gantool.export.doctor.selftest import FAILED, PASSED, Check, in_a_process, way
-from gantool.export.given import files_of
 from gantool.export.packaging import bundle
 from gantool.runtime import Generator
 from gantool.runtime.artifacts.onnx import read_metadata

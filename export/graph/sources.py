@@ -6,14 +6,10 @@ Inputs are z, float32 [N, latent], and for a conditional generator label, int64 
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +19,11 @@ from torch import Tensor, nn
 from gantool.export.graph.cause import cause_of
 from gantool.export.graph.interface import find_interface, unwrap
 from gantool.export.graph.probe import CHECKED, SEEDS, clamp_note, find_problem, to_unit_range
-from gantool.export.graph.state_dicts import State
+from gantool.export.graph.pytorch_dcgan import build_dcgan, dcgan_mismatch
+from gantool.export.graph.user_function import load_module
 from gantool.export.graph.weights import ExpectedState, expected_state, read_weights
 from gantool.export.options import Foreign
-from gantool.export.source import RUNS, origin_of, split_key, this_folder_first
+from gantool.export.source import RUNS, origin_of, split_key
 from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
 from gantool.models.sampling import float_images, seed_inputs
 from gantool.models.threads import limit_threads
@@ -106,8 +103,8 @@ def _from_run(path: Path | None) -> Source:
 def _from_pytorch_dcgan(given: Path, foreign: Foreign) -> Source:
     """Rebuild `netG` of PyTorch's DCGAN example; the shapes in its state_dict give nz, ngf, nc and the depth."""
     path, key = split_key(given)
-    state = read_weights(path, key, ExpectedState("main.0.weight", _dcgan_mismatch))
-    main = _dcgan(state)
+    state = read_weights(path, key, ExpectedState("main.0.weight", dcgan_mismatch))
+    main = build_dcgan(state)
     nn.ModuleDict({"main": main}).load_state_dict(state)
     latent = int(state["main.0.weight"].shape[0])
     source = _source(main, "pytorch-dcgan", path.name, latent, foreign)
@@ -119,54 +116,10 @@ def _from_pytorch_dcgan(given: Path, foreign: Foreign) -> Source:
     return source
 
 
-def _convolutions(state: State) -> list[str]:
-    """Return the names main.N.weight of the 4-dimensional weights, sorted by N."""
-    names = [name for name, weight in state.items() if name.startswith("main.") and weight.ndim == 4]
-    names = [name for name in names if name.count(".") == 2 and name.split(".")[1].isdecimal()]
-    return sorted(names, key=lambda name: int(name.split(".")[1]))
-
-
-def _dcgan(state: State) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    names = _convolutions(state)
-    for name in names:
-        inputs, outputs = state[name].shape[:2]
-        step = (2, 1) if layers else (1, 0)
-        bias = name.replace("weight", "bias") in state
-        layers.append(nn.ConvTranspose2d(inputs, outputs, 4, *step, bias=bias))
-        # [N, nz, 1, 1] -> [N, C, 4, 4]; each later layer doubles H and W
-        layers += [nn.Tanh()] if name == names[-1] else [nn.BatchNorm2d(outputs), nn.ReLU(True)]
-    return nn.Sequential(*layers)
-
-
-def _dcgan_mismatch(state: State) -> str | None:
-    """Return why a state_dict is not that of the example's generator, or None."""
-    names = _convolutions(state)
-    shapes = [tuple(state[name].shape) for name in names]
-    elsewhere = "for other networks use `origin` package.module:function"
-    if not names or any(shape[2:] != (4, 4) for shape in shapes):
-        odd = [f"{name} {list(state[name].shape)}" for name in names if state[name].shape[2:] != (4, 4)]
-        found = odd[0] if odd else f"{', '.join(list(state)[:4])} ..."
-        return (
-            "it is not a generator of PyTorch's DCGAN example: expected 4×4 weights main.0.weight, "
-            f"main.3.weight ..., found {found}; {elsewhere}"
-        )
-    steps = list(pairwise(shapes))
-    if any(one[1] != two[0] for one, two in steps) and all(one[0] == two[1] for one, two in steps):
-        return "it is the discriminator, by the shapes of its weights: give netG"
-    with torch.device("meta"):  # allocates nothing: the file may claim any shape
-        expected = expected_state(nn.ModuleDict({"main": _dcgan(state)}))
-    if mismatch := expected.mismatch(state):
-        return f"it is not a generator of PyTorch's DCGAN example: {mismatch}; {elsewhere}"
-    if shapes[-1][1] not in (1, 3):
-        return f"it makes images of {shapes[-1][1]} channels, and gantool writes 1 or 3; {elsewhere}"
-    return None
-
-
 def _from_function(foreign: Foreign) -> Source:
     """Call `package.module:function`, which returns an nn.Module, and load --weights into it."""
     origin = str(foreign.origin)
-    module = _call(origin)
+    module = load_module(origin)
     name = origin
     if foreign.weights is not None:
         path, key = split_key(foreign.weights)
@@ -178,83 +131,6 @@ def _from_function(foreign: Foreign) -> Source:
             raise GantoolError(f"{path} does not load into the generator: {cause_of(error)}") from error
         name = path.name
     return _source(module, "foreign", name, foreign.latent or 0, foreign)
-
-
-def _call(origin: str) -> nn.Module:
-    """Import `package.module:function` and call it. Raises GantoolError with the line of the user's that fails."""
-    name, _, function = origin.partition(":")
-    try:
-        with this_folder_first():
-            home = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or ""
-        if name == missing or name.startswith(f"{missing}."):
-            raise GantoolError(f"`origin` {origin}: Python finds no module {missing}") from error
-        raise GantoolError(
-            f"`origin` {origin}: {cause_of(error)}; install {missing.partition('.')[0]} here, or go to its folder"
-        ) from error
-    except SystemExit as error:
-        raise GantoolError(
-            f"`origin` {origin}: {name} exits Python when it is imported (sys.exit, or argparse): move that code "
-            'under if __name__ == "__main__"'
-        ) from error
-    except Exception as error:
-        raise GantoolError(f"`origin` {origin}: importing {name} fails: {cause_of(error)}") from error
-    make = getattr(home, function, None)
-    if not callable(make):
-        own = [
-            key
-            for key, value in vars(home).items()
-            if getattr(value, "__module__", "") == name and callable(value)
-        ]
-        raise GantoolError(
-            f"`origin` {origin}: {name} has no function {function}; it has {', '.join(own[:12]) or 'none'}"
-        )
-    if needed := _required(make):
-        raise GantoolError(
-            f"`origin` {origin}: {function} requires {', '.join(needed)}, and gantool calls it without arguments: "
-            f"add a function that fills them in, as def make(): return {function}({needed[0]}=...)"
-        )
-    try:
-        module = make()
-    except (Exception, SystemExit) as error:
-        raise GantoolError(f"`origin` {origin} fails: {cause_of(error)}") from error
-    if isinstance(module, torch.jit.ScriptModule):
-        raise GantoolError(
-            f"`origin` {origin} returned TorchScript, which torch cannot export: return the nn.Module that it was "
-            "made of, and give its weights as `weights` g.pth: torch.save(script.state_dict(), 'g.pth')"
-        )
-    if not isinstance(module, nn.Module):
-        raise GantoolError(
-            f"`origin` {origin} returned {_named(module)}, expected an nn.Module{_advice(module)}"
-        )
-    return module
-
-
-def _required(make: Callable[..., Any]) -> list[str]:
-    """Return the names of the parameters without a default."""
-    try:
-        parameters = inspect.signature(make).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [each.name for each in parameters if each.default is each.empty and each.kind not in variable]
-
-
-def _named(value: Any) -> str:
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    return "None" if value is None else f"{type(value).__name__}"
-
-
-def _advice(value: Any) -> str:
-    if isinstance(value, type):
-        return f": return {value.__name__}()"
-    if value is None:
-        return ": is its return missing?"
-    if isinstance(value, tuple | list | dict):
-        return ": return only the generator"
-    return ""
 
 
 def _source(module: nn.Module, architecture: str, data: str, latent: int, foreign: Foreign) -> Source:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file, save_model
 from torch import nn
 
 from field.cases import gantool
-from gantool.export.graph.weights import read_weights, expected_state
+from gantool.export.graph.weights import expected_state, read_weights
 from gantool.export.source import split_key
 from gantool.runtime.errors import GantoolError
 from helpers.logs import logged

@@ -38,7 +38,7 @@ def metadata_of(path: Path) -> Metadata:
     """Return the training's metadata in a checkpoint, graph or plan; empty if unknown."""
     with suppress(GantoolError):
         if path.suffix == ".safetensors":
-            from gantool.export.inspect import checkpoint_metadata
+            from gantool.export.safetensors_header import checkpoint_metadata
 
             return checkpoint_metadata(path)
         if identify(path) == "onnx":
