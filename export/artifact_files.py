@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gantool.export.packaging import bundle
+from gantool.export.safetensors_header import checkpoint_metadata
 from gantool.runtime.artifacts.onnx import read_metadata
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.artifacts.sidecar import read_sidecar
@@ -17,29 +18,27 @@ SUFFIXES = (".onnx", ".plan", ".safetensors")
 RUNS = "runs"
 
 
-def file_of(path: Path) -> Path:
+def resolve_file(path: Path) -> Path:
     """Return a file unchanged, or the checkpoint of a run's folder. Raises GantoolError for another folder."""
     if not path.is_dir():
         return path
     if (checkpoint := path / CHECKPOINT).is_file():
         return checkpoint
-    known = ", ".join(map(str, files_of(path)[:5]))
+    known = ", ".join(map(str, list_files(path)[:5]))
     found = f"it holds {known}: name one of them" if known else "it holds no file of gantool"
     raise GantoolError(f"{path} is a folder, not that of a run with its {CHECKPOINT}; {found}")
 
 
-def files_of(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """Return the files that gantool may have made: in a folder, and the checkpoints of the runs below it."""
     found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES or bundle.is_bundle(path))
     return [*found, *sorted((folder / RUNS).glob(f"*/{CHECKPOINT}"))]
 
 
-def metadata_of(path: Path) -> Metadata:
+def training_metadata(path: Path) -> Metadata:
     """Return the training's metadata in a checkpoint, graph or plan; empty if unknown."""
     with suppress(GantoolError):
         if path.suffix == ".safetensors":
-            from gantool.export.safetensors_header import checkpoint_metadata
-
             return checkpoint_metadata(path)
         if identify(path) == "onnx":
             return read_metadata(path)
@@ -48,7 +47,7 @@ def metadata_of(path: Path) -> Metadata:
     return Metadata({})
 
 
-def other_weights(first: Metadata, second: Metadata) -> str | None:
+def training_difference(first: Metadata, second: Metadata) -> str | None:
     """Return how the training of the second file differs from that of the first; None if it is the same."""
     if first.training == second.training:
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gantool.export.artifact_files import CHECKPOINT, file_of, files_of
+from gantool.export.artifact_files import CHECKPOINT, list_files, resolve_file
 from gantool.export.macs import shares
 from gantool.export.packaging import bundle
 from gantool.export.precision.psnr import PARITY_KEY
@@ -76,13 +76,13 @@ def inspect(path: str | PathLike[str]) -> Inspection:
     place = Path(path)
     if place.is_dir() and not (place / CHECKPOINT).is_file():
         return Inspection(place, {}, _files(place))
-    return Inspection(place, facts(file_of(place)))
+    return Inspection(place, facts(resolve_file(place)))
 
 
 def _files(folder: Path) -> tuple[ListedFile, ...]:
     """Return the files in a folder that gantool may have made. Raises GantoolError if there are none."""
     found = []
-    for path in files_of(folder):
+    for path in list_files(folder):
         try:
             kind = _kind(path)
         except GantoolError as error:

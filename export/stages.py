@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import onnx
 import onnx.inliner
@@ -19,12 +19,10 @@ import onnx_ir as ir
 
 from gantool.export.artifact import GRAPH_SUFFIXES, Graph
 from gantool.export.frechet import distances
-from gantool.export.graph.external import model_of
 from gantool.export.graph.from_onnx import import_onnx
 from gantool.export.graph.from_torch import finish
-from gantool.export.graph.layers import layers_of, shapes_of
 from gantool.export.graph.probe import CHECKED
-from gantool.export.macs import shares
+from gantool.export.graph_checks import check_graph, check_share, inlined
 from gantool.export.options import (
     BF16_OPSET,
     DEFAULT_OPSET,
@@ -55,18 +53,15 @@ from gantool.export.precision.sensitivity import (
 from gantool.export.precision.simulate import Arrays, Simulation
 from gantool.export.tune_lowering import Timer, autotune
 from gantool.runtime.artifacts.recipe import Recipe, read_recipe
-from gantool.runtime.backends.session import LEVELS
 from gantool.runtime.errors import GantoolError, VerificationError
 from gantool.runtime.generator import Generator
 from gantool.runtime.metadata import Metadata
 from gantool.runtime.outputs.images import to_uint8
-from gantool.runtime.process.apart import level_that_works
-from gantool.runtime.process.terminal import listed, short
+from gantool.runtime.process.terminal import short
 from gantool.runtime.spec import Images
 
 _log = logging.getLogger(__name__)
 
-MAX_FP32 = 0.75  # share of the multiply-adds that may stay in FP32 in a graph of another precision
 CALIBRATION_BATCHES = 4  # of 16 seeds
 
 
@@ -132,7 +127,7 @@ def from_graph(graph: Graph) -> Verified:
     feeds, calibration = (
         feeds_of(seeds, spec.latent, spec.distribution, spec.classes) for seeds in (SEEDS, CALIBRATION_SEEDS)
     )
-    model = _inlined(graph)
+    model = inlined(graph)
     simulation = Simulation(model)
     reference = Reference(feeds, images, calibration)
     reference = replace(reference, infinite=measure(simulation, reference).infinite)
@@ -148,11 +143,12 @@ def reduce_precision(full: Verified, precision: Precision, base: Path) -> Verifi
     for node, reason in reduced.recipe.keep_fp32.items():
         _log.info(f"{short(node)} stays in FP32: {reason}")
     if reduced.recipe.low and not (precision.recipe or precision.keep_fp32):
-        _check_share(reduced.graph, reduced.recipe.low)
+        check_share(reduced.graph, reduced.recipe.low)
     target = base.with_name(base.name + GRAPH_SUFFIXES[reduced.recipe.precision])
-    made = _checked(reduced.graph, target)
+    made = check_graph(reduced.graph, target)
     gate = Gate("FP32", "Nothing was written", precision.min_psnr)
-    return _verified(made, reduced.graph, full.reference, reduced.simulation, reduced.report, gate)
+    candidate = _Candidate(made, reduced.graph, reduced.simulation, reduced.report)
+    return _verified(candidate, full.reference, gate)
 
 
 def with_distances(made: Verified, full: Verified, to_data: DatasetDistance) -> Verified:
@@ -171,6 +167,15 @@ class _Float:
     target: Path
     reference: str  # name of the reference, for messages
     min_psnr: float | None = None  # dB; set if the original is in a lower precision itself
+
+
+class _Candidate(NamedTuple):
+    """A graph that was measured, before the gate."""
+
+    graph: Graph
+    model: onnx.ModelProto
+    simulation: Simulation
+    report: Report
 
 
 @dataclass(frozen=True)
@@ -203,12 +208,12 @@ def _finished(made: _Float, options: ExportOptions, reference: Reference, timer:
 
     lowering = autotune(make, timer) if timer else cast("Lowering", options.lowering or "none")
     model = make(lowering)
-    graph = _checked(model, made.target)
+    graph = check_graph(model, made.target)
     simulation = Simulation(model)
     report = measure(simulation, reference)
     advice = "Nothing was written. This is a bug in gantool: report it with the generator"
     gate = Gate(made.reference, advice, made.min_psnr)
-    verified = _verified(graph, model, reference, simulation, report, gate)
+    verified = _verified(_Candidate(graph, model, simulation, report), reference, gate)
     return replace(verified, reference=replace(reference, infinite=report.infinite))
 
 
@@ -238,53 +243,9 @@ def _reduced(full: Verified, precision: Precision) -> Reduced:
     return search_precision(full.model, values, start, reference, precision.min_psnr)
 
 
-def _inlined(graph: Graph) -> onnx.ModelProto:
-    """Return a graph with its local functions inlined. Raises GantoolError if it has sparse weights."""
-    full = model_of(graph.path, graph.data)
-    if full.graph.sparse_initializer:
-        names = listed((weight.values.name for weight in full.graph.sparse_initializer), 3)
-        raise GantoolError(
-            f"{graph.path} has sparse weights ({names}), which gantool does not read: export it with dense weights"
-        )
-    return onnx.inliner.inline_local_functions(full) if full.functions else full
-
-
-def _check_share(graph: onnx.ModelProto, low: str) -> None:
-    """Raise VerificationError if more than MAX_FP32 of the multiply-adds stay in FP32."""
-    inferred = onnx.shape_inference.infer_shapes(graph).graph
-    share = shares(layers_of(inferred, shapes_of(inferred))).get("FLOAT", 0)
-    if share > MAX_FP32:
-        raise VerificationError(
-            f"{share:.1%} of the multiply-adds would stay in FP32, so this is hardly {low.upper()}: try `bf16`, "
-            "which holds large numbers, or name the nodes that should stay with `keep_fp32`. Nothing was written"
-        )
-
-
-def _checked(model: onnx.ModelProto, target: Path) -> Graph:
-    """Run onnx.checker on a graph; warn if ONNX Runtime crashes on it at full optimization."""
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GantoolError(
-            f"onnx.checker refuses {target.name}: {short(' '.join(str(error).split()), 300)}"
-        ) from error
-    graph = Graph.of_data(target, model.SerializeToString())
-    if graph.recipe.on_cpu and (level := level_that_works(target, graph.data)) != LEVELS[0]:
-        _log.warning(
-            f"{target.name}: ONNX Runtime crashes on it with {LEVELS[0]}, so gantool runs it with {level}"
-        )
-    return graph
-
-
-def _verified(
-    graph: Graph,
-    model: onnx.ModelProto,
-    reference: Reference,
-    simulation: Simulation,
-    report: Report,
-    gate: Gate,
-) -> Verified:
+def _verified(candidate: _Candidate, reference: Reference, gate: Gate) -> Verified:
     """Return the graph, with its parity recorded. Raises VerificationError if it does not pass the gate."""
+    graph, model, simulation, report = candidate
     generator = graph.generator_on_cpu()
     if generator is not None:
         report = with_worse_parity(report, reference, generator.images(SEEDS))

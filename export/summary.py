@@ -5,7 +5,7 @@ from __future__ import annotations
 from shlex import quote
 
 from gantool.export.artifact import GRAPH_SUFFIXES
-from gantool.export.artifact_files import metadata_of, other_weights
+from gantool.export.artifact_files import training_difference, training_metadata
 from gantool.export.engine.build import SUFFIXES
 from gantool.export.engine.options import BuildOptions
 from gantool.export.job import without_suffix
@@ -32,7 +32,7 @@ def stale_notes(made: Exported) -> list[str]:
     return [
         f"note: {path} is from an earlier export, with weights after {stale}"
         for path in there
-        if (stale := other_weights(made.graph.metadata, metadata_of(path)))
+        if (stale := training_difference(made.graph.metadata, training_metadata(path)))
     ]
 
 

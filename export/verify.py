@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gantool.export.artifact_files import file_of, metadata_of, other_weights
+from gantool.export.artifact_files import resolve_file, training_difference, training_metadata
 from gantool.export.packaging import bundle
 from gantool.export.precision.psnr import MIN_PSNR, Parity, compare
 from gantool.runtime.artifacts.plan import identify
@@ -104,7 +104,7 @@ def verify(
     if len(files) < 2:
         raise UsageError("verify compares files: give two or more")
     numbers = list(parse_seeds(seeds))
-    rows = [_run(file_of(Path(path)), numbers) for path in track(files, "running", len(files), "files")]
+    rows = [_run(resolve_file(Path(path)), numbers) for path in track(files, "running", len(files), "files")]
     running = [row for row in rows if row.images is not None]
     found = tuple(_agreement(row, running[0] if running else row, min_psnr) for row in rows)
     return Comparison(found, len(running), next((row.classes for row in rows if row.classes), ()))
@@ -176,7 +176,7 @@ def _agreement(row: Row, first: Row, min_psnr: float | None) -> Agreement:
         problem = _problem(row, first, parity, min_psnr)
     else:
         problem = f"its images are {row.images.shape[1:]}, those of {first.path} {first.images.shape[1:]}"
-    if problem and (stale := other_weights(metadata_of(first.path), metadata_of(row.path))):
+    if problem and (stale := training_difference(training_metadata(first.path), training_metadata(row.path))):
         problem += f" (it has the weights after {stale}: export it again)"
     note = "" if parity else "runs, with images of another size"
     return Agreement(row.path, row.precision, parity, row.batch_difference, note, problem)

@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from gantool.export.artifact_files import files_of
+from gantool.export.artifact_files import list_files
 from gantool.export.doctor import system_info as machine
 from gantool.export.doctor.selftest import FAILED, PASSED, Check, in_a_process, way
 from gantool.export.packaging import bundle
@@ -76,7 +76,7 @@ def doctor(folder: Path) -> Report:
     """Report on this machine and the files in `folder`. Raises UsageError if that is not a folder."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give the one with your engines, or none for this one")
-    return Report(machine.facts(), _providers(), tuple(_file(path) for path in files_of(folder)))
+    return Report(machine.facts(), _providers(), tuple(_file(path) for path in list_files(folder)))
 
 
 def _providers() -> dict[str, str]:

@@ -94,7 +94,7 @@ def _can_build(library: Library) -> bool:
 def build(graph: Graph, library: Library, options: BuildOptions, module: ModuleType | None = None) -> Built:
     """Build `graph` into a plan. `module` is the library's Python module; None imports it.
 
-    Raises GantoolError, quoting the library, if it cannot parse or build the graph, VerificationError if a layer of
+    Raises GantoolError, with the library's message, if it cannot build the graph, VerificationError if a layer of
     the engine computes in a wider type than in the graph, and KeyboardInterrupt, after the current step, on a
     signal.
     """

@@ -15,8 +15,9 @@ import json
 import logging
 import re
 import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import onnx
 import onnx_ir as ir
@@ -185,7 +186,7 @@ def add_range(model: ir.Model, foreign: Foreign) -> None:
     value, shape, name = images, images.shape, images.name
     images.name = "images_in_range"
     for step, operator, constants in steps:
-        value = _append(model.graph, f"range/{step}", operator, value, constants, {})
+        value = _append(model.graph, value, _Step(f"range/{step}", operator, constants))
     value.name, value.type, value.shape = name, ir.TensorType(ir.DataType.FLOAT), shape
     model.graph.outputs[0] = value
 
@@ -193,45 +194,47 @@ def add_range(model: ir.Model, foreign: Foreign) -> None:
 def add_uint8_tail(model: ir.Model) -> None:
     """Turn the output from float32 [N, C, H, W] in [-1, 1] into uint8 [N, H, W, C].
 
-    x * 127.5 + 128, clipped to 0..255, transposed, cast: in this order, since TensorRT takes uint8 only as a
-    network's output and its cast is undefined outside [0, 256).
+    x * 127.5 + 128, clipped to 0..255, transposed, cast: in this order, since TensorRT supports uint8 only as a
+    network's output, and its cast is undefined outside [0, 256).
     """
     (images,) = model.graph.outputs
     batch, channels, height, width = images.shape or ir.Shape([])
     images.name = "images_float"
     value = images  # [N, C, H, W]
-    for name, operator, constants, attributes in (
-        ("scale", "Mul", [127.5], {}),
-        ("shift", "Add", [128.0], {}),
-        ("clip", "Clip", [0.0, 255.0], {}),
-        ("to_nhwc", "Transpose", [], {"perm": [0, 2, 3, 1]}),  # [N, H, W, C]
-        ("to_uint8", "Cast", [], {"to": ir.DataType.UINT8}),
+    for step in (
+        _Step(f"{TAIL}/scale", "Mul", [127.5]),
+        _Step(f"{TAIL}/shift", "Add", [128.0]),
+        _Step(f"{TAIL}/clip", "Clip", [0.0, 255.0]),
+        _Step(f"{TAIL}/to_nhwc", "Transpose", [], {"perm": [0, 2, 3, 1]}),  # [N, H, W, C]
+        _Step(f"{TAIL}/to_uint8", "Cast", [], {"to": ir.DataType.UINT8}),
     ):
-        value = _append(model.graph, f"{TAIL}/{name}", operator, value, constants, attributes)
+        value = _append(model.graph, value, step)
     value.name, value.type = "images", ir.TensorType(ir.DataType.UINT8)
     value.shape = ir.Shape([batch, height, width, channels])
     model.graph.outputs[0] = value
 
 
-def _append(
-    graph: ir.Graph,
-    name: str,
-    operator: str,
-    value: ir.Value,
-    constants: list[float],
-    attributes: dict[str, Any],
-) -> ir.Value:
-    """Append a node that takes `value` and scalar constants; return its output."""
+class _Step(NamedTuple):
+    """A node to append: one input, scalar constants and attributes."""
+
+    name: str
+    operator: str
+    constants: Sequence[float]
+    attributes: Mapping[str, Any] = {}
+
+
+def _append(graph: ir.Graph, value: ir.Value, step: _Step) -> ir.Value:
+    """Append a node that takes `value`; return its output."""
     inputs = [value]
-    for index, constant in enumerate(constants):
-        tensor = ir.tensor(constant, ir.DataType.FLOAT, name=f"{name}_{index}")
+    for index, constant in enumerate(step.constants):
+        tensor = ir.tensor(constant, ir.DataType.FLOAT, name=f"{step.name}_{index}")
         initializer = ir.Value(
             name=tensor.name, type=ir.TensorType(tensor.dtype), shape=ir.Shape([]), const_value=tensor
         )
         graph.register_initializer(initializer)
         inputs.append(initializer)
-    node = ir.node(operator, inputs, attributes=attributes, name=name)
+    node = ir.node(step.operator, inputs, attributes=step.attributes, name=step.name)
     graph.append(node)
     (output,) = node.outputs
-    output.name = name
+    output.name = step.name
     return output

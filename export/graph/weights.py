@@ -8,41 +8,25 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from argparse import Namespace
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import nn
 
+from gantool.export.graph.load_checkpoint import load_checkpoint
 from gantool.export.graph.state_dicts import State, is_averaged, renamings, state_dicts, unnamed_lists
-from gantool.runtime.artifacts.kinds import kind_of, wrong
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.process.terminal import listed, short, sides
 
 _log = logging.getLogger(__name__)
 
-EXPECTED = "weights, .pth or .safetensors"
-
 _TRIVIAL = {"module", "_orig_mod", "_fsdp_wrapped_module", "_forward_module"}  # prefixes of wrappers
 _SHARD = re.compile(r".*-(\d{5})-of-(\d{5})\.\w+")
 # A tensor of stride 0 may claim any size, so the size is limited to _SLACK bytes + _TIMES * the file's size.
 _SLACK, _TIMES = 64 << 20, 16
-# Plain data, without code to run: training options, and NumPy scalars of any float or int type.
-_SCALAR = np.float64(0).__reduce__()[0]
-_HARMLESS: list[Any] = [
-    Namespace,
-    np.dtype,
-    (_SCALAR, "numpy.core.multiarray.scalar"),  # as NumPy 1 wrote it
-    (_SCALAR, "numpy._core.multiarray.scalar"),
-    *{type(np.dtype(letter)) for letter in "?bBhHiIlLqQefd"},
-]
 
 
 @dataclass(frozen=True)
@@ -59,7 +43,7 @@ def read_weights(path: Path, key: str | None, expected: ExpectedState) -> State:
 
     Raises GantoolError, with the state_dicts that the file holds, if none or several fit.
     """
-    content = _load(path)
+    content = load_checkpoint(path)
     held = dict(state_dicts(content))
     if key is not None:
         held = _select_key(held, key, path)
@@ -166,53 +150,6 @@ def _norm_advice(missing: set[str], unexpected: set[str]) -> str:
         if mark in expected or new in expected:
             return f"; it was saved without {norm}: let the function return the generator without it"
     return ""
-
-
-def _load(path: Path) -> Any:
-    kind = kind_of(path)
-    if kind.name not in ("torch", "safetensors", "checkpoint"):
-        raise GantoolError(wrong(path, EXPECTED, kind))
-    try:
-        if kind.name != "torch":
-            return _with_shared(path, load_file(path))
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises many kinds, and so does a refused pickle
-        if names := _unsafe_globals(path, error):
-            raise GantoolError(_unsafe_message(path, names)) from error
-        reason = " ".join(str(error).split("\n")[0].split())[:150] or type(error).__name__
-        raise GantoolError(f"{path} is cut off or damaged ({reason}): copy or download it again") from error
-
-
-def _with_shared(path: Path, state: State) -> State:
-    """Add the second names of shared tensors, which safetensors' save_model leaves out."""
-    with safe_open(path, framework="pt") as file:
-        shared = file.metadata() or {}
-    return {**{name: state[kept] for name, kept in shared.items() if kept in state}, **state}
-
-
-def _unsafe_globals(path: Path, error: Exception) -> list[str]:
-    """Return the names of the classes and functions in a pickle that are not weights or plain data."""
-    try:
-        with torch.serialization.safe_globals(_HARMLESS):
-            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # torch cannot list them for the old format: its error names the first
-        return re.findall(r"GLOBAL ([\w.]+)", str(error))[:1]
-
-
-def _unsafe_message(path: Path, names: list[str]) -> str:
-    whole = any(name.startswith("torch.nn.modules.") for name in names)
-    own = [name for name in names if not name.startswith("torch.nn.modules.")] or names
-    found = "is a whole module" if whole else "holds more than weights"
-    state = "whole.state_dict()" if whole else "whole['g_ema']"
-    comment = "" if whole else "  # or another of its keys"
-    return (
-        f"{path} {found} ({listed(own, 4)}), and loading that could run code. If you trust it, take the weights "
-        "out once, where the code that wrote it can be imported:\n"
-        f"  whole = torch.load({str(path)!r}, map_location='cpu', weights_only=False)\n"
-        f"  torch.save({state}, 'g.pth'){comment}"
-    )
 
 
 def _fitting(held: dict[str, State], expected: ExpectedState) -> dict[str, State]:

@@ -86,7 +86,7 @@ def contents(
         "precision": graph.recipe.precision,
     }
     text = _config(
-        entry.name, engine is not None, tensors, options.batches[1], largest, parameters, bool(names)
+        _Model(entry.name, engine is not None, tensors, options.batches[1], largest, parameters, bool(names))
     )
     if engine is None:
         return Contents(entry, graph.data[:], "model.onnx", text, names)
@@ -151,39 +151,45 @@ def _class_names(metadata: Metadata) -> list[str]:
     return lines
 
 
-def _config(
-    name: str,
-    plan: bool,
-    tensors: tuple[Tensor, ...],
-    tuned: int,
-    largest: int,
-    parameters: Mapping[str, object],
-    labels: bool,
-) -> str:
+@dataclass(frozen=True)
+class _Model:
+    """The content of a config.pbtxt."""
+
+    name: str
+    plan: bool  # a TensorRT plan, else an ONNX graph
+    tensors: tuple[Tensor, ...]
+    opt_batch: int
+    max_batch: int
+    parameters: Mapping[str, object]
+    labels: bool  # there is a labels.txt
+
+
+def _config(model: _Model) -> str:
     """Return config.pbtxt, a ModelConfig in protobuf's text format."""
-    inputs = [tensor for tensor in tensors if tensor.mode == INPUT]
-    (images,) = (tensor for tensor in tensors if tensor.mode == OUTPUT)
+    inputs = [tensor for tensor in model.tensors if tensor.mode == INPUT]
+    (images,) = (tensor for tensor in model.tensors if tensor.mode == OUTPUT)
+    largest = model.max_batch
     # Zeros, since Triton's random data would be labels outside of the classes.
     warm = " ".join(
         f'inputs {{ key: "{tensor.name}" value {{ {_signature(tensor)} zero_data: true }} }}'
         for tensor in inputs
     )
-    label_file = f' label_filename: "{LABELS}"' if labels else ""  # an input has no place for it
+    label_file = f' label_filename: "{LABELS}"' if model.labels else ""  # only outputs have this field
     lines = [
-        f'name: "{name}"',
-        f'platform: "{"tensorrt_plan" if plan else "onnxruntime_onnx"}"',
+        f'name: "{model.name}"',
+        f'platform: "{"tensorrt_plan" if model.plan else "onnxruntime_onnx"}"',
         f"max_batch_size: {largest}",
         *(f'input {{ name: "{x.name}" {_signature(x)}{_reshape(x)} }}' for x in inputs),
         f'output {{ name: "images" {_signature(images)}{label_file} }}',
         "version_policy { latest { num_versions: 1 } }",
-        f"dynamic_batching {{ preferred_batch_size: {sorted({min(tuned, largest), largest})} }}",
+        f"dynamic_batching {{ preferred_batch_size: {sorted({min(model.opt_batch, largest), largest})} }}",
         *(
             f'model_warmup {{ name: "batch {batch}" batch_size: {batch} {warm} }}'
             for batch in sorted({1, largest})
         ),
         *(
             f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(str(value))} }} }}'
-            for key, value in parameters.items()
+            for key, value in model.parameters.items()
         ),
     ]
     return "\n".join(lines) + "\n"
