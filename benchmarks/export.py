@@ -63,7 +63,7 @@ def rows(name: str) -> list[str]:
             started = time.perf_counter()
             options = ExportOptions(lowering=lowering, precision=precision)
             made = stages.from_torch(source, path, options)
-            if precision.asked:
+            if precision.requested:
                 made = stages.reduce_precision(made, precision, path.with_name("low"))
             path = made.graph.save(path.parent)
             exported = time.perf_counter()

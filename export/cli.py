@@ -23,7 +23,7 @@ def export() -> Command:
     from gantool.export.engine.options import BuildOptions
     from gantool.export.options import ExportOptions, ExportRequest
 
-    groups = ("Output", "Precision", "Engine", "Graph", "Generators from elsewhere", "Proof", "Other")
+    groups = ("Output", "Precision", "Engine", "Graph", "Generators from elsewhere", "Evaluation", "Other")
     return Command(_export, (ExportRequest, ExportOptions, BuildOptions), groups)
 
 

@@ -65,7 +65,11 @@ def plan_export(path: Path | None, options: ExportOptions, build_options: BuildO
     library = choose_library(options.engine)
     check_options(library, build_options)
     _check_engine_flags(library, options, build_options)
-    if build_options.dla is not None and origin not in ("graph", "bundle") and not options.precision.asked:
+    if (
+        build_options.dla is not None
+        and origin not in ("graph", "bundle")
+        and not options.precision.requested
+    ):
         raise UsageError(
             f"`dla` {build_options.dla}: DLA computes only in FP16 and INT8: add `fp16` or `int8`"
         )
@@ -181,13 +185,13 @@ def _check_graph_flags(graph: Graph, options: ExportOptions, library: Library | 
             "`output`, `lowering`, `latent`, `classes`, `distribution`, `values` and `clamp` are fixed in "
             f"{graph.path}: leave them out"
         )
-    if options.to_data is not None and not options.precision.asked:
+    if options.to_data is not None and not options.precision.requested:
         raise UsageError(
             f"`data` measures a graph that this export makes from {graph.path}: add `fp16`, `bf16` or `int8`"
         )
     if options.bundle is not None:
         bundle.check_source(graph)
-    if library is None and not (options.precision.asked or options.triton or options.bundle):
+    if library is None and not (options.precision.requested or options.triton or options.bundle):
         if options.engine == "none":
             raise UsageError(
                 f"{graph.path} with `engine` none leaves nothing to do: give `fp16`, `bf16`, `int8`, `triton`, "
@@ -205,11 +209,11 @@ def _check_bundle_flags(source: Path, options: ExportOptions, build_options: Bui
             f"{source} holds a finished graph: leave out `opset`, `output`, `lowering`, `bundle`, `data` and "
             "the flags of precision and of generators from elsewhere"
         )
-    for flag, given in (
+    for flag, is_set in (
         ("`strip_weights`", build_options.strip_weights),
         ("`version_compatible`", build_options.version_compatible),
     ):
-        if given:
+        if is_set:
             raise UsageError(
                 f"{flag} makes a plan that gantool cannot run, so it cannot check the golden images: leave it out, "
                 f"or build from a graph"

@@ -1,6 +1,6 @@
 """The options of `gantool export`, checked before any work is done. Needs neither torch nor onnx."""
 
-# Annotations are not postponed: those of flags would be compiled at every start.
+# No `from __future__ import annotations`: Python would compile the flags' annotations at every start.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -68,7 +68,7 @@ class Foreign:
             choices=tuple(RANGES),
         ),
     ] = "-1,1"
-    clamp: Annotated[bool, Flag("clip images to that range", group=_ELSEWHERE)] = False
+    clamp: Annotated[bool, Flag("clip its images to --range", group=_ELSEWHERE)] = False
 
     def __post_init__(self) -> None:
         check(self)
@@ -132,13 +132,13 @@ class Precision:
             )
         if self.int8_ends and not self.int8:
             raise UsageError("`int8_ends` needs `int8`: add it")
-        if self.keep_fp32 and not self.asked:
+        if self.keep_fp32 and not self.requested:
             raise UsageError("`keep_fp32` needs `fp16`, `bf16` or `int8`: without them everything is in FP32")
-        if self.min_psnr is not None and not (self.asked and 0 < self.min_psnr < 200):
+        if self.min_psnr is not None and not (self.requested and 0 < self.min_psnr < 200):
             raise UsageError("`min_psnr` is in dB, as in 45, and needs `fp16`, `bf16`, `int8` or `recipe`")
 
     @property
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         """Whether a precision other than FP32 was requested."""
         return self.int8 or self.low is not None or self.recipe is not None
 
@@ -226,7 +226,7 @@ class ExportRequest:
         str | None,
         Flag(
             "also measure the Fréchet distance of FP32 and the lower precision to these images",
-            group="Proof",
+            group="Evaluation",
             metavar="SOURCE",
         ),
     ] = None
@@ -234,7 +234,7 @@ class ExportRequest:
         str | None,
         Flag(
             "feature extractor for --data, as in gantool evaluate",
-            group="Proof",
+            group="Evaluation",
             metavar="EXTRACTOR",
             shown="classifier",
         ),

@@ -66,10 +66,12 @@ def export(
 
 def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions) -> _Graphs:
     """Make the FP32 graph, and the graph in a lower precision if requested."""
-    given = job.source.graph if isinstance(job.source, OwnGraph | BundleSource) else None
-    if given is not None and not options.precision.asked:
-        carried = (given,) if isinstance(job.source, BundleSource) else ()
-        return _Graphs(given, given, carried, given.generator, given.generator_on_cpu)
+    source_graph = job.source.graph if isinstance(job.source, OwnGraph | BundleSource) else None
+    if source_graph is not None and not options.precision.requested:
+        carried = (source_graph,) if isinstance(job.source, BundleSource) else ()
+        return _Graphs(
+            source_graph, source_graph, carried, source_graph.generator, source_graph.generator_on_cpu
+        )
     try:
         from gantool.export import stages, tune_lowering
     except ModuleNotFoundError as error:
@@ -85,14 +87,14 @@ def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions) -> _G
             case torch_source:
                 full = stages.from_torch(torch_source.path, target, options, timer)
     last = full
-    if options.precision.asked:
+    if options.precision.requested:
         with task("reducing the precision"):
             last = stages.reduce_precision(full, options.precision, job.base)
     if options.to_data is not None:
         with task("measuring the distance to the data"):
             last = stages.with_distances(last, full, options.to_data)
     every = [last.graph] if last.graph.path == full.graph.path else [full.graph, last.graph]
-    made = tuple(graph for graph in every if graph is not given)
+    made = tuple(graph for graph in every if graph is not source_graph)
     return _Graphs(full.graph, last.graph, made, full.as_user, lambda: last.generator)
 
 

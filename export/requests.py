@@ -1,6 +1,6 @@
 """The options of the commands inspect, verify, doctor and refit."""
 
-# Annotations are not postponed: those of flags would be compiled at every start.
+# No `from __future__ import annotations`: Python would compile the flags' annotations at every start.
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -95,8 +95,8 @@ def _origin_elsewhere(source: Path | None, foreign: Foreign) -> Origin:
     return "function"
 
 
-def _check_weights(given: Path) -> None:
-    path, _ = split_key(given)
+def _check_weights(argument: Path) -> None:
+    path, _ = split_key(argument)
     kind = kind_of(path)
     if kind.name == "missing":
         raise GantoolError(f"there is no file {path}; expected {EXPECTED_WEIGHTS}")
@@ -104,14 +104,14 @@ def _check_weights(given: Path) -> None:
         raise GantoolError(wrong(path, EXPECTED_WEIGHTS, kind))
 
 
-def split_key(given: Path) -> tuple[Path, str | None]:
+def split_key(argument: Path) -> tuple[Path, str | None]:
     """Split FILE:KEY into file and key. An existing file with the whole name takes precedence."""
-    parts = str(given).split(":")
+    parts = str(argument).split(":")
     for count in range(len(parts) - 1, 0, -1):  # a key may contain colons
         file, key = ":".join(parts[:count]), ":".join(parts[count:])
-        if file and key and not given.exists() and (Path(file).exists() or count == 1):
+        if file and key and not argument.exists() and (Path(file).exists() or count == 1):
             return Path(file), key
-    return given, None
+    return argument, None
 
 
 @contextmanager

@@ -224,16 +224,16 @@ def _reduced(full: Verified, precision: Precision) -> Reduced:
         raise GantoolError(
             f"{source.path} is not in FP32: leave out the precision flags, or give the FP32 graph"
         )
-    given = read_recipe(precision.recipe) if precision.recipe is not None else None
-    low = precision.low if given is None else given.low
+    recipe = read_recipe(precision.recipe) if precision.recipe is not None else None
+    low = precision.low if recipe is None else recipe.low
     opset = next((entry.version for entry in full.model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     if low == "bf16" and opset < BF16_OPSET:
         raise GantoolError(
             f"{source.name} has opset {opset}, whose convolutions do not take bfloat16: export it with `opset` "
             f"{BF16_OPSET} or newer, or use `fp16`"
         )
-    if given is not None:
-        return apply_and_measure(full.model, given, reference)
+    if recipe is not None:
+        return apply_and_measure(full.model, recipe, reference)
     kept, quantized = match_patterns(full.model, precision.keep_fp32), {}
     if precision.int8:
         batches = full.simulation.activations(reference.calibration, CALIBRATION_BATCHES, BATCH)

@@ -1,1 +1,1 @@
-"""Plans from graphs, on the device. May import TensorRT alone."""
+"""Build plans from graphs, on the device. Of the libraries, may import only TensorRT."""

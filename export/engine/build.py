@@ -113,14 +113,14 @@ def build(graph: Graph, library: Library, options: BuildOptions, module: ModuleT
     signature = Signature.of_engine(graph.path, tensors)
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # it would round FP32 values
-    asked = receipt.of_network(trt, network)
+    requested = receipt.of_network(trt, network)
     if not strong:
-        _ask_for_types(trt, network, config, asked)
+        _ask_for_types(trt, network, config, requested)
     _configure(trt, config, options)
     batches = _set_profile(builder, signature, config, options)
     not_on_dla: tuple[str, ...] = ()
     if options.dla is not None:
-        if not asked.shares().keys() & {"HALF", "INT8"}:
+        if not requested.shares().keys() & {"HALF", "INT8"}:
             raise UsageError(
                 f"`dla` {options.dla}: DLA computes in FP16 and INT8, and {graph.name} has neither"
             )
@@ -131,7 +131,7 @@ def build(graph: Graph, library: Library, options: BuildOptions, module: ModuleT
     if options.timing_cache is not None:
         with atomic(options.timing_cache) as part:
             part.write_bytes(bytes(config.get_timing_cache().serialize()))
-    got = asked
+    actual = requested
     if not strong:
         runtime = trt.Runtime(logger)
         runtime.engine_host_code_allowed = (
@@ -140,9 +140,9 @@ def build(graph: Graph, library: Library, options: BuildOptions, module: ModuleT
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise GantoolError(f"the engine of {graph.name} does not load: {_first(logger.errors)}")
-        got = receipt.of_engine(trt, engine, asked, not_on_dla if options.dla is not None else None)
-    receipt.check(asked, got, graph.recipe)
-    return Built(bytes(plan), trt.__version__, got, batches, tensors, not_on_dla)
+        actual = receipt.of_engine(trt, engine, requested, not_on_dla if options.dla is not None else None)
+    receipt.check(requested, actual, graph.recipe)
+    return Built(bytes(plan), trt.__version__, actual, batches, tensors, not_on_dla)
 
 
 def _first(errors: list[str]) -> str:
@@ -168,16 +168,16 @@ def _network_flags(trt: ModuleType, strong: bool) -> int:
     return 1 << int(flag.EXPLICIT_BATCH)
 
 
-def _ask_for_types(trt: ModuleType, network: Any, config: Any, asked: PrecisionReport) -> None:
+def _ask_for_types(trt: ModuleType, network: Any, config: Any, requested: PrecisionReport) -> None:
     """Allow a builder without strong typing the graph's types, and constrain the layers that must stay in FP32."""
-    types = {layer.type for layer in asked.layers}
+    types = {layer.type for layer in requested.layers}
     for kind in types & set(_FLAGS):
         config.set_flag(getattr(trt.BuilderFlag, _FLAGS[kind]))
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the inspector
     if not types & {"HALF", "BF16"}:  # without their flags FP32 layers stay in FP32
         return
     config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
-    for layer, entry in zip(network_layers(network), asked.layers, strict=True):
+    for layer, entry in zip(network_layers(network), requested.layers, strict=True):
         computes = entry.multiply_adds or entry.kind in ("ACTIVATION", "ELEMENTWISE", "SCALE", "UNARY")
         if computes and (entry.type, layer.get_output(0).dtype.name) == ("FLOAT", "FLOAT"):
             layer.precision = trt.DataType.FLOAT

@@ -91,7 +91,7 @@ def _multiply_adds(trt: ModuleType, layer: Any) -> int:
 
 
 def of_engine(
-    trt: ModuleType, engine: Any, asked: PrecisionReport, not_on_dla: Sequence[str] | None = None
+    trt: ModuleType, engine: Any, requested: PrecisionReport, not_on_dla: Sequence[str] | None = None
 ) -> PrecisionReport:
     """Read the report from an engine that was built with detailed profiling verbosity.
 
@@ -110,7 +110,7 @@ def of_engine(
     text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
     entries = [entry for entry in json.loads(text)["Layers"] if entry.get("LayerType") != "Reformat"]
     layers = []
-    for layer in asked.layers:
+    for layer in requested.layers:
         found = {_type(entry) for entry in entries if _names(entry, layer.name)}
         on_dla = not_on_dla is not None and layer.name not in not_on_dla
         # the widest type, if the layer was split into several
@@ -130,15 +130,15 @@ def _type(entry: dict[str, Any]) -> str:
     return next((kind for kind, words in _WORDS.items() if re.search(words, text)), UNKNOWN)
 
 
-def check(asked: PrecisionReport, got: PrecisionReport, recipe: Recipe) -> None:
+def check(requested: PrecisionReport, actual: PrecisionReport, recipe: Recipe) -> None:
     """Raise VerificationError if a layer computes in a wider type than the graph or its recipe gives it."""
-    wanted = {layer.name: _BITS.get(layer.type, 0) for layer in asked.layers if layer.multiply_adds}
+    wanted = {layer.name: _BITS.get(layer.type, 0) for layer in requested.layers if layer.multiply_adds}
     if recipe.low:
         wanted = {name: bits if name in recipe.keep_fp32 else min(bits, 16) for name, bits in wanted.items()}
-    missed = [layer for layer in got.layers if _BITS.get(layer.type, 0) > wanted.get(layer.name, 32)]
+    missed = [layer for layer in actual.layers if _BITS.get(layer.type, 0) > wanted.get(layer.name, 32)]
     if missed:
         names = ", ".join(f"{layer.name} in {layer.type}" for layer in missed)
         raise VerificationError(
-            f"the engine computes {names}, and the graph has a lower precision: {got}. Nothing was written; try "
+            f"the engine computes {names}, and the graph has a lower precision: {actual}. Nothing was written; try "
             "another `lowering`, or keep these layers in FP32 with `keep_fp32`"
         )

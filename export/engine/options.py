@@ -1,6 +1,6 @@
 """The options for building an engine. Options that a library lacks are refused before any work, never ignored."""
 
-# Annotations are not postponed: those of flags would be compiled at every start.
+# No `from __future__ import annotations`: Python would compile the flags' annotations at every start.
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ DLA_CORES = (0, 1)
 
 
 def parse_size(text: str) -> int:
-    """Read `2GiB` or `512MiB` into bytes; K, M, G alone mean KiB, MiB, GiB as in trtexec."""
+    """Return the bytes of `2GiB` or `512MiB`; K, M, G without iB mean KiB, MiB, GiB as in trtexec."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG])(?:iB)?", text)
     size = int(float(match[1]) * 1024 ** " KMG".index(match[2])) if match else 0
     if not 0 < size < 2**63:
@@ -27,7 +27,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_compute_capabilities(text: str) -> tuple[str, ...]:
-    """Read `86,89` or `8.6,8.9` into ("86", "89")."""
+    """Return ("86", "89") for `86,89` or `8.6,8.9`."""
     names = tuple(part.strip().lower().removeprefix("sm").replace(".", "") for part in text.split(","))
     if not all(name.isdecimal() for name in names):
         raise UsageError(f"`compute_capabilities` {text!r}: write compute capabilities, as in 86,89")
@@ -42,13 +42,13 @@ class BuildOptions:
     # None: 16, limited to [min_batch, max_batch]
     opt_batch: Annotated[
         int | None,
-        Flag("batch that the engine is tuned for", group="Engine", shown="16, or --max-batch if smaller"),
+        Flag("batch that the builder optimizes for", group="Engine", shown="16, or --max-batch if smaller"),
     ] = None
     max_batch: Annotated[int, Flag("largest batch of the engine", group="Engine")] = 64
     workspace: Annotated[  # bytes
         int | None,
         Flag(
-            "memory for building, as 2GiB",
+            "memory for the builder, as in 2GiB",
             group="Engine",
             metavar="SIZE",
             shown="the library's choice",
@@ -58,7 +58,7 @@ class BuildOptions:
     compute_capabilities: Annotated[  # as "86"
         tuple[str, ...],
         Flag(
-            "compute capabilities that TensorRT-RTX builds for, as 86,89",
+            "compute capabilities that TensorRT-RTX builds for, as in 86,89",
             "--sm",
             group="Engine",
             metavar="LIST",
@@ -69,7 +69,7 @@ class BuildOptions:
     builder_level: Annotated[
         int | None,
         Flag(
-            "0 builds fastest, 5 makes the fastest engine",
+            "optimization level: 0 builds fastest, 5 makes the fastest engine",
             group="Engine",
             shown="the library's, 3",
             check=one_of(range(6)),
@@ -77,7 +77,7 @@ class BuildOptions:
     ] = None
     timing_cache: Annotated[
         Path | None,
-        Flag("file of TensorRT's timings, read and written: later builds are faster", group="Engine"),
+        Flag("timing cache to read and write: later builds are faster", group="Engine"),
     ] = None
     version_compatible: Annotated[
         bool, Flag("build an engine that newer TensorRT versions can load", group="Engine")
@@ -85,18 +85,18 @@ class BuildOptions:
     hardware_compatible: Annotated[
         Literal["ampere+", "same"] | None,
         Flag(
-            "build an engine for other GPUs too: {choices} (those of the same compute capability)",
+            "build an engine for other GPUs too: {choices} (same compute capability)",
             group="Engine",
         ),
     ] = None
     strip_weights: Annotated[
         bool,
-        Flag("build a plan without weights, to be refitted on the device; see gantool refit", group="Engine"),
+        Flag("build a plan without weights; gantool refit adds them on the device", group="Engine"),
     ] = False
     dla: Annotated[
         int | None,
         Flag(
-            "DLA core of a Jetson, 0 or 1; the batch is --max-batch",
+            "build for this DLA core of a Jetson, 0 or 1; the batch is --max-batch",
             group="Engine",
             metavar="CORE",
             check=one_of(DLA_CORES),
@@ -104,7 +104,7 @@ class BuildOptions:
     ] = None
     profile_verbosity: Annotated[
         Literal["none", "layer", "detailed"] | None,
-        Flag("what profilers see of the layers", group="Engine", shown="layer"),
+        Flag("detail of the layers that profilers see", group="Engine", shown="layer"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -130,24 +130,24 @@ class BuildOptions:
 
 def check_options(library: Library | None, options: BuildOptions) -> None:
     """Raise UsageError, before any work is done, for options that the building library lacks."""
-    given = [f"`{name}`" for name, value in _given(options).items() if value]
+    options_set = [f"`{name}`" for name, value in _options_set(options).items() if value]
     if library is None:
-        if given:
+        if options_set:
             raise UsageError(
-                f"{', '.join(given)}: only for building an engine, and none is built; leave it out"
+                f"{', '.join(options_set)}: only for building an engine, and none is built; leave it out"
             )
         return
     if library == "tensorrt" and options.compute_capabilities:
         raise UsageError(
             "`compute_capabilities` is for TensorRT-RTX, which does not build here: leave it out, or `engine` rtx"
         )
-    if given:
+    if options_set:
         from gantool.runtime.backends.tensorrt.library import import_library
 
         refuse(library, import_library(library, "building the engine"), options)
 
 
-def _given(options: BuildOptions) -> dict[str, bool]:
+def _options_set(options: BuildOptions) -> dict[str, bool]:
     return {
         "compute_capabilities": bool(options.compute_capabilities),
         "workspace": options.workspace is not None,
@@ -166,11 +166,11 @@ def refuse(library: Library, trt: ModuleType, options: BuildOptions) -> None:
     from gantool.runtime.artifacts.plan import NAMES
     from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
 
-    given = _given(options)
+    options_set = _options_set(options)
     name = f"{NAMES[library]} {trt.__version__}"
     if library == "rtx":
         for option, reason in _NOT_RTX.items():
-            if given[option]:
+            if options_set[option]:
                 raise UsageError(f"`{option}`: {name} {reason}; leave it out")
         if options.strip_weights and (problem := driver_problem(import_driver("rtx", "building the engine"))):
             raise UsageError(f"`strip_weights`: {name} builds such plans only with a GPU, and {problem}")
@@ -185,7 +185,7 @@ def refuse(library: Library, trt: ModuleType, options: BuildOptions) -> None:
         ("strip_weights", (trt.BuilderFlag, "STRIP_PLAN"), "10.0"),
         ("hardware_compatible", (trt, "HardwareCompatibilityLevel"), "8.6"),
     ):
-        if given[option] and not hasattr(*names):
+        if options_set[option] and not hasattr(*names):
             raise UsageError(
                 f"`{option}` needs TensorRT {since} or newer, here is {trt.__version__}: leave it out"
             )

@@ -1,1 +1,1 @@
-"""Generators become ONNX graphs. May import torch and onnx."""
+"""Make ONNX graphs from generators. May import torch and onnx."""

@@ -125,8 +125,8 @@ def _in_older_opset(model: ir.Model, opset: int, exactly: bool) -> ir.Model:
         return _converted(model, opset)
     except Exception as error:  # C++ errors, without a class of their own
         found = re.search(r"(?:for|of|resize) (\w+)|(Resize antialias)", str(error), re.IGNORECASE)
-        what = next((group for group in (found.groups() if found else ()) if group), "an operator")
-        lacks = f"opset {opset} lacks what this generator needs ({what})"
+        operator = next((group for group in (found.groups() if found else ()) if group), "an operator")
+        lacks = f"opset {opset} lacks what this generator needs ({operator})"
         if exactly:
             raise GantoolError(f"{lacks}: `opset` {NATIVE_OPSET} works, or leave `opset` out") from error
     _log.warning(

@@ -181,15 +181,15 @@ def _read(node: ir.Node, name: str) -> _Deconvolution:
             pass
         case shape:
             raise _RefusedError(f"input {shape} is not [N, C, h, w] with h and w known")
-    given = {key: attribute.value for key, attribute in node.attributes.items()}
+    attributes = {key: attribute.value for key, attribute in node.attributes.items()}
     for key, only in (("group", 1), ("dilations", (1, 1)), ("auto_pad", "NOTSET"), ("output_shape", ())):
-        if (found := given.get(key, only)) != only:
+        if (found := attributes.get(key, only)) != only:
             raise _RefusedError(f"{key} {found} is not {only}")
-    pads = given.get("pads", (0, 0, 0, 0))
+    pads = attributes.get("pads", (0, 0, 0, 0))
     if pads[:2] != pads[2:]:
         raise _RefusedError(f"pads {pads} differ at the two ends of an axis")
     weight, *bias = map(_constant, parameters)
-    strides, extras = given.get("strides", (1, 1)), given.get("output_padding", (0, 0))
+    strides, extras = attributes.get("strides", (1, 1)), attributes.get("output_padding", (0, 0))
     axes = map(_Axis, (height, width), weight.shape[2:], strides, pads[:2], extras)
     return _Deconvolution(name, str(node.outputs[0].name), x, weight, tuple(bias), tuple(axes))
 

@@ -5,8 +5,8 @@ also removes `x + 1e-8`, and the one for `x * 1` also `x * 1.000001`. A generato
 `x / sqrt(mean(x²) + 1e-8)` then divides by zero. This module uses only rules that match no arithmetic constant.
 
 It also folds large weights: with spectral norm or an equalized learning rate, a graph computes its weights in each
-run, and the precision pass would not see them as weights. It does not fold what only makes the file larger, as a
-number repeated for each pixel.
+run, and the precision pass would not see them as weights. It does not fold a constant that only makes the file
+larger, as a number repeated for each pixel.
 """
 
 from __future__ import annotations

@@ -100,9 +100,9 @@ def _from_run(path: Path | None) -> Source:
     return Source(checkpoint.generator, checkpoint.metadata)
 
 
-def _from_pytorch_dcgan(given: Path, foreign: Foreign) -> Source:
+def _from_pytorch_dcgan(file: Path, foreign: Foreign) -> Source:
     """Rebuild `netG` of PyTorch's DCGAN example; the shapes in its state_dict give nz, ngf, nc and the depth."""
-    path, key = split_key(given)
+    path, key = split_key(file)
     state = read_weights(path, key, ExpectedState("main.0.weight", dcgan_mismatch))
     main = build_dcgan(state)
     nn.ModuleDict({"main": main}).load_state_dict(state)

@@ -1,1 +1,1 @@
-"""FP16, BF16 and INT8, and the proof of each. May import onnx and ONNX Runtime, never torch."""
+"""FP16, BF16 and INT8, and their verification. May import onnx and ONNX Runtime, never torch."""

@@ -101,7 +101,7 @@ def search_precision(
         if (problem := report.problem(recipe.precision, min_psnr)) is None:
             break
         if recipe.low and (origin := _upstream_nodes(full, report.bad, recipe)):
-            _log.info(f"{problem}: {report.bad} stays in FP32, with what feeds it")
+            _log.info(f"{problem}: {report.bad} stays in FP32, with the nodes before it")
             recipe = _keep(recipe, dict.fromkeys(origin, f"{report.bad} outputs NaN or infinity"))
             continue
         names = list(recipe.int8) if start.int8 else [name for name in layers if name not in recipe.keep_fp32]
