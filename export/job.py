@@ -142,13 +142,13 @@ def check_precision(base: Path, library: Library, new: str) -> None:
     if old is not None and old != new:
         other = base.with_name(f"{base.name}-{new}")
         raise UsageError(
-            f"{plan} computes in {old.upper()}, and this export would put {new.upper()} in its place: add "
+            f"{plan} computes in {old.upper()}, and this export would replace it by {new.upper()}: add "
             f"-o {quote(str(other))}, or `overwrite`"
         )
 
 
 def _check_targets(base: Path, bundled: Path | None, entry: Path | None, source: Path | None) -> None:
-    """Raise UsageError, before any work, for places where the files could not go: onto their `source`, for one."""
+    """Raise UsageError, before any work, if a target cannot be written, or is the `source`."""
     suffixes = (*GRAPH_SUFFIXES.values(), *SUFFIXES.values())
     targets = [*(base.with_name(base.name + suffix) for suffix in suffixes), *([bundled] if bundled else [])]
     for target in targets:

@@ -94,9 +94,8 @@ def _can_build(library: Library) -> bool:
 def build(graph: Graph, library: Library, options: BuildOptions, module: ModuleType | None = None) -> Built:
     """Build `graph` into a plan. `module` is the library's Python module; None imports it.
 
-    Raises GantoolError, with the library's message, if it cannot build the graph, VerificationError if a layer of
-    the engine computes in a wider type than in the graph, and KeyboardInterrupt, after the current step, on a
-    signal.
+    Raises GantoolError, with the library's message, if it cannot build, VerificationError if a layer of the engine
+    computes in a wider type than in the graph, and KeyboardInterrupt, after the current step, on a signal.
     """
     trt = module or import_library(library, "building the engine")
     check_options(library, options) if module is None else refuse(library, trt, options)
@@ -129,8 +128,7 @@ def build(graph: Graph, library: Library, options: BuildOptions, module: ModuleT
     if plan is None:
         raise GantoolError(_failure(f"{MODULES[library]} {trt.__version__}", graph, _first(logger.errors)))
     if options.timing_cache is not None:
-        with atomic(options.timing_cache) as part:
-            part.write_bytes(bytes(config.get_timing_cache().serialize()))
+        _save_timing_cache(config, options.timing_cache)
     actual = requested
     if not strong:
         runtime = trt.Runtime(logger)
@@ -225,6 +223,11 @@ def _use_timing_cache(config: Any, path: Path) -> None:
             f"`timing_cache` {path} is not a timing cache, or is from another GPU or version of TensorRT: give "
             "another file, or remove it"
         )
+
+
+def _save_timing_cache(config: Any, path: Path) -> None:
+    with atomic(path) as part:
+        part.write_bytes(bytes(config.get_timing_cache().serialize()))
 
 
 def _use_dla(trt: ModuleType, builder: Any, network: Any, config: Any, core: int) -> tuple[str, ...]:

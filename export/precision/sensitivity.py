@@ -120,15 +120,17 @@ def search_precision(
             recipe = _keep(recipe, dict.fromkeys(_with_fused(full, worst), reason))
     left = recipe.int8 if start.int8 else set(layers) - set(recipe.keep_fp32)
     if problem or not left:
-        large = any(reason.startswith("numbers up to") for reason in recipe.keep_fp32.values())
-        advice = (
-            "; weights this large are rarely intended: train longer or with a lower --lr" if large else ""
-        )
-        raise VerificationError(
-            f"{start.precision.upper()} does not pass the gate: {problem or 'every layer would have to stay out'}. "
-            f"Nothing was written; give a lower `min_psnr` if that is enough, or another precision{advice}"
-        )
+        raise _not_reached(start, recipe, problem or "every layer would have to stay out")
     return found
+
+
+def _not_reached(start: Recipe, recipe: Recipe, problem: str) -> VerificationError:
+    large = any(reason.startswith("numbers up to") for reason in recipe.keep_fp32.values())
+    advice = "; weights this large are rarely intended: train longer or with a lower --lr" if large else ""
+    return VerificationError(
+        f"{start.precision.upper()} does not pass the gate: {problem}. Nothing was written; give a lower "
+        f"`min_psnr` if that is enough, or another precision{advice}"
+    )
 
 
 def match_patterns(full: onnx.ModelProto, patterns: Sequence[str]) -> dict[str, str]:

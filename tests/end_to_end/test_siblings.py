@@ -84,7 +84,7 @@ def test_a_plan_of_another_precision_is_not_replaced(work: Path) -> None:
     for flags, new in (("--int8", "INT8"), ("--int8 --fp16", "INT8"), ("", "FP32")):
         answer = gantool(f"export g.onnx --engine rtx {flags}", work)
         assert answer.code == 2
-        assert f"g.rtx.plan computes in FP16, and this export would put {new} in its place" in answer.err
+        assert f"g.rtx.plan computes in FP16, and this export would replace it by {new}" in answer.err
         assert f"-o g-{new.lower()}" in answer.err
     assert (work / "g.rtx.plan").read_bytes() == before
     assert not (work / "g.int8.onnx").exists()

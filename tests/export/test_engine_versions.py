@@ -99,7 +99,7 @@ def test_the_layers_that_dla_does_not_take_are_named(version: str, graph: Path) 
 
 
 def test_dla_does_not_compute_in_fp32(graph: Path) -> None:
-    with pytest.raises(UsageError, match="`dla` 0: DLA computes in FP16 and INT8, and g.onnx in neither"):
+    with pytest.raises(UsageError, match="`dla` 0: DLA computes in FP16 and INT8, and g.onnx has neither"):
         build(Graph.load(graph), "tensorrt", BuildOptions(dla=0), World("10.3.0", {"up": "FLOAT"}).module())
 
 

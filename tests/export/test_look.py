@@ -126,7 +126,7 @@ def test_verify_what_does_not(work: Path) -> None:
 def test_auto_measures_and_takes_one_that_fits(work: Path, checkpoint: Path) -> None:
     flags = ["--lowering", "auto", "-o", "a"]
     result = run_gantool("export", checkpoint, *flags, "--engine", "none", cwd=work, check=True)
-    assert "speed against none with --provider cpu, batch 16: none 1.00, subpixel" in result.stderr
+    assert "speed relative to none with --provider cpu, batch 16: none 1.00, subpixel" in result.stderr
     assert "with --provider openvino, batch 16: none " in result.stderr
     result = run_gantool("export", checkpoint, *flags, "--engine", "rtx", cwd=work)
     assert result.returncode == 2

@@ -181,7 +181,7 @@ LABELS = [
         "inputs: no columns fit",
         f"export o.onnx --classes 7 {NONE}",
         1,
-        ("in0 float [N, 8]; in1 float [N, 10]", "neither is the label of --classes 7"),
+        ("in0 float [N, 8]; in1 float [N, 10]", "neither can be the label of --classes 7"),
         prepare=small(("in0", F, ["N", 8]), ("in1", F, ["N", 10]), "one-hot"),
     ),
     Case(
