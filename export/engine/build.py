@@ -132,9 +132,8 @@ def build(graph: Graph, library: Library, options: BuildOptions, module: ModuleT
     actual = requested
     if not strong:
         runtime = trt.Runtime(logger)
-        runtime.engine_host_code_allowed = (
-            True  # gantool just built it; a version-compatible plan has host code
-        )
+        # safe: gantool just built the plan; a version-compatible one has host code
+        runtime.engine_host_code_allowed = True
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise GantoolError(f"the engine of {graph.name} does not load: {_first(logger.errors)}")

@@ -63,10 +63,8 @@ def of_network(trt: ModuleType, network: Any) -> PrecisionReport:
     }
     layers = []
     for layer in network_layers(network):
-        tensor, weights = (
-            layer.get_input(0) or layer.get_output(0),
-            layer.get_input(1),
-        )  # a constant reads nothing
+        tensor = layer.get_input(0) or layer.get_output(0)  # a constant layer has no input
+        weights = layer.get_input(1)
         count = _multiply_adds(trt, layer)
         integer = count and weights and {tensor.name, weights.name} <= dequantized
         layers.append(Layer(layer.name, layer.type.name, "INT8" if integer else tensor.dtype.name, count))

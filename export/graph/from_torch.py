@@ -34,7 +34,7 @@ from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import short
 
 if TYPE_CHECKING:
-    from gantool.export.graph.sources import Source
+    from gantool.export.graph.sources import LoadedGenerator
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 _SAME = "gantool.same"
 
 
-def float_graph(source: Source, opset: int, exactly: bool) -> ir.Model:
+def float_graph(source: LoadedGenerator, opset: int, exactly: bool) -> ir.Model:
     """Export a generator: z [N, latent] (and label [N]) -> images, float32 [N, C, H, W], BatchNorm folded.
 
     If the generator needs a newer opset than `opset`, the graph gets NATIVE_OPSET, unless `exactly` is set.
@@ -77,7 +77,7 @@ def finish(model: ir.Model, metadata: Metadata, lowering: Lowering, output: str)
     return ir.to_proto(model)
 
 
-def _export(source: Source, opset: int) -> ir.Model:
+def _export(source: LoadedGenerator, opset: int) -> ir.Model:
     """Run torch.onnx.export: z (and label) -> images, float32 [N, C, H, W]."""
     import torch
 

@@ -162,9 +162,8 @@ class _Deconvolution:
     def op(self, part: str, operator: str, inputs: Sequence[ir.Value], **attributes: Any) -> ir.Value:
         """Make a node named after the old one."""
         value = self.tape.op(operator, inputs, attributes, name=f"{self.name}/{part}")
-        value.name = (
-            f"{self.output}/{part}"  # names of values are unique in a graph, names of nodes may repeat
-        )
+        # names of values are unique in a graph, names of nodes may repeat
+        value.name = f"{self.output}/{part}"
         return value
 
     def constants(self, part: str, *arrays: Array | list[int]) -> list[ir.Value]:

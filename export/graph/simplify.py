@@ -33,9 +33,8 @@ from onnxscript.rewriter.rules import common
 
 # Values in a tensor, 256 MiB in float32. Folding holds inputs and outputs in memory, beside the graph.
 MAX_FOLDED = 1 << 26
-_SMALL = (
-    1 << 18
-)  # values, 1 MiB in float32; a constant up to this size may be larger than the inputs of its node
+# Values, 1 MiB in float32. A constant up to this size may be larger than the inputs of its node.
+_SMALL = 1 << 18
 _RULES = (
     common.dropout_zero_rule,
     common.dropout_inference_rule,

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Source:
+class LoadedGenerator:
     """A generator in eval mode on the CPU, and its metadata."""
 
     module: nn.Module
@@ -64,7 +64,7 @@ class Source:
         return unit
 
 
-def load_source(path: Path | None, foreign: Foreign) -> Source:
+def load_source(path: Path | None, foreign: Foreign) -> LoadedGenerator:
     """Load a checkpoint of gantool (None: of the newest run), or a generator from elsewhere."""
     limit_threads()
     origin = origin_of(path, foreign)
@@ -86,7 +86,7 @@ def load_source(path: Path | None, foreign: Foreign) -> Source:
     return source
 
 
-def _from_run(path: Path | None) -> Source:
+def _from_run(path: Path | None) -> LoadedGenerator:
     path = path or newest_checkpoint(RUNS)
     if path.is_dir():  # the folder of a run
         path = path / CHECKPOINT_NAME
@@ -97,10 +97,10 @@ def _from_run(path: Path | None) -> Source:
         f"{network.latent} {network.distribution}, {checkpoint.metadata.images_seen / 1000:.1f} kimg of "
         f"{short(checkpoint.metadata.data)}"
     )
-    return Source(checkpoint.generator, checkpoint.metadata)
+    return LoadedGenerator(checkpoint.generator, checkpoint.metadata)
 
 
-def _from_pytorch_dcgan(file: Path, foreign: Foreign) -> Source:
+def _from_pytorch_dcgan(file: Path, foreign: Foreign) -> LoadedGenerator:
     """Rebuild `netG` of PyTorch's DCGAN example; the shapes in its state_dict give nz, ngf, nc and the depth."""
     path, key = split_key(file)
     state = read_weights(path, key, ExpectedState("main.0.weight", dcgan_mismatch))
@@ -116,7 +116,7 @@ def _from_pytorch_dcgan(file: Path, foreign: Foreign) -> Source:
     return source
 
 
-def _from_function(foreign: Foreign) -> Source:
+def _from_function(foreign: Foreign) -> LoadedGenerator:
     """Call `package.module:function`, which returns an nn.Module, and load --weights into it."""
     origin = str(foreign.origin)
     module = load_module(origin)
@@ -133,7 +133,9 @@ def _from_function(foreign: Foreign) -> Source:
     return _source(module, "foreign", name, foreign.latent or 0, foreign)
 
 
-def _source(module: nn.Module, architecture: str, data: str, latent: int, foreign: Foreign) -> Source:
+def _source(
+    module: nn.Module, architecture: str, data: str, latent: int, foreign: Foreign
+) -> LoadedGenerator:
     """Adapt a module to z, label -> images. Raises GantoolError if it does not make images."""
     module.eval().float().cpu()
     module = unwrap(module)
@@ -144,14 +146,14 @@ def _source(module: nn.Module, architecture: str, data: str, latent: int, foreig
         classes=foreign.classes,
         data=data,
     )
-    z, *label = Source(module, metadata).inputs(range(2))
+    z, *label = LoadedGenerator(module, metadata).inputs(range(2))
     found = find_interface(module, z, label[0] if label else None, foreign.classes, data)
     for text in found.notes:
         _log.info(f"{data}: {text}")
-    return Source(found.module, metadata.with_image(found.image), foreign)
+    return LoadedGenerator(found.module, metadata.with_image(found.image), foreign)
 
 
-def _check(source: Source) -> None:
+def _check(source: LoadedGenerator) -> None:
     """Raise GantoolError if the module does not behave as a generator in eval mode."""
     inputs = source.inputs(SEEDS)
     name = source.metadata.data
@@ -180,7 +182,7 @@ def _check(source: Source) -> None:
         _log.info(f"{name}: {clamp_note(images, source.foreign)}")
 
 
-def _warn_of_untrained_batchnorm(source: Source) -> None:
+def _warn_of_untrained_batchnorm(source: LoadedGenerator) -> None:
     """Warn if BatchNorm layers still have their initial statistics."""
     norms = {
         name: layer

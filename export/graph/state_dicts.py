@@ -12,7 +12,7 @@ State = dict[str, Tensor]
 
 # Of torch.compile, FSDP, checkpointing and Lightning Fabric. DataParallel's "module" may also be a user's own name.
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
-# Names of the tensors of weight and spectral norm, in torch.nn.utils: in torch.nn.utils.parametrizations.
+# Tensors of weight and spectral norm: the name in torch.nn.utils, and in torch.nn.utils.parametrizations.
 _WEIGHT_NORM = {"g": "original0", "v": "original1"}
 _SPECTRAL_NORM = {"orig": "original", "u": "0._u", "v": "0._v"}
 _PARAMETRIZED = re.compile(r"(.*\.)?parametrizations\.(\w+)\.(original[01]?|0\._[uv])")

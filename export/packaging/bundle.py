@@ -234,9 +234,8 @@ def _pixels(path: Path, name: str, data: bytes) -> Images:
 
 
 def _opset(graph: Graph) -> int:
-    from gantool.export.graph.external import (
-        model_of,  # needs onnx, which a device that reads bundles may lack
-    )
+    # needs onnx, which a device that reads bundles may lack
+    from gantool.export.graph.external import model_of
 
     model = model_of(graph.path, graph.data)
     return next(int(entry.version) for entry in model.opset_import if entry.domain == "")

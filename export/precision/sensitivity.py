@@ -36,7 +36,6 @@ from gantool.runtime.process.terminal import listed
 
 _log = logging.getLogger(__name__)
 
-CALIBRATION_BATCHES = 4  # of 16 seeds
 EXACT = 200.0  # dB, stands for no noise
 
 
