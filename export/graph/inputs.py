@@ -190,7 +190,7 @@ def _z_shape(path: Path, z: TensorInfo, foreign: Foreign) -> tuple[int, ...]:
     is_dynamic = [not isinstance(dim, int) for dim in dims]
     if z.columns is None or z.shape is None:
         if foreign.latent is None:
-            raise GantoolError(f"{path} has a dynamic latent size ({z}): give it as `latent`")
+            raise GantoolError(f"{path} has a dynamic latent size ({z}): give `latent`")
         first = is_dynamic.index(True)
         return tuple(
             foreign.latent if index == first else dim if isinstance(dim, int) else 1
