@@ -1,6 +1,6 @@
-"""What a file is, by its bytes and not by its name; nothing in it is loaded, unpacked or run.
+"""Recognize a file by its bytes, not by its name. Nothing in the file is unpacked or executed.
 
-`kind_of(path)` never raises. `wrong(path, expected)` is the error for a file of another kind than was expected.
+`kind_of(path)` never raises. `wrong(path, expected)` is the error message for a file of the wrong kind.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _STYLEGAN = (b"torch_utils.persistence", b"dnnlib")
 _HEAD, _SEARCHED = 4096, 1 << 20  # bytes
 _CHECK = "check the name, or give another"
 _TF1 = "python -m tf2onnx.convert --checkpoint {path}.meta " + TF2ONNX
-# Of the files of a TensorFlow checkpoint, which one without a suffix names: model.ckpt-1000.index ...
+# The files of a TensorFlow 1 checkpoint, model.ckpt-1000.index for example; group 1 is the checkpoint's name.
 _TF_PART = re.compile(r"(.*)\.(?:index|meta|data-\d{5}-of-\d{5})")
-_TF_INDEX = bytes.fromhex("57fb808b247547db")  # the last bytes
-_MAX_HEADER = 100 << 20  # of safetensors, which itself allows no more
+_TF_INDEX = bytes.fromhex("57fb808b247547db")  # the last bytes of an .index file
+_MAX_HEADER = 100 << 20  # bytes; the limit of the safetensors library
 
 
 def kind_of(path: Path) -> Kind:
-    """Say what `path` is. Never raises: what cannot be read is a kind, too."""
+    """Return the kind of the file `path`. Never raises: a file that cannot be read has a kind, too."""
     try:
         if path.is_dir():
             return _folder(path)
@@ -63,7 +63,7 @@ def _missing(path: Path) -> Kind:
 
 
 def wrong(path: Path, expected: str, kind: Kind | None = None) -> str:
-    """Return the message for a `path` that is not what was `expected`, "an ONNX graph" say; one line."""
+    """Return the message, one line, for a file that is not what was `expected` ("an ONNX graph")."""
     kind = kind or kind_of(path)
     return f"{path} {kind.found}; expected {expected}: {kind.advice.replace('{path}', str(path))}"
 
@@ -88,7 +88,7 @@ def _folder(path: Path) -> Kind:
 
 
 def _names(folder: Path) -> list[str]:
-    """Return the names in a folder, the first thousand of them."""
+    """Return at most 1000 names of files in a folder, sorted."""
     from itertools import islice
 
     return sorted(entry.name for entry in islice(folder.iterdir(), 1000))
@@ -138,7 +138,7 @@ def _all_zeros(path: Path) -> bool:
 
 
 def _by_neighbours(path: Path) -> Kind | None:
-    """Say what plain numbers are by what lies beside them, or at their end."""
+    """Recognize files of raw weights by the files beside them, or by their last bytes."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(_TF_INDEX)))
         if file.read() == _TF_INDEX:
@@ -163,7 +163,7 @@ def _tensorflow_part(path: Path) -> Kind:
 
 
 def _safetensors(path: Path, head: bytes) -> Kind:
-    """Tell a checkpoint of gantool from other safetensors, and whether it is whole."""
+    """Tell gantool's checkpoints from other safetensors files, and whole files from truncated ones."""
     size, there = int.from_bytes(head[:8], "little"), path.stat().st_size
     cut = f"is a safetensors file that is cut off: it has {there:,} bytes and its header"
     if size > _MAX_HEADER or 8 + size > there:
@@ -188,7 +188,7 @@ def _safetensors(path: Path, head: bytes) -> Kind:
 
 def _zip(path: Path, head: bytes) -> Kind:
     """Look at the names in a zip: PyTorch, Keras and NumPy save as one."""
-    import zipfile  # not needed where the file is an engine, and start-up is short
+    import zipfile  # here, since an engine does not need it and start-up must be short
 
     first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
     try:
@@ -241,11 +241,11 @@ def _pickle(path: Path) -> Kind:
 
 
 def _as_text(head: bytes) -> str | None:
-    """Return the start as text, or None where it has bytes that no text has."""
+    """Return the first bytes of a file as text, or None if they are not text."""
     try:
         text = head.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # not just a letter cut in two
+        if error.start < len(head) - 3:  # further on, the head may end within a character
             return None
         text = head[: error.start].decode()
     return text if all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in text) else None
@@ -275,7 +275,7 @@ def _text(text: str) -> Kind:
 _SCRIPTED = (
     "convert the Keras or TensorFlow model that it was made from: python -m tf2onnx.convert, " + TO_ONNX
 )
-# What is at the start of a JSON file, the first that fits.
+# Patterns at the start of a JSON file. The first that matches gives the kind.
 _JSON: tuple[tuple[str, Kind], ...] = (
     (r'"plan_sha256"', Kind("json", "is the sidecar of a plan", "give the plan, the same name without .json")),
     (r'"weight_map"', Kind(

@@ -1,4 +1,4 @@
-"""The kinds of files that people bring, and those that their first bytes give away."""
+"""The kinds of files that users pass to gantool, and the first bytes (magic numbers) of some of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 Name = Literal[
     "missing", "unreadable", "empty", "folder", "run", "savedmodel",
-    "checkpoint", "safetensors", "onnx", "tensorrt", "rtx", "bundle",  # gantool's, or taken by it
+    "checkpoint", "safetensors", "onnx", "tensorrt", "rtx", "bundle",  # gantool writes or reads these
     "torch", "torchscript", "torchexport", "pickle", "stylegan", "hdf5", "keras", "tflite", "ultralytics",
     "tensorflow", "openvino", "coreml", "executorch", "ort", "onnxtext", "gguf", "paddle", "mxnet", "other",
     "shards", "huggingface",
@@ -18,11 +18,11 @@ Name = Literal[
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file is; both texts follow its path, and `{path}` in the advice stands for it."""
+    """The kind of a file. In a message, both texts follow its path; `{path}` in the advice is replaced by it."""
 
     name: Name
     found: str  # "is a PNG image"
-    advice: str  # what to do with it, or instead
+    advice: str  # what the user can do
 
 
 EXPORT_TORCH = (
@@ -50,7 +50,7 @@ def _archive(what: str, command: str) -> Kind:
 
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6
 
-# Offset, bytes there, what it is. Protobuf has no magic of its own and comes after all of these.
+# Offset, bytes at that offset, kind. Protobuf has no magic number, so it is checked after all of these.
 MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"ftrt", Kind("tensorrt", "is a TensorRT plan", RUN)),
     (0, b"vtrt", Kind("rtx", "is a TensorRT-RTX plan", RUN)),

@@ -140,10 +140,13 @@ def _answer(error: Exception, arguments: list[str]) -> int:
         case _:
             if "GANTOOL_DEBUG" in os.environ:
                 raise error
-            from gantool.runtime.process.unexpected import written
+            from gantool.runtime.process.terminal import reason_of
+            from gantool.runtime.process.unexpected import write_report
 
-            text = f"an unexpected error: {type(error).__name__}: {' '.join(str(error).split())[:300]}; details in "
-            text += f"{written(error, arguments)}; please report it with that file"
+            text = (
+                f"an unexpected error: {reason_of(error, 300)}; details in {write_report(error, arguments)}; "
+            )
+            text += "please report it with that file"
     typer.echo(f"gantool: {text}", err=True)
     return code
 
