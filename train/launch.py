@@ -1,4 +1,4 @@
-"""Start or resume a run as planned: load the data, make the folder, tune, train, and log what to type next."""
+"""Start or resume a planned run: load the data, make the folder, autotune, train, and log the next commands."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ from gantool.train.distributed import (
 )
 from gantool.train.malloc import keep_freed_memory
 from gantool.train.notes import log_notes
-from gantool.train.options import RECOGNIZABLE_KIMG, LaunchOptions, TrainingOptions
+from gantool.train.options import LaunchOptions, TrainingOptions
 from gantool.train.preflight import Planned, Resumed
+from gantool.train.preset_options import RECOGNIZABLE_KIMG
 from gantool.train.presets import advice
 from gantool.train.resume import check_state, drop_stats_after, further, labels_of, load_resumable
 from gantool.train.run import Run
@@ -59,7 +60,7 @@ def start(planned: Planned, how: LaunchOptions) -> Run:
         with rank_zero_first(fabric):
             _check_shares(planned.options, fabric)
             options, loaded = _with_data(planned)
-        keep_freed_memory()  # only now: decoding images frees memory that no step needs
+        keep_freed_memory()  # after decoding the images, which frees memory that no step needs
         with rank_zero_errors(fabric):
             _warn_if_busy(others)
             options, tuned = _tuned(options, planned, how, fabric)
@@ -80,7 +81,7 @@ def start(planned: Planned, how: LaunchOptions) -> Run:
 
 @contextmanager
 def _processes(options: TrainingOptions, how: LaunchOptions) -> Iterator[Fabric]:
-    """Start the processes, or join them; all but rank zero are silent from then on."""
+    """Start the processes, or join them. All but rank zero log nothing from then on."""
     fabric = start_processes(options.device, how.devices, how.nodes, options.batch, options.accumulate)
     with nullcontext() if fabric.is_global_zero else silent():
         yield fabric
@@ -98,7 +99,7 @@ def _warn_if_busy(others: Others) -> None:
 def _tuned(
     options: TrainingOptions, planned: Planned, how: LaunchOptions, fabric: Fabric
 ) -> tuple[TrainingOptions, Tuned | None]:
-    """Return the options with a way of computing, and on rank zero what the autotuner found."""
+    """Return the options with the way to compute a step, and on rank zero the autotuner's result."""
     if not how.autotune:
         return replace(options, threads=limit_threads() if fabric.device.type == "cpu" else None), None
     tuned = fastest(options, fabric, planned.precision) if fabric.is_global_zero else None
@@ -108,7 +109,7 @@ def _tuned(
 
 
 def _with_data(planned: Planned) -> tuple[TrainingOptions, ImageData]:
-    """Return the options with the channels and classes of the data, and the data."""
+    """Load the data; return the options with its channels and classes, and the data."""
     options, started = planned.options, time.monotonic()
     loaded = load_images(planned.source, options.network.size, planned.channels, options.background)
     if planned.conditional and not loaded.labels:
@@ -126,7 +127,7 @@ def _with_data(planned: Planned) -> tuple[TrainingOptions, ImageData]:
 
 @steady_stderr()
 def resume(resumed: Resumed, how: LaunchOptions) -> Run:
-    """Go on with a run."""
+    """Resume a run."""
     folder, options, others = resumed.folder, resumed.options, Others()
     with _processes(options, how) as fabric:
         with rank_zero_first(fabric):
@@ -134,7 +135,7 @@ def resume(resumed: Resumed, how: LaunchOptions) -> Run:
             network = options.network
             loaded = load_images(options.data, network.size, network.channels, options.background)
             state = load_resumable(folder, options, fabric)
-        keep_freed_memory()  # only now: decoding images frees memory that no step needs
+        keep_freed_memory()  # after decoding the images, which frees memory that no step needs
         with rank_zero_errors(fabric):
             with detect_lost_rank(fabric):
                 seen = {int(each) for each in gather(fabric, torch.tensor(state.images_seen))}
@@ -200,7 +201,7 @@ def _train(session: Session, state: TrainingState) -> Run:
 
 
 def _ending(run: Run, options: TrainingOptions, state: TrainingState) -> str:
-    """Return what was reached, and what to type next."""
+    """Return the last lines of a run: its progress, its files, and the next commands."""
     wanted = RECOGNIZABLE_KIMG.get(options.preset, 0)
     reached, which = f"{run.kimg:.1f}", ""
     if run.kimg < wanted:

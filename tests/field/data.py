@@ -333,7 +333,7 @@ CASES: list[Case] = [
     Case(
         "twelve-bits-in-sixteen",
         "data bits12",
-        says=("24 of 24 images are files of 16 bits that fill 12 of them: 4,095 was taken for white",),
+        says=("24 of 24 images are files of 16 bits that use only 12: 4,095 was taken for white",),
         never=("warning",),
         prepare=odd("bits12"),
     ),
@@ -354,7 +354,7 @@ CASES: list[Case] = [
         Case(
             f"twelve-bits-in-sixteen-of-{channels}-channels",
             "data set",
-            says=("16 of 16 images are files of 16 bits that fill 12 of them: 4,095 was taken for white",),
+            says=("16 of 16 images are files of 16 bits that use only 12: 4,095 was taken for white",),
             never=("warning", "transparent"),
             prepare=tree(many("a", "b"), deep_colours(channels, 4095)),
         )
