@@ -107,14 +107,18 @@ def _parameter(option: Option, negatable: bool) -> inspect.Parameter:
     flag = option.flag
     assert flag is not None
     kind: Any = str if flag.parse else list[option.kind] if option.many else option.kind  # type: ignore[name-defined]
-    how: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "help": flag.help,
         "metavar": _metavar(option) or None,
         "show_default": False,
         "autocompletion": _completion(option) if option.choices and COMPLETION in os.environ else None,
     }
     required = flag.argument and option.default is MISSING
-    info = typer.Argument(**how) if flag.argument else typer.Option(*_declared(option, negatable), **how)
+    info = (
+        typer.Argument(**settings)
+        if flag.argument
+        else typer.Option(*_declared(option, negatable), **settings)
+    )
     return inspect.Parameter(
         option.name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -69,8 +69,8 @@ def generate(engine: Path, request: Request) -> Generated:
         spec = generator.spec
         _check_grid(request.grid, columns, rows, spec)
         _note(request, generator, len(seeds))
-        how = {"batch": request.batch, "truncation": request.truncation, "label": request.label}
-        stream: Callable[[Iterable[int]], Batches] = partial(generator.stream, **how)  # type: ignore[arg-type]
+        settings = {"batch": request.batch, "truncation": request.truncation, "label": request.label}
+        stream: Callable[[Iterable[int]], Batches] = partial(generator.stream, **settings)  # type: ignore[arg-type]
         stream([])  # raises UsageError for invalid arguments before any work
         output = OUTPUTS[target.format](target, seeds, spec)
         if target.format != "-":

@@ -17,28 +17,28 @@ from gantool.runtime.progress import reported_to
 
 
 @contextmanager
-def shown(how: Verbosity, known: Mapping[str, Option]) -> Iterator[None]:
+def shown(verbosity: Verbosity, known: Mapping[str, Option]) -> Iterator[None]:
     """Print gantool's log to stderr while the block runs; draw progress bars if stderr is a terminal.
 
     Log messages name parameters in backquotes, as errors do; those in `known` are printed as flags.
     """
-    if how.quiet or sys.stderr is None or not sys.stderr.isatty():  # None: a daemon closed it
-        with _logged(_echo, how, known):
+    if verbosity.quiet or sys.stderr is None or not sys.stderr.isatty():  # None: a daemon closed it
+        with _logged(_echo, verbosity, known):
             yield
         return
     from gantool.runtime.process.bar import Bars
 
     bars = Bars()
-    with _logged(bars.line, how, known), reported_to(bars):
+    with _logged(bars.line, verbosity, known), reported_to(bars):
         yield
 
 
 @contextmanager
-def _logged(line: Callable[[str], None], how: Verbosity, known: Mapping[str, Option]) -> Iterator[None]:
+def _logged(line: Callable[[str], None], verbosity: Verbosity, known: Mapping[str, Option]) -> Iterator[None]:
     logger, handler = logging.getLogger("gantool"), _Lines(line, known)
     before = logger.level, logger.propagate
-    handler.setFormatter(_Verbose() if how.verbose else logging.Formatter("%(message)s"))
-    level = logging.WARNING if how.quiet else logging.DEBUG if how.verbose else logging.INFO
+    handler.setFormatter(_Verbose() if verbosity.verbose else logging.Formatter("%(message)s"))
+    level = logging.WARNING if verbosity.quiet else logging.DEBUG if verbosity.verbose else logging.INFO
     handler.setLevel(level)  # also on the handler: a training run lowers the logger's level for its log.txt
     logger.addHandler(handler)
     logger.setLevel(level)

@@ -51,24 +51,24 @@ _log = logging.getLogger(__name__)
 
 
 @steady_stderr()
-def start(planned: Planned, how: LaunchOptions) -> Run:
+def start(planned: Planned, launch: LaunchOptions) -> Run:
     """Train a new run."""
     if planned.options.tensorboard:
         summary_writer()
     others = Others()
-    with _processes(planned.options, how) as fabric:
+    with _processes(planned.options, launch) as fabric:
         with rank_zero_first(fabric):
             _check_shares(planned.options, fabric)
             options, loaded = _with_data(planned)
         keep_freed_memory()  # after decoding the images, which frees memory that no step needs
         with rank_zero_errors(fabric):
             _warn_if_busy(others)
-            options, tuned = _tuned(options, planned, how, fabric)
+            options, tuned = _tuned(options, planned, launch, fabric)
             state = new_state(options, fabric)
             state.images_in_data = len(loaded.images)
             state.labels_in_data = labels_of(options, loaded)
             name = f"{loaded.name}-{options.preset or options.network.architecture}"
-            folder = new_run(how.outdir, name) if fabric.is_global_zero else how.outdir
+            folder = new_run(launch.outdir, name) if fabric.is_global_zero else launch.outdir
             with detect_lost_rank(fabric):
                 folder = fabric.broadcast(folder)
             if tuned is None:
@@ -80,9 +80,9 @@ def start(planned: Planned, how: LaunchOptions) -> Run:
 
 
 @contextmanager
-def _processes(options: TrainingOptions, how: LaunchOptions) -> Iterator[Fabric]:
+def _processes(options: TrainingOptions, launch: LaunchOptions) -> Iterator[Fabric]:
     """Start the processes, or join them. All but rank zero log nothing from then on."""
-    fabric = start_processes(options.device, how.devices, how.nodes, options.batch, options.accumulate)
+    fabric = start_processes(options.device, launch.devices, launch.nodes, options.batch, options.accumulate)
     with nullcontext() if fabric.is_global_zero else silent():
         yield fabric
 
@@ -97,10 +97,10 @@ def _warn_if_busy(others: Others) -> None:
 
 
 def _tuned(
-    options: TrainingOptions, planned: Planned, how: LaunchOptions, fabric: Fabric
+    options: TrainingOptions, planned: Planned, launch: LaunchOptions, fabric: Fabric
 ) -> tuple[TrainingOptions, Tuned | None]:
     """Return the options with the way to compute a step, and on rank zero the autotuner's result."""
-    if not how.autotune:
+    if not launch.autotune:
         return replace(options, threads=limit_threads() if fabric.device.type == "cpu" else None), None
     tuned = fastest(options, fabric, planned.precision) if fabric.is_global_zero else None
     with detect_lost_rank(fabric):
@@ -126,10 +126,10 @@ def _with_data(planned: Planned) -> tuple[TrainingOptions, ImageData]:
 
 
 @steady_stderr()
-def resume(resumed: Resumed, how: LaunchOptions) -> Run:
+def resume(resumed: Resumed, launch: LaunchOptions) -> Run:
     """Resume a run."""
     folder, options, others = resumed.folder, resumed.options, Others()
-    with _processes(options, how) as fabric:
+    with _processes(options, launch) as fabric:
         with rank_zero_first(fabric):
             _check_shares(options, fabric)
             network = options.network
@@ -159,11 +159,11 @@ def _write_options(folder: Path, options: TrainingOptions) -> None:
 
 def _train(session: Session, state: TrainingState) -> Run:
     options, network, folder = session.options, session.options.network, session.folder
-    main = state.fabric.is_global_zero
-    if main:
+    rank_zero = state.fabric.is_global_zero
+    if rank_zero:
         _write_options(folder, options)
     processes = f" and {state.fabric.world_size} processes" if state.fabric.world_size > 1 else ""
-    with logged_to(folder / LOG_NAME) if main else nullcontext():
+    with logged_to(folder / LOG_NAME) if rank_zero else nullcontext():
         _log.info(
             "%s",
             f"{folder}: {len(session.data.images):,} images of {session.data.name} at "

@@ -70,7 +70,7 @@ class Threads:
     _images: int = 0  # of the current window
     _slowest: float = 0.0  # seconds of the slowest step of the window
     _settling: bool = True  # the next step is the first with this number of threads, and prepares kernels
-    _home: Rate | None = None  # the rate before the current trial; None: no trial is running
+    _baseline: Rate | None = None  # the rate before the current trial; None: no trial is running
     _began: float = 0.0  # start of the trial
     _cost: float = 0.0  # seconds of the slowest step before the trial
     _down_at: float = 0.0
@@ -82,7 +82,7 @@ class Threads:
     @property
     def trying(self) -> bool:
         """Whether a trial of `count` threads is running."""
-        return self._home is not None
+        return self._baseline is not None
 
     def after(self, seconds: float, images: int) -> Change | None:
         """Record a step; return a Change if a trial found a faster number of threads, else None."""
@@ -98,8 +98,8 @@ class Threads:
         rate = Rate(self.count, self._images / self._seconds)
         self._seconds, self._images = 0.0, 0
         change = None
-        if self._home:
-            change = self._judge(self._home, rate)
+        if self._baseline:
+            change = self._judge(self._baseline, rate)
         else:
             self._plan(rate)
         self.best = max(self.best or 0.0, rate.images)
@@ -119,16 +119,16 @@ class Threads:
             else:
                 self._up_at = self._now + SHORTEST
 
-    def _try(self, count: int, home: Rate) -> None:
-        self._home, self._began = home, self._now
+    def _try(self, count: int, baseline: Rate) -> None:
+        self._baseline, self._began = baseline, self._now
         self._cost = self._slowest  # a trial takes at least as long as this
         self.count, self._settling = count, True
 
-    def _judge(self, home: Rate, rate: Rate) -> Change | None:
-        self._home = None
-        down, better = rate.threads < home.threads, rate.images > BETTER * home.images
+    def _judge(self, baseline: Rate, rate: Rate) -> Change | None:
+        self._baseline = None
+        down, better = rate.threads < baseline.threads, rate.images > BETTER * baseline.images
         if not better:
-            self.count, self._settling = home.threads, True
+            self.count, self._settling = baseline.threads, True
             if down:
                 self._down_at = self._now + self._down_pause
                 self._down_pause = min(2 * self._down_pause, LONGEST_DOWN)
@@ -144,7 +144,7 @@ class Threads:
         else:
             self._rose_at = self._now
             self._up_at = self._now + SHORTEST
-        return Change(home, rate)
+        return Change(baseline, rate)
 
 
 class AdaptiveThreads:

@@ -35,7 +35,7 @@ EXTRACT = (
 )
 TO_ONNX = "then gantool export g.onnx"
 TF2ONNX = "--inputs z:0 --outputs images:0 --output g.onnx, with the names of its own tensors, " + TO_ONNX
-ORIGINAL = "no tool turns it back: export ONNX from the model that it was converted from, " + TO_ONNX
+ORIGINAL = "it cannot be converted back: export ONNX from the original model, " + TO_ONNX
 TRAIN = "to train on it: gantool train --data {path}"
 UNPACK = "unpack it, and give the file inside"
 IMAGES = "to train on images: gantool train --data FOLDER"
@@ -68,7 +68,7 @@ MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"RKNN", Kind("other", "is an RKNN model", ORIGINAL)),
     (0, b"7767517\n", Kind("other", "is an ncnn model", ORIGINAL)),
     *((0, mark, Kind("gguf", "is a GGUF file, as llama.cpp reads models",
-                     "it holds no generator of images that gantool knows: give PyTorch weights or an ONNX graph"))
+                     "gantool knows no image generator in this format: give PyTorch weights or an ONNX graph"))
       for mark in (b"GGUF", b"lmgg", b"tjgg")),
     (0, b"\x12\1\0\0\0\0\0\0", Kind("mxnet", "is a file of MXNet parameters",
                                    "in MXNet: mx.onnx.export_model, with the -symbol.json beside it, " + TO_ONNX)),

@@ -28,9 +28,7 @@ class Listing:
     """An opened source."""
 
     names: list[str]  # files that may be images, in order
-    read: Callable[
-        [int], Image.Image
-    ]  # opens a file by index, in any thread; a damaged file can raise any error
+    read: Callable[[int], Image.Image]  # opens a file by index, in any thread; can raise any error
     others: Counter[str] = field(default_factory=Counter)  # number of other files by kind
     labels: Callable[[], Labels | None] = lambda: None  # labels of all `names`; raises GantoolError
     tiny: bool = False  # the images are so small that decoding them in threads is slower
