@@ -70,7 +70,7 @@ class Command(NamedTuple):
 def to_typer(name: str, summary: str, command: Command) -> TyperCommand:
     """Return the Typer command."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, help=summary, cls=_Grouped, context_settings=SETTINGS)(_function(command))
+    app.command(name, help=summary, cls=_Grouped, context_keywords=SETTINGS)(_function(command))
     made = typer.main.get_command(app)
     assert isinstance(made, _Grouped)
     made.of = command
@@ -107,7 +107,7 @@ def _parameter(option: Option, negatable: bool) -> inspect.Parameter:
     flag = option.flag
     assert flag is not None
     kind: Any = str if flag.parse else list[option.kind] if option.many else option.kind  # type: ignore[name-defined]
-    settings: dict[str, Any] = {
+    keywords: dict[str, Any] = {
         "help": flag.help,
         "metavar": _metavar(option) or None,
         "show_default": False,
@@ -115,9 +115,9 @@ def _parameter(option: Option, negatable: bool) -> inspect.Parameter:
     }
     required = flag.argument and option.default is MISSING
     info = (
-        typer.Argument(**settings)
+        typer.Argument(**keywords)
         if flag.argument
-        else typer.Option(*_declared(option, negatable), **settings)
+        else typer.Option(*_declared(option, negatable), **keywords)
     )
     return inspect.Parameter(
         option.name,

@@ -27,9 +27,8 @@ class Spec:
     dtype: Literal["uint8", "float32"] = "uint8"  # of the engine's output; `infer` returns uint8 either way
     # from the metadata of the graph or the sidecar
     distribution: str = "normal"  # of z
-    classes: int | None = (
-        0  # 0: the engine takes no label; None: it takes one, of an unknown number of classes
-    )
+    # 0: the engine takes no label; None: it takes one, but the number of classes is unknown
+    classes: int | None = 0
     class_names: tuple[str, ...] = ()  # one for each class, or ()
 
     @property

@@ -23,12 +23,9 @@ from torch.nn.functional import relu, softplus
 class Loss:
     """One kind of loss, from logits, [N]; the mean over the batch."""
 
-    discriminator: Callable[
-        [Tensor, Tensor], Tensor
-    ]  # logits of real images, logits of generated images -> loss
-    generator: Callable[
-        [Tensor, Tensor | None], Tensor
-    ]  # logits of generated images, of real ones if `paired`
+    discriminator: Callable[[Tensor, Tensor], Tensor]  # takes the logits of real and of generated images
+    # takes the logits of generated images, and if `paired`, those of real images too
+    generator: Callable[[Tensor, Tensor | None], Tensor]
     paired: bool = False  # the generator's loss also needs the logits of real images
 
 

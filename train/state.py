@@ -239,9 +239,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _load_random(state: TrainingState, options: TrainingOptions, content: dict[str, Any]) -> None:
     """Restore the random state of each process; with another device or number of processes, seed a new one."""
-    again = (
-        options.seed + state.images_seen
-    ) % 2**62  # not the seed of the start: it would repeat its numbers
+    # not the seed of the start, which would repeat its numbers
+    again = (options.seed + state.images_seen) % 2**62
     stream, current = content["latent_stream"], state.latent_stream
     if stream.numel() == current.get_state().numel():
         current.set_state(stream)

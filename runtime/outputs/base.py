@@ -15,9 +15,7 @@ from gantool.runtime.seeds import MAX_SEED
 from gantool.runtime.spec import Images
 
 FORMATS: tuple[Format, ...] = get_args(Format)
-Write = Callable[
-    [Sequence[int], Images], None
-]  # takes the seeds and the images of a batch, uint8 [n, H, W, C]
+Write = Callable[[Sequence[int], Images], None]  # takes the seeds and images of a batch, uint8 [n, H, W, C]
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,8 @@ from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.signature import Signature, Tensor
 from gantool.runtime.spec import Batch, Images, Labels, Latents, Spec
 
-_SIZES = (
-    3  # batch sizes with their own context and CUDA graph; each context takes memory for the largest batch
-)
+# Batch sizes with their own context and CUDA graph; each context takes memory for the largest batch.
+_SIZES = 3
 
 
 class TensorRTBackend:
