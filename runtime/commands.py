@@ -70,7 +70,7 @@ class Command(NamedTuple):
 def to_typer(name: str, summary: str, command: Command) -> TyperCommand:
     """Return the Typer command."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, help=summary, cls=_Grouped, context_keywords=SETTINGS)(_function(command))
+    app.command(name, help=summary, cls=_Grouped, context_settings=SETTINGS)(_function(command))
     made = typer.main.get_command(app)
     assert isinstance(made, _Grouped)
     made.of = command
