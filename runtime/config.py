@@ -8,6 +8,7 @@ from typing import Any
 
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.flags import Given, Option, choose
+from gantool.runtime.process.terminal import message_of
 
 _KINDS: dict[type, str] = {
     bool: "true or false",
@@ -91,9 +92,7 @@ def _content(path: Path) -> Mapping[str, Any]:
     try:
         content = _json(text) if kind == ".json" else _yaml(text)
     except (ValueError, RecursionError) as error:
-        raise GantoolError(
-            f"{path} cannot be read ({' '.join(str(error).split())[:200]}): correct it"
-        ) from error
+        raise GantoolError(f"{path} cannot be read ({message_of(error)}): correct it") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} has no options: write them as names and values, as in kimg: 300")
     return content
