@@ -35,7 +35,7 @@ class NetworkConfig:
     """The configuration of a generator and its discriminator. Raises ValueError for an impossible one."""
 
     architecture: Architecture = "dcgan"
-    size: Annotated[int, Flag(f"pixels a side: {_listed(SIZES['dcgan'])}", group=GROUP)] = 32
+    size: Annotated[int, Flag(f"pixels per side: {_listed(SIZES['dcgan'])}", group=GROUP)] = 32
     channels: Annotated[int, Flag("1 for grey, 3 for RGB", group="Data", shown="those of the images")] = 1
     latent: Annotated[int, Flag("size of the latent vector z", group=GROUP)] = 100
     distribution: Annotated[Distribution, Flag("distribution of z", group=GROUP)] = "normal"
@@ -72,7 +72,7 @@ class NetworkConfig:
                 raise ValueError(f"{name} {getattr(self, name)!r} is unknown: choose {_listed(allowed)}")
         if type(self.size) is not int or self.size not in SIZES[self.architecture]:
             raise ValueError(
-                f"{self.architecture} cannot make {self.size} pixels a side: "
+                f"{self.architecture} cannot make {self.size} pixels per side: "
                 f"choose {_listed(SIZES[self.architecture])}"
             )
         for name, least, most in (("latent", 1, 8192), ("width", 1, 8192), ("classes", 0, 10_000)):

@@ -46,7 +46,7 @@ class BenchOptions:
         float, Flag("seconds to measure the rate, and again the latency", check=_at_most_an_hour)
     ] = 2.0
     threads: Annotated[
-        int | None, Flag("threads that run a graph on the CPU", "--engine-threads", shown="one a core")
+        int | None, Flag("threads that run a graph on the CPU", "--engine-threads", shown="one per core")
     ] = None
     json: Annotated[bool, Flag("print JSON")] = False
 

@@ -71,12 +71,12 @@ class Request:
         False
     )
     encoders: Annotated[
-        int | None, Flag("threads that encode images", "--threads", group="Output", shown="one a core")
+        int | None, Flag("threads that encode images", "--threads", group="Output", shown="one per core")
     ] = None
     provider: Annotated[Provider, Flag("library and device that run a graph", group="Engine")] = "auto"
     threads: Annotated[
         int | None,
-        Flag("threads that run a graph on the CPU", "--engine-threads", group="Engine", shown="one a core"),
+        Flag("threads that run a graph on the CPU", "--engine-threads", group="Engine", shown="one per core"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -97,7 +97,8 @@ class EngineOptions:
         ),
     ] = None
     engine: Annotated[
-        Path | None, Flag("the same, as a flag", "--engine -e", group="Engine", metavar="FILE")
+        Path | None,
+        Flag("the engine, instead of the argument", "--engine -e", group="Engine", metavar="FILE"),
     ] = None
 
     def __post_init__(self) -> None:

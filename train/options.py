@@ -92,7 +92,7 @@ class TrainingOptions:
             on_resume=True,
         ),
     ] = None
-    batch: Annotated[int, Flag("images in a step", group="Schedule", check=between(2, MAX_BATCH))] = 32
+    batch: Annotated[int, Flag("images per step", group="Schedule", check=between(2, MAX_BATCH))] = 32
     # adam with betas 0.5 and 0.999, or sgd without momentum
     optimizer: Annotated[Optimizer, Flag("optimizer", group="Schedule")] = "adam"
     lr: Annotated[float, Flag("learning rate", group="Schedule", check=positive)] = 0.0002
@@ -236,9 +236,12 @@ class LaunchOptions:
             shown="those of torchrun or SLURM, else 1",
         ),
     ] = None
-    nodes: Annotated[int | None, Flag("machines", group="Speed", check=between(1), shown="as --devices")] = (
-        None
-    )
+    nodes: Annotated[
+        int | None,
+        Flag(
+            "number of machines", group="Speed", check=between(1), shown="those of torchrun or SLURM, else 1"
+        ),
+    ] = None
     autotune: Annotated[
         bool, Flag("measure which way to compute a step is fastest on this machine", group="Speed")
     ] = True
@@ -273,7 +276,7 @@ def from_preset(given: Mapping[str, Any]) -> TrainingOptions:
     try:
         config = replace(PRESETS[preset], **network)
     except ValueError as error:
-        hint = "; transparency is laid on `background`" if given.get("channels") == 4 else ""
+        hint = "; transparent images are blended with `background`" if given.get("channels") == 4 else ""
         raise UsageError(f"{error}{hint}") from error
     known = options(TrainingOptions).keys() - of_network.keys()
     own = {name: value for name, value in values.items() if name in known}

@@ -45,7 +45,7 @@ def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
         lines.append(f"{originals}; they are enlarged to {made}×{made} (to train at their size: {other})")
     if few(facts.count) and options.augment == "none":
         lines.append(
-            f"{facts.count:,} images are few: without augmentation the discriminator learns them by heart "
+            f"{facts.count:,} images are few: without augmentation the discriminator memorizes them "
             "(`preset` small, or `augment` ada)"
         )
     elif preset == "small" and facts.count > MANY:

@@ -24,7 +24,7 @@ def _size(size: int) -> str:
 
 
 def _channels(channels: int) -> str:
-    return "" if channels in (1, 3) else "choose 1 or 3; transparency is laid on `background`"
+    return "" if channels in (1, 3) else "choose 1 or 3; transparent images are blended with `background`"
 
 
 def _zip(path: Path) -> str:
@@ -44,7 +44,7 @@ class DataOptions:
     size: Annotated[
         int | None,
         Flag(
-            f"pixels a side: {', '.join(map(str, sizes()))}",
+            f"pixels per side: {', '.join(map(str, sizes()))}",
             group="Images",
             check=_size,
             shown="the largest that at least half of the images have",

@@ -32,7 +32,7 @@ class OnnxRuntimeBackend:
         """Load a graph.
 
         provider: a key of OF_ONNX_RUNTIME
-        threads:  of the CPU provider; None is one a core
+        threads:  of the CPU provider; None is one per core
         data:     the bytes of the file `path`, if they were already read
 
         Raises GantoolError for a graph that is broken or not a generator, and EngineMismatchError if the provider
@@ -67,7 +67,7 @@ class OnnxRuntimeBackend:
         self._session = self._single_threaded = None
 
     def _open(self, provider: str, threads: int) -> Any:
-        """Return a session with `threads` threads; 0 means one a core."""
+        """Return a session with `threads` threads; 0 means one per core."""
         try:
             onnxruntime = import_onnxruntime()
         except ModuleNotFoundError as error:

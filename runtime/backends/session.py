@@ -16,7 +16,7 @@ CPU = "CPUExecutionProvider"
 
 
 def open_session(model: bytes | Path, threads: int = 0, level: str = LEVELS[0], provider: str = CPU) -> Any:
-    """Return a session of a graph. `threads`: 0 means one a core. `level`: one of LEVELS.
+    """Return a session of a graph. `threads`: 0 means one per core. `level`: one of LEVELS.
 
     A graph that is passed as bytes must have its weights inside. Raises ModuleNotFoundError without ONNX Runtime,
     and ONNX Runtime's own exceptions, which have no common base class, for a graph that it cannot load.

@@ -116,17 +116,17 @@ def _label(name: str, beside: Callable[[str, str], tuple[str, bytes] | None]) ->
         try:
             return as_class(text)
         except ValueError as error:
-            raise GantoolError(f"{where}: {printable(str(error))}: mend it") from error
+            raise GantoolError(f"{where}: {printable(str(error))}: correct it") from error
     if found := beside(name, ".json"):
         where, data = found
         try:
             value = json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise GantoolError(f"{where} is damaged ({message_of(error)}): mend it") from error
+            raise GantoolError(f"{where} is damaged ({message_of(error)}): correct it") from error
         try:
             return as_class(value.get("label") if isinstance(value, dict) else None)
         except ValueError as error:
             raise GantoolError(
-                f'{where}: its "label" is not one: {printable(str(error))}: mend it'
+                f'{where}: its "label" is not one: {printable(str(error))}: correct it'
             ) from error
     return None

@@ -46,7 +46,7 @@ class Facts:
             lines.append(f"{self.several:,} {of} have several pages or frames: the first was read")
         if self.transparent:
             lines.append(
-                f"{self.transparent:,} {of} are transparent in part: transparency laid on {background} "
+                f"{self.transparent:,} {of} are transparent in part: blended with {background} "
                 "(`background` for another colour)"
             )
         if self.deep and self.bits < 16:
@@ -69,7 +69,7 @@ class Facts:
             return []
         if self.hidden > self.blank / 2:
             return [
-                f"warning: {share} are blank after transparency was laid on {background}: "
+                f"warning: {share} are blank after blending with {background}: "
                 f"give `background` {opposite(background)}"
             ]
         return [

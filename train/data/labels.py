@@ -176,7 +176,7 @@ def _from_folders(all_names: list[str], folder: str = "") -> tuple[Labels | None
     if len(found) > MAX_CLASSES:
         return (
             None,
-            f"its images lie in {len(found):,} folders, at most {MAX_CLASSES:,} classes can be told apart",
+            f"its images lie in {len(found):,} folders, at most {MAX_CLASSES:,} classes are supported",
         )
     number = {name: index for index, name in enumerate(found)}
     class_of = {name: number[each[depth]] for name, each in zip(names, parts, strict=True)}
@@ -243,7 +243,7 @@ def _from_json(names: list[str], text: bytes, where: str) -> Labels | None:
     except (ValueError, RecursionError) as error:
         raise GantoolError(
             f'{where} is damaged ({message_of(error)}): expected {{"labels": [["name.png", 3], ...]}}; '
-            f"mend it, or {_LEAVE_OUT}"
+            f"correct it, or {_LEAVE_OUT}"
         ) from error
     names = [name.replace("\\", "/") for name in names]
     unused = known.keys() - set(names)

@@ -82,7 +82,7 @@ def read_labels_file(where: str, size: int, read: Callable[[], bytes]) -> bytes:
         return read()
     except Exception as error:  # for a damaged member, zipfile and zlib can raise any error
         raise GantoolError(
-            f"{where} cannot be read ({message_of(error)}): mend it, or leave labels out with gantool data "
+            f"{where} cannot be read ({message_of(error)}): correct it, or leave labels out with gantool data "
             "--no-labels"
         ) from error
 
