@@ -25,7 +25,7 @@ def generate() -> Command:
             from gantool.runtime.newest import engines
 
             engine = engines(Path())[0]
-            logging.getLogger(__name__).info("with %s, the newest engine here", engine)
+            logging.getLogger(__name__).info("using %s, the newest engine here", engine)
         made = launch.generate(engine, request)
         typer.echo(made.text(), err=made.folder is None)
 

@@ -78,7 +78,7 @@ def generate(engine: Path, request: Request) -> Generated:
         if request.resume:
             check_same(output, lambda seed: next(stream([seed]))[1][0])
         if target.format == "-":
-            _log.info("%s, uint8; play them with\n%s", spec.size, _players(spec))
+            _log.info("raw frames of %s, uint8; to play them:\n%s", spec.size, _players(spec))
         cells = columns * rows
         first = _write(output, stream, seeds, request, 0 if request.resume else cells)
         sheet = None
@@ -180,7 +180,7 @@ def _check_raw(request: Request, target: Target) -> None:
 def _note(request: Request, generator: Generator, count: int) -> None:
     """Log a provider or a truncation that the user may not expect."""
     if request.provider == "auto" and "OpenVINO" in generator.name:
-        _log.info("with %s", generator.name)
+        _log.info("running on %s", generator.name)
     if request.truncation == 0 and count > 1:
         of = "" if generator.spec.classes == 0 or request.label is not None else " of a class"
         _log.warning("note: with `truncation` 0 the images of all seeds%s are the same", of)

@@ -78,7 +78,7 @@ def fastest(options: TrainingOptions, fabric: Fabric, chosen: str | None) -> Tun
     figures = known_figures(known.get(key), ways)
     budget = _budget(options)
     if figures is None or _outdated(figures, others, budget):
-        _log.info("measuring which way of computing is fastest here (`autotune=False` skips this) ...")
+        _log.info("measuring which way to compute a step is fastest here (`autotune=False` skips this) ...")
         others = Others()
         rates, whole = _measure(share, single_device(str(fabric.device)), ways, compiling, budget)
         took = time.monotonic() - began

@@ -30,8 +30,8 @@ def train() -> Command:
             typer.echo(json.dumps(dry_run(training, launch, own).to_json(), indent=2))
             if launch.resume is None:
                 _log(
-                    "precision, channels_last, compile and threads are measured when the run starts "
-                    "(`autotune=False`: as above)"
+                    "the autotuner sets precision, channels_last, compile and threads when the run starts "
+                    "(`autotune=False` keeps the values above)"
                 )
             return
         from gantool.train.run import train

@@ -52,7 +52,7 @@ def train(options: TrainingOptions, launch: LaunchOptions = _ALONE, given: Colle
         if launch.resume is None:
             planned = preflight.plan(options, launch, given)
             if launch.autotune and (again := sorted(MEASURED & set(given))):
-                _log.info("note: %s are measured again; `autotune=False` keeps them", ", ".join(again))
+                _log.info("note: the autotuner sets %s again; `autotune=False` keeps them", ", ".join(again))
         else:
             planned = preflight.plan_resume(options, launch, given)
     try:

@@ -112,7 +112,7 @@ def _classifier(data: ImageData) -> Extractor:
     if _load(network, path):
         _log.debug("classifier from the cache: %s", path)
     else:
-        what = f"the {classes} classes of {data.name}" if labelled else f"how {data.name} is rotated"
+        what = f"the {classes} classes of {data.name}" if labelled else f"rotations of {data.name}"
         _log.info("training a small classifier to predict %s (once; kept in %s)", what, path)
         with own_stream(0):
             network.right.fill_(_fit(network, data, classes))
