@@ -158,10 +158,9 @@ def save_state(path: Path, state: TrainingState, random: dict[str, Any]) -> None
         "latent_stream": state.latent_stream.get_state(),
         **random,
     }
+    # not directly to the file: on a full disk, torch raises RuntimeError, not OSError
     buffer = io.BytesIO()
-    torch.save(
-        content, buffer
-    )  # not directly to the file: on a full disk, torch raises RuntimeError, not OSError
+    torch.save(content, buffer)
     with atomic(path) as part:
         part.write_bytes(buffer.getbuffer())
         if path.exists():  # give the previous state its own name before replacing it

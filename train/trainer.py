@@ -1,4 +1,4 @@
-"""The training loop. step.py has the losses; callbacks.py logs, measures and saves."""
+"""The training loop. step.py computes a step; callbacks.py logs, measures and saves."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def _tensorflow_part(path: Path) -> Kind:
 
 
 def _safetensors(path: Path, head: bytes) -> Kind:
-    """Tell gantool's checkpoints from other safetensors files, and whole files from truncated ones."""
+    """Return the kind of a safetensors file: a checkpoint of gantool, another one, or a truncated one."""
     size, there = int.from_bytes(head[:8], "little"), path.stat().st_size
     cut = f"is a safetensors file that is cut off: it has {there:,} bytes and its header"
     if size > _MAX_HEADER or 8 + size > there:

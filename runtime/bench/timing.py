@@ -22,9 +22,9 @@ class Timing:
     """The speed of one engine with one batch size."""
 
     file: Path
-    provider: str  # as requested, auto too
+    provider: str  # as requested, so it can be auto
     batch: int
-    images_per_second: float  # of batches in a row, as `gantool generate` makes them
+    images_per_second: float  # of batches in a row, as `gantool generate` runs them
     ms: Percentiles  # latency of one batch
     compute_ms: Percentiles | None  # the same without copies, by the GPU's clock; None without a GPU
     runs: int  # single runs, which the latencies are computed from

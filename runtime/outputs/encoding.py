@@ -61,7 +61,7 @@ class Encoding:
                 pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
         except FileNotFoundError:
             return None
-        except (OSError, SyntaxError, ValueError, EOFError, zlib.error):  # what Pillow raises for damage
+        except (OSError, SyntaxError, ValueError, EOFError, zlib.error):  # Pillow's errors for a damaged file
             return None
         return pixels.reshape(height, width, channels)
 
@@ -72,7 +72,7 @@ class Encoding:
         return decoded
 
     def _ends(self, data: bytes) -> bool:
-        """Whether the end of the file is there: Pillow accepts a file as soon as it has the pixels."""
+        """Return whether the file ends as its format requires: Pillow accepts a file once it has the pixels."""
         if self.format == "webp":
             return len(data) == int.from_bytes(data[4:8], "little") + 8
         return data.endswith(b"IEND\xaeB\x60\x82" if self.format == "png" else b"\xff\xd9")

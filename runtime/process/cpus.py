@@ -85,7 +85,7 @@ def _quota(folder: Path) -> float | None:
         share = float(quota) / float(period)
     except (OSError, ValueError, ZeroDivisionError):  # version 2 writes "max 100000" for no quota
         return None
-    return share if share > 0 else None  # and version 1 "-1"
+    return share if share > 0 else None  # version 1 writes -1 for no quota
 
 
 class Others:

@@ -49,9 +49,8 @@ class _Steady:
             self._redirect_to_null()
 
     def _give_up(self, error: Exception) -> None:
-        if (
-            isinstance(error, OSError) and error.errno in _GONE
-        ):  # not for a full disk, which may have room later
+        # not for a full disk, which may have room later
+        if isinstance(error, OSError) and error.errno in _GONE:
             self._redirect_to_null()
 
     def _redirect_to_null(self) -> None:
