@@ -1,4 +1,4 @@
-"""The networks, and the checkpoint that carries one. What needs torch is imported on first use."""
+"""The networks and the checkpoint. Names that need torch are imported on first use."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,12 +1,12 @@
 """Self-attention: Zhang, Goodfellow, Metaxas and Odena 2019 (arXiv:1805.08318), section 3.
 
-Every pixel reads from all others, weighted by how well its query matches their keys:
+Every pixel attends to all others, weighted by how well its query matches their keys:
 
     y = x + gamma · out(softmax(query · key) · value)
 
-gamma is learned and starts at 0, so a network starts as one without attention. Keys and values are max-pooled 2×2,
-which takes a quarter of the memory. The matrix products and the softmax are written out: every engine has them, and
-R1 and the gradient penalty can differentiate them twice, which fused kernels do not support.
+gamma is learned and starts at 0, so at first the block has no effect. Keys and values are max-pooled 2×2, which
+takes a quarter of the memory. The code uses plain matrix products and softmax: every engine has them, and R1 and
+the gradient penalty can differentiate them twice, which fused kernels do not support.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x plus what its P = h·w pixels read from K = P / 4 keys and values."""
+        """Return x plus the attention of its P = h·w pixels to K = P / 4 keys and values."""
         query = self.query(x).flatten(2).transpose(1, 2)  # [N, P, C/8]
         key = self.pool(self.key(x)).flatten(2)  # [N, C/8, K]
         value = self.pool(self.value(x)).flatten(2).transpose(1, 2)  # [N, K, C/2]
         weights = (query @ key).softmax(2)  # [N, P, K]; the sum over K is 1
-        read = (weights @ value).transpose(1, 2).unflatten(2, x.shape[2:])  # [N, C/2, h, w]
-        y: Tensor = x + self.gamma * self.out(read)
+        attended = (weights @ value).transpose(1, 2).unflatten(2, x.shape[2:])  # [N, C/2, h, w]
+        y: Tensor = x + self.gamma * self.out(attended)
         return y
 
 
 def attention_at(config: NetworkConfig, resolution: int, channels: int) -> list[nn.Module]:
-    """Return the attention that follows the layers of a resolution: one block, or none."""
+    """Return the attention blocks to append after the layers of a resolution: one, or none."""
     return [SelfAttention(channels)] if resolution == config.attention else []

@@ -1,7 +1,7 @@
 """The checkpoint: `generator.safetensors`, weights plus one JSON value `gantool` in the header of the file.
 
-The JSON carries everything that the exporter and the runtime need: architecture and config, image and latent,
-images seen, data set, and the version that wrote it. There is no pickle in it, so loading executes nothing.
+The JSON has everything that the exporter and the runtime need: architecture and config, image and latent, images
+seen, data set, and the version of gantool. The file has no pickle, so loading it executes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gantool.runtime.artifacts.kinds import kind_of, wrong
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
 from gantool.runtime.metadata import FORMAT, Metadata
-from gantool.runtime.process.terminal import reason_of, short
+from gantool.runtime.process.terminal import message_of, reason_of, short
 from gantool.runtime.runs import newest_run
 
 
@@ -60,7 +60,7 @@ def _metadata(
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint. Raises GantoolError for a file that is missing, damaged, or not a checkpoint."""
+    """Read a checkpoint. Raises GantoolError for a file that is missing, damaged or not a checkpoint."""
     if not path.is_file():
         raise GantoolError(f"there is no checkpoint {path}: train one with `gantool train`")
     kind = kind_of(path)
@@ -81,26 +81,25 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"it was written by gantool {short(metadata.gantool)}; install that version or newer"
         )
     try:
-        with torch.device("meta"):  # shapes without memory: the config of a file may ask for any amount
+        with torch.device("meta"):  # allocates no memory: the config in a file may describe a huge network
             generator = Generator(config_from_json(metadata.config))
         generator.load_state_dict(tensors, assign=True)
         generator.float()
     except (ValueError, TypeError, KeyError, RuntimeError, RecursionError) as error:
         # RuntimeError: names or shapes of the weights do not fit the config
-        reason = " ".join(str(error).split())[:300]
         raise GantoolError(
-            f"{path} describes a generator that this gantool cannot build: {reason}"
+            f"{path} describes a generator that this gantool cannot build: {message_of(error, 300)}"
         ) from error
     _check(metadata, generator.config)
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise GantoolError(f"{path} holds NaN or infinity in {short(name)}: use an earlier checkpoint")
-    # it will be printed
+    # escape the name of the data, which will be printed
     return Checkpoint(generator.eval(), metadata.with_data(metadata.data.encode("unicode_escape").decode()))
 
 
 def _check(metadata: Metadata, config: NetworkConfig) -> None:
-    """Raise GantoolError if a field that others will read is wrong, or is not that of the config."""
+    """Raise GantoolError if a field that export or the runtime reads is wrong, or contradicts the config."""
     expected = _metadata(config, 0, "").to_json()
     for name in ("latent", "classes"):
         if metadata.to_json().get(name) != expected[name]:
@@ -109,7 +108,7 @@ def _check(metadata: Metadata, config: NetworkConfig) -> None:
 
 
 def newest_checkpoint(runs: Path) -> Path:
-    """Return the checkpoint of the run with the highest number in `runs` that has one."""
+    """Return the checkpoint with the highest run number in `runs`. Raises GantoolError if there is none."""
     run = newest_run(runs, CHECKPOINT_NAME)
     if run is None:
         raise GantoolError(

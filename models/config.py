@@ -1,6 +1,7 @@
-"""The configuration of a network: architecture, image, latent and width, checked before a weight exists."""
+"""The configuration of a network: architecture, image, latent and width. It does not need torch."""
 
-# Annotations are not postponed: those of flags would be compiled at every start.
+# No `from __future__ import annotations`: evaluating the annotations of flags from text would slow down every
+# start.
 
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Literal, get_args
@@ -13,7 +14,7 @@ Downsampling = Literal["strides", "pooling"]
 Upsampling = Literal["transposed", "resize"]
 Norm = Literal["batch", "spectral", "none"]
 
-GROUP = "Network"  # of the options, in the help
+GROUP = "Network"  # heading of these options in the help
 CHECKPOINT_NAME = "generator.safetensors"
 
 # Image sizes, in pixels per side, that each architecture can make.
@@ -31,22 +32,22 @@ def _listed(values: tuple[object, ...]) -> str:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """A generator and its discriminator. Raises ValueError for what cannot be built."""
+    """The configuration of a generator and its discriminator. Raises ValueError for an impossible one."""
 
     architecture: Architecture = "dcgan"
-    size: Annotated[int, Flag(f"pixels a side: {_listed(SIZES['dcgan'])}", group=GROUP)] = 32
-    channels: Annotated[int, Flag("1 for grey, 3 for RGB", group="Data", shown="as the images are")] = 1
+    size: Annotated[int, Flag(f"pixels per side: {_listed(SIZES['dcgan'])}", group=GROUP)] = 32
+    channels: Annotated[int, Flag("1 for grey, 3 for RGB", group="Data", shown="those of the images")] = 1
     latent: Annotated[int, Flag("size of the latent vector z", group=GROUP)] = 100
     distribution: Annotated[Distribution, Flag("distribution of z", group=GROUP)] = "normal"
-    # the one dial: channels of the layer before the image; doubled at each halving
+    # channels of the layer before the image; they double whenever the resolution halves
     width: Annotated[
         int, Flag("channels of the last hidden layer; earlier layers are wider in proportion", group=GROUP)
     ] = 64
     downsampling: Annotated[
         Downsampling, Flag("downsampling in the discriminator of dcgan and dcgan5", group=GROUP)
     ] = "strides"
-    # newer than the first checkpoints, which lack them
-    classes: int = 0  # 0: not told apart
+    # older checkpoints lack this and the following fields, see _NEWER
+    classes: int = 0  # 0: unconditional
     upsampling: Annotated[Upsampling, Flag("upsampling in the generator of dcgan", group=GROUP)] = (
         "transposed"
     )
@@ -71,7 +72,7 @@ class NetworkConfig:
                 raise ValueError(f"{name} {getattr(self, name)!r} is unknown: choose {_listed(allowed)}")
         if type(self.size) is not int or self.size not in SIZES[self.architecture]:
             raise ValueError(
-                f"{self.architecture} cannot make {self.size} pixels a side: "
+                f"{self.architecture} cannot make {self.size} pixels per side: "
                 f"choose {_listed(SIZES[self.architecture])}"
             )
         for name, least, most in (("latent", 1, 8192), ("width", 1, 8192), ("classes", 0, 10_000)):
@@ -96,7 +97,7 @@ class NetworkConfig:
         return asdict(self)
 
 
-# may be missing: then the default holds
+# Fields that may be missing in older checkpoints; they then have their default.
 _NEWER = {"classes", "upsampling", "discriminator_norm", "attention"}
 
 

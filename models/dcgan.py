@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from gantool.models.attention import attention_at
 from gantool.models.config import NetworkConfig
 
-MAX_WIDTHS = 16  # no layer has more than 16 times `width` channels: 256 pixels stay affordable
+MAX_WIDTHS = 16  # no layer has more than 16 times `width` channels, to limit the cost at 256 pixels
 
 
 class Flatten(nn.Module):
-    """[N, C, h, w] -> [N, h·w·C]: with channels last in memory, as in training, a view instead of a copy.
+    """[N, C, h, w] -> [N, h·w·C]: for channels-last tensors, as in training, a view instead of a copy.
 
-    Its gradient has channels last too. The gradient of nn.Flatten has not, which slows down every earlier layer.
+    Its gradient is channels last too. The gradient of nn.Flatten is not, which slows down every earlier layer.
     """
 
     def forward(self, values: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class Flatten(nn.Module):
 
 
 def stages(config: NetworkConfig) -> tuple[int, list[int]]:
-    """Return the first resolution, and the channels from there to the layer before the image.
+    """Return the first resolution, and the channels of each stage up to the layer before the image.
 
     64 pixels of width 64 give 4 and [512, 256, 128, 64]; 28 pixels give 7 and [128, 64].
     """
@@ -41,7 +41,7 @@ def stages(config: NetworkConfig) -> tuple[int, list[int]]:
 
 
 def generator_dcgan(config: NetworkConfig, inputs: int) -> nn.Sequential:
-    """Return z', [N, inputs] -> images, [N, C, size, size]."""
+    """Return a network from z with embedding, [N, inputs], to images, [N, C, size, size]."""
     first, channels = stages(config)
     layers: list[nn.Module] = [
         nn.Linear(inputs, channels[0] * first**2, bias=False),  # [N, C·h·w]
@@ -61,7 +61,7 @@ def generator_dcgan(config: NetworkConfig, inputs: int) -> nn.Sequential:
 
 
 def discriminator_dcgan(config: NetworkConfig) -> nn.Sequential:
-    """Return images -> logits, [N, 1]."""
+    """Return a network from images to logits, [N, 1]."""
     first, channels = stages(config)
     channels = channels[::-1]
     batch_norm = config.discriminator_norm == "batch"
@@ -81,7 +81,7 @@ def discriminator_dcgan(config: NetworkConfig) -> nn.Sequential:
 
 
 def generator_dcgan5(config: NetworkConfig, inputs: int) -> nn.Sequential:
-    """Return z', [N, inputs] -> images, [N, C, 32, 32]."""
+    """Return a network from z with embedding, [N, inputs], to images, [N, C, 32, 32]."""
     channels = [8 * config.width, 4 * config.width, 2 * config.width, config.width]
     layers: list[nn.Module] = [
         nn.Linear(inputs, channels[0] * 16, bias=False),
@@ -102,7 +102,7 @@ def generator_dcgan5(config: NetworkConfig, inputs: int) -> nn.Sequential:
 
 
 def discriminator_dcgan5(config: NetworkConfig) -> nn.Sequential:
-    """Return images -> logits, [N, 1]."""
+    """Return a network from images to logits, [N, 1]."""
     channels = [config.channels, config.width, 2 * config.width, 4 * config.width]
     layers: list[nn.Module] = []
     for narrow, wide in pairwise(channels):
@@ -115,7 +115,7 @@ def discriminator_dcgan5(config: NetworkConfig) -> nn.Sequential:
 
 
 def _halve(config: NetworkConfig, inputs: int, outputs: int, kernel: int, bias: bool) -> list[nn.Module]:
-    """Convolve and halve the resolution: by stride 2, or by an odd kernel and 2×2 average pooling."""
+    """Return layers that halve the resolution: stride 2, or an odd kernel and 2×2 average pooling."""
     if config.downsampling == "strides":
         return [nn.Conv2d(inputs, outputs, kernel, stride=2, padding=(kernel - 1) // 2, bias=bias)]
     odd = kernel - 1 + kernel % 2
@@ -123,14 +123,14 @@ def _halve(config: NetworkConfig, inputs: int, outputs: int, kernel: int, bias: 
 
 
 def _double(config: NetworkConfig, inputs: int, outputs: int, bias: bool) -> list[nn.Module]:
-    """Double the resolution: by a transposed convolution, or by nearest upsampling and a 3×3 convolution."""
+    """Return layers that double the resolution: a transposed convolution, or nearest upsampling and a 3×3 one."""
     if config.upsampling == "transposed":
         return [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)]
     return [nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)]
 
 
 def initialize(layer: nn.Module) -> None:
-    """Draw weights from N(0, 0.02) and the scale of BatchNorm from N(1, 0.02), as in the paper."""
+    """Initialize weights from N(0, 0.02) and the scale of BatchNorm from N(1, 0.02), as in the paper."""
     if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(layer.weight, 0.0, 0.02)
         if layer.bias is not None:

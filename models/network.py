@@ -1,10 +1,10 @@
-"""A generator and its discriminator, of any architecture, conditional or not.
+"""Generator and discriminator of any architecture, conditional or not.
 
-The generator maps z, float32 [N, latent], and with classes a label, int64 [N], to images, float32 [N, C, H, W] in
-[-1, 1]. The discriminator maps images, and a label, to logits, [N]: the logit of "real".
+The generator maps z, float32 [N, latent], to images, float32 [N, C, H, W] in [-1, 1]. The discriminator maps images
+to logits, [N]: the logit of "real". With classes, both also take a label, int64 [N].
 
-The generator embeds a label and appends it to z. The discriminator projects it: the logit gains the inner product
-of the label's embedding with the input of the last layer (Miyato and Koyama 2018, arXiv:1802.05637).
+The generator embeds the label and appends it to z. The discriminator projects it: it adds the inner product of the
+label's embedding and the input of the last layer to the logit (Miyato and Koyama 2018, arXiv:1802.05637).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gantool.models.dcgan import (
 from gantool.models.r3gan import discriminator_r3gan, generator_r3gan
 from gantool.models.resnet import discriminator_resnet, generator_resnet
 
-EMBEDDED = 32  # dimensions of the embedding of a label
+EMBEDDED = 32  # dimensions of a label's embedding
 
 _GENERATORS = {
     "dcgan": generator_dcgan,
@@ -41,7 +41,7 @@ _DISCRIMINATORS = {
 
 
 class Generator(nn.Module):
-    """z, float32 [N, latent], and with classes label, int64 [N] -> images, float32 [N, C, size, size]."""
+    """z, float32 [N, latent], and with classes a label, int64 [N] -> images, float32 [N, C, size, size]."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Generator(nn.Module):
             self.embedding = nn.Embedding(config.classes, EMBEDDED)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return images for z, of the classes `label`."""
+        """Return the images of z, [N, C, size, size]. A conditional generator needs `label`."""
         if self.config.classes:
             z = torch.cat([z, self.embedding(label)], dim=1)  # [N, latent + 32]
         images: Tensor = self.layers(z)
@@ -63,7 +63,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """images, float32 [N, C, size, size] in [-1, 1], and with classes label, int64 [N] -> logits, float32 [N]."""
+    """images, float32 [N, C, size, size] in [-1, 1], with classes a label, int64 [N] -> logits, float32 [N]."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -83,10 +83,10 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the logit of "real" for each image, given its class."""
-        read = self.layers[:-1](images)  # [N, F]
-        logits: Tensor = self.layers[-1](read).flatten()
+        features = self.layers[:-1](images)  # [N, F]
+        logits: Tensor = self.layers[-1](features).flatten()
         if self.config.classes:
-            logits = logits + (read * self.projection(label)).sum(1)
+            logits = logits + (features * self.projection(label)).sum(1)
         return logits
 
     def probability(self, images: Tensor, label: Tensor | None = None) -> Tensor:

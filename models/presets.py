@@ -1,4 +1,4 @@
-"""Networks by name: what `gantool train --preset NAME` builds before flags change it."""
+"""Presets: the network that `gantool train --preset NAME` builds unless flags change it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Networks in the style of R3GAN: Huang, Gokaslan, Kuleshov and Tompkin 2024 (arXiv:2501.05441), section 4.
 
 Residual blocks of a 1×1, a grouped 3×3 and a 1×1 convolution, without normalization. The last convolution of a
-block starts at zero, so that a block starts as the identity. Made for the relativistic loss with R1 and R2. The
-paper interpolates; here pixels are repeated or averaged, which every engine supports.
+block starts at zero, so that the block starts as the identity. Intended for the relativistic loss with R1 and R2.
+The paper resizes by interpolation; these networks repeat or average pixels, which every engine supports.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BLOCKS = 2  # at each resolution
 
 
 def generator_r3gan(config: NetworkConfig, inputs: int) -> nn.Sequential:
-    """Return z', [N, inputs] -> images, [N, C, size, size]."""
+    """Return a network from z with embedding, [N, inputs], to images, [N, C, size, size]."""
     first, channels = stages(config)
     layers: list[nn.Module] = [
         nn.Linear(inputs, channels[0] * first**2),
@@ -34,7 +34,7 @@ def generator_r3gan(config: NetworkConfig, inputs: int) -> nn.Sequential:
 
 
 def discriminator_r3gan(config: NetworkConfig) -> nn.Sequential:
-    """Return images -> logits, [N, 1]."""
+    """Return a network from images to logits, [N, 1]."""
     first, channels = stages(config)
     channels = channels[::-1]
     layers: list[nn.Module] = [nn.Conv2d(config.channels, channels[0], 3, padding=1)]
@@ -66,7 +66,7 @@ class _Block(nn.Module):
 
 
 def _scaled(network: nn.Sequential) -> nn.Sequential:
-    """Initialize weights to preserve variance (Kaiming), and the last ones of each block to zero (Fixup)."""
+    """Initialize weights by Kaiming, the last convolution of each block with zeros (Fixup); return the network."""
     for layer in network.modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
             nn.init.kaiming_normal_(layer.weight, a=0.2)

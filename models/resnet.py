@@ -1,8 +1,8 @@
 """Residual networks as in SNGAN: Miyato et al. 2018 (arXiv:1802.05957), appendix B.4.
 
-The blocks of the generator upsample by repeating pixels, then convolve; those of the discriminator average 2×2
-pixels. In the generator, BatchNorm comes after each convolution, not before as in the paper: so the export folds it
-away, and plain convolutions remain.
+The blocks of the generator upsample by repeating pixels, then convolve. Those of the discriminator average 2×2
+pixels. In the generator, BatchNorm comes after each convolution, not before it as in the paper, so that the export
+can fold it into the convolution.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gantool.models.dcgan import Flatten, stages
 
 
 def generator_resnet(config: NetworkConfig, inputs: int) -> nn.Sequential:
-    """Return z', [N, inputs] -> images, [N, C, size, size]."""
+    """Return a network from z with embedding, [N, inputs], to images, [N, C, size, size]."""
     first, channels = stages(config)
     layers: list[nn.Module] = [
         nn.Linear(inputs, channels[0] * first**2),
@@ -30,7 +30,7 @@ def generator_resnet(config: NetworkConfig, inputs: int) -> nn.Sequential:
 
 
 def discriminator_resnet(config: NetworkConfig) -> nn.Sequential:
-    """Return images -> logits, [N, 1]."""
+    """Return a network from images to logits, [N, 1]."""
     first, channels = stages(config)
     channels = [config.channels, *channels[::-1]]
     layers: list[nn.Module] = []
@@ -54,7 +54,7 @@ class _Up(nn.Module):
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
         )
-        # before upsampling, a 1×1 convolution gives the same result for a quarter of the work
+        # a 1×1 convolution before upsampling gives the same result as after it, for a quarter of the work
         self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.Upsample(scale_factor=2))
         self.activation = nn.ReLU()
 

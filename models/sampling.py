@@ -1,4 +1,4 @@
-"""From seeds through a PyTorch generator to images; an image is its seed (`gantool.runtime.seeds`)."""
+"""Generate the images of seeds with a PyTorch generator."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gantool.runtime.progress import task
 from gantool.runtime.seeds import labels, latents
 from gantool.runtime.spec import Images
 
-BATCH = 256  # seeds in one pass: memory stays small however many are asked for
+BATCH = 256  # images in one pass, to limit memory
 
 
 def seed_inputs(
     seeds: Sequence[int], latent: int, distribution: str, classes: int = 0, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, ...]:
-    """Return the inputs of `seeds`: z, float32 [N, latent], and with classes the label, int64 [N]."""
+    """Return the generator's inputs for `seeds`: z, float32 [N, latent], and with classes a label, int64 [N]."""
     z = torch.from_numpy(latents(seeds, latent, distribution)).to(device)
     return (z, torch.from_numpy(labels(seeds, classes)).to(device)) if classes else (z,)
 
@@ -30,12 +30,12 @@ def seed_inputs(
 def config_inputs(
     config: NetworkConfig, seeds: Sequence[int], device: torch.device | str = "cpu"
 ) -> tuple[Tensor, ...]:
-    """Return the inputs of `seeds` for a network of gantool, as `seed_inputs` does."""
+    """Return the inputs for `seeds` as `seed_inputs` does, for a network with this config."""
     return seed_inputs(seeds, config.latent, config.distribution, config.classes, device)
 
 
 def float_images(module: nn.Module, inputs: tuple[Tensor, ...]) -> NDArray[np.float32]:
-    """Return what a generator makes of its inputs, float32 [N, C, H, W], on the CPU."""
+    """Return the images of a generator, float32 [N, C, H, W], on the CPU."""
     with torch.no_grad():
         images: NDArray[np.float32] = module(*inputs).float().cpu().numpy()
     return images

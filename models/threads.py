@@ -1,4 +1,4 @@
-"""How many threads torch uses on a CPU."""
+"""Set the number of threads that torch uses on a CPU."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _log = logging.getLogger(__name__)
 def limit_threads() -> int:
     """Limit torch to as many threads as this process has CPUs; return how many it uses.
 
-    By default torch counts the CPUs of the machine; under a smaller quota its threads wait for each other at every
-    layer. A smaller number set by OMP_NUM_THREADS or `torch.set_num_threads` stays.
+    By default torch counts the CPUs of the machine. If this process has fewer, the threads wait for each other at
+    every layer. A smaller number that OMP_NUM_THREADS or `torch.set_num_threads` set stays.
     """
     count = min(torch.get_num_threads(), cores())
     torch.set_num_threads(count)
@@ -23,9 +23,9 @@ def limit_threads() -> int:
 
 
 def leave_room(others: Others) -> None:
-    """Limit torch as `limit_threads` does, and on a busy machine to as many threads as find a free CPU.
+    """Limit torch as `limit_threads` does, and on a busy machine to one thread per free CPU.
 
-    A thread that finds none keeps all the others waiting, so fewer threads are faster.
+    Otherwise all threads wait at each layer for the one without a CPU, so fewer threads are faster.
     """
     most, used = limit_threads(), others.cpus()
     if is_busy(used) and (room := others.room()) < most:

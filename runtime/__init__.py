@@ -31,7 +31,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import what needs NumPy on first use, so that `gantool --help` answers at once."""
+    """Import a name that needs NumPy on first use, so that `gantool --help` answers at once."""
     if name not in ("Generator", "Spec"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from gantool.runtime import generator, spec

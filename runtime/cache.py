@@ -1,4 +1,4 @@
-"""The cache folder: gantool can make or fetch everything in it again, so it may be deleted at any time."""
+"""The cache folder. gantool can make or download everything in it again, so it may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def cache_dir() -> Path:
     """Return the cache folder, which need not exist yet.
 
     $GANTOOL_CACHE, else $XDG_CACHE_HOME/gantool, else ~/.cache/gantool (%LOCALAPPDATA%\\gantool on Windows). A user
-    without a home, as in containers, gets a folder of their own among the temporary files.
+    without a home folder, as in some containers, gets a folder among the temporary files.
     """
     if own := os.environ.get("GANTOOL_CACHE"):
         return Path(own)

@@ -1,4 +1,4 @@
-"""`gantool cache`: what gantool keeps to be faster the next time, its size, and how to clear it."""
+"""`gantool cache`: list the cached files by kind, with their sizes, or remove them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import UsageError
 
 _HASH = "[0-9a-f]" * 32
-# The patterns of gantool's own files, since others may share the cache folder, and what each kind is.
+# kind -> (glob patterns, description). Only matching files are removed: others may share the cache folder.
 KINDS = {
-    "data": (("fashion-mnist/*-ubyte*", f"images/{_HASH}*"), "data sets, fetched and decoded"),
-    "features": (("features/classifier-*",), "classifiers that evaluate compares images by"),
-    "speed": (("speed.json",), "the fastest way to train, measured on this machine"),
+    "data": (("fashion-mnist/*-ubyte*", f"images/{_HASH}*"), "data sets, downloaded and decoded"),
+    "features": (("features/classifier-*",), "classifiers that evaluate compares images with"),
+    "speed": (("speed.json",), "training speeds that the autotuner measured on this machine"),
     "kernels": (("tensorrt-rtx/*.cache",), "kernels that TensorRT-RTX compiled for this GPU"),
-    "graphs": ((f"graphs/{_HASH}",), "which graphs ONNX Runtime and OpenVINO run here, and how"),
+    "graphs": ((f"graphs/{_HASH}",), "graphs that ONNX Runtime and OpenVINO were tried with here"),
     "errors": (("errors/error-*",), "details of unexpected errors"),
 }
 
@@ -27,21 +27,21 @@ class Kept:
     """The cached files of one kind."""
 
     kind: str
-    what: str
+    what: str  # a description
     files: int
     bytes: int
 
 
 @dataclass(frozen=True)
 class Cache:
-    """What is cached, of one kind or all; with `cleared`, what was."""
+    """The cached files of one kind or all kinds; with `cleared`, the files that were removed."""
 
     folder: Path
     cleared: bool
     kept: tuple[Kept, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `gantool cache --json` prints."""
+        """Return the JSON object that `gantool cache --json` prints."""
         return {**asdict(self), "folder": str(self.folder)}
 
     def text(self) -> str:
@@ -52,12 +52,14 @@ class Cache:
         ]
         if not self.cleared and any(one.bytes for one in self.kept):
             of = f" {self.kept[0].kind}" if len(self.kept) == 1 else ""
-            lines.append(f"all of it can be made again; to remove it:\n  gantool cache --clear{of}")
+            lines.append(
+                f"gantool makes these again when it needs them; to remove them:\n  gantool cache --clear{of}"
+            )
         return "\n".join(lines)
 
 
 def cache(kind: str | None = None, clear: bool = False) -> Cache:
-    """Return what is cached, of one kind or all; with `clear` remove it. Raises UsageError for an unknown kind."""
+    """List the cached files, of one kind or all; with `clear`, remove them. Raises UsageError for another kind."""
     if kind is not None and kind not in KINDS:
         raise UsageError(f"cache {kind} is unknown: choose {', '.join(KINDS)}")
     folder = cache_dir()
@@ -67,7 +69,7 @@ def cache(kind: str | None = None, clear: bool = False) -> Cache:
             for file in _files(folder, one.kind):
                 file.unlink(missing_ok=True)
                 if file.parent != folder:
-                    with suppress(OSError):  # it is not empty
+                    with suppress(OSError):  # the folder is not empty
                         file.parent.rmdir()
     return Cache(folder, clear, kept)
 
@@ -78,7 +80,7 @@ def _kept(folder: Path, kind: str) -> Kept:
 
 
 def _files(folder: Path, kind: str) -> list[Path]:
-    """Return gantool's files of a kind; links are not followed."""
+    """Return gantool's files of a kind. Links are not followed."""
     found = [path for pattern in KINDS[kind][0] for path in folder.glob(pattern)]
     return [path for path in found if path.is_symlink() or path.is_file()]
 

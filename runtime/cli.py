@@ -1,4 +1,4 @@
-"""The commands generate, bench and cache. Each loads its own options alone."""
+"""The commands generate, bench and cache. Each imports only its own options, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gantool.runtime.flags import Given, build
 
 
 def generate() -> Command:
-    """Generate images with what was named, or with the newest engine of this folder."""
+    """Generate images with the engine that was given, or with the newest one in the current folder."""
     from gantool.runtime.request import EngineOptions, Request
 
     def run(given: Given) -> None:
-        asked, named = build(Request, given), build(EngineOptions, given)
+        request, named = build(Request, given), build(EngineOptions, given)
         import logging
 
         from gantool.runtime import generate as launch
@@ -25,8 +25,8 @@ def generate() -> Command:
             from gantool.runtime.newest import engines
 
             engine = engines(Path())[0]
-            logging.getLogger(__name__).info("with %s, the newest engine here", engine)
-        made = launch.generate(engine, asked)
+            logging.getLogger(__name__).info("using %s, the newest engine here", engine)
+        made = launch.generate(engine, request)
         typer.echo(made.text(), err=made.folder is None)
 
     return Command(run, (EngineOptions, Request), ("Images", "Engine", "Output"))
@@ -37,7 +37,7 @@ def bench() -> Command:
     from gantool.runtime.options import BenchOptions
 
     def run(given: Given) -> None:
-        asked = build(BenchOptions, given)
+        options = build(BenchOptions, given)
         from gantool.runtime.bench.launch import bench
         from gantool.runtime.bench.timing import Timing, heading, row
 
@@ -50,31 +50,31 @@ def bench() -> Command:
                 typer.echo(heading(timing, width))
             typer.echo(row(timing, width))
 
-        made = bench(asked, None if asked.json else show)
-        if asked.json:
+        measured = bench(options, None if options.json else show)
+        if options.json:
             import json
 
-            typer.echo(json.dumps(made.to_json(), indent=1))
-        for warning in made.warnings:
+            typer.echo(json.dumps(measured.to_json(), indent=1))
+        for warning in measured.warnings:
             typer.echo(f"warning: {warning}", err=True)
-        if made.fastest and not asked.json:
-            typer.echo(f"fastest:\n  {made.fastest}")
-        if made.exit_code:
-            raise typer.Exit(made.exit_code)
+        if measured.fastest and not options.json:
+            typer.echo(f"fastest:\n  {measured.fastest}")
+        if measured.exit_code:
+            raise typer.Exit(measured.exit_code)
 
     return Command(run, (BenchOptions,))
 
 
 def cache() -> Command:
-    """Print what is kept."""
+    """List or remove the cached files."""
     from gantool.runtime.options import CacheOptions
 
     def run(given: Given) -> None:
         from gantool.runtime.caches import cache
 
-        asked = build(CacheOptions, given)
-        found = cache(asked.kind, asked.clear)
-        if asked.json:
+        options = build(CacheOptions, given)
+        found = cache(options.kind, options.clear)
+        if options.json:
             import json
 
             typer.echo(json.dumps(found.to_json(), indent=2))

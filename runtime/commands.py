@@ -1,7 +1,6 @@
-"""Commands made of options: a function, and dataclasses whose fields are its flags, become a Typer command.
+"""Make a Typer command from a function and from the dataclasses whose fields are its flags.
 
-The help is in groups and shows what a bare run does: the defaults of the fields, or of the preset that is asked
-for.
+The help groups the flags, and shows the defaults of a bare run: those of the fields, or of the preset on the line.
 """
 
 from __future__ import annotations
@@ -20,20 +19,20 @@ from typer.core import TyperCommand
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import MISSING, Flag, Given, Option, build, options
 
-COMPLETION = "_GANTOOL_COMPLETE"  # set by the shell that completes a line
-CONFIG = "config"  # the option that names a file of options
+COMPLETION = "_GANTOOL_COMPLETE"  # environment variable that the shell sets to complete a line
+CONFIG = "config"  # the option with the path of a file of options
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _METAVARS: dict[type, str] = {int: "N", float: "X", str: "NAME", Path: "PATH"}
 _ARGUMENTS = "Arguments"
-CHOICES = "{choices}"  # where a help has them, if not at its end
+CHOICES = "{choices}"  # marks the place of the choices in a help text; without it, they go to its end
 
 
 @dataclass(frozen=True)
 class Verbosity:
-    """The flags of every command: how much of its work it tells. Results are printed, whatever they say."""
+    """The flags of every command: how much it logs. Results are always printed."""
 
-    quiet: Annotated[bool, Flag("print results, warnings and errors alone", "--quiet -q", group="")] = False
-    verbose: Annotated[bool, Flag("also print what helps to find a fault", "--verbose -v", group="")] = False
+    quiet: Annotated[bool, Flag("print only results, warnings and errors", "--quiet -q", group="")] = False
+    verbose: Annotated[bool, Flag("also print debug messages", "--verbose -v", group="")] = False
 
     def __post_init__(self) -> None:
         if self.quiet and self.verbose:
@@ -43,14 +42,14 @@ class Verbosity:
 class Command(NamedTuple):
     """A command of the table in __main__."""
 
-    run: Callable[..., None]  # takes what was given
+    run: Callable[..., None]  # takes a Given
     options: tuple[type, ...]  # dataclasses whose fields are the flags
-    groups: tuple[str, ...] = ()  # the order of the help; others come as they are found
-    bare: Callable[[Given], Given] | None = None  # the values of a run with what was given, by name
+    groups: tuple[str, ...] = ()  # headings of the help in order; further groups follow
+    bare: Callable[[Given], Given] | None = None  # given options -> the value of each option, for the help
 
     @property
     def known(self) -> dict[str, Option]:
-        """All options by name, those without a flag too."""
+        """All options by name, including those without a flag."""
         return {name: option for cls in (*self.options, Verbosity) for name, option in options(cls).items()}
 
     @property
@@ -59,13 +58,13 @@ class Command(NamedTuple):
         return [option for option in self.known.values() if option.flag]
 
     def read(self, given: Given) -> Given:
-        """Return what was given, and what its --config gives besides."""
+        """Return the given options, plus those in the file of --config that were not given."""
         if CONFIG not in given:
             return given
         from gantool.runtime.config import read_config
 
-        there = {name: each for cls in self.options for name, each in options(cls).items() if name != CONFIG}
-        return {**read_config(given[CONFIG], there), **given}
+        known = {name: each for cls in self.options for name, each in options(cls).items() if name != CONFIG}
+        return {**read_config(given[CONFIG], known), **given}
 
 
 def to_typer(name: str, summary: str, command: Command) -> TyperCommand:
@@ -79,8 +78,7 @@ def to_typer(name: str, summary: str, command: Command) -> TyperCommand:
 
 
 def _function(command: Command) -> Callable[..., None]:
-    """Return a function with the signature that Typer makes flags of; None stands for what was not given."""
-
+    """Return a function with the signature that Typer turns into flags; None means that a flag was not given."""
     known = command.known
 
     def call(**values: Any) -> None:
@@ -92,7 +90,7 @@ def _function(command: Command) -> Callable[..., None]:
             assert option.flag is not None
             parsed = option.flag.parse(value) if option.flag.parse else value
             given[name] = tuple(parsed) if option.many else parsed
-        gc.enable()  # main disabled it
+        gc.enable()  # main disabled it, to start faster
         from gantool.runtime.log import shown
 
         with shown(build(Verbosity, given), known):
@@ -109,14 +107,18 @@ def _parameter(option: Option, negatable: bool) -> inspect.Parameter:
     flag = option.flag
     assert flag is not None
     kind: Any = str if flag.parse else list[option.kind] if option.many else option.kind  # type: ignore[name-defined]
-    how: dict[str, Any] = {
+    keywords: dict[str, Any] = {
         "help": flag.help,
         "metavar": _metavar(option) or None,
         "show_default": False,
         "autocompletion": _completion(option) if option.choices and COMPLETION in os.environ else None,
     }
     required = flag.argument and option.default is MISSING
-    info = typer.Argument(**how) if flag.argument else typer.Option(*_declared(option, negatable), **how)
+    info = (
+        typer.Argument(**keywords)
+        if flag.argument
+        else typer.Option(*_declared(option, negatable), **keywords)
+    )
     return inspect.Parameter(
         option.name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -126,7 +128,7 @@ def _parameter(option: Option, negatable: bool) -> inspect.Parameter:
 
 
 def _declared(option: Option, negatable: bool) -> list[str]:
-    """Return the names for Typer; what a file of options can switch on, a flag can switch off."""
+    """Return the flags for Typer, with a --no- flag where the default or a file of options may be True."""
     names = list(option.names)
     assert option.flag is not None
     if option.kind is bool and ((negatable and option.flag.group) or option.default is True):
@@ -155,7 +157,7 @@ class _Grouped(TyperCommand):
     _arguments: Sequence[str] = ()
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        self._arguments = list(args)  # for the help, which is asked for before the rest is read
+        self._arguments = list(args)  # for --help, which Typer handles before it parses the other flags
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
@@ -184,7 +186,7 @@ class _Grouped(TyperCommand):
                     formatter.write_dl(rows)
 
     def _given(self, ctx: Any) -> Given:
-        """Return the preset and the file of options that stand beside --help."""
+        """Return the preset and the file of options on the same line as --help."""
         found, _, _ = self.make_parser(ctx).parse_args(args=list(self._arguments))
         given: Given = {}
         if found.get("preset"):
@@ -195,7 +197,7 @@ class _Grouped(TyperCommand):
 
 
 def row(option: Option, values: Mapping[str, Any]) -> tuple[str, str]:
-    """Return an option's names, and its help with its choices and its default."""
+    """Return the two columns of an option in the help: its flags, and its text with choices and default."""
     assert option.flag is not None
     default = values.get(option.name, None if option.default is MISSING else option.default)
     own = "" if option.name in values else option.flag.shown

@@ -1,4 +1,4 @@
-"""Options out of a file: JSON, or YAML where PyYAML is installed; a run's training_options.json is such a file."""
+"""Read options from a file: JSON, or YAML if PyYAML is installed. A run's training_options.json is such a file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.flags import Given, Option, choose
+from gantool.runtime.process.terminal import message_of
 
 _KINDS: dict[type, str] = {
     bool: "true or false",
@@ -19,10 +20,10 @@ _KINDS: dict[type, str] = {
 
 
 def read_config(path: Path, known: Mapping[str, Option]) -> Given:
-    """Return the options that a file gives. Keys are the names of options, or of their flags without the dashes.
+    """Return the options in a file. Keys are the names of options, or of their flags without the dashes.
 
-    Options of a dataclass in another may lie in an object of any name, as `network` in training_options.json.
-    Raises UsageError, with the nearest name, for a wrong key, and for a value of a wrong type; GantoolError for a
+    Options of a nested dataclass may lie in a nested object of any name, as `network` in training_options.json.
+    Raises UsageError for an unknown key (with the nearest name) and for a value of a wrong type; GantoolError for a
     file that cannot be read; MissingDependencyError for YAML without PyYAML.
     """
     names = {**known}
@@ -42,7 +43,7 @@ def read_config(path: Path, known: Mapping[str, Option]) -> Given:
 
 
 def typed(option: Option, value: Any, where: str) -> Any:
-    """Return a value as the type of its option wants it. Raises UsageError, which begins with `where`."""
+    """Return a value converted to the type of its option. Raises UsageError, whose message begins with `where`."""
     if option.flag is not None and option.flag.parse is not None and isinstance(value, str):
         return option.flag.parse(value)
     if not option.many:
@@ -55,7 +56,7 @@ def typed(option: Option, value: Any, where: str) -> Any:
 def _one(kind: type, value: Any, where: str) -> Any:
     if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
         try:
-            # PyYAML reads 2e-4, which has no point, as text
+            # PyYAML reads 2e-4 as text, because it has no decimal point
             return float(value) if isinstance(value, int) or "e" in value else _wrong(kind, value, where)
         except ValueError:
             return _wrong(kind, value, where)
@@ -91,11 +92,9 @@ def _content(path: Path) -> Mapping[str, Any]:
     try:
         content = _json(text) if kind == ".json" else _yaml(text)
     except (ValueError, RecursionError) as error:
-        raise GantoolError(
-            f"{path} cannot be read ({' '.join(str(error).split())[:200]}): correct it"
-        ) from error
+        raise GantoolError(f"{path} cannot be read ({message_of(error)}): correct it") from error
     if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no options: write them as names and values, as in kimg: 300")
+        raise UsageError(f"{path} has no options: write them as names and values, as in kimg: 300")
     return content
 
 

@@ -1,20 +1,20 @@
 """Every error that gantool raises on purpose, with its exit code.
 
-    GantoolError                 1    the work failed: a file is missing, damaged or not what it should be
+    GantoolError                 1    the work failed: a file is missing, damaged or of the wrong kind
     ├── UsageError               2    the command line or an argument is wrong
     ├── VerificationError        3    the artifact was made, but does not match its reference
     ├── EngineMismatchError      4    the engine is intact, but not for this device, driver or library
     └── MissingDependencyError   5    an optional package is not installed
 
-An interrupted command exits with 130. A message says what was found, what was expected and what to do next,
-in one line where one line will do; the command line prints it without a traceback.
+An interrupted command exits with 130. A message says what was found, what was expected and what to do next, if
+possible in one line. The command line prints it without a traceback.
 """
 
 from __future__ import annotations
 
 
 class GantoolError(Exception):
-    """The work failed; the base of the tree."""
+    """The work failed. The base class of all errors."""
 
     exit_code = 1
 
@@ -38,7 +38,7 @@ class EngineMismatchError(GantoolError):
 
 
 class MissingDependencyError(GantoolError):
-    """An optional package is needed and not installed."""
+    """An optional package is needed but not installed."""
 
     exit_code = 5
 
@@ -48,7 +48,10 @@ class MissingDependencyError(GantoolError):
 
 
 def pip_install(extra: str, options: str = "") -> str:
-    """Return the command that adds an extra to this gantool, from its own source: it may not be on an index."""
+    """Return the command that adds an extra to this gantool, from its original source: it may not be on an index.
+
+    `options`: of pip install, with a space at the end.
+    """
     import json
     from importlib.metadata import PackageNotFoundError, distribution
     from pathlib import Path
@@ -76,6 +79,6 @@ def pip_install(extra: str, options: str = "") -> str:
         PackageNotFoundError,
         ValueError,
         OSError,
-    ):  # run from a folder without being installed, or damaged
+    ):  # gantool is not installed, or its metadata are damaged
         pass
     return command + plain

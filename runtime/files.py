@@ -1,4 +1,4 @@
-"""Write a file whole or not at all; the next run that writes there removes what a killed one left behind."""
+"""Write a file whole or not at all. The next run that writes to a folder removes what a killed run left there."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pathlib import Path
 from threading import get_native_id
 
 _OURS = re.compile(r"\..*\.(\d+)-\d+@([0-9a-f]+)\.part(?:\.\w+)?|\.gantool-(\d+)@([0-9a-f]+)-.*", re.DOTALL)
-_FORGOTTEN = 24 * 3600.0  # seconds
-_unfinished: set[str] = set()  # of this process
-_swept: set[str] = set()
+_ABANDONED = 24 * 3600.0  # seconds without a change
+_unfinished: set[str] = set()  # paths of this process
+_swept: set[str] = set()  # folders
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it there if the block succeeds, remove it if not.
 
-    The folder is created if missing. The temporary name keeps the suffix, by which libraries choose a format. A
+    Create the folder if it is missing. The temporary name keeps the suffix, from which libraries choose a format. A
     killed run leaves at most a hidden `.NAME.PID-THREAD@HOST.part` behind, never half of `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_whole(folder: str, name: str, data: bytes) -> None:
-    """Write a file whole or not at all, in an existing folder: a faster `atomic`, for many files."""
+    """Write a file whole or not at all, into an existing folder: a faster `atomic`, for many files."""
     part = _begin(folder, *os.path.splitext(name))  # noqa: PTH122 (a Path takes longer)
     try:
         with open(part, "wb") as file:  # noqa: PTH123
@@ -60,8 +60,8 @@ def write_whole(folder: str, name: str, data: bytes) -> None:
 
 @contextmanager
 def scratch(beside: Path) -> Iterator[Path]:
-    """Yield a new hidden folder in `beside`, which is created if missing; remove it with its contents later."""
-    import tempfile  # not at the start of every command
+    """Yield a new hidden folder in the folder `beside`, which is created if missing; remove it at the end."""
+    import tempfile  # here, so that every command starts faster
 
     beside.mkdir(parents=True, exist_ok=True)
     _sweep(str(beside))
@@ -74,14 +74,14 @@ def scratch(beside: Path) -> Iterator[Path]:
 
 
 def remove_unfinished() -> None:
-    """Remove the unfinished files of this process, which is about to end: nothing else would."""
+    """Remove the unfinished files of this process, just before it ends with os._exit."""
     for path in tuple(_unfinished):
         _remove(path)
 
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Add the name of `path` to errors of the system that name no file, as those of writing do."""
+    """Add `path` to an OSError that has no file name, as errors of writing to a file do not."""
     try:
         yield
     except OSError as error:
@@ -90,7 +90,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def _name(error: OSError, part: str, path: str) -> None:
-    """Add the name of the file being written to an error: writing itself names none."""
+    """Set `path` as the file name of an error that has none, or has that of the temporary file."""
     if error.errno is not None and error.filename in (None, part):
         error.filename, error.filename2 = path, None
 
@@ -104,9 +104,9 @@ def _begin(folder: str, stem: str, suffix: str) -> str:
 
 
 def _sweep(folder: str) -> None:
-    """Remove the unfinished files of processes that have ended; once a folder.
+    """Remove the unfinished files of processes that have ended; once per folder.
 
-    Processes of another machine or container cannot be checked: their files go after a day without a change.
+    A process of another machine or container cannot be checked: its files are removed after a day without a change.
     """
     _swept.add(os.path.abspath(folder))  # noqa: PTH100
     with suppress(OSError), os.scandir(folder) as entries:
@@ -114,23 +114,23 @@ def _sweep(folder: str) -> None:
             if entry.name[0] == "." and (match := _OURS.fullmatch(entry.name)):
                 process, host = int(match[1] or match[3]), match[2] or match[4]
                 if host == _host():
-                    left = not _at_work(process, entry.name)
+                    abandoned = not _in_use(process, entry.name)
                 else:
-                    left = time.time() - entry.stat(follow_symlinks=False).st_mtime > _FORGOTTEN
-                if left:
+                    abandoned = time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED
+                if abandoned:
                     _remove(entry.path)
 
 
-def _at_work(process: int, name: str) -> bool:
-    if process == os.getpid():  # in a container each run may have the same process number
+def _in_use(process: int, name: str) -> bool:
+    if process == os.getpid():  # in a container, every run may have the same process number
         return any(os.path.basename(path) == name for path in tuple(_unfinished))  # noqa: PTH119
-    if sys.platform == "win32":  # where os.kill would end it
+    if sys.platform == "win32":  # os.kill would end the process
         return True
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # of another user
+    except OSError:  # a process of another user
         return True
     return True
 
@@ -145,7 +145,7 @@ def _remove(path: str) -> None:
 
 @cache
 def _host() -> str:
-    """Return an identifier for where process numbers are comparable: this boot of the machine, this container."""
+    """Return an ID of the process-number space: this boot of the machine, and this container."""
     names = [platform.node()]
     with suppress(OSError):
         names.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))

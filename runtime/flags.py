@@ -1,4 +1,4 @@
-"""Options that are written once: a field of a frozen dataclass, with what the command line needs beside it.
+"""Options that are defined once: as a field of a frozen dataclass, annotated with its flag.
 
     @dataclass(frozen=True)
     class Options:
@@ -7,8 +7,8 @@
         def __post_init__(self) -> None:
             check(self)
 
-Type, choices (a `Literal`) and default are the field's own. `commands.py` makes the flags, `config.py` reads the
-same options from a file. Messages name a parameter in backquotes, as in `kimg`; `render` puts its flag there.
+Type, choices (a `Literal`) and default come from the field. `commands.py` makes the flags, `config.py` reads the
+same options from a file. Messages name a parameter in backquotes, as in `kimg`; `render` replaces it by its flag.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 from gantool.runtime.errors import UsageError
 
 T = TypeVar("T")
-Given = dict[str, Any]  # the options that were given, by the names of their fields
-Check = Callable[[Any], str]  # returns what to give in place of a value, "" for a good one
+Given = dict[str, Any]  # field name -> value, only for the options that the user gave
+Check = Callable[[Any], str]  # returns advice for a wrong value, "" for a good one
 
 
-class Flag(NamedTuple):  # which is made faster than a dataclass, at every start
-    """What the command line says of a field. The help begins small and ends without a stop: choices may follow."""
+class Flag(NamedTuple):  # not a dataclass: every start creates these, and a NamedTuple is created faster
+    """The flag of a field. The help text begins in lower case and ends without a full stop: choices may follow."""
 
     help: str
-    names: str = ""  # "-o --out", where it is not --field-name
-    group: str = "Options"  # the heading that it stands under
-    shown: str = ""  # what stands for a default of None
+    names: str = ""  # "-o --out"; "": --field-name
+    group: str = "Options"  # heading in the help
+    shown: str = ""  # shown as the default if that is None
     metavar: str = ""
     check: Check | None = None
-    choices: tuple[str, ...] = ()  # of a table; those of a Literal are known
-    parse: Callable[[str], Any] | None = None  # of a field that is not written as it is kept
-    argument: bool = False  # has no flag: its place says what it is
-    on_resume: bool = False  # a run may change it when it is resumed
+    choices: tuple[str, ...] = ()  # if the type is not a Literal
+    parse: Callable[[str], Any] | None = None  # text on the command line -> value
+    argument: bool = False  # positional: without a flag
+    on_resume: bool = False  # may be changed when a run is resumed
 
 
 class Option(NamedTuple):
-    """One field: what it is by its type, and its flag, if it has one."""
+    """One field: its type, and its flag if it has one."""
 
     name: str
-    kind: type  # of a value, or of each where there are many
-    many: bool
-    optional: bool  # None is a value of it
+    kind: type  # of the value, or of each item if `many`
+    many: bool  # the value is a tuple
+    optional: bool  # None is allowed
     choices: tuple[Any, ...]
-    default: Any  # MISSING where it must be given
+    default: Any  # MISSING if the option is required
     flag: Flag | None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The flags, the first long one first; those of an argument are empty."""
+        """The flags, long ones first; () for an argument."""
         if self.flag is None or self.flag.argument:
             return ()
         names = self.flag.names.split() or [f"--{self.name.replace('_', '-')}"]
@@ -64,11 +64,11 @@ class Option(NamedTuple):
 
     @property
     def negative(self) -> str:
-        """The flag that switches it off."""
+        """The flag that switches the option off."""
         return f"--no-{self.names[0].removeprefix('--')}"
 
     def problem(self, value: Any) -> str:
-        """Return what to give in place of `value`; "" for a good one, as the default always is."""
+        """Return advice for a wrong `value`, "" for a good one. The default is always good."""
         if value is None or value == self.default:
             return ""
         if self.choices and value not in self.choices:
@@ -78,7 +78,7 @@ class Option(NamedTuple):
 
 @cache
 def options(cls: type) -> Mapping[str, Option]:
-    """Return the options of a dataclass by name, then those of dataclasses in it."""
+    """Return the options of a dataclass by name, followed by those of nested dataclasses."""
     found: dict[str, Option] = {}
     inner: dict[str, Option] = {}
     for field in fields(cls):
@@ -112,21 +112,21 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 
 def check(made: object) -> None:
-    """Hold the fields of a dataclass against their choices and checks; UsageError names the nearest choice."""
+    """Check the fields of a dataclass. Raises UsageError, which names the nearest choice."""
     cls: type = type(made)
     known = options(cls)
     check_given({field.name: getattr(made, field.name) for field in fields(made)}, known)  # type: ignore[arg-type]
 
 
 def check_given(given: Mapping[str, Any], known: Mapping[str, Option]) -> None:
-    """Hold values against the choices and checks of the options of their names. Raises UsageError."""
+    """Check values by option name; ignore other names. Raises UsageError."""
     for name, value in given.items():
         if name in known and (problem := known[name].problem(value)):
             raise UsageError(f"`{name}` {value}: {problem}")
 
 
 def build(cls: type[T], given: Mapping[str, Any]) -> T:
-    """Make a dataclass, and those in it, of what was given; the rest has its defaults."""
+    """Make a dataclass, with its nested ones, from the given options and defaults."""
     values: Given = {}
     kind: type = cls
     for name, hint in _hints(kind).items():
@@ -138,7 +138,7 @@ def build(cls: type[T], given: Mapping[str, Any]) -> T:
 
 
 def render(text: str, known: Mapping[str, Option]) -> str:
-    """Put flags in the place of the parameters that a message names, as `kimg` or `autotune=False`."""
+    """Replace the parameters in backquotes in a message, as `kimg` or `autotune=False`, by their flags."""
 
     def flag(match: re.Match[str]) -> str:
         option = known.get(match[1])
@@ -152,7 +152,7 @@ def render(text: str, known: Mapping[str, Option]) -> str:
 
 
 def choose(value: str, known: Iterable[str]) -> str:
-    """Return what to give in place of an unknown value: the nearest, and all."""
+    """Return advice for an unknown value: the nearest choice, and all choices."""
     from difflib import get_close_matches
 
     names = list(known)
@@ -162,17 +162,17 @@ def choose(value: str, known: Iterable[str]) -> str:
 
 
 def positive(value: float) -> str:
-    """Check for a finite number over 0."""
+    """Check that a number is finite and over 0."""
     return "" if 0 < value < math.inf else "give a number over 0"
 
 
 def nonnegative(value: float) -> str:
-    """Check for a finite number from 0."""
+    """Check that a number is finite and not negative."""
     return "" if 0 <= value < math.inf else "give 0 or more"
 
 
 def between(low: int, high: int | None = None) -> Check:
-    """Return a check for whole numbers in a range, ends included."""
+    """Return a check that a whole number is in a range, ends included."""
 
     def problem(value: int) -> str:
         if low <= value and (high is None or value <= high):
@@ -183,7 +183,7 @@ def between(low: int, high: int | None = None) -> Check:
 
 
 def one_of(known: Sequence[int]) -> Check:
-    """Return a check for a few numbers."""
+    """Return a check that a number is one of a few."""
     return lambda value: "" if value in known else f"choose {', '.join(map(str, known))}"
 
 

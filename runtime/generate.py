@@ -1,4 +1,4 @@
-"""`gantool generate`: from seeds to images on disk."""
+"""`gantool generate`: write the images of seeds to disk or stdout."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from gantool.runtime.request import Request
 from gantool.runtime.seeds import Seeds, class_number, parse_seeds, parse_shard, shard
 from gantool.runtime.spec import Images, Spec
 
-MAX_SHEET = 1 << 26  # pixels: 8,192 a side
+MAX_SHEET = 1 << 26  # pixels: 8,192 × 8,192
 Batches = Iterator[tuple[list[int], Images]]  # seeds, and their images, uint8 [n, H, W, C]
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What a run of `generate` made."""
+    """The result of `generate`."""
 
     folder: Path | None  # None: stdout
-    images: int  # asked for; all are there
-    found: int | None  # of them, those that a run before had made; None where it was not asked
+    images: int  # written or found: all that were requested
+    found: int | None  # how many of them an earlier run had written; None without `resume`
     spec: Spec  # of the engine
     label: int | None  # the class of all images
     sheet: Path | None  # grid.png
     cells: int  # places on the sheet
 
     def text(self) -> str:
-        """Return what was made, and where, in one line or two."""
+        """Return a summary of one or two lines."""
         names = self.spec.class_names
         of_class = ""
         if self.label is not None:
@@ -59,9 +59,9 @@ class Generated:
 
 
 def generate(engine: Path, request: Request) -> Generated:
-    """Write the images of `engine` that `request` asks for, and grid.png if it asks for one.
+    """Write the images of `request` with `engine`, and grid.png if `request.grid` is set.
 
-    Raises UsageError for a request that cannot be met, before any work, and GantoolError where the engine fails.
+    Raises UsageError for an invalid request, before any work, and GantoolError if the engine fails.
     """
     target, seeds, (columns, rows) = _target(request), _seeds(request), _parse_grid(request.grid)
     _check_raw(request, target)
@@ -69,16 +69,16 @@ def generate(engine: Path, request: Request) -> Generated:
         spec = generator.spec
         _check_grid(request.grid, columns, rows, spec)
         _note(request, generator, len(seeds))
-        how = {"batch": request.batch, "truncation": request.truncation, "label": request.label}
-        stream: Callable[[Iterable[int]], Batches] = partial(generator.stream, **how)  # type: ignore[arg-type]
-        stream([])  # refuses what it cannot do before any work
+        settings = {"batch": request.batch, "truncation": request.truncation, "label": request.label}
+        stream: Callable[[Iterable[int]], Batches] = partial(generator.stream, **settings)  # type: ignore[arg-type]
+        stream([])  # raises UsageError for invalid arguments before any work
         output = OUTPUTS[target.format](target, seeds, spec)
         if target.format != "-":
             target.folder.mkdir(parents=True, exist_ok=True)
         if request.resume:
             check_same(output, lambda seed: next(stream([seed]))[1][0])
         if target.format == "-":
-            _log.info("%s, uint8; play them with\n%s", spec.size, _players(spec))
+            _log.info("raw frames of %s, uint8; to play them:\n%s", spec.size, _players(spec))
         cells = columns * rows
         first = _write(output, stream, seeds, request, 0 if request.resume else cells)
         sheet = None
@@ -96,7 +96,7 @@ def generate(engine: Path, request: Request) -> Generated:
 def _write(
     output: Output, stream: Callable[[Iterable[int]], Batches], seeds: Seeds, request: Request, keep: int
 ) -> list[Images]:
-    """Write what is pending; return the first `keep` images. Say what is there if it ends early."""
+    """Write the pending images; return the first `keep` of them. If it ends early, log how many are written."""
     first: list[Images] = []
     try:
         pending = output.pending() if request.resume else iter(seeds)
@@ -108,7 +108,7 @@ def _write(
             for batch, images in stream(pending):
                 write(batch, images)
                 if (more := keep - sum(map(len, first))) > 0:
-                    first.append(images[:more].copy())  # a view would keep the whole batch
+                    first.append(images[:more].copy())  # a view would keep the whole batch in memory
                 made.update(output.written + output.found)
                 if stopping:
                     raise KeyboardInterrupt
@@ -116,18 +116,18 @@ def _write(
         count = output.written + output.found
         kept = f"{count:,} of {len(seeds):,} images are" if count else "nothing is"
         again = "; `resume` makes the rest" if count and _place(request) != "stdout" else ""
-        if again or isinstance(error, (KeyboardInterrupt, OSError)):  # a full disk among them
+        if again or isinstance(error, (KeyboardInterrupt, OSError)):  # OSError: a full disk, for example
             _log.warning("%s in %s%s", kept, _place(request), again)
         raise
     return first
 
 
 def _target(request: Request) -> Target:
-    """Return where images go. Raises UsageError for flags that contradict each other."""
+    """Return where and how images are written. Raises UsageError for options that contradict each other."""
     name = request.format
     if str(request.out) == "-":
         if name not in (None, "-"):
-            raise UsageError(f"`out` - is raw frames to stdout, `format` {name} is files: choose one")
+            raise UsageError(f"`out` - writes raw frames to stdout, `format` {name} writes files: choose one")
         name = "-"
     part = "" if request.shard is None else "-{}of{}".format(*parse_shard(request.shard))
     return Target(
@@ -147,7 +147,7 @@ def _seeds(request: Request) -> Seeds:
 
 
 def _parse_grid(text: str | None) -> tuple[int, int]:
-    """Read `8x4`, columns by rows; (0, 0) for None."""
+    """Parse `8x4` into (columns, rows); return (0, 0) for None."""
     if text is None:
         return 0, 0
     match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", text)
@@ -157,14 +157,14 @@ def _parse_grid(text: str | None) -> tuple[int, int]:
 
 
 def _check_grid(text: str | None, columns: int, rows: int, spec: Spec) -> None:
-    """Raise UsageError for a sheet that is too large for memory and for viewers."""
+    """Raise UsageError for a sheet that is too large for memory or for image viewers."""
     if columns * rows * spec.height * spec.width > MAX_SHEET:
         size = f"{columns * spec.width:,}×{rows * spec.height:,}"
         raise UsageError(f"`grid` {text}: a sheet of {size} pixels is too large: give fewer columns or rows")
 
 
 def _check_raw(request: Request, target: Target) -> None:
-    """Raise UsageError for raw frames that cannot be what the user wants."""
+    """Raise UsageError if raw frames have nowhere to go, or if an option does not work with them."""
     if target.format != "-":
         return
     if sys.stdout is None:
@@ -172,17 +172,15 @@ def _check_raw(request: Request, target: Target) -> None:
     if sys.stdout.isatty():
         raise UsageError("raw frames go to a program, not to a terminal: | ffplay -f rawvideo ...")
     if request.grid is not None:
-        raise UsageError(
-            "`grid` writes a file beside others: make it in a run of its own, not with raw frames"
-        )
+        raise UsageError("`grid` does not work with raw frames: write the sheet in a separate run")
     if request.resume:
         raise UsageError("`resume` is for files, not for raw frames")
 
 
 def _note(request: Request, generator: Generator, count: int) -> None:
-    """Say on stderr what the user may not expect."""
+    """Log a provider or a truncation that the user may not expect."""
     if request.provider == "auto" and "OpenVINO" in generator.name:
-        _log.info("with %s", generator.name)
+        _log.info("running on %s", generator.name)
     if request.truncation == 0 and count > 1:
         of = "" if generator.spec.classes == 0 or request.label is not None else " of a class"
         _log.warning("note: with `truncation` 0 the images of all seeds%s are the same", of)
@@ -193,7 +191,7 @@ def _place(request: Request) -> str:
 
 
 def _players(spec: Spec) -> str:
-    """Return the commands that play raw frames, each to be put behind a pipe."""
+    """Return commands that play raw frames; each begins with a pipe."""
     ffmpeg, gstreamer = ("gray", "gray8") if spec.channels == 1 else ("rgb24", "rgb")
     size = f"width={spec.width} height={spec.height}"
     return (

@@ -1,4 +1,4 @@
-"""The public class: it turns an engine file into a function from seeds to images."""
+"""The public class `Generator`: load an engine file, and generate images from seeds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gantool.runtime.spec import Backend, Batch, Images, Spec
 DEFAULT_BATCH = 64
 MAX_BATCH = 1 << 20
 MAX_THREADS = 1024
-_MAX_TRUNCATION = 1e37  # beyond it z overflows float32
+_MAX_TRUNCATION = 1e37  # a larger one makes z overflow float32
 _log = logging.getLogger(__name__)
 
 
@@ -47,9 +47,9 @@ class Generator:
         provider: str = "auto",
         threads: int | None = None,
     ) -> Generator:
-        """Load an ONNX graph, a TensorRT plan or a TensorRT-RTX plan; the first bytes tell which it is.
+        """Load an ONNX graph, a TensorRT plan or a TensorRT-RTX plan, recognized by its first bytes.
 
-        `provider` (auto, cpu, cuda, tensorrt or openvino) and `threads` of the CPU are for graphs only.
+        `provider` (auto, cpu, cuda, tensorrt or openvino) and `threads` (of the CPU) are for graphs only.
         Raises GantoolError or one of its subclasses, see `gantool.runtime.errors`.
         """
         backend = load_backend(Path(path), provider, threads)
@@ -75,11 +75,11 @@ class Generator:
     ) -> Iterator[tuple[list[int], Images]]:
         """Yield each batch of `seeds` in order, with its images, uint8 [n, H, W, C], in constant memory.
 
-        All batches but the last have `batch` images. Larger ones than the engine takes are computed in pieces,
-        smaller ones are padded. `truncation` scales z. `label` is the class of all images of a conditional
-        generator, its number or its name in `spec.class_names`; without it each seed has its own, `seed % classes`.
+        All batches but the last have `batch` images. A batch that is larger than the engine allows is computed in
+        pieces, a smaller one is padded. `truncation` scales z. `label` is the class of all images of a conditional
+        generator: a number, or a name in `spec.class_names`. Without it, the class of a seed is `seed % classes`.
 
-        Raises UsageError at once for arguments that cannot be used.
+        Raises UsageError for invalid arguments, before the first image is requested.
         """
         if batch is not None and not 1 <= batch <= MAX_BATCH:
             raise UsageError(f"batch {batch}: give a whole number from 1 to {MAX_BATCH:,}")
@@ -92,7 +92,7 @@ class Generator:
             raise UsageError(f"`label` {label} is for conditional generators: this engine takes no label")
         label = class_number(label, spec.class_names)
         if spec.classes != 0:
-            labels([], spec.classes, label, spec.class_names)  # before any work
+            labels([], spec.classes, label, spec.class_names)  # raises UsageError before any work
         size = batch or min(DEFAULT_BATCH, spec.max_batch or DEFAULT_BATCH)
         pieces = _batches(iter(seeds), size, spec, truncation, label)
         return _whole(self._backend.infer_each(pieces), size)
@@ -104,7 +104,7 @@ class Generator:
         truncation: float = 1.0,
         label: int | str | None = None,
     ) -> Iterator[Images]:
-        """Yield what `stream` yields, without the seeds."""
+        """Yield the images of `stream` without the seeds."""
         return (images for _, images in self.stream(seeds, batch, truncation, label))
 
     def images(
@@ -135,7 +135,7 @@ class Generator:
 def _batches(
     seeds: Iterator[int], size: int, spec: Spec, truncation: float, label: int | None
 ) -> Iterator[Batch]:
-    """Yield batches of `size` seeds, in pieces that the engine takes."""
+    """Yield batches of `size` seeds, cut or padded to sizes that the engine takes."""
     limit = spec.max_batch or size
     while chunk := list(islice(seeds, size)):
         for start in range(0, len(chunk), limit):
@@ -149,7 +149,7 @@ def _batches(
 
 
 def _whole(pieces: Iterable[tuple[Batch, Images]], size: int) -> Iterator[tuple[list[int], Images]]:
-    """Put the pieces of each batch of `size` seeds together again."""
+    """Join the pieces of each batch of `size` seeds; drop the padding."""
     seeds: list[int] = []
     done: list[Images] = []
     for batch, images in pieces:
@@ -167,13 +167,13 @@ def _joined(images: list[Images]) -> Images:
 
 
 def check_engine_threads(threads: int | None) -> None:
-    """Raise UsageError for a number of threads that no engine takes."""
+    """Raise UsageError for a number of threads that is out of range."""
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"`threads` {threads}: give a whole number from 1 to {MAX_THREADS}")
 
 
 def load_backend(path: Path, provider: str = "auto", threads: int | None = None) -> Backend:
-    """Return the backend that runs `path`; only its own module is imported. Raises as `Generator.load` does."""
+    """Return the backend that runs `path`; import only its module. Raises the errors of `Generator.load`."""
     check_engine_threads(threads)
     if identify(path) == "onnx":
         from gantool.runtime.backends import providers

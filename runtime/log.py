@@ -1,7 +1,7 @@
-"""What a terminal sees of a command's work: the lines that library code logs, and a bar. Both go to stderr.
+"""Show the log and the progress of library code on stderr.
 
-Library code logs with `logging.getLogger(__name__)`: INFO is a step or a note, WARNING what the user should act on,
-DEBUG what helps to find a fault. It reports progress with `gantool.runtime.progress`.
+Library code logs with `logging.getLogger(__name__)`: INFO for steps and notes, WARNING for problems that the user
+should act on, DEBUG for details that help to find a fault. It reports progress with `gantool.runtime.progress`.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from gantool.runtime.progress import reported_to
 
 
 @contextmanager
-def shown(how: Verbosity, known: Mapping[str, Option]) -> Iterator[None]:
-    """Print what gantool logs within to stderr; draw its progress there if that is a terminal.
+def shown(verbosity: Verbosity, known: Mapping[str, Option]) -> Iterator[None]:
+    """Print gantool's log to stderr while the block runs; draw progress bars if stderr is a terminal.
 
-    Lines name parameters in backquotes, as errors do; those of `known` are shown as flags.
+    Log messages name parameters in backquotes, as errors do; those in `known` are printed as flags.
     """
-    if how.quiet or sys.stderr is None or not sys.stderr.isatty():  # None: closed, as a daemon does
-        with _logged(_echo, how, known):
+    if verbosity.quiet or sys.stderr is None or not sys.stderr.isatty():  # None: a daemon closed it
+        with _logged(_echo, verbosity, known):
             yield
         return
     from gantool.runtime.process.bar import Bars
 
     bars = Bars()
-    with _logged(bars.line, how, known), reported_to(bars):
+    with _logged(bars.line, verbosity, known), reported_to(bars):
         yield
 
 
 @contextmanager
-def _logged(line: Callable[[str], None], how: Verbosity, known: Mapping[str, Option]) -> Iterator[None]:
+def _logged(line: Callable[[str], None], verbosity: Verbosity, known: Mapping[str, Option]) -> Iterator[None]:
     logger, handler = logging.getLogger("gantool"), _Lines(line, known)
     before = logger.level, logger.propagate
-    handler.setFormatter(_Verbose() if how.verbose else logging.Formatter("%(message)s"))
-    level = logging.WARNING if how.quiet else logging.DEBUG if how.verbose else logging.INFO
-    handler.setLevel(level)  # of its own: a run keeps more lines in its log
+    handler.setFormatter(_Verbose() if verbosity.verbose else logging.Formatter("%(message)s"))
+    level = logging.WARNING if verbosity.quiet else logging.DEBUG if verbosity.verbose else logging.INFO
+    handler.setLevel(level)  # also on the handler: a training run lowers the logger's level for its log.txt
     logger.addHandler(handler)
     logger.setLevel(level)
-    logger.propagate = False  # a library that sets up the root logger would print each line once more
+    logger.propagate = False  # otherwise a library that configures the root logger prints each line again
     try:
         yield
     finally:
@@ -51,7 +51,7 @@ def _logged(line: Callable[[str], None], how: Verbosity, known: Mapping[str, Opt
 
 
 class _Lines(logging.Handler):
-    """Passes lines on. What goes wrong is raised: a pipe that ended ends the command."""
+    """Passes lines on. Errors are raised, not printed by logging: a broken pipe must end the command."""
 
     def __init__(self, line: Callable[[str], None], known: Mapping[str, Option]) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class _Lines(logging.Handler):
 
 
 class _Verbose(logging.Formatter):
-    """Puts the time since the start, and the module of what is not a plain note, before each line."""
+    """Puts the time since the start before each line, and the module before debug messages."""
 
     def format(self, record: logging.LogRecord) -> str:
         origin = f" {record.name.removeprefix('gantool.')}:" if record.levelno < logging.INFO else ""
@@ -71,5 +71,5 @@ class _Verbose(logging.Formatter):
 
 def _echo(text: str) -> None:
     if sys.stderr is not None:
-        sys.stderr.write(f"{text}\n")  # as it is now: a run that outlives its terminal replaces it
+        sys.stderr.write(f"{text}\n")  # looked up at each line: a run that outlives its terminal replaces it
         sys.stderr.flush()

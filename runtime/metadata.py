@@ -1,7 +1,7 @@
-"""What a file says of its generator: the JSON object under `gantool` in a checkpoint and in a graph.
+"""The generator's metadata: the JSON object under `gantool` in a checkpoint and in a graph.
 
-A graph takes it from its checkpoint, sidecar and bundle take it from their graph: word for word, also what is not
-known here. So a field is written once, in `Metadata.of`, and read in one place, by its property.
+Export copies it from checkpoint to graph, sidecar and bundle, with unknown fields. So each field is written in one
+place, `Metadata.of`, and read in one place, its property.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _SIZE = "the size and the distribution of z"
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says of its generator.
+    """The metadata of a generator, as a file has them.
 
-    A field is checked when it is read, since a wrong one is in the way only of what needs it: such a file is still
-    looked into, or built into an engine. Each property raises GantoolError, naming file and field.
+    A field is checked when it is read, not when the file is: a file with a wrong field can still be inspected, or
+    built into an engine that does not need it. Each property raises GantoolError, which names file and field.
     """
 
     content: dict[str, Any]  # the JSON object, with its keys in the file's order
-    path: Path | None = field(default=None, compare=False)  # the file, for errors
+    path: Path | None = field(default=None, compare=False)  # for error messages
 
     @classmethod
     def of(
@@ -44,8 +44,8 @@ class Metadata:
         images_seen: int | None = None,
         class_names: Sequence[str] = (),
     ) -> Metadata:
-        """Return the metadata of a generator of this gantool; what is None is left out."""
-        from importlib.metadata import version  # not at the start of every command
+        """Return the metadata of a generator that this gantool makes, without the fields that are None."""
+        from importlib.metadata import version  # here, so that every command starts faster
 
         content = {
             "format": FORMAT,
@@ -63,7 +63,7 @@ class Metadata:
 
     @classmethod
     def parse(cls, text: str | bytes, path: Path) -> Metadata:
-        """Read the JSON that the file `path` has. Raises GantoolError if it is not an object."""
+        """Parse the JSON text in the file `path`. Raises GantoolError if it is not an object."""
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -72,22 +72,22 @@ class Metadata:
 
     @classmethod
     def from_json(cls, value: Any, path: Path | None) -> Metadata:
-        """Take a JSON value that the file `path` has. Raises GantoolError if it is not an object."""
+        """Return the metadata from a JSON value in the file `path`. Raises GantoolError if it is not an object."""
         if not isinstance(value, dict):
             raise _damaged(path, f"its metadata are {short(value)}, expected a JSON object")
         return cls(value, path)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON object, as it was read."""
+        """Return the JSON object as it was read."""
         return dict(self.content)
 
     def __bool__(self) -> bool:
-        """Whether there are any: a graph that was made elsewhere has none."""
+        """Whether there are any. A graph that another tool made has none."""
         return bool(self.content)
 
     @property
     def format(self) -> Any:
-        """The version of the format; FORMAT is known."""
+        """The format of the checkpoint; this gantool reads FORMAT."""
         return self._required("format", "the number of a format")
 
     @property
@@ -97,7 +97,7 @@ class Metadata:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The settings of a network of gantool, which `models` reads."""
+        """The network configuration, which `gantool.models` parses."""
         value = self.content.get("config")
         if not isinstance(value, dict):
             raise self.wrong("config", "the settings of a network")
@@ -105,7 +105,7 @@ class Metadata:
 
     @property
     def image(self) -> tuple[int, int, int]:
-        """The size of an image: H, W, C."""
+        """The shape of an image: H, W, C."""
         match self.content.get("image"):
             case [int(height), int(width), int(channels)]:
                 return height, width, channels
@@ -121,7 +121,7 @@ class Metadata:
 
     @property
     def distribution(self) -> str | None:
-        """The distribution of z; None where the file does not say."""
+        """The distribution of z; None if the file does not have it."""
         match self.content.get("latent", {}):
             case {"distribution": str(name)}:
                 return name
@@ -133,7 +133,7 @@ class Metadata:
 
     @property
     def classes(self) -> int:
-        """How many classes there are; 0 where it takes no label, or where the file does not say."""
+        """The number of classes; 0 if the generator takes no label, or if the file does not have it."""
         try:
             return int(self.content.get("classes", 0))
         except (ValueError, TypeError, OverflowError) as error:
@@ -141,7 +141,7 @@ class Metadata:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the classes; () unless there is one for each."""
+        """The names of the classes; () unless there is one for each class."""
         names = self.class_names_as_given
         if not isinstance(names, list) or len(names) != self.classes:
             return ()
@@ -149,12 +149,12 @@ class Metadata:
 
     @property
     def class_names_as_given(self) -> Any:
-        """What the file has for names, also where they do not fit; None where it has none."""
+        """The value of `class_names` in the file, unchecked; None if there is none."""
         return self.content.get("class_names")
 
     @property
     def images_seen(self) -> float:
-        """The images that it was trained on, counted as often as they were shown."""
+        """The number of training images, counted as often as they were shown."""
         seen = self.content.get("images_seen")
         if isinstance(seen, bool) or not isinstance(seen, (int, float)) or not 0 <= seen < 2**63:
             raise self.wrong("images_seen", "a count")
@@ -162,29 +162,29 @@ class Metadata:
 
     @property
     def data(self) -> str:
-        """The name of the data set, or of the file that a generator from elsewhere came from."""
+        """The name of the data set, or of the original file of a generator that gantool did not train."""
         return str(self._required("data", "the name of a data set"))
 
     @property
     def gantool(self) -> str:
-        """The version of gantool that wrote it."""
+        """The version of gantool that wrote the metadata."""
         return str(self.content.get("gantool", "unknown"))
 
     @property
     def training(self) -> tuple[Any, ...]:
-        """What differs between the weights of two trainings, unchecked: compare it."""
+        """The fields that differ if the weights of two files come from different trainings; unchecked."""
         return tuple(self.content.get(name) for name in ("images_seen", "data", "config"))
 
     def with_image(self, image: tuple[int, int, int]) -> Metadata:
-        """Return these with the size of an image: H, W, C."""
+        """Return a copy with another shape of an image: H, W, C."""
         return replace(self, content={**self.content, "image": list(image)})
 
     def with_data(self, data: str) -> Metadata:
-        """Return these with another name of the data set."""
+        """Return a copy with another name of the data set."""
         return replace(self, content={**self.content, "data": data})
 
     def check(self) -> None:
-        """Raise GantoolError if a field that a run needs is wrong, before a library is loaded for it."""
+        """Raise GantoolError if a field that the runtime needs is wrong. Call it before loading a library."""
         _ = self.distribution, self.classes
 
     def wrong(self, name: str, expected: str) -> GantoolError:

@@ -1,6 +1,7 @@
-"""What bench and cache can be asked for."""
+"""The options of `gantool bench` and `gantool cache`."""
 
-# Annotations are not postponed: those of flags would be compiled at every start.
+# No `from __future__ import annotations`: evaluating the annotations of flags from text would slow down every
+# start.
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from gantool.runtime.flags import Flag, check
 
 
 def _sizes(text: str) -> list[int]:
-    """Read `1,8,32`."""
+    """Parse `1,8,32`."""
     parts = text.split(",")
     if not all(part.isascii() and part.isdecimal() and int(part[:9]) > 0 and len(part) < 6 for part in parts):
         raise UsageError(f"`batch` {text}: write whole numbers from 1 to 99999, as in 1,8,32")
@@ -24,7 +25,7 @@ def _at_most_an_hour(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """What `gantool bench` measures."""
+    """The options of `gantool bench`."""
 
     files: Annotated[
         tuple[Path, ...],
@@ -36,16 +37,16 @@ class BenchOptions:
     provider: Annotated[
         tuple[str, ...],
         Flag(
-            "what runs graphs: as in gantool generate, or several separated by commas",
+            "provider of graphs, as in gantool generate; or several, separated by commas",
             metavar="NAMES",
             parse=lambda text: text.split(","),
         ),
     ] = ("auto",)
     seconds: Annotated[
-        float, Flag("time for the rate, and again for the latency", check=_at_most_an_hour)
+        float, Flag("seconds to measure the rate, and again the latency", check=_at_most_an_hour)
     ] = 2.0
     threads: Annotated[
-        int | None, Flag("threads that run a graph on the CPU", "--engine-threads", shown="one a core")
+        int | None, Flag("threads that run a graph on the CPU", "--engine-threads", shown="one per core")
     ] = None
     json: Annotated[bool, Flag("print JSON")] = False
 
@@ -55,7 +56,7 @@ class BenchOptions:
 
 @dataclass(frozen=True)
 class CacheOptions:
-    """What `gantool cache` shows or removes."""
+    """The options of `gantool cache`."""
 
     kind: Annotated[
         str | None,
@@ -66,5 +67,5 @@ class CacheOptions:
             argument=True,
         ),
     ] = None
-    clear: Annotated[bool, Flag("remove it; it is made again when needed")] = False
+    clear: Annotated[bool, Flag("remove these files; gantool makes them again when needed")] = False
     json: Annotated[bool, Flag("print JSON")] = False

@@ -1,4 +1,4 @@
-"""The progress of long work: library code reports it here, and the command line draws it. By default nobody looks.
+"""The progress of long work: library code reports it, and the command line draws it. By default it is dropped.
 
 >>> with task("generating", total=64, unit="images") as made:
 ...     made.update(32)
@@ -14,17 +14,17 @@ T = TypeVar("T")
 
 
 class Task(Protocol):
-    """One piece of work that goes on."""
+    """A running piece of work."""
 
     def update(self, done: float, text: str = "", total: float | None = None) -> None:
-        """Say how much is done, of the total; `text` is what stands beside it, `total` another total."""
+        """Report the units that are done, a text to show beside the bar, and a new total unless it is None."""
 
 
 class Reporter(Protocol):
-    """Who shows the tasks. Tasks may run inside each other."""
+    """Shows tasks. Tasks may be nested."""
 
     def task(self, label: str, total: float | None, unit: str) -> AbstractContextManager[Task]:
-        """Begin a task; it ends with the context. A total of None is not known; no `unit`, no rate."""
+        """Begin a task; it ends with the context. `total` None: unknown. `unit` "": do not show a rate."""
 
 
 class _Nobody:
@@ -41,8 +41,8 @@ _reporter = NOBODY
 
 @contextmanager
 def reported_to(reporter: Reporter) -> Iterator[None]:
-    """Show the tasks that begin within, on any thread, with `reporter`."""
-    global _reporter  # one for the process, as with logging: tasks begin deep within the work
+    """Report the tasks that begin while the block runs, in any thread, to `reporter`."""
+    global _reporter  # one per process, as in logging, so that deep functions need no parameter for it
     before, _reporter = _reporter, reporter
     try:
         yield
@@ -51,12 +51,12 @@ def reported_to(reporter: Reporter) -> Iterator[None]:
 
 
 def task(label: str, total: float | None = None, unit: str = "") -> AbstractContextManager[Task]:
-    """Begin a task of `total` units of work, as "images"; without a unit the rate means nothing."""
+    """Begin a task of `total` units, "images" for example. Without a unit, no rate is shown."""
     return _reporter.task(label, total, unit)
 
 
 def track(items: Iterable[T], label: str, total: int | None = None, unit: str = "") -> Iterator[T]:
-    """Yield the items as a task, each counts as done when the next is asked for."""
+    """Yield the items, and report them as a task. An item counts as done when the next one is requested."""
     with task(label, total, unit) as running:
         for done, item in enumerate(items, 1):
             yield item

@@ -1,6 +1,7 @@
-"""What `gantool generate` is asked for."""
+"""The options of `gantool generate`."""
 
-# Annotations are not postponed: those of flags would be compiled at every start.
+# No `from __future__ import annotations`: evaluating the annotations of flags from text would slow down every
+# start.
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ Format = Literal["png", "webp", "jpg", "npy", "tar", "-"]
 
 @dataclass(frozen=True)
 class Request:
-    """Which images, how the engine runs, where the images go. Raises UsageError for what no engine can do."""
+    """Which images to make, how to run the engine, and where to write. Raises UsageError for invalid values."""
 
     seeds: Annotated[str, Flag("seeds, as 0,1,4-6; ends included", group="Images", metavar="SEEDS")] = "0-63"
     out: Annotated[
@@ -37,7 +38,7 @@ class Request:
     label: Annotated[
         str | None,
         Flag(
-            "class of all images, of a conditional generator: its name or number",
+            "class of all images, for a conditional generator: its name or number",
             "--class",
             group="Images",
             metavar="CLASS",
@@ -47,8 +48,8 @@ class Request:
     format: Annotated[
         Format | None,
         Flag(
-            "{choices}; webp is lossless, npy one array of all images, tar PNG in shards of a WebDataset, - raw "
-            "frames to stdout",
+            "{choices}; webp is lossless, npy is one array of all images, tar is PNG in shards of a WebDataset, - "
+            "is raw frames to stdout",
             group="Output",
             shown="png",
         ),
@@ -61,7 +62,7 @@ class Request:
     shard: Annotated[
         str | None,
         Flag(
-            "one share of the seeds, for one of several machines: here the third of 16",
+            "make one part of the seeds, to share them among machines: 3/16 is the third of 16",
             group="Images",
             metavar="3/16",
         ),
@@ -70,12 +71,12 @@ class Request:
         False
     )
     encoders: Annotated[
-        int | None, Flag("threads that encode images", "--threads", group="Output", shown="one a core")
+        int | None, Flag("threads that encode images", "--threads", group="Output", shown="one per core")
     ] = None
-    provider: Annotated[Provider, Flag("what runs a graph", group="Engine")] = "auto"
+    provider: Annotated[Provider, Flag("library and device that run a graph", group="Engine")] = "auto"
     threads: Annotated[
         int | None,
-        Flag("threads that run a graph on the CPU", "--engine-threads", group="Engine", shown="one a core"),
+        Flag("threads that run a graph on the CPU", "--engine-threads", group="Engine", shown="one per core"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -84,7 +85,7 @@ class Request:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """The engine of `gantool generate`, named one way or the other."""
+    """The engine of `gantool generate`, as an argument or as a flag."""
 
     file: Annotated[
         Path | None,
@@ -96,7 +97,8 @@ class EngineOptions:
         ),
     ] = None
     engine: Annotated[
-        Path | None, Flag("the same, as a flag", "--engine -e", group="Engine", metavar="FILE")
+        Path | None,
+        Flag("the engine, instead of the argument", "--engine -e", group="Engine", metavar="FILE"),
     ] = None
 
     def __post_init__(self) -> None:

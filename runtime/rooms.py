@@ -1,7 +1,7 @@
-"""A room that is also a function: `gantool.export(...)`.
+"""Make a room callable, as in `gantool.export(...)`.
 
-Python binds `gantool.export` to the package as soon as anything in it is imported, in place of a function of that
-name. So the package itself can be called.
+As soon as a module of `gantool.export` is imported, Python binds that name to the package, so it cannot be a
+function.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def make_callable(room: str, module: str) -> None:
-    """Let the package `room` call the function of its own name in `module`, which is imported then."""
+    """Make the package `room` callable: it imports `module` and calls the function of its name in it."""
     name = room.rpartition(".")[2]
 
     class Room(ModuleType):

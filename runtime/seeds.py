@@ -1,7 +1,7 @@
-"""An image is its seed: which seeds a command asks for, and the latent vector of each.
+"""Parse seeds, and compute the latent vector and the class of each.
 
-One NumPy `RandomState` stream per seed, never one per batch: the same seed gives the same z in any batch, on
-any machine, in any engine. NumPy has frozen this stream for good (NEP 19), and StyleGAN's tools use it too.
+Each seed has its own NumPy `RandomState` stream: the same seed gives the same z in any batch, on any machine, in
+any engine. NumPy has frozen this stream for good (NEP 19), and StyleGAN's tools use it too.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gantool.runtime.errors import UsageError
 
 MAX_SEED = 2**32 - 1
 DISTRIBUTIONS = ("normal", "uniform", "truncated")
-_SHOWN = 20  # classes, in an error
-LARGEST = 2.0  # magnitude of a number of a truncated z
+_SHOWN = 20  # classes in an error message
+LARGEST = 2.0  # magnitude in a truncated z
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """Seeds in the order they were asked for, without a list of them in memory."""
+    """Seeds in the order in which they were given, stored as ranges, not as a list."""
 
     ranges: tuple[range, ...]
 
@@ -36,7 +36,7 @@ class Seeds:
         return sum(map(len, self.ranges))
 
     def part(self, start: int, count: int) -> Seeds:
-        """Return `count` of them from the one at `start` on, or as many as there are."""
+        """Return up to `count` seeds, from position `start` on."""
         parts = []
         for each in self.ranges:
             piece = each[max(start, 0) : max(start + count, 0)]
@@ -54,9 +54,9 @@ class Seeds:
 
 
 def whole_numbers(seeds: object) -> Iterable[int]:
-    """Return the seeds that a caller gave; each is checked when its turn comes.
+    """Return an iterable that checks each seed when it is read.
 
-    Raises UsageError for anything but an iterable of whole numbers; so does the iterator that is returned.
+    Raises UsageError for anything but an iterable; the returned iterable raises it for anything but whole numbers.
     """
     if isinstance(seeds, (Seeds, range)):
         return seeds
@@ -73,7 +73,7 @@ def _whole_number(seed: object) -> int:
 
 
 def parse_seeds(text: str) -> Seeds:
-    """Read `0,1,4-6` (ends included) into seeds 0, 1, 4, 5, 6.
+    """Parse `0,1,4-6` (ends included) into seeds 0, 1, 4, 5, 6.
 
     Raises UsageError for anything but whole numbers and rising ranges within 0..2**32-1.
     """
@@ -82,7 +82,7 @@ def parse_seeds(text: str) -> Seeds:
 
 def _parse_part(part: str, text: str) -> range:
     first, dash, last = part.partition("-")
-    # isdecimal alone would let through digits of other scripts, which int() reads
+    # isdecimal alone would accept digits of other scripts
     if not all(
         number.isascii() and number.isdecimal() and len(number) < 20
         for number in ((first, last) if dash else (first,))
@@ -99,7 +99,7 @@ def _parse_part(part: str, text: str) -> range:
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Read `3/16`, the third of sixteen, counted from 1."""
+    """Parse `3/16`, the third of sixteen parts, into (3, 16)."""
     match = re.fullmatch(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})", text)
     if not match or int(match[1]) > int(match[2]):
         raise UsageError(f"`shard` {text}: give the part and the number of parts, counted from 1, as in 3/16")
@@ -107,10 +107,10 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def shard(seeds: Seeds, index: int, count: int) -> Seeds:
-    """Return the seeds that leave the remainder `index - 1` when divided by `count`, in their order.
+    """Return the seeds with remainder `index - 1` modulo `count`, in their order.
 
-    So shards 1 to `count` are disjoint and hold all seeds, a seed is in the same shard of any list, and shards of
-    a range differ in size by one at most.
+    So shards 1 to `count` are disjoint and hold all seeds, a seed is in the same shard of any list, and the shards
+    of a range differ in size by one at most.
     """
     parts = (range(part.start + (index - 1 - part.start) % count, part.stop, count) for part in seeds.ranges)
     return Seeds(tuple(part for part in parts if part))
@@ -121,28 +121,28 @@ def latents(
 ) -> NDArray[np.float32]:
     """Return z, float32 [N, size], one row a seed.
 
-    normal:  RandomState(seed).randn(size)
-    uniform: 2 * RandomState(seed).rand(size) - 1, in [-1, 1)
-    truncated: normal; numbers beyond 2 or -2 are drawn again until there are none, in their order, by
-        randn(count) of the same stream: the latents of BigGAN (Brock, Donahue and Simonyan 2019, arXiv:1809.11096)
+    normal:    RandomState(seed).randn(size)
+    uniform:   2 * RandomState(seed).rand(size) - 1, in [-1, 1)
+    truncated: as normal, but numbers beyond ±2 are drawn again, in their order, by randn(count) of the same stream,
+               until there are none: the latents of BigGAN (Brock, Donahue and Simonyan 2019, arXiv:1809.11096)
 
-    `truncation` scales z towards the mean of the distribution, 0: below 1 images are more typical and less
-    varied, as with StyleGAN's --trunc. It is applied last, whatever the distribution.
+    `truncation` scales z: below 1, images are more typical and less varied, as with StyleGAN's --trunc. It is
+    applied last, to any distribution.
     """
     if distribution not in DISTRIBUTIONS:
         raise UsageError(
             f"latent distribution {distribution!r} is unknown; known: {', '.join(DISTRIBUTIONS)}"
         )
-    stream = np.random.RandomState(0)  # one for all: seeding it again takes 2 µs, a new one 200
+    stream = np.random.RandomState(0)  # reused: seeding it again takes 2 µs, a new one takes 200 µs
     rows = [_row(stream, seed, size, distribution) for seed in seeds]
     z = np.stack(rows) if rows else np.empty((0, size))  # [N, size] float64
     return (z * truncation).astype(np.float32)
 
 
 def class_number(label: int | str | None, names: tuple[str, ...]) -> int | None:
-    """Return the number of a class that is given by its number or its name, in any case.
+    """Return the number of a class from its number or its name, upper or lower case.
 
-    Raises UsageError, which lists the names, for an unknown one.
+    Raises UsageError, which lists the names, for an unknown name.
     """
     if not isinstance(label, str):
         return label
@@ -155,7 +155,7 @@ def class_number(label: int | str | None, names: tuple[str, ...]) -> int | None:
         return int(label)
     if not names:
         raise UsageError(f"`label` {label}: this engine does not name its classes; give a number, from 0")
-    from difflib import get_close_matches  # not at the start of every command
+    from difflib import get_close_matches  # here, so that every command starts faster
 
     near = get_close_matches(label.casefold(), folded, 1)
     hint = f"did you mean {names[folded[near[0]]]}? " if near else ""
@@ -163,7 +163,7 @@ def class_number(label: int | str | None, names: tuple[str, ...]) -> int | None:
 
 
 def _named(names: tuple[str, ...]) -> str:
-    """Return "0 cat, 1 dog" and so on."""
+    """Return the classes as text: "0 cat, 1 dog"."""
     shown = [f"{number} {name}" for number, name in enumerate(names[:_SHOWN])]
     if len(names) > _SHOWN:
         shown.append(f"... {len(names) - 1} {names[-1]}")
@@ -175,8 +175,8 @@ def labels(
 ) -> NDArray[np.int64]:
     """Return the class of each seed's image, int64 [N]: `label` for all, or `seed % classes`.
 
-    `classes` is None where an engine does not say how many it has; then `label` is required. `names` are for the
-    error about an unknown class.
+    `classes` is None if the number of classes is unknown; then `label` is required. `names` are for error messages.
+    Raises UsageError for a class that the engine does not have.
     """
     if label is None and classes is None:
         raise UsageError("the engine does not say how many classes it has: choose one with `label`")
@@ -189,7 +189,7 @@ def labels(
 def _row(stream: np.random.RandomState, seed: int, size: int, distribution: str) -> NDArray[np.float64]:
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"seed {seed} is outside 0..{MAX_SEED}")
-    stream.seed(seed)  # as a new RandomState(seed): the normal that it keeps in reserve is dropped, too
+    stream.seed(seed)  # equals a new RandomState(seed): it also drops the cached normal
     if distribution == "uniform":
         return 2 * stream.rand(size) - 1
     z = stream.randn(size)

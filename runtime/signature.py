@@ -1,4 +1,4 @@
-"""The tensors of a generator: each library describes its own as `Tensor`s, and they are matched here."""
+"""The inputs and outputs of a generator: backends describe them as `Tensor`s, and `Signature` matches them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_LATENT = 1 << 20
 Mode = Literal["input", "output"]
 INPUT: Mode = "input"
 OUTPUT: Mode = "output"
-# TensorRT's names, which sidecars have too, of the types that a generator's tensors have
+# TensorRT's names of types, which sidecars use too -> NumPy's names
 _OF_TENSORRT = {"FLOAT": "float32", "UINT8": "uint8", "INT64": "int64", "INT32": "int32"}
 _TO_TENSORRT = {name: kind for kind, name in _OF_TENSORRT.items()}
 
@@ -27,17 +27,17 @@ class Tensor:
 
     name: str
     mode: Mode
-    type: str  # as NumPy calls it: float32, uint8, int64, int32; another as its library does
+    type: str  # NumPy's name: float32, uint8, int64, int32; the library's own name for any other type
     shape: tuple[int | str | None, ...]  # None or a name: any size
 
     @classmethod
     def of_tensorrt(cls, name: str, mode: str, kind: str, dims: Iterable[int]) -> Tensor:
-        """Take a tensor in TensorRT's words: INPUT or OUTPUT, FLOAT or UINT8 ..., -1 for any size."""
+        """Convert from TensorRT's names: INPUT or OUTPUT; FLOAT, UINT8 ...; -1 for any size."""
         shape = tuple(None if side < 0 else side for side in dims)
         return cls(name, INPUT if mode == "INPUT" else OUTPUT, _OF_TENSORRT.get(kind, kind), shape)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a sidecar has under the tensor's name: TensorRT's words."""
+        """Return the JSON object for a sidecar, with TensorRT's names."""
         shape = [side if isinstance(side, int) else -1 for side in self.shape]
         return {"mode": self.mode.upper(), "type": _TO_TENSORRT.get(self.type, self.type), "shape": shape}
 
@@ -47,7 +47,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """The tensors of a generator: z [N, latent], perhaps label [N], and images."""
+    """The tensors of a generator: z [N, latent], images, and label [N] if it is conditional."""
 
     batch: int | None  # N; None: any
     latent: int
@@ -59,25 +59,25 @@ class Signature:
 
     @classmethod
     def of_graph(cls, path: Path, tensors: Sequence[Tensor]) -> Signature:
-        """Match the tensors of the ONNX graph `path`. Raises GantoolError for another graph.
+        """Match the tensors of the ONNX graph `path`. Raises GantoolError if it is not a generator.
 
-        The batch that it declares for its images is not believed: older exporters write that of their example.
+        The declared batch of the images is ignored: older exporters write the batch of their example input.
         """
-        found = _match(tensors, ("int64",), believed=False)
+        found = _match(tensors, ("int64",), check_batch=False)
         if found is None:
             raise _no_generator(path, tensors, f": to make it one, gantool export {path} -o g")
         return found
 
     @classmethod
     def of_engine(cls, path: Path, tensors: Sequence[Tensor]) -> Signature:
-        """Match the tensors of an engine, or of the network that one is to be built from. Raises GantoolError."""
-        found = _match(tensors, ("int64", "int32"), believed=True)  # TensorRT 8 makes INT32 of INT64
+        """Match the tensors of an engine, or of the TensorRT network to build it from. Raises GantoolError."""
+        found = _match(tensors, ("int64", "int32"), check_batch=True)  # TensorRT 8 turns INT64 into INT32
         if found is None:
             raise _no_generator(path, tensors, "")
         return found
 
     def spec(self, metadata: Metadata) -> Spec:
-        """Return what a backend says of itself. Raises GantoolError if the metadata are wrong."""
+        """Return the spec of a backend. Raises GantoolError if the metadata are wrong."""
         distribution, classes, names = metadata.distribution, metadata.classes, metadata.class_names
         return Spec(
             latent=self.latent,
@@ -94,14 +94,17 @@ class Signature:
 
 
 def tensors_of(spec: Spec) -> tuple[Tensor, ...]:
-    """Return the tensors of an engine of any batch: z, perhaps label, images."""
+    """Return the tensors of an engine with a dynamic batch."""
     z = Tensor("z", INPUT, "float32", (None, spec.latent))
     label = [Tensor("label", INPUT, "int64", (None,))] if spec.classes != 0 else []
     return (z, *label, Tensor("images", OUTPUT, spec.dtype, (None, *spec.image_shape)))
 
 
-def _match(tensors: Sequence[Tensor], labels: Sequence[str], *, believed: bool) -> Signature | None:
-    """Match tensors by name, type and shape; `believed` is whether images must have the batch of z."""
+def _match(tensors: Sequence[Tensor], labels: Sequence[str], *, check_batch: bool) -> Signature | None:
+    """Match tensors by name, type and shape; with `check_batch`, the images must have the batch of z.
+
+    `labels`: the types that the label may have.
+    """
     found = {tensor.name: (tensor.mode, tensor.type, list(tensor.shape)) for tensor in tensors}
     label = found.get("label")
     match found:
@@ -111,7 +114,7 @@ def _match(tensors: Sequence[Tensor], labels: Sequence[str], *, believed: bool) 
         } if (
             len(tensors) == (2 if label is None else 3)
             and label in (None, *(("input", name, [batch]) for name in labels))
-            and (same == batch or not believed)
+            and (same == batch or not check_batch)
             and 0 < latent <= MAX_LATENT
             and min(a, b, c) > 0
         ):

@@ -27,9 +27,8 @@ class Spec:
     dtype: Literal["uint8", "float32"] = "uint8"  # of the engine's output; `infer` returns uint8 either way
     # from the metadata of the graph or the sidecar
     distribution: str = "normal"  # of z
-    classes: int | None = (
-        0  # 0: the engine takes no label; None: it takes one, the number of classes is unknown
-    )
+    # 0: the engine takes no label; None: it takes one, but the number of classes is unknown
+    classes: int | None = 0
     class_names: tuple[str, ...] = ()  # one for each class, or ()
 
     @property
@@ -47,10 +46,10 @@ class Spec:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What an engine computes at a time, and the seeds of its images."""
+    """The inputs of one run of an engine, and the seeds of its images."""
 
     z: Latents
-    label: Labels | None = None  # with engines whose `spec.classes` is not 0, and only with these
+    label: Labels | None = None  # set if, and only if, `spec.classes` of the engine is not 0
     seeds: Sequence[int] = ()  # of the first rows; the rest are padding up to the engine's smallest batch
 
 
@@ -59,7 +58,7 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """The library and device that run it, in words."""
+        """The library and device that run it, as "ONNX Runtime, CPU"."""
 
     @property
     def spec(self) -> Spec:
@@ -72,7 +71,7 @@ class Backend(Protocol):
         """
 
     def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:
-        """Yield each batch with the images that `infer` returns for it, in order, computing ahead of the caller."""
+        """Yield each batch with its images, as `infer` returns them, in order; compute ahead of the caller."""
 
     def close(self) -> None:
         """Free the device. Calling it twice is harmless."""

@@ -1,4 +1,4 @@
-"""Data, losses, the loop: images -> checkpoint. To call it is `run.train`."""
+"""Data, losses and the training loop: images -> checkpoint. Calling this package calls `run.train`."""
 
 from gantool.runtime.rooms import make_callable
 

@@ -1,11 +1,11 @@
-"""Augmentation of the discriminator's input, real and generated images alike, for small data sets.
+"""Augmentation of the discriminator's input, real and generated images, for small data sets.
 
 diff   DiffAugment: colour, translation and cutout on every image (Zhao et al. 2020, arXiv:2006.10738).
-ada    The same, plus flips and quarter turns, each with a probability that follows the overfitting of the
+ada    The same, plus flips and quarter turns, each with a probability that adapts to the overfitting of the
        discriminator (Karras et al. 2020, arXiv:2006.06676, section 3): it rises while the mean sign of the logits
        of real images is over 0.6, and falls otherwise.
 
-Every change is differentiable, so that the generator learns through it. Images are float32 [N, C, H, W] in [-1, 1].
+Every change is differentiable, so gradients reach the generator. Images are float32 [N, C, H, W] in [-1, 1].
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 TARGET = 0.6  # mean sign of the logits of real images
-ADJUST_KIMG = 100.0  # the least time in which the probability goes from 0 to 1
-SHIFT = 1 / 8  # of the side
-HOLE = 1 / 2  # of the side
+ADJUST_KIMG = 100.0  # the probability takes at least this long to go from 0 to 1
+SHIFT = 1 / 8  # largest translation, as a fraction of the side
+HOLE = 1 / 2  # side of the cutout, as a fraction of the side
 
 
 def augment(images: Tensor, kind: str, probability: float) -> Tensor:
@@ -60,7 +60,7 @@ def _contrast(images: Tensor) -> Tensor:
 
 
 def _translation(images: Tensor) -> Tensor:
-    """Move each image by up to an eighth of its side; the border fills with black, -1."""
+    """Move each image by up to an eighth of its side; fill the border with black, -1."""
     count, _, height, width = images.shape
     rows = torch.arange(height, device=images.device)[None, :, None]  # [1, H, 1]
     columns = torch.arange(width, device=images.device)[None, None, :]  # [1, 1, W]

@@ -1,8 +1,9 @@
-"""The autotuner: measures which way of computing a step is fastest on this machine, and caches the result.
+"""The autotuner: measure which way of computing a step is fastest on this machine, and cache the result.
 
-The ways: channels last or contiguous, float32 or bfloat16 (autocast), compiled or not, and on a CPU all threads or
-fewer. Which is fastest depends on the processor: bfloat16 makes a CPU that supports it three times as fast, and
-any other several times slower. It also depends on other programs, so figures from a busy machine are soon replaced.
+A way is a combination of layout (channels last or contiguous), precision (float32, bfloat16 or float16 autocast),
+compiled or not, and on a CPU the number of threads. The fastest depends on the processor: bfloat16 makes a CPU that
+supports it three times as fast, and any other CPU several times slower. It also depends on other programs, so
+figures from a busy machine are soon replaced.
 """
 
 from __future__ import annotations
@@ -33,28 +34,28 @@ from gantool.train.speed_cache import DAY, Figures, cache_path, known_figures, r
 from gantool.train.state import TrainingState, compile_networks, new_state
 from gantool.train.step import step
 
-_VERSION = 4
-_TURNS, _TURN = 5, 0.1  # rounds, and the least seconds of a way in each
-GIVE_UP_RATIO = 2.0  # a way this many times slower than the best after two rounds gets no third
-_SHARE = 0.05  # of the time of a run may be spent measuring; of a long run at most
+_VERSION = 4  # of the cached figures
+_TURNS, _TURN = 5, 0.1  # number of rounds; least seconds of each way in a round
+GIVE_UP_RATIO = 2.0  # after two rounds, drop ways that are this many times slower than the best
+_SHARE = 0.05  # of the time of a run may be spent measuring, up to the following limit:
 _LONGEST, _STEPS = 15.0, 3.0  # seconds, plus this many steps of each way
-_COMPILE_MINUTES = 30  # compiling takes a minute or more: it pays off only in runs this long
-_OFF = 3.0  # times faster or slower than measured: measure again
+_COMPILE_MINUTES = 30  # compiling takes a minute or more, so it pays off only in runs this long
+_OFF = 3.0  # measure again if a run is this many times faster or slower than measured
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """Options with the fastest way."""
+    """The result of the autotuner."""
 
-    options: TrainingOptions
-    rate: float  # images per second of this process, as measured
-    seconds: float  # that measuring took just now
+    options: TrainingOptions  # with the fastest way
+    rate: float  # measured images per second of this process
+    seconds: float  # spent measuring just now
     key: str  # of the figures in the cache
 
     def check(self, best: float | None) -> None:
-        """Drop the figures from the cache if the best rate of a run, images per second, is far from them."""
+        """Drop the figures from the cache if `best`, the best rate of a run in images/s, differs much from them."""
         if best is None or self.rate / _OFF < best < self.rate * _OFF:
             return
         known = read_cache(cache_path())
@@ -65,9 +66,9 @@ class Tuned:
 def fastest(options: TrainingOptions, fabric: Fabric, chosen: str | None) -> Tuned:
     """Return the options with the fastest way of computing a step. The random state does not change.
 
-    `chosen` fixes the precision. With several processes, one measures its slice of the batch, alone. On a CPU the
-    number of threads may change during training: up to the number chosen here, or up to all of them if the machine
-    was busy or time was short.
+    `chosen` fixes the precision. With several processes, rank zero measures its slice of the batch, alone. On a CPU
+    the number of threads may change during training: up to the number chosen here, or up to all threads if the
+    machine was busy or time was short.
     """
     most, others, began = limit_threads(), Others(), time.monotonic()
     share = replace(options, batch=options.batch // fabric.world_size)
@@ -77,7 +78,7 @@ def fastest(options: TrainingOptions, fabric: Fabric, chosen: str | None) -> Tun
     figures = known_figures(known.get(key), ways)
     budget = _budget(options)
     if figures is None or _outdated(figures, others, budget):
-        _log.info("measuring which way of computing is fastest here (`autotune=False` skips this) ...")
+        _log.info("measuring which way to compute a step is fastest here (`autotune=False` skips this) ...")
         others = Others()
         rates, whole = _measure(share, single_device(str(fabric.device)), ways, compiling, budget)
         took = time.monotonic() - began
@@ -102,7 +103,7 @@ def best_rate(stats: Path) -> float | None:
 
 
 def _outdated(figures: Figures, others: Others, budget: float) -> bool:
-    """Return whether to measure again: the figures were taken in a hurry, or beside other programs."""
+    """Return whether to measure again: time was short, or other programs were running."""
     if not figures.whole and budget > 2 * figures.seconds:
         return True
     if not is_busy(figures.others):
@@ -112,7 +113,7 @@ def _outdated(figures: Figures, others: Others, budget: float) -> bool:
 
 
 def _budget(options: TrainingOptions) -> float:
-    """Return the seconds that measuring may take: a small share of the run."""
+    """Return how many seconds measuring may take: a small share of the run."""
     return _LONGEST if options.minutes is None else min(_LONGEST, _SHARE * options.minutes * 60)
 
 
@@ -121,14 +122,14 @@ def candidates(
 ) -> tuple[list[str], bool]:
     """Return the ways to try as text, the likely best first: "fp32 channels_last threads=2", "bf16 contiguous" ...
 
-    The second value is whether to try the best of them compiled as well.
+    The second value says whether to also try the best way compiled.
     """
-    # bfloat16 needs no scaling of losses; GPUs before Ampere only emulate it
+    # bfloat16 does not need loss scaling, unlike float16; GPUs before Ampere only emulate it
     new = fabric.device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     precisions = (chosen,) if chosen else ("fp32", "bf16" if new else "fp16")
     counts = [""]
     if fabric.device.type == "cpu":
-        # one thread first: it can be faster for small steps, and it is the safest beside other programs
+        # one thread first: it can be the fastest for small steps, and other programs disturb it least
         counts = [
             f" threads={count}" for count in sorted({1, *(most >> n for n in range(most.bit_length() - 1))})
         ]
@@ -138,7 +139,7 @@ def candidates(
         for layout, count, name in product(("channels_last", "contiguous"), counts, precisions)
     ]
     long = options.minutes is not None and options.minutes >= _COMPILE_MINUTES
-    # one process measures alone, so a compiled step of several cannot be tried
+    # rank zero measures alone, so it cannot try a compiled step of several processes
     return ways, long and not options.penalized and fabric.world_size == 1
 
 
@@ -186,13 +187,12 @@ class _Bench:
         self.labels = rng.integers(0, network.classes, options.batch) if network.classes else None
         self.options, self.fabric = options, fabric
         self.most = torch.get_num_threads()
-        self.seconds: dict[
-            str, list[float]
-        ] = {}  # way -> seconds per step, one entry per turn; empty: it failed
+        # way -> seconds per step, one entry per turn; empty: the way failed
+        self.seconds: dict[str, list[float]] = {}
         self.states: dict[tuple[bool, bool], TrainingState] = {}  # (channels last, compiled) -> networks
 
     def rounds(self, ways: list[str], budget: float) -> bool:
-        """Give each way its turns while time lasts; return whether it lasted."""
+        """Measure each way once per round; return whether the budget was enough for all rounds."""
         began = time.perf_counter()
         limit, left = budget, list(ways)
         with task("measuring", limit) as done:
@@ -232,14 +232,14 @@ class _Bench:
         }
 
     def _step(self, way: str) -> float:
-        # not the minimum: beside other programs, threads that wait for each other are slow in most turns
+        # not the minimum: on a busy machine, threads that wait for each other are slow in most turns
         return statistics.median_low(self.seconds[way])
 
     def _turn(self, way: str) -> None:
         first = way not in self.seconds
         turns = self.seconds.setdefault(way, [])
         if not first and not turns:
-            return  # it failed
+            return  # it failed before
         options = apply(self.options, way)
         torch.set_num_threads(options.threads or self.most)
         try:

@@ -1,6 +1,6 @@
-"""What hangs on the training loop: the progress line, the collapse alarm, the Fréchet metric, and snapshots.
+"""The callbacks of the training loop: progress, collapse alarm, Fréchet metric and snapshots.
 
-All processes call the same hooks at the same steps; what is written, the first one writes.
+All processes call the same hooks at the same steps; only rank zero writes files.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from gantool.train.state import TrainingState, random_state, save_generator, sav
 from gantool.train.ticks import TickStats, interval_ended
 
 FAKES = 64  # seeds 0..63 in fakes000123.png
-EARLY = (15.0, 60.0, 300.0)  # seconds of a run after which it saves what it has,
-OFTEN = 300.0  # and how long it continues after that without saving
+EARLY = (15.0, 60.0, 300.0)  # seconds after which a run saves a snapshot
+OFTEN = 300.0  # longest time between snapshots, in seconds
 SAMPLES = 5000  # images that the Fréchet metric compares
 
 _log = logging.getLogger(__name__)
 
 
 class Callback:
-    """The hooks of the loop. They do nothing here: a callback overrides those that it needs."""
+    """The hooks of the loop. They do nothing; a callback overrides those that it needs."""
 
     def on_start(self) -> None:
         """Run before the first step."""
@@ -53,22 +53,22 @@ class Callback:
         """Run after each step."""
 
     def on_end(self, stopped: bool) -> None:
-        """Run after the last step; `stopped`: by a signal."""
+        """Run after the last step. `stopped`: a signal ended the run."""
 
 
 class ProgressLine(Callback):
-    """Moves the bar at each step; writes a line and a record of stats.jsonl at each tick."""
+    """Updates the bar at each step; logs a line and writes a record to stats.jsonl at each tick."""
 
     def __init__(self, session: Session, state: TrainingState, bar: Task) -> None:
         self.session, self.state, self.bar = session, state, bar
         self.pace = Pace(session, state)
 
     def on_start(self) -> None:
-        """Set the bar to where the session begins, so that its rate is that of this session."""
-        self._move()
+        """Set the bar to the start of the session, so that its rate is that of this session."""
+        self._update_bar()
 
     def on_tick(self, stats: TickStats) -> None:
-        """Report losses and speed."""
+        """Log and write losses and speed."""
         values = stats.to_json()
         if self.state.fabric.is_global_zero:
             path = self.session.folder / STATS_NAME
@@ -84,30 +84,30 @@ class ProgressLine(Callback):
         )
 
     def on_step(self) -> None:
-        """Move the bar; warn once of a run of days."""
-        self._move()
+        """Update the bar; warn once about a run that will take long."""
+        self._update_bar()
         if warning := self.pace.warning(self.state):
             _log.warning("%s", warning)
 
-    def _move(self) -> None:
+    def _update_bar(self) -> None:
         total, text = self.pace.progress(self.state)
         self.bar.update(self.state.images_seen / 1000, text, total)
 
 
 class CollapseAlarm(Callback):
-    """Reports when the discriminator is too far ahead, or generated images become alike."""
+    """Warns when the discriminator is too far ahead, or when generated images become alike."""
 
     def __init__(self, session: Session, state: TrainingState) -> None:
         self.state = state
         self.monitor = CollapseMonitor(diversity(subsample(session.data.images, FAKES)))
 
     def on_tick(self, stats: TickStats) -> None:
-        """Check the discriminator."""
+        """Check the accuracy of the discriminator."""
         if alarm := self.monitor.after_tick(stats.kimg, stats.d_accuracy):
             _log.warning("%s", alarm)
 
     def on_fakes(self, images: Images) -> None:
-        """Check the generated images of a snapshot."""
+        """Check the diversity of a snapshot's images."""
         if alarm := self.monitor.after_snapshot(self.state.images_seen / 1000, images):
             _log.warning("%s", alarm)
 
@@ -115,8 +115,8 @@ class CollapseAlarm(Callback):
 class FrechetMetric(Callback):
     """Measures the Fréchet distance of the EMA to the data, and keeps the best checkpoint.
 
-    Each process makes its share of the images; the first one measures them. The random state is left alone, and
-    the time does not count as training.
+    Each process generates its share of the images, and rank zero measures them. The random state does not change,
+    and the time does not count as training.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class FrechetMetric(Callback):
         on_scores: Sequence[Callable[[Mapping[str, Any]], None]],
     ) -> None:
         self.session, self.state, self.stopwatch, self.on_scores = session, state, stopwatch, on_scores
-        self.measured_at = -1  # images seen
+        self.measured_at = -1  # images seen at the last measurement
         if not state.fabric.is_global_zero:
             return
         with stopwatch.paused(), aside(state.device):
@@ -146,7 +146,7 @@ class FrechetMetric(Callback):
             self.measured_at = seen
 
     def on_end(self, stopped: bool) -> None:
-        """Measure the final generator, unless the user is waiting for the end."""
+        """Measure the final generator, unless the user interrupted the run and is waiting."""
         if not stopped and self.measured_at < self.state.images_seen:
             self.measure()
 
@@ -185,21 +185,21 @@ class FrechetMetric(Callback):
     def _images(self, ema: Generator) -> Images:
         """Return the images of seeds 0 to SAMPLES - 1, uint8 [SAMPLES, H, W, C]."""
         rank, count = self.state.fabric.global_rank, self.state.fabric.world_size
-        share = -(-SAMPLES // count)  # of one process, rounded up
+        share = -(-SAMPLES // count)  # images per process, rounded up
         own = sample_images(ema, range(rank, share * count, count))  # [share, H, W, C]
         parts = gather(self.state.fabric, torch.from_numpy(own))
         return torch.stack(parts, 1).flatten(0, 1)[:SAMPLES].numpy()
 
 
 class Snapshot(Callback):
-    """Writes a sheet of fakes, the checkpoint and the state: every few ticks, by time, and at the end."""
+    """Saves a sheet of fakes, the checkpoint and the state: every few ticks, every few minutes, and at the end."""
 
     def __init__(self, session: Session, state: TrainingState, on_fakes: Callable[[Images], None]) -> None:
         self.session, self.state, self.on_fakes = session, state, on_fakes
         self.saved_at = state.seconds
 
     def on_start(self) -> None:
-        """Show what an untrained generator makes."""
+        """Save the images of the untrained generator."""
         if not self.state.images_seen and self.state.fabric.is_global_zero:
             with aside(self.state.device):
                 self.save_fakes()
@@ -215,7 +215,7 @@ class Snapshot(Callback):
                 self.save()
 
     def on_end(self, stopped: bool) -> None:  # noqa: ARG002
-        """Save the end."""
+        """Save a last snapshot."""
         self.save()
 
     def save(self) -> None:
@@ -233,7 +233,7 @@ class Snapshot(Callback):
         _log.debug("saved kimg %.1f in %.2f s", state.images_seen / 1000, time.monotonic() - started)
 
     def save_fakes(self) -> tuple[Generator, Images]:
-        """Write a sheet of fixed seeds; return the generator that made it, the EMA, and its images.
+        """Write a sheet of the images of fixed seeds; return the EMA, which made them, and the images.
 
         Raises GantoolError if the images are not finite.
         """
@@ -249,7 +249,7 @@ class Snapshot(Callback):
 
 @contextmanager
 def survives_full_disk() -> Iterator[None]:
-    """Report a disk that cannot be written to, and go on: there may be room at the next try."""
+    """Log an OSError instead of raising it: a full disk may have room at the next try."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The commands train, data, evaluate and plot. Each loads its own options alone, and the rest when it runs."""
+"""The commands train, data, evaluate and plot. Each imports only its options; the rest is imported when it runs."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ INTERRUPTED = 130
 
 
 def train() -> Command:
-    """Train a new run, or go on with one; or print its options."""
+    """Train a new run, or resume one; or print its options."""
     from gantool.train.options import GROUPS, LaunchOptions, TrainingOptions, bare, from_preset
 
     def run(given: Given) -> None:
-        conditional = given.get("conditional", bool(given.get("classes")))  # classes: of a file of options
-        how = replace(build(LaunchOptions, given), conditional=conditional)
-        ours = {name: given[name] for name in options(TrainingOptions) if name in given and name != "classes"}
-        asked = from_preset(ours)
-        if how.dry_run:
+        conditional = given.get(
+            "conditional", bool(given.get("classes"))
+        )  # "classes" is in training_options.json
+        launch = replace(build(LaunchOptions, given), conditional=conditional)
+        own = {name: given[name] for name in options(TrainingOptions) if name in given and name != "classes"}
+        training = from_preset(own)
+        if launch.dry_run:
             from gantool.train.preflight import dry_run
 
-            typer.echo(json.dumps(dry_run(asked, how, ours).to_json(), indent=2))
-            if how.resume is None:
-                _say(
-                    "precision, channels_last, compile and threads are measured when the run starts "
-                    "(`autotune=False`: as above)"
+            typer.echo(json.dumps(dry_run(training, launch, own).to_json(), indent=2))
+            if launch.resume is None:
+                _log(
+                    "the autotuner sets precision, channels_last, compile and threads when the run starts "
+                    "(`autotune=False` keeps the values above)"
                 )
             return
         from gantool.train.run import train
 
-        if train(asked, how, ours).interrupted:
+        if train(training, launch, own).interrupted:
             raise typer.Exit(INTERRUPTED)
 
     return Command(run, (TrainingOptions, LaunchOptions), GROUPS, bare)
@@ -47,16 +49,16 @@ def evaluate() -> Command:
     def run(given: Given) -> None:
         from gantool.train.evaluate import evaluate
 
-        asked = build(EvaluateOptions, given)
-        scores = evaluate(asked)
-        typer.echo(json.dumps(scores.to_json()) if asked.json else scores.table())
-        _say(f"nearest training images beside generated ones: {scores.nearest}")
+        options = build(EvaluateOptions, given)
+        scores = evaluate(options)
+        typer.echo(json.dumps(scores.to_json()) if options.json else scores.table())
+        _log(f"nearest training images beside generated ones: {scores.nearest}")
 
     return Command(run, (EvaluateOptions,), ("Data", "Output"))
 
 
 def plot() -> Command:
-    """Draw a run, and print where."""
+    """Plot a run, and print the path of the plot."""
     from gantool.train.requests import PlotOptions
 
     def run(given: Given) -> None:
@@ -68,7 +70,7 @@ def plot() -> Command:
 
 
 def data() -> Command:
-    """Make a data set; print what was made, and the next command."""
+    """Make a data set; print a summary and the next command."""
     from gantool.train.requests import DataOptions
 
     def run(given: Given) -> None:
@@ -81,7 +83,7 @@ def data() -> Command:
     return Command(run, (DataOptions,), ("Images", "Output"))
 
 
-def _say(text: str) -> None:
-    import logging  # not for --help
+def _log(text: str) -> None:
+    import logging  # here, so that --help is faster
 
     logging.getLogger(__name__).info("%s", text)

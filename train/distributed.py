@@ -1,11 +1,11 @@
-"""The device, and the processes that share a run: Lightning Fabric starts and joins them.
+"""The device and the processes of a run, which Lightning Fabric starts and connects.
 
-Every process holds the same networks. Of each batch, a process takes every n-th image and latent, so that together
-n processes see what one would see. BatchNorm statistics and gradients are averaged over all processes, so all of
-them take the same step.
+Every process has the same networks. Each of n processes takes every n-th image and latent of a batch, so together
+they use the same images as one process would. BatchNorm statistics and gradients are averaged over all processes,
+so all of them take the same step.
 
-Gradients are averaged here, once after backward, instead of by DistributedDataParallel: its hooks support neither
-two passes of a network before one backward, nor the second derivatives of the penalties.
+This module averages gradients itself, once after backward, instead of using DistributedDataParallel: its hooks
+support neither two passes of a network before one backward, nor the second derivatives of the penalties.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from subprocess import TimeoutExpired
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -30,8 +29,9 @@ from torch import Tensor, nn
 
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.process.signals import ending_signals
+from gantool.runtime.process.terminal import message_of
 
-PATIENCE = 20.0  # seconds that the other processes have to end after this one
+PATIENCE = 20.0  # seconds that the other processes have to end after rank zero has ended
 
 
 def start_processes(
@@ -39,9 +39,9 @@ def start_processes(
 ) -> Fabric:
     """Start the processes of a run, or join those that torchrun or SLURM started.
 
-    `devices` processes on each of `nodes` machines; None is as many as were started, or one. New processes run the
-    same command as this one, so everything that follows happens in each. Raises UsageError for an unknown device,
-    or a batch that the processes cannot share evenly; GantoolError for a device that is missing.
+    `devices` processes on each of `nodes` machines. None means as many as a launcher started, or one. New processes
+    run the same command as this one. Raises UsageError for an unknown device, or for a batch that the processes
+    cannot share evenly; GantoolError for a device that is missing.
     """
     count = devices or _started("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE")
     machines = nodes or _started("SLURM_NNODES")
@@ -54,7 +54,7 @@ def start_processes(
         machines = there[1]
     if count * machines == 1:
         return single_device(device)
-    if devices or nodes:  # before they are started; for running processes, rank zero reports it later
+    if devices or nodes:  # check before starting processes; for running processes, rank zero checks it later
         check_batch_divisible(count * machines, batch, accumulate)
     kind, _, index = _known(device).partition(":")
     if index:
@@ -73,14 +73,14 @@ def start_processes(
             _take_over_children(fabric)
         except (RuntimeError, ValueError, IndexError, MisconfigurationException) as error:
             raise GantoolError(
-                f"`devices` {count} `nodes` {machines} on {kind}: {_first_line(error)}"
+                f"`devices` {count} `nodes` {machines} on {kind}: {message_of(error, first_sentence=True)}"
             ) from error
     return fabric
 
 
 @contextmanager
 def _stopped_at_once() -> Iterator[None]:
-    """Let signals end this process at once: it waits for the others outside Python, which would never see them."""
+    """Let signals end this process at once: it waits for the others in C++ code, which delays Python's handlers."""
     numbers = ending_signals()
     before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
     try:
@@ -91,15 +91,14 @@ def _stopped_at_once() -> Iterator[None]:
 
 
 def single_device(device: str) -> Fabric:
-    """Return a Fabric of this process alone, on a device. Raises the errors of `start_processes`."""
+    """Return a Fabric of only this process, on a device. Raises the errors of `start_processes`."""
     name = _known(device)
     try:
         torch.empty(1, device=name)
         return Fabric(accelerator=name.partition(":")[0], strategy=SingleDeviceStrategy(torch.device(name)))
     except (RuntimeError, AssertionError, MisconfigurationException) as error:
-        raise GantoolError(
-            f"`device` {name} cannot be used here: {_first_line(error)}; try `device` auto"
-        ) from error
+        reason = message_of(error, first_sentence=True)
+        raise GantoolError(f"`device` {name} cannot be used here: {reason}; try `device` auto") from error
 
 
 def _take_over_children(fabric: Fabric) -> None:
@@ -125,7 +124,7 @@ def _take_over_children(fabric: Fabric) -> None:
 
 
 def precision(name: str, device: torch.device) -> Precision:
-    """Return the precision of a step: fp32, bf16, or fp16 with loss scaling so that gradients do not vanish."""
+    """Return Lightning's precision plugin: fp32, bf16, or fp16 with loss scaling against vanishing gradients."""
     if name == "fp32":
         return Precision()
     return MixedPrecision("bf16-mixed" if name == "bf16" else "16-mixed", device.type)
@@ -133,47 +132,47 @@ def precision(name: str, device: torch.device) -> Precision:
 
 def check_batch_divisible(count: int, batch: int, accumulate: int) -> None:
     """Raise UsageError for a batch that `count` processes cannot share evenly."""
-    if batch % count or batch // count < 2 * accumulate:  # BatchNorm needs two
+    if batch % count or batch // count < 2 * accumulate:  # BatchNorm needs two images
         raise UsageError(
             f"`batch` {batch} for {count} processes: give a multiple of {count}, at least {2 * count * accumulate}"
         )
 
 
 def rank_slice(fabric: Fabric) -> slice:
-    """Return which items of a batch belong to this process."""
+    """Return the slice of a batch that belongs to this process."""
     return slice(fabric.global_rank, None, fabric.world_size)
 
 
 def average_gradients(fabric: Fabric, network: nn.Module) -> None:
-    """Replace the gradients of each process by their mean over all processes."""
+    """Replace the gradients of a network by their mean over all processes."""
     gradients = [each.grad for each in network.parameters() if each.grad is not None]
     if fabric.world_size == 1 or not gradients:
         return
-    flat = mean(fabric, torch.cat([each.flatten() for each in gradients]))  # one message for all gradients
+    flat = mean(fabric, torch.cat([each.flatten() for each in gradients]))  # one all-reduce for all gradients
     parts = torch.split(flat, [each.numel() for each in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
 
 
 def mean(fabric: Fabric, value: Tensor) -> Tensor:
-    """Return the mean of a tensor over the processes."""
+    """Return the mean of a tensor over all processes."""
     return value if fabric.world_size == 1 else all_reduce_sum(value) / fabric.world_size
 
 
 def all_reduce_stop(fabric: Fabric, stopping: bool, seconds: float) -> tuple[bool, float]:
-    """Return whether any process should stop, and the seconds of rank zero: so all stop at the same step."""
+    """Return whether any process should stop, and rank zero's seconds, so that all stop at the same step."""
     if fabric.world_size == 1:
         return stopping, seconds
-    # not the maximum over all: the others wait, and count, while rank zero measures
+    # rank zero's seconds, not the maximum: the clocks of the others also count while rank zero measures
     own = [float(stopping), seconds if fabric.is_global_zero else 0.0]
     values = torch.tensor(own, device=fabric.device)
     torch.distributed.all_reduce(values, torch.distributed.ReduceOp.MAX)
-    told, of_first = values.tolist()
-    return bool(told), of_first
+    any_stopping, of_rank_zero = values.tolist()
+    return bool(any_stopping), of_rank_zero
 
 
 def gather(fabric: Fabric, value: Tensor) -> list[Tensor]:
-    """Return the tensors of all processes, on the CPU, in the order of ranks; all have the same shape."""
+    """Return the tensors of all processes, on the CPU, in the order of ranks. All must have the same shape."""
     if fabric.world_size == 1:
         return [value]
     parts = [torch.empty_like(value, device=fabric.device) for _ in range(fabric.world_size)]
@@ -185,14 +184,14 @@ def gather(fabric: Fabric, value: Tensor) -> list[Tensor]:
 def rank_zero_first(fabric: Fabric) -> Iterator[None]:
     """Let the first process of each machine run the block before the others.
 
-    If it fails in any process, all end; the first one that failed reports why.
+    If the block fails in any process, all processes end, and the failed one of the lowest rank reports the error.
     """
     failed: GantoolError | None = None
     with detect_lost_rank(fabric):
         with fabric.rank_zero_first(local=True):
             try:
                 yield
-            except GantoolError as error:  # must not skip the barrier, at which the others wait
+            except GantoolError as error:  # raise it after the barrier, at which the others wait
                 failed = error
         codes = [int(code) for code in gather(fabric, torch.tensor(failed.exit_code if failed else 0))]
     first = next((rank for rank, code in enumerate(codes) if code), None)
@@ -204,7 +203,7 @@ def rank_zero_first(fabric: Fabric) -> Iterator[None]:
 
 @contextmanager
 def rank_zero_errors(fabric: Fabric) -> Iterator[None]:
-    """Let rank zero alone report an error that all processes meet."""
+    """Let only rank zero report an error that all processes raise."""
     try:
         yield
     except LostProcessError:
@@ -216,7 +215,7 @@ def rank_zero_errors(fabric: Fabric) -> Iterator[None]:
 
 
 class LostProcessError(GantoolError):
-    """Another process of the run is gone, or no longer answers."""
+    """Another process of the run has ended or does not answer."""
 
 
 @contextmanager
@@ -236,7 +235,7 @@ def detect_lost_rank(fabric: Fabric) -> Iterator[None]:
 
 
 def all_reduce_sum(value: Tensor) -> Tensor:
-    """Return the sum of a tensor over the processes."""
+    """Return the sum of a tensor over all processes."""
     total = value.clone()
     torch.distributed.all_reduce(total)
     return total
@@ -251,20 +250,16 @@ def _known(device: str) -> str:
 
 
 def _started(*names: str) -> int:
-    """Return the number in the first of these environment variables that holds one, else 1."""
+    """Return the number in the first of these environment variables that has one, else 1."""
     for name in names:
-        if found := re.match(r"[1-9]\d*", os.environ.get(name, "")):  # SLURM also writes 4(x2)
+        if found := re.match(r"[1-9]\d*", os.environ.get(name, "")):  # SLURM also writes "4(x2)"
             return int(found[0])
     return 1
 
 
-def _first_line(error: Any) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0][:200]
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what Lightning prints when it starts."""
+    """Hide Lightning's messages at start-up."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

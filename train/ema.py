@@ -1,4 +1,4 @@
-"""The exponential moving average (EMA) of the generator's weights: what a checkpoint holds."""
+"""The exponential moving average (EMA) of the generator's weights, which checkpoints contain."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from gantool.models.sampling import config_inputs
 from gantool.train.options import TrainingOptions
 from gantool.train.state import TrainingState
 
-SEEDS = range(1024)  # whose images give the statistics
+SEEDS = range(1024)  # their images give the BatchNorm statistics
 BATCH = 128
 
 
 def update_ema(state: TrainingState, options: TrainingOptions) -> None:
-    """Move the EMA towards the generator by one step.
+    """Update the EMA after a step.
 
-    Early on the half-life is a twentieth of the images seen, so that the EMA soon forgets the initial weights.
+    Early in a run, the half-life is a twentieth of the images seen, so that the EMA soon forgets the initial
+    weights.
     """
     half_life = min(options.ema_kimg * 1000, state.images_seen / 20)
     weight = 1 - 0.5 ** (options.batch / max(half_life, 1e-8))
@@ -28,15 +29,15 @@ def update_ema(state: TrainingState, options: TrainingOptions) -> None:
 def recalibrate_batchnorm(state: TrainingState) -> Generator:
     """Compute the BatchNorm statistics of the EMA, and return it in eval mode.
 
-    Averaged weights do not fit the statistics of the weights they were averaged from. The seeds are fixed, so
-    the random state of training does not change.
+    The averaged weights do not fit the statistics of the generator that they average. The seeds are fixed, so the
+    random state of training does not change.
     """
     ema = state.ema.train()
     norms = [layer for layer in ema.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     momenta = [layer.momentum for layer in norms]
     for layer in norms:
         layer.reset_running_stats()
-        layer.momentum = None  # the mean over all batches that follow
+        layer.momentum = None  # torch then averages over all batches
     inputs = config_inputs(ema.config, SEEDS, state.device)  # z [1024, latent], and label [1024] with classes
     with torch.no_grad():
         for part in zip(*(torch.split(each, BATCH) for each in inputs), strict=True) if norms else ():

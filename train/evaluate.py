@@ -1,4 +1,4 @@
-"""`evaluate`, the function behind `gantool evaluate`. PyTorch is loaded once there is something to score."""
+"""`evaluate`, the function behind `gantool evaluate`. It checks its input before it imports PyTorch."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def evaluate(options: EvaluateOptions) -> Scores:
     """Score images against a data set; write metric-<features>.jsonl and nearest.png, and return the scores.
 
-    Raises UsageError if the data are not known, GantoolError for what cannot be read, and MissingDependencyError
-    without PyTorch, or without what the extractor needs.
+    Raises UsageError if the data set is not known, GantoolError for files that cannot be read, and
+    MissingDependencyError without PyTorch or without a package that the extractor needs.
     """
     source = check_evaluation(options.source, options.data)
     try:

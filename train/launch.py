@@ -1,4 +1,4 @@
-"""Start or resume a run as planned: load the data, make the folder, tune, train, and log what to type next."""
+"""Start or resume a planned run: load the data, make the folder, autotune, train, and log the next commands."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ from gantool.train.distributed import (
 )
 from gantool.train.malloc import keep_freed_memory
 from gantool.train.notes import log_notes
-from gantool.train.options import RECOGNIZABLE_KIMG, LaunchOptions, TrainingOptions
+from gantool.train.options import LaunchOptions, TrainingOptions
 from gantool.train.preflight import Planned, Resumed
+from gantool.train.preset_options import RECOGNIZABLE_KIMG
 from gantool.train.presets import advice
 from gantool.train.resume import check_state, drop_stats_after, further, labels_of, load_resumable
 from gantool.train.run import Run
@@ -50,24 +51,24 @@ _log = logging.getLogger(__name__)
 
 
 @steady_stderr()
-def start(planned: Planned, how: LaunchOptions) -> Run:
+def start(planned: Planned, launch: LaunchOptions) -> Run:
     """Train a new run."""
     if planned.options.tensorboard:
         summary_writer()
     others = Others()
-    with _processes(planned.options, how) as fabric:
+    with _processes(planned.options, launch) as fabric:
         with rank_zero_first(fabric):
             _check_shares(planned.options, fabric)
             options, loaded = _with_data(planned)
-        keep_freed_memory()  # only now: decoding images frees memory that no step needs
+        keep_freed_memory()  # after decoding the images, which frees memory that no step needs
         with rank_zero_errors(fabric):
             _warn_if_busy(others)
-            options, tuned = _tuned(options, planned, how, fabric)
+            options, tuned = _tuned(options, planned, launch, fabric)
             state = new_state(options, fabric)
             state.images_in_data = len(loaded.images)
             state.labels_in_data = labels_of(options, loaded)
             name = f"{loaded.name}-{options.preset or options.network.architecture}"
-            folder = new_run(how.outdir, name) if fabric.is_global_zero else how.outdir
+            folder = new_run(launch.outdir, name) if fabric.is_global_zero else launch.outdir
             with detect_lost_rank(fabric):
                 folder = fabric.broadcast(folder)
             if tuned is None:
@@ -79,9 +80,9 @@ def start(planned: Planned, how: LaunchOptions) -> Run:
 
 
 @contextmanager
-def _processes(options: TrainingOptions, how: LaunchOptions) -> Iterator[Fabric]:
-    """Start the processes, or join them; all but rank zero are silent from then on."""
-    fabric = start_processes(options.device, how.devices, how.nodes, options.batch, options.accumulate)
+def _processes(options: TrainingOptions, launch: LaunchOptions) -> Iterator[Fabric]:
+    """Start the processes, or join them. All but rank zero log nothing from then on."""
+    fabric = start_processes(options.device, launch.devices, launch.nodes, options.batch, options.accumulate)
     with nullcontext() if fabric.is_global_zero else silent():
         yield fabric
 
@@ -96,10 +97,10 @@ def _warn_if_busy(others: Others) -> None:
 
 
 def _tuned(
-    options: TrainingOptions, planned: Planned, how: LaunchOptions, fabric: Fabric
+    options: TrainingOptions, planned: Planned, launch: LaunchOptions, fabric: Fabric
 ) -> tuple[TrainingOptions, Tuned | None]:
-    """Return the options with a way of computing, and on rank zero what the autotuner found."""
-    if not how.autotune:
+    """Return the options with the way to compute a step, and on rank zero the autotuner's result."""
+    if not launch.autotune:
         return replace(options, threads=limit_threads() if fabric.device.type == "cpu" else None), None
     tuned = fastest(options, fabric, planned.precision) if fabric.is_global_zero else None
     with detect_lost_rank(fabric):
@@ -108,7 +109,7 @@ def _tuned(
 
 
 def _with_data(planned: Planned) -> tuple[TrainingOptions, ImageData]:
-    """Return the options with the channels and classes of the data, and the data."""
+    """Load the data; return the options with its channels and classes, and the data."""
     options, started = planned.options, time.monotonic()
     loaded = load_images(planned.source, options.network.size, planned.channels, options.background)
     if planned.conditional and not loaded.labels:
@@ -125,16 +126,16 @@ def _with_data(planned: Planned) -> tuple[TrainingOptions, ImageData]:
 
 
 @steady_stderr()
-def resume(resumed: Resumed, how: LaunchOptions) -> Run:
-    """Go on with a run."""
+def resume(resumed: Resumed, launch: LaunchOptions) -> Run:
+    """Resume a run."""
     folder, options, others = resumed.folder, resumed.options, Others()
-    with _processes(options, how) as fabric:
+    with _processes(options, launch) as fabric:
         with rank_zero_first(fabric):
             _check_shares(options, fabric)
             network = options.network
             loaded = load_images(options.data, network.size, network.channels, options.background)
             state = load_resumable(folder, options, fabric)
-        keep_freed_memory()  # only now: decoding images frees memory that no step needs
+        keep_freed_memory()  # after decoding the images, which frees memory that no step needs
         with rank_zero_errors(fabric):
             with detect_lost_rank(fabric):
                 seen = {int(each) for each in gather(fabric, torch.tensor(state.images_seen))}
@@ -158,11 +159,11 @@ def _write_options(folder: Path, options: TrainingOptions) -> None:
 
 def _train(session: Session, state: TrainingState) -> Run:
     options, network, folder = session.options, session.options.network, session.folder
-    main = state.fabric.is_global_zero
-    if main:
+    rank_zero = state.fabric.is_global_zero
+    if rank_zero:
         _write_options(folder, options)
     processes = f" and {state.fabric.world_size} processes" if state.fabric.world_size > 1 else ""
-    with logged_to(folder / LOG_NAME) if main else nullcontext():
+    with logged_to(folder / LOG_NAME) if rank_zero else nullcontext():
         _log.info(
             "%s",
             f"{folder}: {len(session.data.images):,} images of {session.data.name} at "
@@ -200,7 +201,7 @@ def _train(session: Session, state: TrainingState) -> Run:
 
 
 def _ending(run: Run, options: TrainingOptions, state: TrainingState) -> str:
-    """Return what was reached, and what to type next."""
+    """Return the last lines of a run: its progress, its files, and the next commands."""
     wanted = RECOGNIZABLE_KIMG.get(options.preset, 0)
     reached, which = f"{run.kimg:.1f}", ""
     if run.kimg < wanted:

@@ -1,4 +1,4 @@
-"""The losses of discriminator and generator, computed from logits; each is an entry of LOSSES.
+"""The losses of discriminator and generator, computed from logits. LOSSES has them by name.
 
 non-saturating   Goodfellow et al. 2014 (arXiv:1406.2661, section 3). softplus(-x) is -log(sigmoid(x)) without the
                  overflow, so these are the binary cross-entropies.
@@ -21,11 +21,12 @@ from torch.nn.functional import relu, softplus
 
 @dataclass(frozen=True)
 class Loss:
-    """One kind of loss. Logits are [N]; a loss is a mean over the batch."""
+    """One kind of loss, from logits, [N]; the mean over the batch."""
 
-    discriminator: Callable[[Tensor, Tensor], Tensor]  # of the logits of real and generated images
-    generator: Callable[[Tensor, Tensor | None], Tensor]  # of generated images, and of real ones if `paired`
-    paired: bool = False
+    discriminator: Callable[[Tensor, Tensor], Tensor]  # takes the logits of real and of generated images
+    # takes the logits of generated images, and if `paired`, those of real images too
+    generator: Callable[[Tensor, Tensor | None], Tensor]
+    paired: bool = False  # the generator's loss also needs the logits of real images
 
 
 def _non_saturating_discriminator(real: Tensor, fake: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Does a run go wrong? Watched: the accuracy of the discriminator, and the diversity of generated images."""
+"""The collapse monitor: it watches the discriminator's accuracy and the diversity of generated images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 from gantool.runtime.spec import Images
 
-COLLAPSED = 0.5  # of the diversity of the data
-# Accuracy of the discriminator at which its alarm goes on and off again: the gap keeps it from repeating.
+COLLAPSED = 0.5  # alarm if the diversity is below this fraction of the data's
+# The discriminator's alarm goes on above the first accuracy, and off below the second, so that it does not repeat.
 ON, OFF = 0.995, 0.97
-EARLY_KIMG = 20.0  # before this a discriminator is often ahead
+EARLY_KIMG = 20.0  # no alarm before this: early in a run, the discriminator is often ahead
 
 
 def diversity(images: Images) -> float:
@@ -23,13 +23,13 @@ def diversity(images: Images) -> float:
 
 @dataclass
 class CollapseMonitor:
-    """Returns an alarm, once each time it begins, when a run goes wrong."""
+    """Returns an alarm when a run starts to go wrong, and not again until the alarm is off."""
 
     real_diversity: float
     active: set[str] = field(default_factory=set)
 
     def after_tick(self, kimg: float, d_accuracy: float) -> str | None:
-        """Check the share of images that the discriminator classifies correctly."""
+        """Check the discriminator's accuracy; return an alarm or None."""
         limit = OFF if "discriminator" in self.active else ON
         return self._alarm(
             "discriminator",
@@ -39,7 +39,7 @@ class CollapseMonitor:
         )
 
     def after_snapshot(self, kimg: float, images: Images) -> str | None:
-        """Check how much generated images differ, uint8 [64, H, W, C]."""
+        """Check the diversity of generated images, uint8 [64, H, W, C]; return an alarm or None."""
         ratio = diversity(images) / max(self.real_diversity, 1e-9)
         return self._alarm(
             "diversity",

@@ -1,4 +1,4 @@
-"""Notes on images and labels: lines of text that begin with "warning: " where the user should act on them."""
+"""Log notes on images and labels. A line that begins with "warning: " is a warning."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ WARNING = "warning: "
 
 
 def log_notes(log: logging.Logger, lines: Iterable[str]) -> None:
-    """Log each line, as a warning where it is one."""
+    """Log each line, at WARNING or INFO."""
     for line in lines:
         log.log(logging.WARNING if line.startswith(WARNING) else logging.INFO, "%s", line)

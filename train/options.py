@@ -1,6 +1,7 @@
-"""Everything that decides a training run; saved as `training_options.json` and shown by --dry-run."""
+"""The options of a training run, which `training_options.json` and --dry-run show, and of its launch."""
 
-# Annotations are not postponed: those of flags would be compiled at every start.
+# No `from __future__ import annotations`: evaluating the annotations of flags from text would slow down every
+# start.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -21,8 +22,10 @@ from gantool.runtime.flags import (
     options,
     positive,
 )
+from gantool.runtime.process.terminal import message_of
 from gantool.runtime.runs import RUNS
 from gantool.train.data.colours import not_a_colour
+from gantool.train.preset_options import TRAINING
 
 Loss = Literal["non-saturating", "hinge", "wgan-gp", "relativistic"]
 Augmentation = Literal["none", "diff", "ada"]
@@ -32,14 +35,19 @@ Precision = Literal["fp32", "bf16", "fp16"]
 DEFAULT_DATA = "fashion-mnist"
 MAX_BATCH = 65536
 
-# The penalties on the discriminator's gradient where a run gives no others; see losses.py.
+# The default weights of the gradient penalties of each loss.
 PENALTIES: dict[Loss, dict[Penalty, float]] = {
     "non-saturating": {},
     "hinge": {},
     "wgan-gp": {"gp": 10.0},
     "relativistic": {"r1": 1.0, "r2": 1.0},
 }
-MEASURED = {"channels_last", "compile", "threads", "threads_up_to"}  # by the autotuner, when a run starts
+MEASURED = {
+    "channels_last",
+    "compile",
+    "threads",
+    "threads_up_to",
+}  # the autotuner sets these when a run starts
 
 GROUPS = ("Data", "Network", "Loss", "Augmentation", "Schedule", "Speed", "Output", "Run")
 
@@ -50,10 +58,10 @@ def _seed(seed: int) -> str:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """One run. Raises UsageError for values that cannot be trained with."""
+    """The options of a run. Raises UsageError for invalid values."""
 
     network: NetworkConfig
-    # "fashion-mnist", or the path of a folder or zip: in a run's own options the absolute one
+    # "fashion-mnist", or the path of a folder or file; training_options.json has the absolute path
     data: Annotated[
         str,
         Flag(
@@ -66,11 +74,11 @@ class TrainingOptions:
     preset: Annotated[
         str,
         Flag(
-            "network and settings to begin with: {choices}; with --help, shows its own defaults",
+            "network and settings to begin with: {choices}; with --help, show the defaults of the preset",
             group="Network",
             choices=tuple(PRESETS),
         ),
-    ] = ""  # of a run from before there were presets
+    ] = ""  # "": a run from before there were presets
     kimg: Annotated[
         float,
         Flag("stop after this many thousand images (kimg)", group="Schedule", check=positive, on_resume=True),
@@ -84,8 +92,8 @@ class TrainingOptions:
             on_resume=True,
         ),
     ] = None
-    batch: Annotated[int, Flag("images in a step", group="Schedule", check=between(2, MAX_BATCH))] = 32
-    # adam with betas 0.5, 0.999, or plain sgd
+    batch: Annotated[int, Flag("images per step", group="Schedule", check=between(2, MAX_BATCH))] = 32
+    # adam with betas 0.5 and 0.999, or sgd without momentum
     optimizer: Annotated[Optimizer, Flag("optimizer", group="Schedule")] = "adam"
     lr: Annotated[float, Flag("learning rate", group="Schedule", check=positive)] = 0.0002
     lr_d: Annotated[
@@ -99,7 +107,7 @@ class TrainingOptions:
         int, Flag("split each batch into N micro-batches", group="Schedule", check=between(1))
     ] = 1
     loss: Annotated[Loss, Flag("GAN loss", group="Loss")] = "non-saturating"
-    # penalties; None is the one of the loss
+    # None: the default of the loss, see PENALTIES
     r1: Annotated[
         float | None, Flag("weight of the gradient penalty at real images", group="Loss", check=nonnegative)
     ] = None
@@ -115,7 +123,7 @@ class TrainingOptions:
             check=nonnegative,
         ),
     ] = None
-    # which then weigh as much more
+    # a penalty that is applied every N steps has N times its weight
     lazy: Annotated[
         int, Flag("apply the gradient penalties every N steps", group="Loss", check=between(1))
     ] = 1
@@ -158,7 +166,7 @@ class TrainingOptions:
         ),
     ] = None
     tensorboard: Annotated[bool, Flag("also log to TensorBoard", group="Output", on_resume=True)] = False
-    # how a step is computed; the autotuner chooses what is not given
+    # how to compute a step; the autotuner chooses
     precision: Annotated[
         Precision,
         Flag(
@@ -169,8 +177,8 @@ class TrainingOptions:
     ] = "fp32"
     channels_last: bool = True
     compile: bool = False
-    threads: int | None = None  # of a CPU; None is all
-    # fewer or more, up to so many, as other programs allow; None keeps `threads`
+    threads: int | None = None  # on a CPU; None: all
+    # the run may change the number of threads, up to this one, if other programs are busy; None: it stays
     threads_up_to: int | None = None
     background: Annotated[
         str,
@@ -197,12 +205,12 @@ class TrainingOptions:
         return any(map(self.penalty, get_args(Penalty)))
 
     def penalty(self, name: Penalty) -> float:
-        """Return the weight of a penalty: its own, or the one that the loss implies."""
+        """Return the weight of a penalty: the one in the options, or the default of the loss."""
         own: float | None = getattr(self, name)
         return PENALTIES[self.loss].get(name, 0.0) if own is None else own
 
     def resolved(self) -> "TrainingOptions":
-        """Return the options with what the others imply: the penalties of the loss, the discriminator's rate."""
+        """Return the options with the defaults that depend on others: penalties, and the discriminator's rate."""
         penalties: dict[str, Any] = {name: self.penalty(name) for name in get_args(Penalty)}
         return replace(self, **penalties, lr_d=self.lr if self.lr_d is None else self.lr_d)
 
@@ -213,34 +221,40 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class LaunchOptions:
-    """How a run is started, which its options do not say. Raises UsageError for what cannot be."""
+    """How to start a run. Raises UsageError for invalid values."""
 
     conditional: Annotated[
         bool, Flag("train a class-conditional GAN", "--conditional --cond", group="Network")
     ] = False
-    outdir: Annotated[Path, Flag("folder that run folders are made in", group="Output")] = RUNS
+    outdir: Annotated[Path, Flag("folder for run folders", group="Output")] = RUNS
     devices: Annotated[
         int | None,
         Flag(
-            "processes on each machine, one a GPU; they share the batch",
+            "processes on each machine, one per GPU; they share the batch",
             group="Speed",
             check=between(1),
             shown="those of torchrun or SLURM, else 1",
         ),
     ] = None
-    nodes: Annotated[int | None, Flag("machines", group="Speed", check=between(1), shown="as --devices")] = (
-        None
-    )
+    nodes: Annotated[
+        int | None,
+        Flag(
+            "number of machines", group="Speed", check=between(1), shown="those of torchrun or SLURM, else 1"
+        ),
+    ] = None
     autotune: Annotated[
-        bool, Flag("measure which way of computing is fastest on this machine", group="Speed")
+        bool, Flag("measure which way to compute a step is fastest on this machine", group="Speed")
     ] = True
     resume: Annotated[
         str | None,
-        Flag("continue a run, or the latest one, with its own options", group="Run", metavar="latest|RUN"),
+        Flag("resume a run, or the latest one, with its own options", group="Run", metavar="latest|RUN"),
     ] = None
     config: Annotated[
         Path | None,
-        Flag("options from a .yaml or .json, as a run's training_options.json; flags win", group="Run"),
+        Flag(
+            "read options from a .yaml or .json, such as a run's training_options.json; flags override it",
+            group="Run",
+        ),
     ] = None
     dry_run: Annotated[bool, Flag("print the options as JSON and exit", "-n --dry-run", group="Run")] = False
 
@@ -248,42 +262,10 @@ class LaunchOptions:
         check(self)
 
 
-# What a preset changes besides the network.
-TRAINING: dict[str, dict[str, Any]] = {
-    # many small steps: on a CPU quality comes sooner than with large batches, and the average takes out the noise;
-    # without R1 the discriminator soon tells all images apart, and the distance stays four times as large
-    "dcgan32": {"batch": 16, "lr": 0.0008, "r1": 0.5, "lazy": 8, "ema_kimg": 10.0},
-    "r3gan32": {"loss": "relativistic"},
-    "r3gan64": {"loss": "relativistic"},
-    "resnet32": {"loss": "hinge"},
-    "resnet64": {"loss": "hinge"},
-    # little data: augmentation, a slower average, and the whole budget on few images
-    "small": {"augment": "ada", "mirror": True, "lr": 0.0004, "kimg": 2000.0, "ema_kimg": 20.0},
-}
-
-# From how many kimg on images can be recognized, about. Measured for dcgan32 alone (Fashion-MNIST: soft garments
-# after 13, good ones after 40 to 90); of small it is known that 19 are far too few, and that 1,150 from 590 icons
-# bring no alarm. The others follow these by size and depth: orders of magnitude.
-RECOGNIZABLE_KIMG = {
-    "dcgan16": 30,
-    "dcgan28": 50,
-    "dcgan32": 50,
-    "dcgan5-32": 100,
-    "dcgan64": 300,
-    "dcgan128": 1000,
-    "dcgan256": 2000,
-    "small": 1000,
-    "resnet32": 200,
-    "resnet64": 500,
-    "r3gan32": 200,
-    "r3gan64": 500,
-}
-
-
 def from_preset(given: Mapping[str, Any]) -> TrainingOptions:
-    """Return the options of a run: what was given, of NetworkConfig too, over a preset's values over the defaults.
+    """Return the options of a run: the given values override the preset, which overrides the defaults.
 
-    Raises UsageError for what cannot be trained.
+    `given` may also have fields of NetworkConfig. Raises UsageError for invalid values.
     """
     preset = given.get("preset") or DEFAULT_PRESET  # "" in a file from before there were presets
     values = {"data": DEFAULT_DATA, **given, "preset": preset}
@@ -294,7 +276,7 @@ def from_preset(given: Mapping[str, Any]) -> TrainingOptions:
     try:
         config = replace(PRESETS[preset], **network)
     except ValueError as error:
-        hint = "; transparency is laid on `background`" if given.get("channels") == 4 else ""
+        hint = "; transparent images are blended with `background`" if given.get("channels") == 4 else ""
         raise UsageError(f"{error}{hint}") from error
     known = options(TrainingOptions).keys() - of_network.keys()
     own = {name: value for name, value in values.items() if name in known}
@@ -302,15 +284,15 @@ def from_preset(given: Mapping[str, Any]) -> TrainingOptions:
 
 
 def bare(given: Given) -> Given:
-    """Return the value of each option in a run that is given no more than `given`; None: chosen when it starts."""
+    """Return the value of each option in a run with the options `given`; None: chosen when the run starts."""
     made = from_preset(given).resolved()
     values = {**asdict(made.network), **asdict(made)}
     return {**values, **{name: given.get(name) for name in ("channels", "precision", "data")}}
 
 
 def read_options(path: Path) -> TrainingOptions:
-    """Read a `training_options.json`. Raises GantoolError for one that `to_json` did not write."""
-    import json  # not for --help
+    """Read a `training_options.json`. Raises GantoolError if it is not one."""
+    import json  # here, so that --help is faster
 
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -321,7 +303,7 @@ def read_options(path: Path) -> TrainingOptions:
                 values[name] = typed(known[name], values[name], name)
         return TrainingOptions(network, **values)
     except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError, UsageError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise GantoolError(
-            f"{path} does not hold the options of a run ({reason}): restore it, or start a new run: gantool train"
+            f"{path} does not hold the options of a run ({message_of(error)}): restore it, or start a new run: "
+            "gantool train"
         ) from error

@@ -18,12 +18,12 @@ Logits = Callable[[Tensor], Tensor]  # images [N, C, H, W] -> logits [N]
 
 
 def r1_penalty(logits: Logits, real: Tensor, gamma: float) -> Tensor:
-    """Return R1, the mean over a batch of real images."""
+    """Return the R1 penalty, the mean over a batch of real images."""
     return gamma / 2 * _gradient(logits, real).square().sum(1).mean()
 
 
 def r2_penalty(logits: Logits, fake: Tensor, gamma: float) -> Tensor:
-    """Return R2: the same as R1, at generated images."""
+    """Return the R2 penalty: R1 at generated images."""
     return r1_penalty(logits, fake, gamma)
 
 
@@ -36,7 +36,7 @@ def gradient_penalty(logits: Logits, real: Tensor, fake: Tensor, weight: float) 
 
 
 def _gradient(logits: Logits, images: Tensor) -> Tensor:
-    """Return the gradient at each image, [N, C·H·W]; it is differentiable itself."""
+    """Return the gradient at each image, [N, C·H·W]; it is differentiable."""
     images = images.detach().float().requires_grad_()
     with torch.autocast(images.device.type, enabled=False):
         (gradient,) = torch.autograd.grad(logits(images).sum(), images, create_graph=True)

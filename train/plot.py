@@ -1,6 +1,6 @@
-"""`gantool plot`: the curves of a run and its samples over time, as one self-contained HTML file or one PNG.
+"""`gantool plot`: draw the curves of a run and its samples over time, as a self-contained HTML file or a PNG.
 
-The HTML needs no library: its charts are SVG, written here. The PNG is drawn by Matplotlib.
+The HTML needs no library: this module writes its charts as SVG. Matplotlib draws the PNG.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from gantool.train.run_dir import STATS_NAME, fakes_kimg, named_or_newest, numbe
 
 COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c")
 SHEETS = 8  # sheets of samples shown
-# A chart of the HTML, in pixels.
+# The size and margins of a chart in the HTML, in pixels.
 WIDTH, HEIGHT = 560, 260
 LEFT, BOTTOM, TOP, RIGHT = 56, 34, 30, 14
-# The PNG: charts three to a row, and the samples below. Inches: its width, a row of charts, the row of samples.
+# The PNG: rows of three charts, then a row of samples. In inches: its width, and the heights of these rows.
 COLUMNS = 3
 INCHES, ROW, STRIP = 14.0, 3.1, 2.2
 DPI = 140
@@ -70,7 +70,7 @@ def plot(options: PlotOptions) -> Path:
 
 
 def _charts(run: Path) -> list[Chart]:
-    """Return the charts of a run; a chart may have curves without points."""
+    """Return the charts of a run. Curves may have no points. Raises GantoolError for a folder without ticks."""
     if not (run / STATS_NAME).is_file():
         raise GantoolError(f"{run} holds no {STATS_NAME}: give the folder of a run, as runs/00000-...")
     stats = [line for line in records(run / STATS_NAME) if number(line.get("kimg")) is not None]
@@ -84,7 +84,7 @@ def _charts(run: Path) -> list[Chart]:
         _chart("seconds per kimg", "s/kimg", stats, {"sec_per_kimg": "seconds"}),
     ]
     for path in sorted(run.glob("metric-*.jsonl")):
-        measured = [line for line in records(path) if "seconds" in line]  # without those of gantool evaluate
+        measured = [line for line in records(path) if "seconds" in line]  # without lines of gantool evaluate
         by = path.stem.removeprefix("metric-")
         names = {name: name for name in ("precision", "recall", "diversity", "copies")}
         charts.append(_chart(f"Fréchet distance, {by}", "distance", measured, {"fd": "distance"}, log=True))
@@ -93,7 +93,7 @@ def _charts(run: Path) -> list[Chart]:
 
 
 def _sheets(run: Path) -> list[Path]:
-    """Return sheets of samples, evenly spaced over the run, with the first and the last."""
+    """Return at most SHEETS sheets of samples, evenly spaced over the run, with the first and the last."""
     sheets = sorted((path for path in run.glob("fakes*.png") if fakes_kimg(path) is not None), key=_kimg)
     if not sheets:
         return []
@@ -109,7 +109,12 @@ def _readable(sheet: Path) -> bool:
     try:
         with Image.open(sheet) as image:
             image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow, for a damaged file
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ):  # Pillow's errors for a damaged file
         return False
     return True
 
@@ -126,7 +131,7 @@ def _page(name: str, charts: list[Chart], sheets: list[Path]) -> str:
 
 
 def chart(title: str, curves: list[Curve], *, log: bool = False) -> str:
-    """Return curves as an SVG image, with `log` on a logarithmic scale."""
+    """Return curves as an SVG image; with `log`, on a logarithmic scale."""
     curves = [Curve(curve.name, [(x, y) for x, y in curve.points if math.isfinite(y)]) for curve in curves]
     points = [point for curve in curves for point in curve.points] or [(0.0, 1.0)]
     scale = (lambda y: math.log10(max(y, 1e-6))) if log else (lambda y: y)
@@ -173,7 +178,7 @@ def _y(share: float) -> float:
 def _chart(
     title: str, unit: str, lines: list[dict[str, Any]], names: dict[str, str], *, log: bool = False
 ) -> Chart:
-    """Return a chart of some keys of the lines: key -> name of its curve."""
+    """Return a chart with a curve for each key of `names`, which maps keys of `lines` to names of curves."""
     curves = [
         Curve(name, _points([(line.get("kimg"), line.get(key)) for line in lines]))
         for key, name in names.items()
@@ -182,7 +187,7 @@ def _chart(
 
 
 def _points(values: list[tuple[object, object]]) -> Points:
-    """Return the pairs of two numbers."""
+    """Return the pairs in which both values are numbers."""
     pairs = [(number(x), number(y)) for x, y in values]
     return [(x, y) for x, y in pairs if x is not None and y is not None]
 
@@ -200,7 +205,7 @@ def _figure(path: Path) -> str:
 
 
 def _png(target: Path, title: str, charts: list[Chart], sheets: list[Path]) -> None:
-    """Write a PNG to `target`, whatever its suffix. Raises MissingDependencyError without Matplotlib."""
+    """Write a PNG to `target`, which may have any suffix. Raises MissingDependencyError without Matplotlib."""
     try:
         from matplotlib.figure import Figure
         from matplotlib.ticker import StrMethodFormatter
@@ -217,7 +222,7 @@ def _png(target: Path, title: str, charts: list[Chart], sheets: list[Path]) -> N
     for place, each in zip(places, charts, strict=False):
         for index, curve in enumerate(each.curves):
             if curve.points:
-                marker = "o" if len(curve.points) < 20 else ""  # a single point has no line
+                marker = "o" if len(curve.points) < 20 else ""  # a single point has no line to draw
                 x, y = zip(*curve.points, strict=True)
                 place.plot(x, y, marker=marker, markersize=3, color=COLOURS[index], label=curve.name)
         place.set_title(each.title, loc="left", pad=20, fontsize=11)
@@ -226,7 +231,7 @@ def _png(target: Path, title: str, charts: list[Chart], sheets: list[Path]) -> N
             for axis_format in (place.yaxis.set_major_formatter, place.yaxis.set_minor_formatter):
                 axis_format(StrMethodFormatter("{x:g}"))
         place.grid(alpha=0.3)
-        # between title and chart, where no curve runs
+        # the legend is between title and chart, so that it covers no curve
         place.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=4, frameon=False, fontsize=8)
     for place in places[len(charts) :]:
         place.set_axis_off()

@@ -1,4 +1,4 @@
-"""Which images a step sees, and a thread that fetches them while the previous step is computed."""
+"""Choose the images of each step, and prefetch them in a thread during the previous step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Prefetcher:
         self.slice = rank_slice(state.fabric)
         self.sampler = Sampler(len(session.data.images), session.options.seed)
         self.pool = ThreadPoolExecutor(1)
-        self.wait = 0.0  # seconds
+        self.wait = 0.0  # seconds that steps waited
 
     def __enter__(self) -> Prefetcher:
         self.future = self.pool.submit(self._fetch, self.position)
@@ -52,9 +52,9 @@ class Prefetcher:
 
 
 class Sampler:
-    """Chooses the images of each step: a new permutation per epoch, a function of seed and position alone.
+    """Chooses the images of each step: a new permutation per epoch, which depends only on seed and position.
 
-    So a resumed run continues with the same images that an unbroken one sees.
+    So a resumed run continues with the same images as an unbroken one.
     """
 
     def __init__(self, count: int, seed: int) -> None:
@@ -64,7 +64,7 @@ class Sampler:
         self.order = np.empty(0, np.int64)  # [count], of the epoch
 
     def indices(self, position: int, batch: int) -> NDArray[np.int64]:
-        """Return the indices, [batch], of the images from `position` on, counted from the start of the run."""
+        """Return the indices, [batch], of the images after the first `position` images of the run."""
         parts = []
         while batch:
             epoch, start = divmod(position, self.count)

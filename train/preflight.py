@@ -1,6 +1,6 @@
-"""All that can be known of a training before torch is loaded: its flags, its source, its classes.
+"""Check a training run before torch is loaded: its options, its source, its classes.
 
-A missing folder or a wrong flag is answered at once, and --dry-run decodes nothing.
+So errors about a missing folder or a wrong flag come at once, and --dry-run decodes nothing.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from gantool.train.run_dir import OPTIONS_NAME, find_run, named_or_newest
 
 @dataclass(frozen=True)
 class Planned:
-    """A new run whose options and source were found good."""
+    """A new run whose options and source were checked."""
 
-    options: TrainingOptions  # but for the classes, and what is None below
+    options: TrainingOptions  # classes are set later; so are channels and precision if they are None below
     source: Source
     conditional: bool
-    channels: int | None  # None: as the images are
+    channels: int | None  # None: those of the images
     precision: Precision | None  # None: the fastest
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """A run to go on with, and its options from now on."""
+    """A run to resume, and its new options."""
 
     folder: Path
     options: TrainingOptions
@@ -45,7 +45,7 @@ class Resumed:
 def plan(options: TrainingOptions, launch: LaunchOptions, given: Collection[str]) -> Planned:
     """Check a new run.
 
-    Raises UsageError for `conditional` with a source without classes, GantoolError for a source that is not there.
+    Raises UsageError for `conditional` with a source without classes, GantoolError for a missing source.
     """
     source = find_source(options.data)
     if options.data != FASHION_MNIST:
@@ -53,7 +53,7 @@ def plan(options: TrainingOptions, launch: LaunchOptions, given: Collection[str]
             if launch.conditional:
                 _classes(options.data, listing)
     return Planned(
-        _resumable(options),
+        _with_absolute_path(options),
         source,
         launch.conditional,
         options.network.channels if "channels" in given else None,
@@ -61,8 +61,8 @@ def plan(options: TrainingOptions, launch: LaunchOptions, given: Collection[str]
     )
 
 
-def _resumable(options: TrainingOptions) -> TrainingOptions:
-    """Return the options with data that another folder finds too."""
+def _with_absolute_path(options: TrainingOptions) -> TrainingOptions:
+    """Return the options with the absolute path of the data, so that the run can be resumed from any folder."""
     if options.data == FASHION_MNIST or not Path(options.data).exists():
         return options
     return replace(options, data=str(Path(options.data).absolute()))
@@ -70,7 +70,7 @@ def _resumable(options: TrainingOptions) -> TrainingOptions:
 
 @contextmanager
 def _images(source: Source, name: str) -> Iterator[Listing]:
-    """Open a source. Raises GantoolError, which begins with `name`, where it holds no images."""
+    """Open a source. Raises GantoolError, which begins with `name`, if it has no images."""
     with source.open() as listing:
         if not listing.names:
             raise no_images(name, listing.others)
@@ -78,7 +78,7 @@ def _images(source: Source, name: str) -> Iterator[Listing]:
 
 
 def _classes(data: str, listing: Listing) -> Labels:
-    """Return the classes for --conditional. Raises UsageError where there are none."""
+    """Return the classes for --conditional. Raises UsageError if there are none."""
     if labels := listing.labels():
         return labels
     raise UsageError(
@@ -88,14 +88,14 @@ def _classes(data: str, listing: Listing) -> Labels:
 
 
 def dry_run(options: TrainingOptions, launch: LaunchOptions, given: Collection[str]) -> TrainingOptions:
-    """Return the options that `train` would save; the headers of the images say their channels and classes.
+    """Return the options that `train` would save, with channels from the headers of the images.
 
-    Raises the errors of `train` that need no PyTorch.
+    Raises the errors of `train` that do not need PyTorch.
     """
     if launch.resume is not None:
         return plan_resume(options, launch, given).options.resolved()
     channels, classes = (options.network.channels if "channels" in given else None), 0
-    if options.data == FASHION_MNIST:  # known without it, so nothing is downloaded
+    if options.data == FASHION_MNIST:  # its facts are known, so do not download it
         found, classes = 1, len(FASHION_CLASSES) if launch.conditional else 0
     else:
         with _images(find_source(options.data), options.data) as listing:
@@ -103,24 +103,24 @@ def dry_run(options: TrainingOptions, launch: LaunchOptions, given: Collection[s
                 classes = len(_classes(options.data, listing).classes)
             found = _channels(listing, options.background) if channels is None else 0
     network: NetworkConfig = replace(options.network, channels=channels or found, classes=classes)
-    return replace(_resumable(options), network=network).resolved()
+    return replace(_with_absolute_path(options), network=network).resolved()
 
 
 def _channels(listing: Listing, background: str) -> int:
-    """Return 3 if any image is one of colour by its header, else 1."""
+    """Return 3 if any image has colour by its header, else 1."""
     for index in range(len(listing.names)):
         try:
             if not is_grey(listing.read(index), background):
                 return 3
-        except Exception:  # noqa: PERF203 (a damaged file can bring any error; it is named when it is decoded)
+        except Exception:  # noqa: PERF203 (a damaged file can raise any error; decoding reports it later)
             continue
     return 1
 
 
 def plan_resume(options: TrainingOptions, launch: LaunchOptions, given: Collection[str]) -> Resumed:
-    """Find the run that `launch.resume` names; those of `options` that were given may change its own.
+    """Find the run that `launch.resume` names, and change its options to the given ones.
 
-    Raises GantoolError for a folder that is not a run, UsageError for other options.
+    Raises GantoolError for a folder that is not a run, UsageError for options that a resume cannot change.
     """
     folder = find_run(str(launch.resume), launch.outdir)
     changeable = {
@@ -129,7 +129,7 @@ def plan_resume(options: TrainingOptions, launch: LaunchOptions, given: Collecti
     named = {*given, *(["conditional"] if launch.conditional else [])}
     if fixed := sorted(named - changeable):
         raise UsageError(f"`resume` goes on with the settings of {folder}: leave out `{'`, `'.join(fixed)}`")
-    # a limit of minutes is one of the session, not of the run
+    # `minutes` limits the session, not the run
     changed = {"minutes": None, **{name: getattr(options, name) for name in given}}
     resumed = replace(read_options(folder / OPTIONS_NAME), **changed)
     if resumed.data != FASHION_MNIST:
@@ -138,9 +138,9 @@ def plan_resume(options: TrainingOptions, launch: LaunchOptions, given: Collecti
 
 
 def check_evaluation(source: Path | None, data: str | None) -> Path:
-    """Return what `gantool evaluate` looks at: by default the newest run.
+    """Return the path to evaluate: `source`, or the newest run.
 
-    Raises UsageError or GantoolError for what it cannot begin with.
+    Raises GantoolError for a path that does not exist or that has nothing to evaluate.
     """
     source = named_or_newest(source, CHECKPOINT_NAME)
     if not source.exists():

@@ -1,4 +1,4 @@
-"""Which preset fits a set of images, and advice if the chosen one does not."""
+"""Recommend a preset for a set of images."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from gantool.models.presets import PRESETS
 from gantool.train.data.facts import Facts
 from gantool.train.options import TrainingOptions
 
-FEW = 4_000  # images: up to here the discriminator memorizes them without augmentation
-MANY = 20_000  # images: more than a small network at half the learning rate benefits from
-ENLARGED = 1.5  # times the size of the originals, above which to warn: 28 to 32 pixels is fine
+FEW = 4_000  # up to this many images, the discriminator memorizes them without augmentation
+MANY = 20_000  # more images than this do not help the small network of the preset small
+ENLARGED = 1.5  # warn if images are enlarged by more than this factor; 28 to 32 pixels is fine
 
 
 def few(count: int) -> bool:
@@ -18,13 +18,13 @@ def few(count: int) -> bool:
 
 
 def fitting(size: int, count: int) -> tuple[str, list[str]]:
-    """Return the preset for `count` images of `size` pixels per side, and the flags to add."""
+    """Return the preset for `count` images of `size` × `size` pixels, and the flags to add."""
     preset = "small" if few(count) else f"dcgan{size}"
     return preset, [f"--size {size}"] if PRESETS[preset].size != size else []
 
 
 def largest_size(side: int) -> int:
-    """Return the largest size of a preset that images of `side` pixels fill without enlarging."""
+    """Return the largest image size of a preset that does not enlarge images of `side` pixels."""
     sizes = SIZES["dcgan"]
     return max((size for size in sizes if size <= side), default=sizes[0])
 
@@ -45,7 +45,7 @@ def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
         lines.append(f"{originals}; they are enlarged to {made}×{made} (to train at their size: {other})")
     if few(facts.count) and options.augment == "none":
         lines.append(
-            f"{facts.count:,} images are few: without augmentation the discriminator learns them by heart "
+            f"{facts.count:,} images are few: without augmentation the discriminator memorizes them "
             "(`preset` small, or `augment` ada)"
         )
     elif preset == "small" and facts.count > MANY:

@@ -1,6 +1,7 @@
-"""What this room can be asked for besides the training itself: data, evaluate, plot."""
+"""The options of `gantool data`, `evaluate` and `plot`."""
 
-# Annotations are not postponed: those of flags would be compiled at every start.
+# No `from __future__ import annotations`: evaluating the annotations of flags from text would slow down every
+# start.
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,11 @@ from gantool.models.config import SIZES
 from gantool.runtime.flags import Flag, check
 from gantool.train.data.colours import not_a_colour
 
-MIN_SAMPLES = 16  # images that `gantool evaluate` compares
+MIN_SAMPLES = 16  # least number of images for `gantool evaluate`
 
 
 def sizes() -> list[int]:
-    """Return the pixels a side that presets make."""
+    """Return the image sizes, in pixels per side, of all architectures."""
     return sorted({size for each in SIZES.values() for size in each})
 
 
@@ -23,7 +24,7 @@ def _size(size: int) -> str:
 
 
 def _channels(channels: int) -> str:
-    return "" if channels in (1, 3) else "choose 1 or 3; transparency is laid on `background`"
+    return "" if channels in (1, 3) else "choose 1 or 3; transparent images are blended with `background`"
 
 
 def _zip(path: Path) -> str:
@@ -32,7 +33,7 @@ def _zip(path: Path) -> str:
 
 @dataclass(frozen=True)
 class DataOptions:
-    """The data set that `gantool data` makes. Raises UsageError for what cannot be."""
+    """The options of `gantool data`. Raises UsageError for invalid values."""
 
     source: Annotated[
         str, Flag("images: a folder, .zip, .tar or .npy, or fashion-mnist", metavar="SOURCE", argument=True)
@@ -43,14 +44,15 @@ class DataOptions:
     size: Annotated[
         int | None,
         Flag(
-            f"pixels a side: {', '.join(map(str, sizes()))}",
+            f"pixels per side: {', '.join(map(str, sizes()))}",
             group="Images",
             check=_size,
-            shown="the largest that half of the images have",
+            shown="the largest that at least half of the images have",
         ),
     ] = None
     channels: Annotated[
-        int | None, Flag("1 for grey, 3 for RGB", group="Images", check=_channels, shown="as the images are")
+        int | None,
+        Flag("1 for grey, 3 for RGB", group="Images", check=_channels, shown="those of the images"),
     ] = None
     background: Annotated[
         str,
@@ -73,7 +75,7 @@ def _samples(count: int) -> str:
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What `gantool evaluate` compares. Raises UsageError for what cannot be."""
+    """The options of `gantool evaluate`. Raises UsageError for invalid values."""
 
     source: Annotated[
         Path | None,
@@ -86,7 +88,7 @@ class EvaluateOptions:
     ] = None
     data: Annotated[
         str | None,
-        Flag("images to compare with", group="Data", metavar="SOURCE", shown="what the run was trained on"),
+        Flag("images to compare with", group="Data", metavar="SOURCE", shown="the training data of the run"),
     ] = None
     features: Annotated[
         str,
@@ -113,7 +115,7 @@ class EvaluateOptions:
 
 @dataclass(frozen=True)
 class PlotOptions:
-    """What `gantool plot` draws."""
+    """The options of `gantool plot`."""
 
     run: Annotated[
         Path | None, Flag("folder of a run", metavar="[RUN]", shown="newest run", argument=True)

@@ -1,4 +1,4 @@
-"""What a resumed run begins with: its state, held against its data, and its logs up to there."""
+"""Prepare a resumed run: load its state, check it against the data, and truncate its logs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 def check_state(state: TrainingState, folder: Path, options: TrainingOptions, loaded: ImageData) -> None:
-    """Raise an error for a run that has reached its end, or whose data changed; keep the labels in the state."""
+    """Raise an error if the run has reached its end or its data changed. Store the labels in the state."""
     network = options.network
     if state.images_seen >= options.kimg * 1000:
         raise UsageError(
@@ -53,14 +53,14 @@ def check_state(state: TrainingState, folder: Path, options: TrainingOptions, lo
 
 
 def labels_of(options: TrainingOptions, loaded: ImageData) -> str:
-    """Return what a resumed run compares of its labels; "" for a run without labels."""
+    """Return class names and a checksum of the labels, for comparison on resume; "" without labels."""
     if not options.network.classes or loaded.labels is None:
         return ""
     return f"{', '.join(map(str, loaded.labels.classes))[:200]} {crc32(loaded.labels.values.tobytes()):08x}"
 
 
 def load_resumable(folder: Path, options: TrainingOptions, fabric: Fabric) -> TrainingState:
-    """Load the state of a run, or the previous one if it cannot be loaded."""
+    """Load the state of a run, or its previous state if that fails. Raises GantoolError if both fail."""
     try:
         return load_state(folder / STATE_NAME, options, fabric)
     except GantoolError as error:
@@ -84,13 +84,13 @@ def load_resumable(folder: Path, options: TrainingOptions, fabric: Fabric) -> Tr
 
 
 def drop_stats_after(path: Path, images_seen: int) -> None:
-    """Drop the ticks after the state: a killed run wrote them, and the resumed one will write them again.
+    """Drop the lines of a log that come after the state: a killed run wrote them, and the resumed run repeats them.
 
-    A log that cannot be read or written does not stop the run.
+    Ignore a log that cannot be read or written.
     """
     with suppress(OSError):
         kept = [line for line in records(path) if "source" in line or _at(line) <= images_seen / 1000]
-        with atomic(path) as part:  # lines with "source", of gantool evaluate, stay
+        with atomic(path) as part:  # lines with "source" come from gantool evaluate, and stay
             part.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
 
 
@@ -100,6 +100,5 @@ def _at(line: dict[str, Any]) -> float:
 
 
 def further(state: TrainingState, least: float = 0.0) -> str:
-    return (
-        f"{max(math.ceil(state.images_seen / 500), least):g}"  # twice as far, or as far as the preset needs
-    )
+    """Return a --kimg to go on with: twice the images seen, or `least`."""
+    return f"{max(math.ceil(state.images_seen / 500), least):g}"

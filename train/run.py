@@ -1,4 +1,4 @@
-"""`train`, the function behind `gantool train`. PyTorch is loaded once a run is planned."""
+"""`train`, the function behind `gantool train`. It checks the run before it imports PyTorch."""
 
 from __future__ import annotations
 
@@ -20,38 +20,39 @@ _ALONE = LaunchOptions()  # a new run of one process
 
 @dataclass(frozen=True)
 class Run:
-    """What a session of a run came to."""
+    """The result of `train`."""
 
     folder: Path
-    checkpoint: Path  # generator.safetensors, of the end
-    best: Path  # the checkpoint to export: best.safetensors where it was measured to be better, else the same
+    checkpoint: Path  # generator.safetensors, the last generator
+    best: Path  # the checkpoint to export: best.safetensors if its measured distance is lower, else `checkpoint`
     kimg: float  # trained so far, over all sessions
-    distance: float | None  # the last Fréchet distance that was measured
+    distance: float | None  # the last measured Fréchet distance
     interrupted: bool
 
 
 def train(options: TrainingOptions, launch: LaunchOptions = _ALONE, given: Collection[str] = ()) -> Run:
-    """Train a new run, or go on with the one that `launch.resume` names; return what it came to.
+    """Train a new run, or resume the run that `launch.resume` names.
 
-    options: what is trained, as `from_preset` makes it
-    launch:  how it is started; its `config` and `dry_run` are for the command line
-    given:   the names of those options that were asked for. `channels` and `precision` are chosen by the data and
-             by the autotuner where they are not among them. A resumed run has its own options, and takes these
-             alone: UsageError for one that it cannot change
+    options: of the run, as `from_preset` returns them
+    launch:  how to start the run; `config` and `dry_run` are only for the command line
+    given:   the names of the options that the user set. A new run chooses `channels` from the data and `precision`
+    by
+             the autotuner, unless they are given. A resumed run changes only the given options, and raises
+             UsageError for one that cannot change
 
-    A signal ends a run early, with all that it has saved; `interrupted` says so. With `launch.devices` over 1, the
-    program that calls is started again for each process; the first one alone logs.
+    A signal saves the run and ends it early, with `interrupted` set. With `launch.devices` over 1, Lightning starts
+    the calling program again for each further process; only the first process logs.
 
-    Raises UsageError for options that cannot be trained with; GantoolError for a source, a run or a device that
-    cannot be used, and where training diverges; MissingDependencyError without PyTorch; MemoryError.
+    Raises UsageError for invalid options; GantoolError for a source, a run or a device that cannot be used, and if
+    training diverges; MissingDependencyError without PyTorch; MemoryError.
     """
-    # processes that were started beside the first one plan as it does
+    # all processes do the same checks; only the first one logs
     with silent() if os.environ.get("LOCAL_RANK", "0") != "0" else nullcontext():
         planned: preflight.Planned | preflight.Resumed
         if launch.resume is None:
             planned = preflight.plan(options, launch, given)
             if launch.autotune and (again := sorted(MEASURED & set(given))):
-                _log.info("note: %s are measured again; `autotune=False` keeps them", ", ".join(again))
+                _log.info("note: the autotuner sets %s again; `autotune=False` keeps them", ", ".join(again))
         else:
             planned = preflight.plan_resume(options, launch, given)
     try:
@@ -62,7 +63,7 @@ def train(options: TrainingOptions, launch: LaunchOptions = _ALONE, given: Colle
         if isinstance(planned, preflight.Resumed):
             return session.resume(planned, launch)
         return session.start(planned, launch)
-    except RuntimeError as error:  # torch's way to say that memory is short, of a CPU or a GPU
+    except RuntimeError as error:  # torch raises it when a CPU or a GPU runs out of memory
         if "memory" not in str(error):
             raise
         raise MemoryError(str(error).splitlines()[0]) from error

@@ -1,12 +1,12 @@
-"""The run folder: `runs/00000-<data>-<preset>/`, its number, and its files.
+"""The run folder, `runs/00000-<data>-<preset>/`, and its files.
 
 training_options.json   the options of the run
 stats.jsonl             one JSON object per tick
-log.txt                 what was printed
+log.txt                 the log
 fakes000123.png         images of fixed seeds after 123 kimg; fakes000123_456.png after 123.456
-generator.safetensors   the moving average of the generator: what `gantool export` takes
-best.safetensors        the one with the lowest Fréchet distance, with --metric-every
-training_state.pt       what --resume needs
+generator.safetensors   the EMA of the generator, the checkpoint for `gantool export`
+best.safetensors        the checkpoint with the lowest Fréchet distance, with --metric-every
+training_state.pt       the state for --resume
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def fakes_kimg(path: Path) -> float | None:
 
 
 def find_run(resume: str, outdir: Path) -> Path:
-    """Return the run folder that --resume names: `latest` in `outdir`, or a path."""
+    """Return the run folder that --resume names: `latest` in `outdir`, or a path. Raises GantoolError."""
     if resume != LATEST:
         named = Path(resume)
-        folder = named.parent if named.is_file() else named  # the name of its state or checkpoint works too
+        folder = named.parent if named.is_file() else named  # the path of its state or checkpoint works too
         if not (folder / STATE_NAME).is_file():
             found = f"holds no {STATE_NAME}" if folder.is_dir() else "does not exist"
             raise GantoolError(f"{folder} {found}: give `resume` latest, or the folder of a run")
@@ -55,7 +55,7 @@ def find_run(resume: str, outdir: Path) -> Path:
 
 
 def named_or_newest(source: Path | None, holding: str) -> Path:
-    """Return `source`; for None or `latest`, the newest run in runs/ that has a file `holding`."""
+    """Return `source`; for None or `latest`, return the newest run in runs/ that has a file `holding`."""
     if source is not None and (source != Path(LATEST) or source.exists()):
         return source
     run = newest_run(RUNS, holding)
@@ -67,7 +67,7 @@ def named_or_newest(source: Path | None, holding: str) -> Path:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a .jsonl, without other lines: a line that is being written, or damage."""
+    """Return the JSON objects in a .jsonl. Ignore other lines: incomplete or damaged ones."""
     found = []
     for line in path.read_bytes().split(b"\n"):
         with suppress(ValueError, RecursionError):
@@ -78,7 +78,7 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 
 def number(value: object) -> float | None:
-    """Return a JSON value as a number; None if it is not one, or is NaN or infinite."""
+    """Return a JSON value as a float; None if it is not a number, or is NaN or infinite."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e300:
         return None
     return float(value)

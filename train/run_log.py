@@ -1,4 +1,4 @@
-"""Who hears of a run: its log.txt, whatever the user wants to see; of several processes, rank zero alone."""
+"""Write the log of a run to its log.txt, at any verbosity, and silence all processes but rank zero."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ _LOGGER = logging.getLogger("gantool")
 
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
-    """Append the steps, notes and warnings that gantool logs within to a file."""
+    """Append gantool's log messages from INFO upwards to a file while the block runs."""
     level, propagate, shown = _LOGGER.level, _LOGGER.propagate, _LOGGER.getEffectiveLevel()
     handlers: list[logging.Handler] = [_File(path)]
-    if shown > logging.INFO and propagate:  # others are to hear as much as before
+    if (
+        shown > logging.INFO and propagate
+    ):  # the root logger's handlers must not get more messages than before
         handlers.append(_Above(shown))
         _LOGGER.propagate = False
     _LOGGER.setLevel(min(shown, logging.INFO))
@@ -36,7 +38,7 @@ def logged_to(path: Path) -> Iterator[None]:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Log nothing within, and report no progress."""
+    """Log nothing and report no progress while the block runs."""
     before = _LOGGER.level
     _LOGGER.setLevel(logging.CRITICAL + 1)
     try:
@@ -47,7 +49,7 @@ def silent() -> Iterator[None]:
 
 
 class _File(logging.Handler):
-    """Appends lines, as `gantool train` prints them. A full disk leaves a gap."""
+    """Appends messages with the flags of `gantool train`. On a full disk, messages are lost."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(logging.INFO)
@@ -62,7 +64,7 @@ class _File(logging.Handler):
 
 
 class _Above(logging.Handler):
-    """Passes records on to the handlers above, as propagation would."""
+    """Passes records to the handlers of parent loggers, as propagation does."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if _LOGGER.parent:

@@ -1,4 +1,4 @@
-"""How good images are, from a run, a checkpoint, a graph, an engine, or a folder of images: `gantool evaluate`."""
+"""`gantool evaluate`: score images of a run, a checkpoint, a graph, an engine or a folder against a data set."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from gantool.train.options import read_options
 from gantool.train.requests import EvaluateOptions
 from gantool.train.run_dir import OPTIONS_NAME
 
-_LOOK = 0.1  # seconds of watching what other programs use
+_LOOK = 0.1  # seconds to measure the CPU use of other programs
 
 _log = logging.getLogger(__name__)
 
-# Each score of `Scores.table`, and how to read it.
+# The scores in `Scores.table`, with their meaning.
 MEANING = {
     "fd": "Fréchet distance, 0 is best",
     "kid": "kernel distance, 0 is best",
@@ -61,12 +61,12 @@ class Scores:
 
     source: Path  # as given
     image: tuple[int, int, int]  # H, W, C
-    kimg: float | None  # after which a checkpoint was saved
+    kimg: float | None  # of a checkpoint
     data: str
     features: str  # name of the extractor
     measured: Measurement
-    real_halves: FeatureScores | None  # half of the data against the other half; None for little data
-    notes: tuple[str, ...]  # what makes the scores unreliable
+    real_halves: FeatureScores | None  # half of the data against the other half; None for too few images
+    notes: tuple[str, ...]  # reasons why the scores are unreliable
     nearest: Path  # the sheet of nearest training images
 
     def to_json(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class Scores:
 
 
 def score(source: Path, options: EvaluateOptions) -> Scores:
-    """Score the images of `source`, which `preflight.check_evaluation` returned; write both files."""
+    """Score the images of `source`, which `preflight.check_evaluation` returned; write the metric and the sheet."""
     others = Others()
     time.sleep(_LOOK)
     leave_room(others)
@@ -136,7 +136,7 @@ def score(source: Path, options: EvaluateOptions) -> Scores:
 
 
 def _images(source: Path, samples: int) -> tuple[Path, Images, float | None]:
-    """Return the file that images come from (or the folder they lie in), the images, and the kimg if known."""
+    """Return the file or folder of the images, the images, uint8 [N, H, W, C], and the kimg if known."""
     if source.is_dir() and (source / CHECKPOINT_NAME).is_file():
         source = source / CHECKPOINT_NAME
     if source.suffix == ".safetensors":
@@ -148,13 +148,13 @@ def _images(source: Path, samples: int) -> tuple[Path, Images, float | None]:
     with Generator.load(source) as engine, task("generating", samples, "images") as made:
         parts: list[Images] = []
         for seeds, part in engine.stream(range(samples)):
-            parts.append(part.copy())  # the engine may use it again
+            parts.append(part.copy())  # the engine may reuse its memory
             made.update(seeds[-1] + 1)
         return source, np.concatenate(parts), None
 
 
 def _folder_images(source: Path, samples: int) -> Images:
-    """Return the images of a folder or archive, at the median size of its first hundred."""
+    """Return the images of a folder or archive, resized to the median size of its first hundred images."""
     with find_source(str(source)).open() as listing:
         sides = [min(image.size) for image in islice(_readable(listing.read, len(listing.names)), 100)]
     if not sides:
@@ -171,16 +171,16 @@ def _readable(read: Callable[[int], Any], count: int) -> Iterator[Any]:
 
 
 def _data_of(named: Path) -> str:
-    """Return the data that the run of a checkpoint or a graph was trained on."""
+    """Return the training data of a checkpoint or a graph. Raises UsageError if it is not known."""
     options = named.parent / OPTIONS_NAME
     if named.is_file() and options.is_file():
         return read_options(options).data
     if named.suffix == ".safetensors" and load_checkpoint(named).metadata.data == FASHION_MNIST:
         return FASHION_MNIST
-    raise UsageError(f"{named} does not tell what it was trained on: give `data` FOLDER (or fashion-mnist)")
+    raise UsageError(f"the training data of {named} are not known: give `data` FOLDER (or fashion-mnist)")
 
 
 def _background_of(named: Path) -> str:
-    """Return the colour on which transparent images of a run were laid."""
+    """Return the background colour of transparent images in a run."""
     options = named.parent / OPTIONS_NAME
     return read_options(options).background if named.is_file() and options.is_file() else "white"

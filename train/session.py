@@ -1,4 +1,4 @@
-"""One session of a run: what it trains on, its clock, and how far it is from its limits."""
+"""One session of a run, from its start or resume: its data, its clock and its limits."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from gantool.train.data.dataset import ImageData
 from gantool.train.options import TrainingOptions
 from gantool.train.state import TrainingState
 
-LONG = 12.0  # hours: a run that will take longer says so,
-SURE = 60.0  # but only after this many seconds: a single slow step means little
+LONG = 12.0  # hours: warn about a run that will take longer,
+SURE = 60.0  # but only after this many seconds, since a single slow step means little
 
 
 @dataclass(frozen=True)
 class Session:
-    """What a session trains on, and where it writes."""
+    """The options, data and folder of a session."""
 
     options: TrainingOptions
     data: ImageData
     folder: Path
-    rate: float | None = None  # images per second that are possible here, as far as is known
-    spent: float = 0.0  # seconds of the limit that the autotuner already used
+    rate: float | None = None  # images per second that were measured on this machine; None: unknown
+    spent: float = 0.0  # seconds of the limit that the autotuner used
 
     @property
     def limit(self) -> float:
-        """Seconds that this session may train; infinite without `minutes`."""
+        """Seconds that this session may train; infinite if `minutes` is None."""
         minutes = self.options.minutes
         return math.inf if minutes is None else max(minutes * 60 - self.spent, 0.001)
 
 
 def diverged(session: Session, state: TrainingState) -> GantoolError:
-    """Return the error for losses or weights that are no longer finite."""
+    """Return the error for losses or weights that are not finite."""
     options, checkpoint = session.options, session.folder / CHECKPOINT_NAME
     kept = (
         f"the last good checkpoint is {checkpoint}" if checkpoint.exists() else "no checkpoint was saved yet"
@@ -49,25 +49,25 @@ def diverged(session: Session, state: TrainingState) -> GantoolError:
 
 
 class Stopwatch:
-    """Seconds of training, without those spent measuring."""
+    """Measures the time of training, without the time of the metric."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
 
     def seconds(self) -> float:
-        """Return the seconds since it was made, pauses excluded."""
+        """Return the seconds since its creation, without pauses."""
         return time.monotonic() - self.started
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Do not count the time spent inside the block."""
+        """Pause while the block runs."""
         before = time.monotonic()
         yield
         self.started += time.monotonic() - before
 
 
 class Pace:
-    """The speed of a session since it began, and its distance to the limits."""
+    """The speed of a session since its start, and the time left until its limits."""
 
     def __init__(self, session: Session, state: TrainingState) -> None:
         self.session, self.options = session, session.options
@@ -88,7 +88,7 @@ class Pace:
         return max(min(by_kimg, self.session.limit - self._elapsed(state)), 0.0)
 
     def progress(self, state: TrainingState) -> tuple[float, str]:
-        """Return the kimg at the nearer limit, as far as it is known, and the text beside the bar."""
+        """Return the estimated kimg at the nearer limit, and the text beside the bar."""
         kimg, total, limit = state.images_seen / 1000, self.options.kimg, f"{self.options.kimg:g} kimg"
         left = self.session.limit - self._elapsed(state)
         if (
@@ -100,7 +100,7 @@ class Pace:
         return total, f"kimg {kimg:.1f} of {limit}"
 
     def warning(self, state: TrainingState) -> str | None:
-        """Return a line, once, if the run will take long and has no --minutes; None before SURE seconds."""
+        """Return a warning, once, if the rest will take over LONG hours and `minutes` is None; else None."""
         if self.warned or self._elapsed(state) < SURE:
             return None
         self.warned = True
@@ -124,7 +124,7 @@ def rate_text(rate: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Return seconds as StyleGAN's tick line has them: 12s, 3m 05s, 1h 02m 03s."""
+    """Return seconds as text, formatted as in StyleGAN's tick line: 12s, 3m 05s, 1h 02m 03s."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -1,4 +1,4 @@
-"""The measured speeds that the autotuner keeps in the cache."""
+"""The autotuner's cache of measured speeds."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ DAY = 24 * 3600.0  # seconds
 
 @dataclass(frozen=True)
 class Figures:
-    """Images per second by way, and when and how they were measured."""
+    """The measured speed of each way to compute a step, and how it was measured."""
 
-    rates: dict[str, float]  # 0: the way failed
+    rates: dict[str, float]  # way -> images per second; 0: the way failed
     when: float  # seconds since 1970
     others: float  # CPUs that other programs used
-    seconds: float  # that measuring took
-    whole: bool  # time lasted for all rounds
+    seconds: float  # duration of the measurement
+    whole: bool  # the time was enough for all rounds
 
     def __post_init__(self) -> None:
         rates = list(self.rates.items())
@@ -34,7 +34,7 @@ class Figures:
 
     @property
     def sure(self) -> bool:
-        """Whether the fastest way was found without disturbance."""
+        """Whether all rounds were measured and the machine was not busy."""
         return self.whole and not is_busy(self.others)
 
     @property
@@ -74,16 +74,13 @@ def read_cache(path: Path) -> dict[str, Any]:
 
 
 def write_cache(path: Path, known: dict[str, Any]) -> None:
-    """Write the entries of the cache, if it can be written to."""
-    with (
-        suppress(OSError),
-        atomic(path) as part,
-    ):  # a cache that cannot be written to: measure again next time
+    """Write the entries of the cache. If that fails, the next run measures again."""
+    with suppress(OSError), atomic(path) as part:
         part.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 
 def known_figures(found: Any, ways: list[str]) -> Figures | None:
-    """Return the cached figures of these ways; None for an entry that is missing or of another format."""
+    """Return the figures in a cache entry; None if it is missing, of another format or for other ways."""
     try:
         figures = Figures(**found)
     except (TypeError, AttributeError):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from gantool.models import Discriminator, Generator, save_checkpoint
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
+from gantool.runtime.process.terminal import message_of
 from gantool.runtime.seeds import LARGEST
 from gantool.train.data.dataset import ImageData
 from gantool.train.distributed import gather, precision, rank_slice
@@ -38,8 +39,8 @@ class TrainingState:
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     fabric: Fabric  # the device, and the processes of the run
-    precision: Precision  # of the computation of a step
-    latent_stream: torch.Generator  # z for all processes: each draws all of it and takes its own slice
+    precision: Precision  # Lightning's precision plugin for a step
+    latent_stream: torch.Generator  # each process draws z for all processes and takes its slice
     images_in_data: int = 0
     labels_in_data: str = ""  # class names and a checksum of the labels; "" for a run without labels
     images_seen: int = 0
@@ -57,7 +58,7 @@ class TrainingState:
 
 
 def new_state(options: TrainingOptions, fabric: Fabric) -> TrainingState:
-    """Seed the random state and make untrained networks on the device, identical in each process."""
+    """Seed the random state, and make untrained networks on the device, identical in all processes."""
     device = fabric.device
     torch.manual_seed(options.seed)
     generator, discriminator = Generator(options.network), Discriminator(options.network)
@@ -65,7 +66,9 @@ def new_state(options: TrainingOptions, fabric: Fabric) -> TrainingState:
     if fabric.world_size > 1:
         convert_sync_batchnorm(generator)
         convert_sync_batchnorm(discriminator)
-        torch.manual_seed((options.seed + fabric.global_rank) % 2**63)  # augmentation and noise differ
+        torch.manual_seed(
+            (options.seed + fabric.global_rank) % 2**63
+        )  # augmentation and noise differ by process
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     for network in (generator, discriminator, ema):
         network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
@@ -87,7 +90,7 @@ def new_state(options: TrainingOptions, fabric: Fabric) -> TrainingState:
 
 
 def _reshape_to_channels_last(network: nn.Module) -> None:
-    """Make nn.Unflatten return channels last: it returns channels first, and later layers keep that layout."""
+    """Make nn.Unflatten return channels-last tensors: it returns contiguous ones, and later layers keep that."""
     for layer in network.modules():
         if isinstance(layer, nn.Unflatten):
             layer.register_forward_hook(
@@ -102,13 +105,13 @@ def _optimizer(options: TrainingOptions, network: nn.Module, rate: float) -> tor
 
 
 def compile_networks(state: TrainingState) -> None:
-    """Have torch compile both networks at their next step; names and weights do not change."""
+    """Let torch compile both networks at their next step. Names and weights do not change."""
     state.generator.compile()
     state.discriminator.compile()
 
 
 def sample_latents(options: TrainingOptions, state: TrainingState, count: int) -> Tensor:
-    """Draw z for a training step, float32 [count, latent]: this process's slice of one draw for all processes."""
+    """Draw z for a training step, float32 [count, latent]: this process's slice of a draw for all processes."""
     shape = (count * state.fabric.world_size, options.network.latent)
     z = torch.empty(shape, device=state.device)
     if options.network.distribution == "uniform":
@@ -121,13 +124,13 @@ def sample_latents(options: TrainingOptions, state: TrainingState, count: int) -
 
 
 def save_generator(path: Path, generator: Generator, images_seen: int, data: ImageData) -> None:
-    """Write a checkpoint; a conditional one carries the names of its classes."""
+    """Write a checkpoint; one of a conditional generator includes the names of the classes."""
     names = data.labels.classes if data.labels and generator.config.classes else ()
     save_checkpoint(path, generator, images_seen, data.name, names)
 
 
 def random_state(state: TrainingState) -> dict[str, Any]:
-    """Gather the random state of every process; all processes call this at the same step."""
+    """Gather the random state of all processes, which must call this at the same step."""
     found = {"random": gather(state.fabric, torch.get_rng_state())}
     if state.device.type == "cuda":
         found["random_cuda"] = gather(state.fabric, torch.cuda.get_rng_state(state.device))
@@ -135,9 +138,9 @@ def random_state(state: TrainingState) -> dict[str, Any]:
 
 
 def save_state(path: Path, state: TrainingState, random: dict[str, Any]) -> None:
-    """Write everything that a resume needs, whole or not at all; the previous state is kept as well.
+    """Write everything that a resume needs, whole or not at all, and keep the previous state too.
 
-    `random` is what `random_state` returned.
+    `random`: the return value of `random_state`.
     """
     content = {
         "format": FORMAT,
@@ -155,11 +158,12 @@ def save_state(path: Path, state: TrainingState, random: dict[str, Any]) -> None
         "latent_stream": state.latent_stream.get_state(),
         **random,
     }
+    # not directly to the file: on a full disk, torch raises RuntimeError, not OSError
     buffer = io.BytesIO()
-    torch.save(content, buffer)  # not to the file: torch turns a full disk into a RuntimeError
+    torch.save(content, buffer)
     with atomic(path) as part:
         part.write_bytes(buffer.getbuffer())
-        if path.exists():  # the previous state keeps a name of its own, whatever happens to the new one
+        if path.exists():  # give the previous state its own name before replacing it
             _keep(path)
 
 
@@ -173,7 +177,7 @@ def _keep(path: Path) -> None:
 
 FORMAT = 3
 PREVIOUS_NAME = "training_state.previous.pt"
-# key in the file -> field of TrainingState
+# key in the file -> field of TrainingState with a state_dict
 _MODULES = {
     "generator": "generator",
     "discriminator": "discriminator",
@@ -182,14 +186,14 @@ _MODULES = {
     "discriminator_optimizer": "discriminator_optimizer",
 }
 
-# what load_state_dict and its like raise for a file that holds something else
+# errors of load_state_dict and similar functions for a file with other content
 _MALFORMED = (ValueError, TypeError, AttributeError)
 
 
 def load_state(path: Path, options: TrainingOptions, fabric: Fabric) -> TrainingState:
-    """Read what `save_state` wrote. Raises GantoolError for a damaged file, or one for other networks.
+    """Read the file that `save_state` wrote. Raises GantoolError for a damaged file, or one for other networks.
 
-    With a different number of processes the run continues, with different augmentations.
+    With a different number of processes the run continues, but with different augmentations.
     """
     state = new_state(options, fabric)
     try:
@@ -209,8 +213,7 @@ def load_state(path: Path, options: TrainingOptions, fabric: Fabric) -> Training
         state.precision.load_state_dict(content["precision"])
         _load_random(state, options, content)
     except (RuntimeError, LookupError, *_MALFORMED) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise GantoolError(f"{path} cannot be resumed from: {reason}") from error
+        raise GantoolError(f"{path} cannot be resumed from: {message_of(error)}") from error
     return state
 
 
@@ -218,9 +221,9 @@ def _read(path: Path) -> dict[str, Any]:
     """Return the content of a state file. Raises ValueError."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about a pickle of another protocol
+            warnings.simplefilter("ignore")  # torch warns about a pickle of another protocol
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # torch's own message suggests loading it anyway
+    except pickle.UnpicklingError as error:  # torch's message suggests loading the file anyway
         raise ValueError(
             "it holds other things than weights and numbers, and loading those could run code"
         ) from error
@@ -234,8 +237,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _load_random(state: TrainingState, options: TrainingOptions, content: dict[str, Any]) -> None:
-    """Restore the random state of every process; on another device or number of processes, start a new one."""
-    again = (options.seed + state.images_seen) % 2**62  # not the numbers that the run began with
+    """Restore the random state of each process; with another device or number of processes, seed a new one."""
+    # not the seed of the start, which would repeat its numbers
+    again = (options.seed + state.images_seen) % 2**62
     stream, current = content["latent_stream"], state.latent_stream
     if stream.numel() == current.get_state().numel():
         current.set_state(stream)

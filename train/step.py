@@ -25,20 +25,18 @@ Batch = tuple[Images, Classes | None]  # [B, H, W, C], [B]
 
 @dataclass(frozen=True)
 class Losses:
-    """The losses of one step, without the penalties; still on the device."""
+    """The losses of one step, without the penalties, as tensors on the device."""
 
     discriminator: Tensor
     generator: Tensor
-    real_signs: (
-        Tensor  # mean sign of the logits of real images: near 1 the discriminator has memorized the data
-    )
+    real_signs: Tensor  # mean sign of the logits of real images; near 1: the data are memorized
     d_accuracy: Tensor  # share of images that the discriminator classifies correctly
 
 
 def step(options: TrainingOptions, state: TrainingState, real: Images, labels: Classes | None) -> Losses:
     """Update the discriminator, then the generator, on real images, uint8 [B, H, W, C], and labels, [B].
 
-    With `accumulate`, gradients accumulate over N micro-batches. With several processes, each has its slice of
+    With `accumulate`, gradients accumulate over micro-batches. With several processes, B is this process's slice of
     the batch.
     """
     _warm_up(options, state)
@@ -49,12 +47,10 @@ def step(options: TrainingOptions, state: TrainingState, real: Images, labels: C
         for images, classes in micro_batches:
             batch = _micro_batch(options, state, images, classes)
             d_losses.append(_discriminator_backward(options, state, batch))
-    state.discriminator.requires_grad_(False)  # saves computing the gradients of its weights
+    state.discriminator.requires_grad_(False)  # do not compute the gradients of its weights
     with optimizer_step(state, state.generator, state.generator_optimizer):
         for images, classes in micro_batches:
-            if (
-                count > 1
-            ):  # the generated images of all micro-batches do not fit into memory at once: new ones
+            if count > 1:  # generate again: the images of all micro-batches would not fit into memory
                 batch = _micro_batch(options, state, images, classes)
             g_losses.append(_generator_backward(options, state, batch))
     state.discriminator.requires_grad_(True)
@@ -70,7 +66,7 @@ def step(options: TrainingOptions, state: TrainingState, real: Images, labels: C
 def optimizer_step(
     state: TrainingState, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> Iterator[None]:
-    """Accumulate gradients from zero inside the block, average them over all processes, and step."""
+    """Zero the gradients, run the block, which accumulates them, average them over all processes, and step."""
     optimizer.zero_grad()
     yield
     average_gradients(state.fabric, network)
@@ -89,7 +85,7 @@ class MicroBatch:
 def _micro_batch(
     options: TrainingOptions, state: TrainingState, pixels: Images, classes: Classes | None
 ) -> MicroBatch:
-    """Copy real images to the device, and generate as many."""
+    """Copy real images to the device, and generate as many images."""
     labels = None if classes is None else torch.from_numpy(classes).to(state.device)  # [B]
     real = torch.from_numpy(pixels).to(state.device).permute(0, 3, 1, 2).float() / 127.5 - 1  # [B, C, H, W]
     if options.mirror:
@@ -104,7 +100,7 @@ def _micro_batch(
 def _discriminator_backward(
     options: TrainingOptions, state: TrainingState, batch: MicroBatch
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Add the gradients of the discriminator; return its loss, the mean sign of real logits and its accuracy."""
+    """Add the gradients of the discriminator; return its loss, the mean sign of real logits, and its accuracy."""
     real, fake = (_augmented(options, state, each) for each in (batch.real, batch.fake.detach()))
     real_logits, fake_logits = _logits(state, real, batch.labels), _logits(state, fake, batch.labels)
     loss = LOSSES[options.loss].discriminator(real_logits, fake_logits)
@@ -133,7 +129,7 @@ def _logits(state: TrainingState, images: Tensor, labels: Tensor | None) -> Tens
 
 
 def _augmented(options: TrainingOptions, state: TrainingState, images: Tensor) -> Tensor:
-    """Return images as the discriminator sees them."""
+    """Return images with augmentation and instance noise, the discriminator's input."""
     images = augment(images, options.augment, state.augment_p)
     if options.instance_noise:
         images = images + options.instance_noise * torch.randn_like(images)
@@ -141,7 +137,7 @@ def _augmented(options: TrainingOptions, state: TrainingState, images: Tensor) -
 
 
 def _penalties(options: TrainingOptions, state: TrainingState, batch: MicroBatch) -> Tensor | float:
-    """Return the penalties of this step, at augmented images; a lazy penalty weighs as many steps as it skips."""
+    """Return the penalties at augmented images. With `lazy` N: every N steps, with N times the weight."""
     every = options.lazy
     if state.steps % every:
         return 0.0
@@ -166,7 +162,7 @@ def _split(pixels: Images, labels: Classes | None, count: int) -> list[Batch]:
 
 
 def _warm_up(options: TrainingOptions, state: TrainingState) -> None:
-    """Set the learning rates, which rise linearly during the warm-up."""
+    """Set the learning rates. They rise linearly during the warm-up."""
     seen = state.images_seen + options.batch
     share = min(seen / (options.warmup_kimg * 1000), 1.0) if options.warmup_kimg else 1.0
     for optimizer, rate in (

@@ -1,6 +1,6 @@
-"""BatchNorm that normalizes by the batch of all processes, and that has second derivatives.
+"""BatchNorm over the batches of all processes, with second derivatives.
 
-torch's SyncBatchNorm refuses to run on a CPU, where this is tested.
+torch's SyncBatchNorm does not run on a CPU, on which the tests run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gantool.train.distributed import all_reduce_sum
 
 
 def convert_sync_batchnorm(network: nn.Module) -> None:
-    """Make every BatchNorm normalize by the batch of all processes; names and weights do not change."""
+    """Make every BatchNorm normalize over the batches of all processes. Names and weights do not change."""
     for name, layer in network.named_children():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             setattr(network, name, _SyncBatchNorm(layer))
@@ -23,7 +23,7 @@ def convert_sync_batchnorm(network: nn.Module) -> None:
 
 
 class _Sum(torch.autograd.Function):
-    """Sums a tensor over all processes. Its gradient is the same sum, so it has derivatives of any order."""
+    """Sums a tensor over all processes. Its backward is the same sum, so it has derivatives of any order."""
 
     @staticmethod
     def forward(_: Any, value: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The numbers of a run for TensorBoard, in an event file in its folder."""
+"""Write the numbers of a run for TensorBoard, to an event file in its folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gantool.train.ticks import TickStats
 
 
 class TensorBoard(Callback):
-    """Writes what stats.jsonl and the metric's file have."""
+    """Writes the numbers in stats.jsonl and metric-*.jsonl as scalars."""
 
     def __init__(self, folder: Path, state: TrainingState) -> None:
         self.state, self.writer = state, summary_writer()(str(folder))

@@ -1,10 +1,10 @@
-"""How many threads compute a step, on a CPU that other programs use as well.
+"""Adapt the number of threads of a step to other programs on the same CPU.
 
-The threads of a step wait for each other at every layer. If another program holds one of their CPUs, all of them
-wait: beside two busy programs per core, two threads can make a hundredth of the images that one thread makes.
+The threads of a step wait for each other at every layer. If another program uses one of their CPUs, all of them
+wait: with two busy programs per core, two threads can be a hundred times slower than one thread.
 
-Sums are split by thread, so a different number of threads rounds differently: a run whose threads changed is as
-good as one whose threads did not, but not bit-identical. Without autotuning, the number of threads does not change.
+Sums are split by thread, so another number of threads rounds differently. A run whose threads changed is as good as
+one whose threads did not, but not bit-identical. Without autotuning, the number of threads does not change.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import torch
 from gantool.runtime.process.cpus import Others, cores
 from gantool.train.options import TrainingOptions
 
-WINDOW, TRIAL = 1.0, 0.5  # seconds over which a rate is measured
-SLOW, STUCK = 1 / 2, 1 / 3  # of the best rate: below, try half the threads, or one
-BETTER = 1.1  # times the rate: enough to change
+WINDOW, TRIAL = 1.0, 0.5  # seconds to measure a rate: between trials, in a trial
+SLOW, STUCK = 1 / 2, 1 / 3  # below these fractions of the best rate, try half the threads, or one
+BETTER = 1.1  # change the number of threads if the rate is this many times higher
 SHORTEST, LONGEST_DOWN, LONGEST_UP = 4.0, 60.0, 300.0  # seconds between trials
-_LOOK = 0.2  # seconds of watching other programs before the first step
+_LOOK = 0.2  # seconds to measure the CPU use of other programs before the first step
 _log = logging.getLogger(__name__)
-_CHEAP = 20.0  # times the duration of a trial of more threads: the least pause until the next
+_CHEAP = 20.0  # a trial of more threads is followed by a pause of at least this many times its duration
 
 
 @dataclass(frozen=True)
 class Rate:
-    """The speed of a number of threads."""
+    """The speed with a number of threads."""
 
     threads: int
     images: float  # per second
@@ -38,7 +38,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Change:
-    """A change to a number of threads that is faster now."""
+    """A change to another number of threads, which is faster."""
 
     before: Rate
     after: Rate
@@ -56,23 +56,23 @@ class Change:
 class Threads:
     """Decides after each step how many threads the next one uses.
 
-    If the rate falls below half of the best known, it tries half the threads for a moment, below a third one
-    thread, and keeps them if they are faster. While there are fewer than `most`, it tries twice as many now and
-    then, if other programs leave room for them, and ever more rarely while that does not help.
+    If the rate falls below half of the best known, it tries half the threads for a moment; below a third, one
+    thread. It keeps the new number if it is faster. While there are fewer threads than `most`, it sometimes tries
+    twice as many, if enough CPUs are free, and less and less often while that does not help.
     """
 
-    count: int  # of the next step
+    count: int  # threads of the next step
     most: int
-    best: float | None = None  # images per second, of the autotuner or the best window so far
-    room: Callable[[], int] | None = None  # returns how many threads find a free CPU; None: any number
-    _now: float = 0.0  # seconds of steps
-    _seconds: float = 0.0  # of the window
-    _images: int = 0
+    best: float | None = None  # images per second, of the autotuner or of the best window so far
+    room: Callable[[], int] | None = None  # returns the number of free CPUs; None: not limited
+    _now: float = 0.0  # total seconds of steps
+    _seconds: float = 0.0  # of the current window
+    _images: int = 0  # of the current window
     _slowest: float = 0.0  # seconds of the slowest step of the window
-    _settling: bool = True  # the first step with a new number of threads prepares its kernels
-    _home: Rate | None = None  # what the current trial is compared with; None: no trial
-    _began: float = 0.0  # of the trial
-    _cost: float = 0.0  # seconds of the slowest step before it
+    _settling: bool = True  # the next step is the first with this number of threads, and prepares kernels
+    _baseline: Rate | None = None  # the rate before the current trial; None: no trial is running
+    _began: float = 0.0  # start of the trial
+    _cost: float = 0.0  # seconds of the slowest step before the trial
     _down_at: float = 0.0
     _down_pause: float = SHORTEST
     _up_at: float = SHORTEST
@@ -82,13 +82,13 @@ class Threads:
     @property
     def trying(self) -> bool:
         """Whether a trial of `count` threads is running."""
-        return self._home is not None
+        return self._baseline is not None
 
     def after(self, seconds: float, images: int) -> Change | None:
-        """Record a step; return the change, if there is one."""
+        """Record a step; return a Change if a trial found a faster number of threads, else None."""
         self._now += seconds
         settling, self._settling = self._settling, False
-        if settling and seconds < TRIAL:  # a longer step hides the preparation
+        if settling and seconds < TRIAL:  # in a longer step, the preparation does not matter
             return None
         self._slowest = max(self._slowest, seconds)
         self._seconds += seconds
@@ -98,8 +98,8 @@ class Threads:
         rate = Rate(self.count, self._images / self._seconds)
         self._seconds, self._images = 0.0, 0
         change = None
-        if self._home:
-            change = self._judge(self._home, rate)
+        if self._baseline:
+            change = self._judge(self._baseline, rate)
         else:
             self._plan(rate)
         self.best = max(self.best or 0.0, rate.images)
@@ -112,23 +112,23 @@ class Threads:
             stuck = self.best is None or rate.images < STUCK * self.best
             self._try(1 if stuck else self.count // 2, rate)
         elif self.count < self.most and self._now >= self._up_at:
-            # without room for them, a single step can take half a minute
+            # with too few free CPUs, a single step can take half a minute
             more = min(2 * self.count, self.most, self.room() if self.room else self.most)
             if more > self.count:
                 self._try(more, rate)
             else:
                 self._up_at = self._now + SHORTEST
 
-    def _try(self, count: int, home: Rate) -> None:
-        self._home, self._began = home, self._now
+    def _try(self, count: int, baseline: Rate) -> None:
+        self._baseline, self._began = baseline, self._now
         self._cost = self._slowest  # a trial takes at least as long as this
         self.count, self._settling = count, True
 
-    def _judge(self, home: Rate, rate: Rate) -> Change | None:
-        self._home = None
-        down, better = rate.threads < home.threads, rate.images > BETTER * home.images
+    def _judge(self, baseline: Rate, rate: Rate) -> Change | None:
+        self._baseline = None
+        down, better = rate.threads < baseline.threads, rate.images > BETTER * baseline.images
         if not better:
-            self.count, self._settling = home.threads, True
+            self.count, self._settling = baseline.threads, True
             if down:
                 self._down_at = self._now + self._down_pause
                 self._down_pause = min(2 * self._down_pause, LONGEST_DOWN)
@@ -137,22 +137,22 @@ class Threads:
                 self._up_at = self._now + max(_CHEAP * (self._now - self._began), self._up_pause)
             return None
         self._down_at, self._down_pause = self._now, SHORTEST
-        if down:  # soon after an increase: that came too early, so wait longer before the next
+        if down:  # soon after an increase, which came too early: wait longer before the next one
             held = self._now - self._rose_at
             self._up_pause = SHORTEST if held >= LONGEST_UP else min(2 * self._up_pause, LONGEST_UP)
             self._up_at = self._now + max(_CHEAP * self._cost, self._up_pause)
         else:
             self._rose_at = self._now
             self._up_at = self._now + SHORTEST
-        return Change(home, rate)
+        return Change(baseline, rate)
 
 
 class AdaptiveThreads:
     """Times the steps of a run, each in a `with` block, and sets the threads of the next one."""
 
     def __init__(self, options: TrainingOptions, best: float | None) -> None:
-        """Set the threads of the first step. `best` is the rate of the autotuner."""
-        self._batch, self._told = options.batch, False
+        """Set the threads of the first step. `best`: the autotuner's rate in images/s, if known."""
+        self._batch, self._warned = options.batch, False
         self.count = torch.get_num_threads()
         self._threads: Threads | None = None
         if options.threads:
@@ -178,7 +178,7 @@ class AdaptiveThreads:
         _log.debug("steps run on %s", _threads(torch.get_num_threads()))
 
     def _room(self) -> int:
-        """Return how many threads found a free CPU since the last call."""
+        """Return how many CPUs were free since the last call."""
         before, self._others = self._others, Others()
         return before.room()
 
@@ -193,8 +193,8 @@ class AdaptiveThreads:
             fewer = change.after.threads < change.before.threads
             _log.log(logging.WARNING if fewer else logging.INFO, "%s", change)
         if self._threads.count != self.count:
-            if not self._told:
-                self._told = True
+            if not self._warned:
+                self._warned = True
                 _log.warning(
                     "other programs slow this run down: it tries other numbers of threads, so from here on its "
                     "results are not bit-identical (`autotune=False` keeps one number)"

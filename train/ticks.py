@@ -1,4 +1,4 @@
-"""A tick: the interval after which a run reports its losses and speed."""
+"""Ticks: the intervals at which a run reports its losses and speed."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class TickStats:
     d_accuracy: float
     augment_p: float
     data_wait: float  # seconds that steps waited for images
-    threads: float  # mean; not whole where it changed
-    last: bool  # the run ends with it
+    threads: float  # mean over the steps
+    last: bool  # the last, partial tick of a session
 
     @property
     def rate(self) -> float:
@@ -39,7 +39,7 @@ class TickStats:
 
     @property
     def wait_share(self) -> float:
-        """Share of the time that steps waited for images."""
+        """The share of the time in which steps waited for images, 0 to 1."""
         return self.data_wait / max(self.seconds, 1e-9)
 
     def to_json(self) -> dict[str, Any]:
@@ -72,14 +72,14 @@ class TickMeter:
         self.threads: list[int] = []
 
     def add(self, losses: Losses, threads: int) -> None:
-        """Take the losses of a step, and the threads that computed it."""
+        """Record the losses and the number of threads of a step."""
         self.losses.append(losses)
         self.threads.append(threads)
 
     def end(self, waited: float, *, last: bool = False) -> TickStats:
         """Return the means since the last tick, over all processes, and begin the next tick.
 
-        Raises GantoolError if a loss is NaN or infinite.
+        `waited`: seconds that steps waited for images. Raises GantoolError if a loss is NaN or infinite.
         """
         state = self.state
         names = ("discriminator", "generator", "real_signs", "d_accuracy")
@@ -111,10 +111,10 @@ class TickMeter:
 
 
 def interval_ended(images_seen: int, batch: int, tick: float, every: float | None) -> bool:
-    """Return whether the last step, of `batch` images, ended a tick in which another `every` kimg became full.
+    """Return whether the last step, of `batch` images, ended a tick that passed a multiple of `every` kimg.
 
-    With `every` = `tick` it is whether a tick ended. It depends on the position alone, so a resumed run reports,
-    measures and saves where an unbroken one does.
+    With `every` = `tick`, return whether a tick ended. The result depends only on the position, so a resumed run
+    reports, measures and saves at the same steps as an unbroken one.
     """
     if every is None:
         return False

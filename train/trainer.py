@@ -1,4 +1,4 @@
-"""The training loop. It knows no loss and no output: a step is step.py, all that surrounds it is a callback."""
+"""The training loop. step.py computes a step; callbacks.py logs, measures and saves."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from gantool.train.ticks import TickMeter, interval_ended
 
 
 def fit(session: Session, state: TrainingState) -> bool:
-    """Train until the options say stop. Return whether the run was interrupted.
+    """Train until a limit in the options is reached. Return whether a signal interrupted the run.
 
-    A signal, to any one of the processes, ends the run after the current step; it is saved as at any other end.
-    Raises GantoolError if a loss is no longer finite; the last snapshot stays. If another process is lost, the
-    generator is saved as it is, and LostProcessError raised.
+    A signal to any of the processes ends the run after the current step, and saves it. Raises GantoolError if a
+    loss is not finite; the last snapshot stays. If another process is lost, save the generator and raise
+    LostProcessError.
     """
     options = session.options
     writes = options.tensorboard and state.fabric.is_global_zero
@@ -54,7 +54,7 @@ def _loop(
     stopwatch: Stopwatch,
     threads: AdaptiveThreads,
 ) -> bool:
-    """Make steps until a limit is reached or a signal came; return whether one came."""
+    """Run steps until a limit is reached or a signal comes; return whether one came."""
     options, fabric = session.options, state.fabric
     pace, meter, began, stopping = Pace(session, state), TickMeter(session, state), state.seconds, False
     with stop_signals() as signals, Prefetcher(session, state) as batches:
@@ -83,13 +83,13 @@ def _loop(
         for each in callbacks:
             each.on_end(stopping)
         with detect_lost_rank(fabric):
-            fabric.barrier()  # none ends before all is written: whoever started them may end the others
+            fabric.barrier()  # wait until all files are written: a launcher may kill processes when one ends
     return stopping
 
 
 @contextmanager
 def _saved_if_lost(session: Session, state: TrainingState) -> Iterator[None]:
-    """If another process is lost, save the generator of the last whole step; the rest may be of half a step."""
+    """If another process is lost, save the EMA of the last complete step. The other state may be half-updated."""
     try:
         yield
     except LostProcessError as error:

@@ -1,6 +1,6 @@
-"""What a file is, by its bytes and not by its name; nothing in it is loaded, unpacked or run.
+"""Recognize a file by its bytes, not by its name. Nothing in the file is unpacked or executed.
 
-`kind_of(path)` never raises. `wrong(path, expected)` is the error for a file of another kind than was expected.
+`kind_of(path)` never raises. `wrong(path, expected)` is the error message for a file of the wrong kind.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gantool.runtime.artifacts.magic import (
     Kind,
 )
 from gantool.runtime.artifacts.protobuf import of_protobuf
+from gantool.runtime.artifacts.text import of_text
 from gantool.runtime.process.terminal import listed, short
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -30,14 +31,14 @@ _STYLEGAN = (b"torch_utils.persistence", b"dnnlib")
 _HEAD, _SEARCHED = 4096, 1 << 20  # bytes
 _CHECK = "check the name, or give another"
 _TF1 = "python -m tf2onnx.convert --checkpoint {path}.meta " + TF2ONNX
-# Of the files of a TensorFlow checkpoint, which one without a suffix names: model.ckpt-1000.index ...
+# The files of a TensorFlow 1 checkpoint, model.ckpt-1000.index for example; group 1 is the checkpoint's name.
 _TF_PART = re.compile(r"(.*)\.(?:index|meta|data-\d{5}-of-\d{5})")
-_TF_INDEX = bytes.fromhex("57fb808b247547db")  # the last bytes
-_MAX_HEADER = 100 << 20  # of safetensors, which itself allows no more
+_TF_INDEX = bytes.fromhex("57fb808b247547db")  # the last bytes of an .index file
+_MAX_HEADER = 100 << 20  # bytes; the limit of the safetensors library
 
 
 def kind_of(path: Path) -> Kind:
-    """Say what `path` is. Never raises: what cannot be read is a kind, too."""
+    """Return the kind of the file `path`. Never raises: a file that cannot be read has a kind, too."""
     try:
         if path.is_dir():
             return _folder(path)
@@ -63,7 +64,7 @@ def _missing(path: Path) -> Kind:
 
 
 def wrong(path: Path, expected: str, kind: Kind | None = None) -> str:
-    """Return the message for a `path` that is not what was `expected`, "an ONNX graph" say; one line."""
+    """Return the message, one line, for a file that is not what was `expected` ("an ONNX graph")."""
     kind = kind or kind_of(path)
     return f"{path} {kind.found}; expected {expected}: {kind.advice.replace('{path}', str(path))}"
 
@@ -88,7 +89,7 @@ def _folder(path: Path) -> Kind:
 
 
 def _names(folder: Path) -> list[str]:
-    """Return the names in a folder, the first thousand of them."""
+    """Return at most 1000 names of files in a folder, sorted."""
     from itertools import islice
 
     return sorted(entry.name for entry in islice(folder.iterdir(), 1000))
@@ -119,8 +120,8 @@ def _by_bytes(path: Path, head: bytes) -> Kind:
         return known
     if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":
         return Kind("image", "is a BMP image", IMAGES)
-    if (text := _as_text(head)) is not None:
-        return _text(text)
+    if (known := of_text(head)) is not None:
+        return known
     if not any(head) and _all_zeros(path):
         return Kind("cut", "holds nothing but zeros", "copy or download it again")
     if (known := _by_neighbours(path)) is not None:
@@ -138,7 +139,7 @@ def _all_zeros(path: Path) -> bool:
 
 
 def _by_neighbours(path: Path) -> Kind | None:
-    """Say what plain numbers are by what lies beside them, or at their end."""
+    """Recognize files of raw weights by the files beside them, or by their last bytes."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(_TF_INDEX)))
         if file.read() == _TF_INDEX:
@@ -163,7 +164,7 @@ def _tensorflow_part(path: Path) -> Kind:
 
 
 def _safetensors(path: Path, head: bytes) -> Kind:
-    """Tell a checkpoint of gantool from other safetensors, and whether it is whole."""
+    """Return the kind of a safetensors file: a checkpoint of gantool, another one, or a truncated one."""
     size, there = int.from_bytes(head[:8], "little"), path.stat().st_size
     cut = f"is a safetensors file that is cut off: it has {there:,} bytes and its header"
     if size > _MAX_HEADER or 8 + size > there:
@@ -188,7 +189,7 @@ def _safetensors(path: Path, head: bytes) -> Kind:
 
 def _zip(path: Path, head: bytes) -> Kind:
     """Look at the names in a zip: PyTorch, Keras and NumPy save as one."""
-    import zipfile  # not needed where the file is an engine, and start-up is short
+    import zipfile  # here, since an engine does not need it and start-up must be short
 
     first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
     try:
@@ -238,76 +239,3 @@ def _pickle(path: Path) -> Kind:
         )
         return Kind("stylegan", "is a pickle of StyleGAN's tools, and loading one runs code", advice)
     return Kind("pickle", "is a Python pickle", EXTRACT)
-
-
-def _as_text(head: bytes) -> str | None:
-    """Return the start as text, or None where it has bytes that no text has."""
-    try:
-        text = head.decode()
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # not just a letter cut in two
-            return None
-        text = head[: error.start].decode()
-    return text if all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in text) else None
-
-
-def _text(text: str) -> Kind:
-    start = text.lstrip("\ufeff \t\r\n")
-    if start.startswith("<"):
-        if re.match(r"(?:<\?xml[^>]*>\s*)?<net[ >]", start):
-            return Kind("openvino", "is an OpenVINO model", ORIGINAL)
-        return Kind(
-            "html",
-            "is a web page or XML",
-            "a page was saved in place of the file, often one for logging in: download the file itself",
-        )
-    if start.startswith(("{", "[")):
-        return _json(start)
-    if re.match(r"ir_version: *\d", start):
-        return _as_onnx_text("textproto")
-    if start.startswith("model_checkpoint_path:"):
-        name = start.partition('"')[2].partition('"')[0]
-        advice = f"python -m tf2onnx.convert --checkpoint {short(name)}.meta " + TF2ONNX
-        return Kind("tensorflow", "names the newest of some TensorFlow 1 checkpoints", advice)
-    return Kind("text", "is a text file", "give another file")
-
-
-_SCRIPTED = (
-    "convert the Keras or TensorFlow model that it was made from: python -m tf2onnx.convert, " + TO_ONNX
-)
-# What is at the start of a JSON file, the first that fits.
-_JSON: tuple[tuple[str, Kind], ...] = (
-    (r'"plan_sha256"', Kind("json", "is the sidecar of a plan", "give the plan, the same name without .json")),
-    (r'"weight_map"', Kind(
-        "shards",
-        "lists the parts of a checkpoint that is in several files",
-        "merge them once in Python: load_file of safetensors.torch for each part, all in one dictionary, save_file "
-        "of that as g.safetensors, and give g.safetensors")),
-    (r'"(?:irVersion|opsetImport)"', Kind("onnxtext", "", "")),
-    (r'"base_code"\s*:\s*\{\s*"magic"', Kind("paddle", "is a Paddle model",
-        "paddle2onnx --model_dir FOLDER --model_filename {path} --params_filename FILE.pdiparams --save_file "
-        "g.onnx, " + TO_ONNX)),
-    (r'^\{\s*"nodes"\s*:\s*\[\s*\{\s*"op"', Kind("mxnet", "is an MXNet symbol",
-        "in MXNet: mx.onnx.export_model, with its .params, " + TO_ONNX)),
-    (r'"(?:modelTopology|weightsManifest)"', Kind("tensorflow", "is a model of TensorFlow.js", _SCRIPTED)),
-    (r'"(?:_class_name|model_type|architectures|_diffusers_version)"', Kind(
-        "huggingface", "is the configuration of a model, not the model",
-        "give the file with the weights beside it")),
-    (r'^\{.{0,200}?"(?:error|errors|message|detail|status|status_code|code)"\s*:', Kind(
-        "json", "is a server's answer (JSON), not the file", "download it again, where you are logged in")),
-)  # fmt: skip
-
-
-def _json(start: str) -> Kind:
-    for pattern, kind in _JSON:
-        if re.search(pattern, start, re.DOTALL):
-            return _as_onnx_text("json") if kind.name == "onnxtext" else kind
-    return Kind("json", "is JSON", "give the model, not what describes it")
-
-
-def _as_onnx_text(form: str) -> Kind:
-    return Kind(
-        "onnxtext",
-        "is an ONNX graph as text",
-        f"in Python: onnx.save(onnx.load('{{path}}', format='{form}'), 'g.onnx'), " + TO_ONNX,
-    )

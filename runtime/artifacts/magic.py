@@ -1,4 +1,4 @@
-"""The kinds of files that people bring, and those that their first bytes give away."""
+"""The kinds of files that users pass to gantool, and the first bytes (magic numbers) of some of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 Name = Literal[
     "missing", "unreadable", "empty", "folder", "run", "savedmodel",
-    "checkpoint", "safetensors", "onnx", "tensorrt", "rtx", "bundle",  # gantool's, or taken by it
+    "checkpoint", "safetensors", "onnx", "tensorrt", "rtx", "bundle",  # gantool writes or reads these
     "torch", "torchscript", "torchexport", "pickle", "stylegan", "hdf5", "keras", "tflite", "ultralytics",
     "tensorflow", "openvino", "coreml", "executorch", "ort", "onnxtext", "gguf", "paddle", "mxnet", "other",
     "shards", "huggingface",
@@ -18,11 +18,11 @@ Name = Literal[
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file is; both texts follow its path, and `{path}` in the advice stands for it."""
+    """The kind of a file. In a message, both texts follow its path; `{path}` in the advice is replaced by it."""
 
     name: Name
     found: str  # "is a PNG image"
-    advice: str  # what to do with it, or instead
+    advice: str  # what the user can do
 
 
 EXPORT_TORCH = (
@@ -35,7 +35,7 @@ EXTRACT = (
 )
 TO_ONNX = "then gantool export g.onnx"
 TF2ONNX = "--inputs z:0 --outputs images:0 --output g.onnx, with the names of its own tensors, " + TO_ONNX
-ORIGINAL = "no tool turns it back: export ONNX from the model that it was converted from, " + TO_ONNX
+ORIGINAL = "it cannot be converted back: export ONNX from the original model, " + TO_ONNX
 TRAIN = "to train on it: gantool train --data {path}"
 UNPACK = "unpack it, and give the file inside"
 IMAGES = "to train on images: gantool train --data FOLDER"
@@ -50,7 +50,7 @@ def _archive(what: str, command: str) -> Kind:
 
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6
 
-# Offset, bytes there, what it is. Protobuf has no magic of its own and comes after all of these.
+# Offset, bytes at that offset, kind. Protobuf has no magic number, so it is checked after all of these.
 MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"ftrt", Kind("tensorrt", "is a TensorRT plan", RUN)),
     (0, b"vtrt", Kind("rtx", "is a TensorRT-RTX plan", RUN)),
@@ -68,7 +68,7 @@ MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"RKNN", Kind("other", "is an RKNN model", ORIGINAL)),
     (0, b"7767517\n", Kind("other", "is an ncnn model", ORIGINAL)),
     *((0, mark, Kind("gguf", "is a GGUF file, as llama.cpp reads models",
-                     "it holds no generator of images that gantool knows: give PyTorch weights or an ONNX graph"))
+                     "gantool knows no image generator in this format: give PyTorch weights or an ONNX graph"))
       for mark in (b"GGUF", b"lmgg", b"tjgg")),
     (0, b"\x12\1\0\0\0\0\0\0", Kind("mxnet", "is a file of MXNet parameters",
                                    "in MXNet: mx.onnx.export_model, with the -symbol.json beside it, " + TO_ONNX)),

@@ -1,4 +1,4 @@
-"""Look into an ONNX file without the onnx package, which a device that builds or runs engines may not have.
+"""Read an ONNX file without the onnx package, which a device that builds or runs engines may not have.
 
 ONNX is protobuf: fields of (number << 3 | wire type), then a varint, 4 or 8 bytes, or a length and bytes. The
 numbers are those of onnx.proto:
@@ -11,7 +11,7 @@ numbers are those of onnx.proto:
     TensorProto     14 data_location, 1 for a file outside
     ValueInfoProto  1 name, 2 type, in it 1 tensor_type, 2 shape, 1 dim, 1 dim_value
 
-As protobuf does, tags and enums are cut to 32 bits.
+Tags and enums are truncated to 32 bits, as in protobuf.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import reason_of, short
 
-RECIPE_KEY = "gantool_recipe"  # of the metadata, see `recipe`
+RECIPE_KEY = "gantool_recipe"  # a key of the metadata, see recipe.py
 _GRAPH, _METADATA_PROPS, _KEY, _VALUE = 7, 14, 1, 2
 _NODE, _INITIALIZER, _ATTRIBUTE, _TENSORS, _GRAPHS = 1, 5, 5, (5, 10), (6, 11)
 _FUNCTION, _FUNCTION_NODE, _FUNCTION_ATTRIBUTE = 25, 7, 11
@@ -35,14 +35,14 @@ _SPARSE_INITIALIZER, _SPARSE_TENSORS, _SPARSE_PARTS = 15, (22, 23), (1, 2)
 _OUTPUT, _SHAPE, _DIM_VALUE = 12, (2, 1, 2, 1), 1
 _32_BITS = (1 << 32) - 1
 _DATA_LOCATION, _EXTERNAL = 14, 1
-_DEPTH = 8  # of graphs in graphs; a generator has none
+_DEPTH = 8  # levels of nested graphs; a generator has one
 _DAMAGE = (ValueError, IndexError, KeyError, TypeError, RecursionError)
 
 
 def open_graph(graph: Path) -> mmap:
-    """Return the file as it is now, also where another takes its name; read is only what is looked at.
+    """Map a graph into memory. The bytes stay the same if another file takes its name.
 
-    Raises GantoolError if it is not a whole protobuf, or if a weight lies in another file.
+    Raises GantoolError if it is not a whole protobuf message, or if a weight lies in another file.
     """
     data = map_file(graph)
     check_inside(graph, data)
@@ -56,8 +56,9 @@ def map_file(graph: Path) -> mmap:
 
 
 def check_inside(graph: Path, data: bytes | mmap) -> None:
-    """Raise GantoolError if `data`, the file `graph`, is not a whole protobuf, or if a weight lies in another file:
-    that file's name is not to be trusted.
+    """Raise GantoolError if `data`, the bytes of the file `graph`, is not a whole protobuf message.
+
+    Raise it also if a weight lies in another file: the name of that file cannot be trusted.
     """
     with _damage_of(graph, data):
         model = memoryview(data)
@@ -66,23 +67,23 @@ def check_inside(graph: Path, data: bytes | mmap) -> None:
         )
     if outside:
         raise GantoolError(
-            f"{graph} keeps weights in another file (external data), and only a graph with its weights inside "
-            f"is run: gantool export {graph} -o g makes one"
+            f"{graph} keeps weights in another file (external data); gantool runs only graphs with their weights "
+            f"inside: gantool export {graph} -o g makes one"
         )
 
 
 def read_metadata(graph: Path, data: bytes | mmap | None = None) -> Metadata:
-    """Return what a graph says of its generator, nothing for a graph of others; `data` is the file, if read.
+    """Return the metadata of the generator, empty for a graph that gantool did not write.
 
-    Raises GantoolError if the file is not a whole protobuf.
+    `data`: the bytes of the file, if they were already read. Raises GantoolError for a damaged file.
     """
     return Metadata.parse(_property(graph, "gantool", data), graph)
 
 
 def read_json(graph: Path, key: str, data: bytes | mmap | None = None) -> dict[str, Any]:
-    """Return the JSON object under another `key` in the graph's metadata, {} where there is none.
+    """Return the JSON object under `key` in the graph's metadata, {} if there is none.
 
-    Raises GantoolError if the file is not a whole protobuf.
+    Raises GantoolError for a damaged file.
     """
     with _damage_of(graph, data or b""):
         value = json.loads(_property(graph, key, data))
@@ -92,7 +93,7 @@ def read_json(graph: Path, key: str, data: bytes | mmap | None = None) -> dict[s
 
 
 def low_of(graph: Path, data: bytes | mmap | None = None) -> object:
-    """Return what a graph computes in by its recipe, "fp16" say, unchecked: running needs no more. None is FP32."""
+    """Return the low precision in the graph's recipe, "fp16" for example; None for FP32. It is not checked."""
     return read_json(graph, RECIPE_KEY, data).get("low")
 
 
@@ -107,7 +108,7 @@ def _property(graph: Path, key: str, data: bytes | mmap | None) -> bytes:
 
 
 def content(graph: Path, data: bytes | mmap) -> Iterator[bytes | memoryview]:
-    """Yield the bytes of a graph but for its metadata, which no library that runs it reads."""
+    """Yield the bytes of a graph without its metadata, which have no effect on the library that runs it."""
     with _damage_of(graph, data):
         for number, value in _fields(memoryview(data)):
             if number != _METADATA_PROPS:
@@ -117,7 +118,7 @@ def content(graph: Path, data: bytes | mmap) -> Iterator[bytes | memoryview]:
 
 
 def output_shape(graph: Path, data: bytes | mmap, name: str) -> list[int | None]:
-    """Return the shape that a graph declares for its output `name`, None for a dimension that it leaves open."""
+    """Return the shape that a graph declares for its output `name`; None for a dynamic dimension."""
     with _damage_of(graph, data):
         for entry in _messages(memoryview(data), _GRAPH):
             for output in _messages(entry, _OUTPUT):
@@ -135,22 +136,23 @@ def _dim_value(dim: memoryview) -> int | None:
 
 
 class _CutShortError(ValueError):
-    """An outermost field that goes on behind the end of the file: there are at least so many bytes in the whole."""
+    """A field ends behind the end of its message, which has `actual` bytes and needs at least `needed`."""
 
-    def __init__(self, there: int, whole: int) -> None:
-        super().__init__(f"a field of {whole:,} bytes runs over the end")
-        self.there, self.whole = there, whole
+    def __init__(self, actual: int, needed: int) -> None:
+        super().__init__(f"a field of {needed:,} bytes runs over the end")
+        self.actual, self.needed = actual, needed
 
 
 @contextmanager
 def _damage_of(graph: Path, data: bytes | mmap = b"") -> Iterator[None]:
-    """Say of the file `graph` what is wrong with `data`, its bytes, which may lie in memory alone."""
+    """Turn an error while `data`, the bytes of the file `graph`, are parsed into a GantoolError."""
     try:
         yield
     except _CutShortError as error:
-        if error.there == len(data):  # not of a message within: that is damage
+        if error.actual == len(data):  # an outermost field; in a nested message it is damage
             raise GantoolError(
-                f"{graph} is cut short or damaged: {error.there:,} of at least {error.whole:,} bytes: copy it again"
+                f"{graph} is cut short or damaged: {error.actual:,} of at least {error.needed:,} bytes: copy it "
+                "again"
             ) from error
         raise GantoolError(f"{graph} is damaged ({reason_of(error)}): copy or export it again") from error
     except _DAMAGE as error:
@@ -159,7 +161,7 @@ def _damage_of(graph: Path, data: bytes | mmap = b"") -> Iterator[None]:
 
 def _has_external(graph: memoryview, depth: int) -> bool:
     if not depth:
-        raise ValueError("graphs within graphs without end")
+        raise ValueError(f"graphs are nested more than {_DEPTH} levels deep")
     return (
         any(map(_is_external, _messages(graph, _INITIALIZER)))
         or any(map(_sparse_is_external, _messages(graph, _SPARSE_INITIALIZER)))
@@ -204,7 +206,7 @@ def _messages(message: memoryview, *numbers: int) -> Iterator[memoryview]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """Yield the number of each field, and its bytes or its varint; skip those of a fixed size."""
+    """Yield the number of each field, and its bytes or its varint; skip fields of a fixed size."""
     position = 0
     while position < len(message):
         tag, position = _varint(message, position)
@@ -225,7 +227,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Return the number at `position`, 7 bits a byte with the lowest first, and the position after it."""
+    """Return the varint at `position` (7 bits a byte, lowest first), and the position after it."""
     value = 0
     for shift in range(0, 70, 7):  # 64 bits have 10 bytes at most
         byte = message[position]
@@ -233,4 +235,4 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, position
-    raise ValueError(f"a number without end at byte {position}")
+    raise ValueError(f"a varint of more than 10 bytes at byte {position}")

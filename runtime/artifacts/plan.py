@@ -1,7 +1,7 @@
-"""Which engine a file is for, and what a plan's header says before any library is loaded.
+"""Recognize ONNX graphs and plans, and parse the header of a plan before any engine library is loaded.
 
-A plan's header, little endian. TensorRT-RTX: measured on plans built with 1.4 and 1.7. TensorRT: only the tag
-and the version are known (trtexec --getPlanVersionOnly reads these 28 bytes), so only they are read.
+The header is little endian. TensorRT-RTX: found by experiment on plans of 1.4 and 1.7. TensorRT: only the tag and
+the version are known (trtexec --getPlanVersionOnly reads these 28 bytes), so only they are read.
 
     0x00  4 bytes  b"ftrt" TensorRT, b"vtrt" TensorRT-RTX
     0x10  u64      size of the whole file
@@ -26,18 +26,18 @@ NAMES: dict[Kind, str] = {"onnx": "ONNX", "tensorrt": "TensorRT", "rtx": "Tensor
 
 @dataclass(frozen=True)
 class PlanHeader:
-    """What a plan's header says."""
+    """The header of a plan."""
 
     kind: Kind
     version: tuple[int, int, int, int]  # of the library that built it: major, minor, patch, build
     size: int | None  # bytes of the whole file; None for TensorRT, which does not document it
-    compute_capabilities: tuple[str, ...]  # "8.6"; empty for TensorRT, which does not say
+    compute_capabilities: tuple[str, ...]  # "8.6" ...; empty for TensorRT, whose header does not have them
 
 
 def identify(path: Path) -> Kind:
-    """Return which engine a file is for, by its first bytes; its name does not matter.
+    """Return whether a file is an ONNX graph or a plan, and of which library, by its first bytes.
 
-    Raises GantoolError if it cannot be read or is neither an ONNX graph nor a plan.
+    Raises GantoolError if it cannot be read or is neither of them.
     """
     return _kind(path)
 
@@ -45,8 +45,8 @@ def identify(path: Path) -> Kind:
 def read_header(path: Path) -> PlanHeader:
     """Read the header of a plan.
 
-    Raises GantoolError if `path` is not a plan, or was cut off, or has bytes appended. A TensorRT plan shows the
-    last two only where its header itself is short.
+    Raises GantoolError if `path` is not a plan, is cut off, or has bytes appended. For TensorRT plans only a header
+    that is cut off is detected: their size is not in the header.
     """
     kind = _kind(path)
     if kind == "onnx":
@@ -56,7 +56,7 @@ def read_header(path: Path) -> PlanHeader:
 
 
 def parse_header(path: Path, kind: Kind, head: bytes, actual: int) -> PlanHeader:
-    """Parse the first bytes `head` of a plan of `actual` bytes; `path` is what messages call it."""
+    """Parse `head`, the first bytes of a plan of `actual` bytes. `path` is for messages."""
     needed = 0x24 if kind == "rtx" else 0x1C
     if len(head) < needed:
         raise GantoolError(
@@ -87,8 +87,8 @@ def describe(header: PlanHeader) -> str:
     return f"{text} for compute capability {names}" if names else text
 
 
-# Where none is asked for, 1.7 writes 0x7e and 1.4 0x3e: all but Turing (7.5), and one bit above those with a
-# name, "and later" by NVIDIA's documents. Bits without a name are passed over.
+# By default, 1.7 writes 0x7e and 1.4 writes 0x3e: every capability but Turing (7.5), and one more bit, which means
+# "and later" by NVIDIA's documents. Unknown bits are ignored.
 _COMPUTE_CAPABILITIES = (
     (0x01, "7.5"),
     (0x02, "8.0"),

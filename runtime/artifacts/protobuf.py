@@ -1,4 +1,4 @@
-"""Tell apart what is written as protobuf and has no magic bytes: by the numbers of the outermost fields.
+"""Recognize protobuf files, which have no magic bytes, by the numbers of their outermost fields.
 
 ONNX        1 ir_version (a number), 7 graph
 CoreML      1 specificationVersion (a number), one of 200 and above: the model
@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 from gantool.runtime.artifacts.magic import ORIGINAL, TF2ONNX, TO_ONNX, Kind
 
-_MOST = 4096  # fields that are looked at
-_START = 64  # bytes of each
+_MAX_FIELDS = 4096  # parsed
+_START = 64  # bytes read of each field
 _NUMBER, _BYTES = 0, 2  # wire types
 
 _ONNX = Kind("onnx", "is an ONNX graph", "to export it: gantool export {path}")
@@ -45,7 +45,7 @@ _PADDLE = Kind(
 
 
 def of_protobuf(path: Path, head: bytes) -> Kind | None:
-    """Return what a file is, if its first fields are those of a kind that is written as protobuf."""
+    """Return the kind of a protobuf file, or None if its first fields match none of the known kinds."""
     if head[:1] not in (b"\x08", b"\x0a"):  # field 1, a number or bytes
         return None
     fields = _fields(path)
@@ -59,7 +59,7 @@ def of_protobuf(path: Path, head: bytes) -> Kind | None:
             return _COREML
         if 7 not in fields and version == 1 and fields.get(2, (0, b""))[1][:1] == b"\x0a":
             return _SAVED
-        return _ONNX if 0 < version < 0x80 else None  # whole or not; version is a small number
+        return _ONNX if 0 < version < 0x80 else None  # also if it is truncated; the version is one byte
     if start[:2] == b"\x08\0" and start[2:3] == b"\x10":
         return _PADDLE
     if start[:1] == b"\x0a" and _second(start) == 0x12:
@@ -71,10 +71,10 @@ def of_protobuf(path: Path, head: bytes) -> Kind | None:
 
 
 def _fields(path: Path) -> dict[int, tuple[int, bytes]]:
-    """Return the wire type and the first bytes of the first of each field, as far as they can be read."""
+    """Return field number -> (wire type, first bytes) of its first occurrence, up to where parsing fails."""
     found: dict[int, tuple[int, bytes]] = {}
     with path.open("rb") as file:
-        for _ in range(_MOST):
+        for _ in range(_MAX_FIELDS):
             tag = _varint(file)
             if tag is None or not tag >> 3:
                 break
@@ -110,7 +110,7 @@ def _varint(file: BinaryIO) -> int | None:
 
 
 def _second(start: bytes) -> int | None:
-    """Return the tag after a first field of at most 60 bytes; of a longer one it is taken for granted."""
+    """Return the tag that follows the first field; after a field of over 60 bytes, assume 0x12 (field 2, bytes)."""
     length = start[1] if len(start) > 1 else 0
     if length >= _START - 2:
         return 0x12

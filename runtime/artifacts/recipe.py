@@ -1,6 +1,6 @@
-"""The recipe of a graph's precision: which node computes in what, so that it can be applied again.
+"""The precision recipe: the precision of each node of a graph, so that an export can apply it again.
 
-It lies as JSON under `gantool_recipe` in the metadata of the graph, and under `recipe` in a plan's sidecar.
+It is stored as JSON, under `gantool_recipe` in the graph's metadata and under `recipe` in a plan's sidecar.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ Low = Literal["fp16", "bf16"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What each node computes in: those of `keep_fp32` in FP32, those of `int8` in INT8, the rest in `low`."""
+    """The precision of each node: FP32 for those in `keep_fp32`, INT8 for those in `int8`, `low` for the rest."""
 
     low: Low | None = None  # None: FP32
-    keep_fp32: dict[str, str] = field(default_factory=dict)  # node -> why
-    int8: dict[str, float] = field(default_factory=dict)  # node -> largest magnitude of what it reads
+    keep_fp32: dict[str, str] = field(default_factory=dict)  # node -> reason
+    int8: dict[str, float] = field(default_factory=dict)  # node -> largest magnitude of its input
 
     @property
     def precision(self) -> str:
-        """fp32, fp16, bf16 or int8: the lowest that it uses."""
+        """The lowest precision in use: fp32, fp16, bf16 or int8."""
         return "int8" if self.int8 else self.low or "fp32"
 
     @property
     def on_cpu(self) -> bool:
-        """Whether ONNX Runtime runs it on the CPU, where it has no BF16 kernels."""
+        """Whether ONNX Runtime can run it on the CPU, for which it has no BF16 kernels."""
         return self.low != "bf16"
 
     def to_json(self) -> dict[str, Any]:
-        """Return what graph, sidecar and bundle have, and `read_recipe` reads; {} in FP32."""
+        """Return the JSON object that graph, sidecar and bundle store; {} for FP32."""
         return {} if self == Recipe() else {"format": FORMAT, **asdict(self)}
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe from a graph, a plan's sidecar or a file of its own.
+    """Read a recipe from a graph, a plan's sidecar or a recipe file.
 
-    Raises GantoolError if it has none, or a damaged one.
+    Raises UsageError if the file is missing or is a plan, GantoolError if it has no valid recipe.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -54,7 +54,7 @@ def read_recipe(path: Path) -> Recipe:
         raise UsageError(f"--recipe {path}: there is no such file") from error
     except ValueError:  # not text, or not JSON
         if identify(path) != "onnx":
-            raise UsageError(f"--recipe {path}: a plan holds no recipe, give {path.name}.json") from None
+            raise UsageError(f"--recipe {path}: a plan has no recipe, give {path.name}.json") from None
         value = read_json(path, RECIPE_KEY)
     return _checked(path, value)
 
@@ -75,9 +75,9 @@ def _checked(path: Path, value: Any) -> Recipe:
 
 
 def recipe_of(graph: Path, data: bytes | mmap | None = None) -> Recipe:
-    """Return the recipe of a graph of gantool, which for one in FP32 says so; `data` is the file, if read.
+    """Return the recipe of a graph: FP32 for a graph without one.
 
-    Raises GantoolError for a damaged one.
+    `data`: the bytes of the file, if they were already read. Raises GantoolError for a damaged recipe.
     """
     value = read_json(graph, RECIPE_KEY, data)
     return _checked(graph, value) if value else Recipe()

@@ -1,6 +1,6 @@
-"""The sidecar `g.plan.json` beside a plan `g.plan`: what the plan itself does not say.
+"""The sidecar `g.plan.json` beside a plan `g.plan`: metadata that a plan cannot carry.
 
-The runtime works without it. Where it is there, the plan must be the one it speaks of (SHA-256).
+The runtime works without it. If it exists, it must have been written for this plan (SHA-256).
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from gantool.runtime.signature import Tensor
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What a sidecar says of its plan: the JSON as it was read, also what is not known here.
+    """The content of a sidecar: the JSON object as it was read, with unknown fields.
 
-    What only people look at, as the receipt, has no property. A property raises GantoolError where its field is
-    missing or wrong.
+    Each property raises GantoolError if its field is missing or wrong. Code that runs engines ignores the receipt.
     """
 
     content: dict[str, Any]  # the JSON object, with its keys in the file's order
-    path: Path | None = field(default=None, compare=False)  # the file, for errors
+    path: Path | None = field(default=None, compare=False)  # for error messages
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON object, as it was read."""
+        """Return the JSON object as it was read."""
         return dict(self.content)
 
     @property
@@ -40,7 +39,7 @@ class Sidecar:
 
     @property
     def graph(self) -> str | None:
-        """The name of the graph that the plan was built from; None where it does not say."""
+        """The name of the graph that the plan was built from; None if it is not recorded."""
         name = self.content.get("graph")
         return name if isinstance(name, str) else None
 
@@ -77,12 +76,12 @@ class Sidecar:
 
     @property
     def metadata(self) -> Metadata:
-        """What the checkpoint says of the generator; nothing where the sidecar has none of it."""
+        """The generator's metadata, from its checkpoint; empty if the sidecar has none."""
         return Metadata.from_json(self.content.get("metadata", {}), self.path)
 
     @property
     def precision(self) -> str | None:
-        """fp32, fp16, bf16 or int8, as the recipe has it; None where there is no recipe."""
+        """The precision in the recipe: fp32, fp16, bf16 or int8; None without a recipe."""
         match self.content.get("recipe"):
             case None:
                 return None
@@ -93,7 +92,7 @@ class Sidecar:
         return "fp32"
 
     def of_refitted(self, plan_sha256: str) -> Sidecar:
-        """Return the sidecar of the plan that has its weights now."""
+        """Return the sidecar of a stripped plan after a refit, when it has its weights."""
         return replace(self, content={**self.content, "plan_sha256": plan_sha256, "stripped": False})
 
     def _text(self, name: str) -> str:
@@ -117,10 +116,10 @@ def sha256(path: Path) -> str:
 
 
 def read_sidecar(plan: Path) -> Sidecar | None:
-    """Return the sidecar of `plan`, or None where there is none.
+    """Return the sidecar of `plan`, or None if there is none.
 
-    Raises GantoolError if the plan's bytes are not those that the sidecar was written for: a damaged payload
-    is otherwise noticed by no one before the GPU runs it.
+    Raises GantoolError if the plan's SHA-256 differs from the sidecar's. Without this check, a damaged plan would
+    reach the GPU.
     """
     path = sidecar_path(plan)
     if not path.exists():
@@ -151,7 +150,7 @@ def _not_one(path: Path | None, reason: str) -> GantoolError:
 
 
 def _first_wrong(content: Any) -> str | None:
-    """Return what in a sidecar is not as gantool writes it, as far as anything reads it, or None."""
+    """Return the first field of a sidecar that code reads and that has a wrong type or value, in words, or None."""
     match content:
         case {"plan_sha256": str()}:
             pass

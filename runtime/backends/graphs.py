@@ -1,4 +1,4 @@
-"""What the backends of ONNX graphs share: the contract of a graph, read off its file and its tensors."""
+"""The contract of an ONNX graph, from its file and its tensors: shared by the backends that run graphs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from gantool.runtime.spec import Spec
 
 
 def spec_of_graph(path: Path, data: bytes | mmap, tensors: Sequence[Tensor]) -> Spec:
-    """Return what a graph takes and gives; `data` is the file `path`. Raises GantoolError for another graph."""
+    """Return the spec of a graph from `data`, the bytes of the file `path`, and the tensors that its library lists.
+
+    Raises GantoolError for a graph that is not a generator.
+    """
     signature = Signature.of_graph(path, tensors)
     metadata = read_metadata(path, data)
     if metadata and metadata.distribution is None:
@@ -25,17 +28,19 @@ def spec_of_graph(path: Path, data: bytes | mmap, tensors: Sequence[Tensor]) -> 
 
 
 def _check_size(path: Path, data: bytes | mmap, spec: Spec) -> None:
-    """Raise GantoolError if a library makes images of another size than the graph declares."""
-    said = output_shape(path, data, "images")[1:]
-    if len(said) == 3 and any(a not in (None, b) for a, b in zip(said, spec.image_shape, strict=True)):
+    """Raise GantoolError if a library infers another image size than the graph declares."""
+    declared = output_shape(path, data, "images")[1:]
+    if len(declared) == 3 and any(
+        a not in (None, b) for a, b in zip(declared, spec.image_shape, strict=True)
+    ):
         raise GantoolError(
-            f"{path} declares images of {_by(said)}, and this library makes {_by(spec.image_shape)}: it reads the "
-            "graph differently (its paddings?); run it with another --provider, or export the generator again"
+            f"{path} declares images of {_by(declared)}, and this library makes {_by(spec.image_shape)}: it reads "
+            "the graph differently (its paddings?); run it with another --provider, or export the generator again"
         )
 
 
 def check_images(path: Path, images: Any, spec: Spec, count: int) -> None:
-    """Raise GantoolError if images are not of the size that the spec says."""
+    """Raise GantoolError unless `images` are `count` images of the spec's size."""
     expected = (count, *spec.image_shape)
     if images.shape != expected:
         raise GantoolError(
@@ -48,5 +53,5 @@ def _by(sides: Sequence[int | None]) -> str:
 
 
 def in_fp16(path: Path, data: bytes | mmap) -> bool:
-    """Whether a gantool graph computes in FP16, by its recipe."""
+    """Return whether a graph computes in FP16, by its recipe."""
     return low_of(path, data) == "fp16"

@@ -29,8 +29,11 @@ class OnnxRuntimeBackend:
     def __init__(
         self, path: Path, provider: str, threads: int | None = None, data: bytes | mmap | None = None
     ) -> None:
-        """Load `path`, or `data`, which is the file where it was read already. `provider` is a name of
-        OF_ONNX_RUNTIME; `threads` are those of the CPU provider, one a core where it is None.
+        """Load a graph.
+
+        provider: a key of OF_ONNX_RUNTIME
+        threads:  of the CPU provider; None is one per core
+        data:     the bytes of the file `path`, if they were already read
 
         Raises GantoolError for a graph that is broken or not a generator, and EngineMismatchError if the provider
         does not start here: ONNX Runtime itself would silently fall back to the CPU.
@@ -41,7 +44,7 @@ class OnnxRuntimeBackend:
         self._session = self._open(provider, threads or limit())
         self._on_gpu = provider != "cpu"
         self._threads = 1 if self._on_gpu else threads or cores()
-        self._of_one_thread: Any = None
+        self._single_threaded: Any = None
         self.name = f"ONNX Runtime, {OF_ONNX_RUNTIME[provider].removesuffix('ExecutionProvider')}"
         self.spec = spec_of_graph(path, self._graph, _tensors(self._session))
 
@@ -50,21 +53,21 @@ class OnnxRuntimeBackend:
         return self._run(self._session, z, label)
 
     def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:
-        """Yield each batch with what `infer` returns for it, in order; each CPU core computes a part of its own."""
+        """Yield each batch with its images, as `infer` returns them, in order; each CPU core computes a part."""
         batches, parts = should_split(batches, self.spec)
         if not parts or self._threads == 1 or self._session is None:
             yield from ((batch, self.infer(batch.z, batch.label)) for batch in batches)
             return
-        if self._of_one_thread is None:
-            self._of_one_thread = self._open("cpu", 1)
-        yield from infer_split(batches, self._threads, partial(self._run, self._of_one_thread))
+        if self._single_threaded is None:
+            self._single_threaded = self._open("cpu", 1)
+        yield from infer_split(batches, self._threads, partial(self._run, self._single_threaded))
 
     def close(self) -> None:
         """Free the sessions."""
-        self._session = self._of_one_thread = None
+        self._session = self._single_threaded = None
 
     def _open(self, provider: str, threads: int) -> Any:
-        """Return a session with `threads` threads; 0 is one a core."""
+        """Return a session with `threads` threads; 0 means one per core."""
         try:
             onnxruntime = import_onnxruntime()
         except ModuleNotFoundError as error:
@@ -111,7 +114,7 @@ class OnnxRuntimeBackend:
 
 def _tensors(session: Any) -> list[Tensor]:
     inputs, outputs = session.get_inputs(), session.get_outputs()
-    types = {"tensor(float)": "float32"}  # others lie in tensor() as NumPy calls them
+    types = {"tensor(float)": "float32"}  # the others have NumPy's names: tensor(uint8)
     return [
         Tensor(node.name, mode, types.get(node.type, node.type[7:-1]), tuple(node.shape))
         for nodes, mode in ((inputs, INPUT), (outputs, OUTPUT))
@@ -120,7 +123,7 @@ def _tensors(session: Any) -> list[Tensor]:
 
 
 def run_bound(session: Any, feeds: dict[str, Any], device: str) -> Any:
-    """Return the images of a run whose output stays on `device` until the end: one copy each way."""
+    """Run with the output bound to `device`, so that there is one copy each way; return the images."""
     binding = session.io_binding()
     for name, value in feeds.items():
         binding.bind_cpu_input(name, value)

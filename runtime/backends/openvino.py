@@ -1,4 +1,4 @@
-"""Run a generator's ONNX graph with OpenVINO on the CPU: Intel's, AMD's or ARM's."""
+"""Run a generator's ONNX graph with OpenVINO on a CPU of Intel, AMD or ARM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gantool.runtime.errors import GantoolError, MissingDependencyError, pip_ins
 from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.process.apart import check_openvino
 from gantool.runtime.process.cpus import limit
-from gantool.runtime.process.interrupt import deaf
+from gantool.runtime.process.interrupt import uncancellable
 from gantool.runtime.process.terminal import short
 from gantool.runtime.signature import INPUT, OUTPUT, Tensor
 from gantool.runtime.spec import Batch, Images, Labels, Latents
@@ -30,10 +30,10 @@ _OTHERWISE = "run it with --provider cpu, or export it again"
 
 
 class OpenVinoBackend:
-    """A generator's graph, compiled by OpenVINO: in BF16 where the CPU supports it, which `name` then says."""
+    """A generator's graph, compiled by OpenVINO: in BF16 on CPUs that support it; `name` then includes BF16."""
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        """Load `path`; `threads` are OpenVINO's choice where it is None.
+        """Load `path`. With `threads` None, OpenVINO chooses the number of threads.
 
         Raises GantoolError for a graph that is broken or not a generator.
         """
@@ -41,7 +41,7 @@ class OpenVinoBackend:
             raise MissingDependencyError("openvino", "openvino", f"running {path.name} with OpenVINO")
         try:
             core = import_core()
-        except ImportError as error:  # the package is installed, a library that it loads is missing
+        except ImportError as error:  # the package is installed, but a library that it loads is missing
             raise GantoolError(
                 f"openvino is installed but does not load ({error}): "
                 f"{pip_install('openvino', '--force-reinstall ')}, or run it with --provider cpu"
@@ -57,7 +57,7 @@ class OpenVinoBackend:
             with suppress(RuntimeError):  # a version without this switch
                 self._core.set_property("CPU", {"LP_TRANSFORMS_MODE": False})  # Q/DQ in float32
         with self._translate_errors("load a graph", _OTHERWISE):
-            self._model = self._core.read_model(graph[:])  # given a path, it would go by the file's suffix
+            self._model = self._core.read_model(graph[:])  # not the path: it would rely on the file's suffix
         compiled = self._compile("LATENCY")
         self.spec = spec_of_graph(path, graph, _tensors(compiled))
         self._latency_requests: SimpleQueue[Any] | None = _requests(compiled, 1)
@@ -70,7 +70,7 @@ class OpenVinoBackend:
         return self._run(self._latency_requests, z, label)
 
     def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:
-        """Yield each batch with what `infer` returns for it, in order; each stream computes a part of its own."""
+        """Yield each batch with its images, as `infer` returns them, in order; each stream computes a part."""
         batches, parts = should_split(batches, self.spec)
         if not parts or self._latency_requests is None:
             yield from ((batch, self.infer(batch.z, batch.label)) for batch in batches)
@@ -90,12 +90,12 @@ class OpenVinoBackend:
             return self._core.compile_model(self._model, "CPU", {**self._settings, "PERFORMANCE_HINT": hint})
 
     def _run(self, requests: SimpleQueue[Any] | None, z: Latents, label: Labels | None) -> Images:
-        """Run a batch in a free request; a request runs one batch at a time."""
+        """Run a batch with a free infer request; a request runs one batch at a time."""
         if requests is None:
             raise GantoolError(f"{self._path} is closed: load it again")
         request = requests.get()
         try:
-            with self._translate_errors(f"make {len(z)} images", "try a smaller --batch"), deaf():
+            with self._translate_errors(f"make {len(z)} images", "try a smaller --batch"), uncancellable():
                 images = request.infer({"z": z} if label is None else {"z": z, "label": label})["images"]
         finally:
             requests.put(request)
@@ -104,7 +104,7 @@ class OpenVinoBackend:
 
     @contextmanager
     def _translate_errors(self, what: str, advice: str) -> Iterator[None]:
-        """Turn OpenVINO's errors into GantoolError: its message on one line, without its source files and links."""
+        """Turn OpenVINO's errors into GantoolError: the message in one line, without source files and links."""
         try:
             yield
         except RuntimeError as error:
@@ -135,7 +135,7 @@ def _type(port: Any) -> str:
 
 
 def _name(port: Any) -> str:
-    """Return a tensor's name in the contract: it has several where operators were folded away."""
+    """Return a tensor's name in the contract. A tensor has several names if operators were folded away."""
     return next((name for name in ("z", "label", "images") if name in port.names), port.any_name)
 
 

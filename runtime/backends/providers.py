@@ -9,7 +9,7 @@ from pathlib import Path
 from gantool.runtime.backends.quiet import import_onnxruntime
 from gantool.runtime.errors import MissingDependencyError, UsageError
 
-# ONNX Runtime's; OpenVINO runs through its own library.
+# Providers of ONNX Runtime. OpenVINO runs through its own library.
 OF_ONNX_RUNTIME = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -19,10 +19,10 @@ PROVIDERS = (*OF_ONNX_RUNTIME, "openvino")
 
 
 def choose(provider: str) -> str:
-    """Return `provider`; for auto cuda if ONNX Runtime was built with it, else openvino if it is installed and the
-    CPU is Intel's, else cpu.
+    """Return the provider to use: `provider` itself, or for auto the first that fits.
 
-    Raises UsageError for an unknown name, and MissingDependencyError where neither library is installed.
+    cuda if ONNX Runtime was built with it, else openvino if it is installed and the CPU is Intel's, else cpu.
+    Raises UsageError for an unknown name, and MissingDependencyError if neither library is installed.
     """
     if provider in PROVIDERS:
         return provider
@@ -37,24 +37,24 @@ def choose(provider: str) -> str:
 
     if OF_ONNX_RUNTIME["cuda"] in onnxruntime.get_available_providers():
         return "cuda"
-    return "openvino" if openvino and _cpu_of_intel() else "cpu"
+    return "openvino" if openvino and _is_intel() else "cpu"
 
 
 def adds_int8_exactly() -> bool:
-    """Tell whether this CPU adds up products of INT8 in 32 bits, as an INT8 graph means it.
+    """Return whether this CPU accumulates INT8 products in 32 bits, as an INT8 graph requires.
 
-    One of x86 without VNNI adds pairs of them in 16 bits, which saturate: up to 100 grey levels were lost.
+    An x86 CPU without VNNI adds pairs of products in 16 bits, which saturate: errors of up to 100 grey levels were
+    measured.
     """
-    return platform.machine().lower() not in ("x86_64", "amd64") or "vnni" in _cpu()
+    return platform.machine().lower() not in ("x86_64", "amd64") or "vnni" in _cpu_description()
 
 
-def _cpu_of_intel() -> bool:
-    return "GenuineIntel" in _cpu()
+def _is_intel() -> bool:
+    return "GenuineIntel" in _cpu_description()
 
 
-def _cpu() -> str:
-    """Return what the system tells of the CPU."""
+def _cpu_description() -> str:
     try:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # Windows tells it there
+    except OSError:  # Windows
         return platform.processor()

@@ -1,6 +1,6 @@
-"""Batches one after the other, each split into parts, of which each core computes one by itself.
+"""Sharding: split each batch into parts, and let each CPU core compute a part by itself.
 
-On a CPU that is quicker than all cores on one layer after the other, which wait for each other after each.
+This is faster than all cores on one layer at a time, where they wait for each other after every layer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gantool.runtime.spec import Batch, Images, Labels, Latents, Spec
 
 
 def should_split(batches: Iterable[Batch], spec: Spec) -> tuple[Iterator[Batch], bool]:
-    """Return the same batches, and whether there are several and the graph takes parts of them."""
+    """Return the same batches, and whether to split them: if there are several and the graph takes parts."""
     rest = iter(batches)
     first = list(islice(rest, 2))
     return chain(first, rest), len(first) == 2 and spec.max_batch in (None, 1)
@@ -26,7 +26,7 @@ def infer_split(
 ) -> Iterator[tuple[Batch, Images]]:
     """Yield each batch with its images, in order; `infer` is called in `threads` threads.
 
-    Batches are asked for ahead until each thread has a part to compute and one to go on with.
+    It takes batches ahead of time, until each thread has a part to compute and a next one.
     """
 
     def run(part: tuple[Batch, Latents, Labels | None, bool]) -> tuple[Batch, Images, bool]:
@@ -42,7 +42,7 @@ def infer_split(
 
 
 def _parts(batches: Iterable[Batch], threads: int) -> Iterator[tuple[Batch, Latents, Labels | None, bool]]:
-    """Yield a batch, z and label of a part of it, and whether it is the last part."""
+    """Yield (batch, z, label, last) for each part of each batch; `last` marks the last part of a batch."""
     for batch in batches:
         count = min(threads, len(batch.z))
         z = np.array_split(batch.z, count)

@@ -1,1 +1,1 @@
-"""Rates, latencies and power of engines. May import what the runtime may."""
+"""Rates, latencies and power of engines. May import the same libraries as the runtime."""

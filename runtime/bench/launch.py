@@ -1,4 +1,4 @@
-"""`gantool bench`: engines side by side, each measured in a process of its own."""
+"""`gantool bench`: measure several engines, each in its own process."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _log = logging.getLogger(__name__)
 
 
 def bench(options: BenchOptions, each: Callable[[Timing], None] | None = None) -> Bench:
-    """Measure engines (none named: all g.* of this folder that run here) with each provider and batch size.
+    """Measure engines with each provider and batch size. Without `files`, measure all g.* in the current folder.
 
-    `each` gets a timing as soon as it is there. An engine that does not run is logged and left out.
+    `each` is called with each timing as soon as it is measured. An engine that does not run is logged and skipped.
     """
     files = list(options.files) or engines(Path())
     check_engine_threads(options.threads)
     kinds = {file: identify(file) for file in files}  # before minutes of work
-    asked = [
+    runs = [
         (file, name) for file in files for name in (options.provider if kinds[file] == "onnx" else ("auto",))
     ]
     busy = _busy_already()
     timings: list[Timing] = []
     failed = 0
-    with task("measuring", len(asked) * len(options.batch)) as measured:
+    with task("measuring", len(runs) * len(options.batch)) as measured:
         done = 0
-        for file, provider in asked:
+        for file, provider in runs:
             for row in _rows(file, provider, options, options.threads if kinds[file] == "onnx" else None):
                 done += 1
                 if "error" in row:
@@ -54,12 +54,14 @@ def bench(options: BenchOptions, each: Callable[[Timing], None] | None = None) -
                     if each is not None:
                         each(timings[-1])
                 measured.update(done, str(file))
-    doubts = [f"{made.file}, batch {made.batch}: {doubt}" for made in timings for doubt in made.doubts]
+    doubts = [
+        f"{timing.file}, batch {timing.batch}: {doubt}" for timing in timings for doubt in timing.doubts
+    ]
     return Bench(tuple(timings), options.threads, (*busy, *doubts), failed, _machine())
 
 
 def _rows(file: Path, provider: str, options: BenchOptions, threads: int | None) -> Iterator[dict[str, Any]]:
-    """Yield the rows that gantool.runtime.bench.measure prints, as they come."""
+    """Run gantool.runtime.bench.measure; yield its rows as it prints them."""
     batches = ",".join(map(str, options.batch))
     arguments = (time.monotonic(), options.seconds, threads or 0, provider, batches, file)
     command = child.python("gantool.runtime.bench.measure", *arguments)
@@ -79,7 +81,7 @@ def _rows(file: Path, provider: str, options: BenchOptions, threads: int | None)
 
 
 def _busy_already() -> list[str]:
-    """Return a warning if other programs are busy already."""
+    """Return a warning in a list if other programs are busy before the measurement."""
     others = Others()
     time.sleep(0.2)
     line = others.line()
@@ -87,7 +89,7 @@ def _busy_already() -> list[str]:
 
 
 def _machine() -> dict[str, Any]:
-    """Return what a report of figures should name: the processor, the cores, a Jetson's power mode."""
+    """Return the machine that was measured: processor, cores, Python, and a Jetson's power mode."""
     import platform
     import shutil
 

@@ -1,8 +1,8 @@
-"""Measure one engine in a process of its own, so that memory and start-up are its own.
+"""Measure one engine in its own process, so that memory and start-up time are those of this engine.
 
     python -m gantool.runtime.bench.measure STARTED SECONDS THREADS PROVIDER BATCHES FILE
 
-prints a line of JSON for each batch; `gantool bench` starts it.
+prints a line of JSON for each batch size; `gantool bench` starts it.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ from gantool.runtime.generator import load_backend
 from gantool.runtime.seeds import latents
 from gantool.runtime.spec import Backend, Batch, Labels
 
-_FEWEST = 10  # single runs, however long they take; two of the others
+_MIN_SINGLE_RUNS, _MIN_RUNS = 10, 2  # however long they take: batches one by one; batches in a row
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What was measured with one batch size."""
+    """The measurements of one batch size."""
 
-    rate: float  # images/s of batches in a row, as `gantool generate` asks for them
-    watts: list[float]  # meanwhile
-    runs: list[float]  # seconds of each run by itself, in order
-    compute: list[float]  # the same without copies, by the GPU's own clock; empty without one
+    rate: float  # images/s of batches in a row, as `gantool generate` runs them
+    watts: list[float]  # samples during the rate measurement
+    runs: list[float]  # seconds of each single run, in order
+    compute: list[float]  # the same without copies, by the GPU's clock; empty without a GPU
 
 
 def measure(backend: Backend, batch: int, seconds: float) -> Samples:
-    """Run batches in a row and then one by one, each for `seconds`, after as long a warm-up."""
+    """Warm up, then run batches in a row, then one by one: each for `seconds`."""
     z = latents(range(batch), backend.spec.latent, backend.spec.distribution)
     label: Labels | None = None if backend.spec.classes == 0 else np.zeros(batch, np.int64)
 
-    def batches(fewest: int) -> Iterator[Batch]:
+    def batches(least: int) -> Iterator[Batch]:
         end = time.perf_counter() + seconds
-        while fewest > 0 or time.perf_counter() < end:
-            fewest -= 1
+        while least > 0 or time.perf_counter() < end:
+            least -= 1
             yield Batch(z, label)
 
-    for _ in backend.infer_each(batches(2)):
+    for _ in backend.infer_each(batches(_MIN_RUNS)):
         pass
     started = time.perf_counter()
     with sampled() as watts:
-        images = sum(len(images) for _, images in backend.infer_each(batches(2)))
+        images = sum(len(images) for _, images in backend.infer_each(batches(_MIN_RUNS)))
         rate = images / (time.perf_counter() - started)
     runs: list[float] = []
     compute: list[float] = []
-    for one in batches(_FEWEST):
+    for one in batches(_MIN_SINGLE_RUNS):
         started = time.perf_counter()
         backend.infer(one.z, one.label)
         runs.append(time.perf_counter() - started)
@@ -65,7 +65,7 @@ def measure(backend: Backend, batch: int, seconds: float) -> Samples:
 
 
 def summary(samples: Samples, batch: int) -> dict[str, Any]:
-    """Return rate, latencies in milliseconds, power, and reasons to doubt them."""
+    """Return rate, latencies in milliseconds and power as a JSON object, with reasons to doubt them."""
     runs = np.array(samples.runs)
     p50, p90, p99 = np.percentile(runs, (50, 90, 99))
     quarter = max(len(runs) // 4, 1)
@@ -104,11 +104,8 @@ def peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def main(
-    started: float, seconds: float, threads: int | None, provider: str, batches: list[int], path: Path
-) -> None:
-    """Print a line of JSON for each batch, or one line with the error."""
-    backend = load_backend(path, provider, threads)
+def main(started: float, seconds: float, batches: list[int], backend: Backend) -> None:
+    """Print a line of JSON for each batch size. `started`: when the process was started, of time.monotonic()."""
     spec = backend.spec
     first = spec.min_batch
     label = None if spec.classes == 0 else np.zeros(first, np.int64)
@@ -130,10 +127,8 @@ if __name__ == "__main__":
         main(
             float(_started),
             float(_seconds),
-            int(_threads) or None,
-            _provider,
             [int(batch) for batch in _batches.split(",")],
-            Path(_file),
+            load_backend(Path(_file), _provider, int(_threads) or None),
         )
     except GantoolError as error:
         print(json.dumps({"error": str(error), "exit_code": error.exit_code}))

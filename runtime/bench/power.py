@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SENSORS = Path("/sys/bus/i2c/devices")
-_TOTAL = ("VDD_IN", "POM_5V_IN")  # the whole board, if its input has a sensor
+_TOTAL = ("VDD_IN", "POM_5V_IN")  # rails that power the whole board
 
 
 def rails(root: Path = SENSORS) -> dict[str, float]:
-    """Return watts by rail, as `in1_label` names it; {} without such a sensor."""
+    """Return watts by rail, named as in the sensor's `in*_label` file; {} without sensors."""
     found = {}
     for label in sorted(root.glob("*/hwmon/hwmon*/in*_label")):
         number = label.name[2 : -len("_label")]
@@ -20,13 +20,13 @@ def rails(root: Path = SENSORS) -> dict[str, float]:
             millivolts = int((label.parent / f"in{number}_input").read_text())
             milliamperes = int((label.parent / f"curr{number}_input").read_text())
             found[label.read_text().strip()] = millivolts * milliamperes / 1e6
-        except (OSError, ValueError):  # a rail that is not connected, or the sum of others
+        except (OSError, ValueError):  # a rail that is not connected, or a sum of other rails
             continue
     return found
 
 
 def watts(root: Path = SENSORS) -> float | None:
-    """Return the power of the board: its input rail, else the sum of all, None without sensors."""
+    """Return the power of the board in watts: that of its input rail, else the sum of all; None without sensors."""
     found = rails(root)
     for name in _TOTAL:
         if name in found:
@@ -36,7 +36,7 @@ def watts(root: Path = SENSORS) -> float | None:
 
 @contextmanager
 def sampled(root: Path = SENSORS, interval: float = 0.05) -> Iterator[list[float]]:
-    """Collect `watts` every `interval` seconds while the block runs."""
+    """Sample `watts` every `interval` seconds while the block runs, into the list that is yielded."""
     samples: list[float] = []
     if (first := watts(root)) is None:
         yield samples

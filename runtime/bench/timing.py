@@ -1,4 +1,4 @@
-"""What `gantool bench` finds out: a `Timing` for each file, provider and batch."""
+"""The results of `gantool bench`: a `Timing` for each file, provider and batch size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Milliseconds of single runs."""
+    """Percentiles of the duration of single runs, in milliseconds."""
 
     p50: float
     p90: float
@@ -19,31 +19,31 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class Timing:
-    """One engine with one batch size."""
+    """The speed of one engine with one batch size."""
 
     file: Path
-    provider: str  # as asked for
+    provider: str  # as requested, so it can be auto
     batch: int
-    images_per_second: float  # of batches in a row, as `gantool generate` makes them
+    images_per_second: float  # of batches in a row, as `gantool generate` runs them
     ms: Percentiles  # latency of one batch
-    compute_ms: Percentiles | None  # the same without copies, by the GPU's own clock; None without one
-    runs: int  # single ones, of which the latency is
-    watts: float | None  # None where no sensor is known
+    compute_ms: Percentiles | None  # the same without copies, by the GPU's clock; None without a GPU
+    runs: int  # single runs, which the latencies are computed from
+    watts: float | None  # None without a known sensor
     mj_per_image: float | None
     doubts: tuple[str, ...]  # reasons to measure again
-    runs_on: str  # the library and device, in words
-    start_seconds: float  # from the start of a process to its first image
+    runs_on: str  # the library and device, as "ONNX Runtime, CPU"
+    start_seconds: float  # from the start of the process to its first image
     peak_bytes: int | None  # of host memory
 
     @classmethod
     def from_json(cls, file: Path, provider: str, row: dict[str, Any]) -> Timing:
-        """Return what the process that measured printed."""
+        """Return the timing from a row that gantool.runtime.bench.measure printed."""
         ms, compute = Percentiles(**row.pop("ms")), row.pop("compute_ms")
         of_gpu = Percentiles(**compute) if compute else None
         return cls(file, provider, ms=ms, compute_ms=of_gpu, doubts=tuple(row.pop("doubts")), **row)
 
     def command(self, threads: int | None) -> str:
-        """Return the command that generates with this engine as it was measured."""
+        """Return the gantool generate command with the engine, provider and batch size of this timing."""
         provider = "" if self.provider == "auto" else f" --provider {self.provider}"
         on_cpu = self.runs_on.startswith(("ONNX", "OpenVINO"))
         limited = f" --engine-threads {threads}" if threads and on_cpu else ""
@@ -52,22 +52,22 @@ class Timing:
 
 @dataclass(frozen=True)
 class Bench:
-    """All that was measured, and what was not."""
+    """The timings of all engines."""
 
     timings: tuple[Timing, ...]
-    threads: int | None  # that graphs were given on the CPU
+    threads: int | None  # of graphs on the CPU, as requested
     warnings: tuple[str, ...]  # reasons to doubt the figures
-    exit_code: int  # of the first engine that did not run; 0 where all ran
-    machine: dict[str, Any] = field(default_factory=dict)  # what a report should name
+    exit_code: int  # of the first engine that did not run; 0 if all ran
+    machine: dict[str, Any] = field(default_factory=dict)  # processor, cores and so on, for a report
 
     @property
     def fastest(self) -> str | None:
-        """The command that generates with the fastest."""
+        """The gantool generate command of the fastest timing."""
         best = max(self.timings, key=lambda timing: timing.images_per_second, default=None)
         return None if best is None else best.command(self.threads)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `gantool bench --json` prints."""
+        """Return the JSON object that `gantool bench --json` prints."""
         rows = [{**asdict(timing), "file": str(timing.file)} for timing in self.timings]
         return {
             "rows": rows,
@@ -78,7 +78,7 @@ class Bench:
 
 
 def row(timing: Timing, width: int) -> str:
-    """Return a timing as a row of the table; `width` is that of the first column."""
+    """Return a timing as a row of the table, whose first column has `width` characters."""
     line = f"{timing.file!s:{width}}  {timing.runs_on:24} {timing.batch:>5} {timing.images_per_second:>9.1f}"
     line += "".join(f" {ms:>8.3f}" for ms in (timing.ms.p50, timing.ms.p90, timing.ms.p99))
     line += f" {timing.compute_ms.p50:>8.3f}" if timing.compute_ms else f" {'-':>8}"
@@ -88,7 +88,7 @@ def row(timing: Timing, width: int) -> str:
 
 
 def heading(first: Timing, width: int) -> str:
-    """Return the names of the columns."""
+    """Return the heading of the table, whose first column has `width` characters."""
     names = f"{'engine':{width}}  {'runs on':24} {'batch':>5} {'images/s':>9}"
     names += f" {'p50 ms':>8} {'p90':>8} {'p99':>8} {'compute':>8} {'start':>7} {'memory':>8}"
     return names + (f" {'W':>6} {'mJ/img':>7}" if first.watts is not None else "")

@@ -1,1 +1,1 @@
-"""What images become: files, arrays, shards, raw bytes. May import NumPy and Pillow."""
+"""Output formats of images: files, arrays, shards, raw frames. May import NumPy and Pillow."""

@@ -1,4 +1,4 @@
-"""The protocol of an output format: which images are missing, what is there, how to write a batch."""
+"""The protocol of an output format: find the missing images, read existing ones, write a batch."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from gantool.runtime.seeds import MAX_SEED
 from gantool.runtime.spec import Images
 
 FORMATS: tuple[Format, ...] = get_args(Format)
-Write = Callable[[Sequence[int], Images], None]  # the seeds of a batch, and its images, uint8 [n, H, W, C]
+Write = Callable[[Sequence[int], Images], None]  # takes the seeds and images of a batch, uint8 [n, H, W, C]
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where images go, and how. Raises UsageError for an option that the format does not have."""
+    """Where and how to write images. Raises UsageError for an option that the format does not have."""
 
     folder: Path
     format: Format = "png"  # "-" is raw frames to stdout
     level: int | None = None
     quality: int | None = None
-    threads: int = 1  # that encode
+    threads: int = 1  # for encoding
     shard_size: int = 10_000  # images in a tar
-    part: str = ""  # "-3of16" for one part of the seeds, in the names of files that hold many images
+    part: str = ""  # "-3of16" in the names of arrays and tars, if the seeds are one part of several
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -41,7 +41,7 @@ class Target:
 
     @property
     def encoding(self) -> Encoding:
-        """How one image becomes bytes: as a file, or as a member of a tar."""
+        """The encoding of one image, as a file or as a member of a tar."""
         return Encoding(
             next((name for name in ENCODINGS if name == self.format), "png"), self.level, self.quality
         )
@@ -49,29 +49,29 @@ class Target:
 
 @dataclass(frozen=True)
 class Sample:
-    """An image that an earlier run left."""
+    """An image that an earlier run wrote."""
 
-    name: str  # for an error: "seed0004.png in images"
+    name: str  # for error messages: "seed0004.png in images"
     seed: int
     image: Images  # [H, W, C]
-    encoding: Encoding | None = None  # that it went through; None: these are the engine's own pixels
+    encoding: Encoding | None = None  # that it was decoded from; None: pixels as the engine made them
 
 
 class Output(Protocol):
-    """The images of some seeds in one format; made for one run from its Target, Seeds and Spec."""
+    """The output of one run, made from its Target, Seeds and Spec."""
 
-    found: int  # whole images of an earlier run, which `pending` has passed over
-    written: int  # images of this run that are on disk, or handed on, whole
+    found: int  # whole images of an earlier run that `pending` skipped
+    written: int  # whole images that this run has written
 
     def pending(self) -> Iterator[int]:
         """Return the seeds whose images are missing or damaged, in order. Call it before `open`."""
 
     def sample(self) -> Iterator[Sample]:
-        """Yield one or a few images that are there, to check that they come from the same command."""
+        """Yield one or a few existing images, to check that they come from the same command."""
 
     def open(self) -> AbstractContextManager[Write]:
         """Return a context manager that yields `write(seeds, images)`, for each batch of `pending` in order.
 
-        Without a call of `pending` before, it writes all seeds. Images are encoded in threads while the engine goes
-        on; what was written is whole when the context ends, also if Ctrl-C ends it.
+        If `pending` was not called before, write all seeds. Threads encode images while the engine runs. When the
+        context ends, also by Ctrl-C, all images that were passed to `write` are complete.
         """

@@ -1,4 +1,4 @@
-"""One image as the bytes of a file, and back."""
+"""Encode one image as the bytes of a file, and decode it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from gantool.runtime.spec import Images
 
 Name = Literal["png", "webp", "jpg"]
 ENCODINGS: tuple[Name, ...] = get_args(Name)
-_LEVELS = {"png": 9, "webp": 6}  # the largest of each
+_LEVELS = {"png": 9, "webp": 6}  # the highest level of each format
 _PILLOW = {"png": "PNG", "webp": "WEBP", "jpg": "JPEG"}
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How an image becomes bytes.
+    """A format and its settings.
 
-    `level` is the effort of PNG (0 to 9) and lossless WebP (0 to 6), None for the fastest that compresses well;
-    `quality` is that of JPEG, 1 to 100. Raises UsageError for an option that the format does not have.
+    `level` is the compression effort of PNG (0 to 9) and lossless WebP (0 to 6); None is fast and compresses well.
+    `quality` is for JPEG, 1 to 100. Raises UsageError for an option that the format does not have.
     """
 
     format: Name = "png"
@@ -51,7 +51,7 @@ class Encoding:
     def decode(self, file: Path | io.BytesIO, height: int, width: int, channels: int) -> Images | None:
         """Return uint8 [H, W, C], or None if `file` is not a whole image of this format and size.
 
-        PNG has checksums, so a changed byte shows; in the other formats only missing bytes do.
+        PNG has checksums, so a changed byte is detected. In the other formats, only missing bytes are.
         """
         try:
             data = file.read_bytes() if isinstance(file, Path) else file.getvalue()
@@ -61,18 +61,18 @@ class Encoding:
                 pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
         except FileNotFoundError:
             return None
-        except (OSError, SyntaxError, ValueError, EOFError, zlib.error):  # what Pillow raises for damage
+        except (OSError, SyntaxError, ValueError, EOFError, zlib.error):  # Pillow's errors for a damaged file
             return None
         return pixels.reshape(height, width, channels)
 
     def round_trip(self, image: Images) -> Images:
-        """Return what `decode` makes of an encoded image, uint8 [H, W, C]."""
+        """Encode an image and decode it again; return it, uint8 [H, W, C]."""
         decoded = self.decode(io.BytesIO(self.encode(image)), *image.shape)
         assert decoded is not None
         return decoded
 
     def _ends(self, data: bytes) -> bool:
-        """Whether the end of the file is there: Pillow accepts a file as soon as it has the pixels."""
+        """Return whether the file ends as its format requires: Pillow accepts a file once it has the pixels."""
         if self.format == "webp":
             return len(data) == int.from_bytes(data[4:8], "little") + 8
         return data.endswith(b"IEND\xaeB\x60\x82" if self.format == "png" else b"\xff\xd9")
@@ -84,7 +84,7 @@ class Encoding:
             level = self.level or 0
             return {"lossless": True, "method": level, "quality": level * 100 // _LEVELS["webp"]}
         if self.level is None:
-            # Run lengths only, no search for repeats: files are within a percent of level 6, since Pillow filters
-            # rows either way, and a 256-pixel image takes a third of the time.
+            # Run-length encoding only, without a search for repeated strings. Files are within a percent of level
+            # 6, because Pillow filters rows in both cases, and a 256-pixel image takes a third of the time.
             return {"compress_level": 1, "compress_type": zlib.Z_RLE}
         return {"compress_level": self.level}

@@ -1,4 +1,4 @@
-"""The output formats by name, and the check that an earlier run was of the same command."""
+"""The output formats by name, and the check that existing images come from the same command."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ OUTPUTS: dict[Format, Callable[[Target, Seeds, Spec], Output]] = {
     "tar": WebDataset,
     "-": RawFrames,
 }
-# Grey levels, on average over an image: more than another provider or precision makes of the same seed.
+# Largest mean difference of two images of the same seed, in grey levels. Providers and precisions differ by less.
 _SAME = 3.0
 
 
 def check_same(output: Output, remake: Callable[[int], Images]) -> None:
-    """Make the images of `output.sample()` once more. Raises UsageError where one is another image.
+    """Make the images of `output.sample()` again. Raises UsageError if one differs.
 
     `remake` returns the image of a seed, uint8 [H, W, C].
     """
-    for there in output.sample():
-        again = remake(there.seed)
-        if there.encoding is not None:
-            again = there.encoding.round_trip(again)
-        if np.abs(there.image.astype(np.int16) - again).mean() > _SAME:
+    for sample in output.sample():
+        again = remake(sample.seed)
+        if sample.encoding is not None:
+            again = sample.encoding.round_trip(again)
+        if np.abs(sample.image.astype(np.int16) - again).mean() > _SAME:
             raise UsageError(
-                f"`resume`: {there.name} is not the image that this command makes of that seed (another engine, "
+                f"`resume`: {sample.name} is not the image that this command makes of that seed (another engine, "
                 "`truncation` or `label`?): choose another `out`, or leave `resume` out"
             )

@@ -16,7 +16,7 @@ from gantool.runtime.spec import Images, Spec
 
 
 class ImageFiles:
-    """An Output: each image is a file of its own."""
+    """An Output that writes each image to its own file."""
 
     def __init__(self, target: Target, seeds: Seeds, spec: Spec) -> None:
         self.found = self.written = 0
@@ -25,15 +25,15 @@ class ImageFiles:
 
     def pending(self) -> Iterator[int]:
         """Yield the seeds whose file is missing or damaged."""
-        looked_at = ordered_map(lambda seed: (seed, self._read(seed)), self._seeds, self._threads)
-        for seed, image in looked_at:
+        checked = ordered_map(lambda seed: (seed, self._read(seed)), self._seeds, self._threads)
+        for seed, image in checked:
             if image is None:
                 yield seed
             else:
                 self.found += 1
 
     def sample(self) -> Iterator[Sample]:
-        """Yield the first image that is there."""
+        """Yield the first existing image."""
         for seed in self._seeds:
             if (image := self._read(seed)) is not None:
                 name = f"{image_name(seed, self._encoding)} in {self._folder}"
@@ -61,7 +61,7 @@ class ImageFiles:
         self.written += images
 
     def _read(self, seed: int) -> Images | None:
-        """Return the image of a seed, uint8 [H, W, C], or None where its file is missing or damaged."""
+        """Return the image of a seed, uint8 [H, W, C], or None if its file is missing or damaged."""
         return self._encoding.decode(self._folder / image_name(seed, self._encoding), *self._size)
 
 

@@ -1,4 +1,4 @@
-"""Images as arrays."""
+"""Convert and arrange arrays of images."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gantool.runtime.spec import Images
 def to_uint8(images: NDArray[np.float32], fp16: bool | None = False) -> Images:
     """Turn float images, [N, C, H, W] in [-1, 1], into uint8 [N, H, W, C] as the tail of the graph does.
 
-    x * 127.5 + 128, clipped to 0..255, cut to whole numbers. Raises GantoolError for NaN, which has no grey level;
-    `fp16` tells whether they were computed in FP16, which may have overflowed, None where that is not known.
+    x * 127.5 + 128, clipped to 0..255, truncated to whole numbers. Raises GantoolError for NaN. `fp16` says whether
+    the images were computed in FP16, which may have overflowed; None if that is not known.
     """
     if np.isnan(images).any():
         weights = "its weights hold NaN, or numbers so large that they overflow"
@@ -26,9 +26,9 @@ def to_uint8(images: NDArray[np.float32], fp16: bool | None = False) -> Images:
 
 
 def grid(images: Images, columns: int) -> Images:
-    """Lay images, uint8 [N, H, W, C], out row by row; return one, uint8 [rows·H, columns·W, C].
+    """Arrange images, uint8 [N, H, W, C], row by row; return one image, uint8 [rows·H, columns·W, C].
 
-    Cells that are left over stay black.
+    Empty cells at the end are black.
     """
     n, height, width, channels = images.shape
     rows = -(-n // columns)

@@ -1,4 +1,4 @@
-"""One array of all images, images.npy, which may be larger than memory; until complete it is images.npy.part."""
+"""One array of all images, images.npy. It may be larger than memory; until it is complete it is images.npy.part."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from gantool.runtime.outputs.base import Sample, Target, Write
 from gantool.runtime.seeds import Seeds
 from gantool.runtime.spec import Images, Spec
 
-_PARTS = 8  # of an array; the first image of each is checked
+_PARTS = 8  # parts of an array; the first image of each is a sample
 
 
 class NpyArray:
-    """An Output: one uint8 array [N, H, W, C] in the order of the seeds."""
+    """An Output that writes one array, uint8 [N, H, W, C], in the order of the seeds."""
 
     def __init__(self, target: Target, seeds: Seeds, spec: Spec) -> None:
         self.found = self.written = 0
@@ -35,14 +35,14 @@ class NpyArray:
         self._header = array_header(self._shape)
 
     def pending(self) -> Iterator[int]:
-        """Return the seeds after the images that are there; `open` then appends to these."""
+        """Return the seeds after the existing images; `open` then appends."""
         path, self.found = self._begun()
         if path == self._part and self.found == len(self._seeds) > 0:  # the run ended just before renaming it
             path.replace(self._path)
         return islice(self._seeds, self.found, None)
 
     def sample(self) -> Iterator[Sample]:
-        """Yield a few images from all over the array, including the last."""
+        """Yield a few existing images, evenly spaced, and the last one."""
         path, count = self._begun()
         if not count:
             return
@@ -52,7 +52,7 @@ class NpyArray:
 
     @contextmanager
     def open(self) -> Iterator[Write]:
-        """Write after the images that `pending` has found. Raises GantoolError if another run writes the array."""
+        """Write after the images that `pending` found. Raises GantoolError if another run is writing the array."""
         if len(self._seeds) and self.found == len(self._seeds):
             yield lambda _, __: None
             return
@@ -64,16 +64,16 @@ class NpyArray:
             except BaseException:
                 self._count_whole(file)
                 if not self.found + self.written:
-                    with suppress(OSError):  # Windows does not remove open files
+                    with suppress(OSError):  # Windows cannot remove open files
                         self._part.unlink()
                 raise
-            if sys.platform != "win32":  # which does not rename open files
+            if sys.platform != "win32":  # Windows cannot rename open files
                 self._part.replace(self._path)  # while it is locked
         if sys.platform == "win32":
             self._part.replace(self._path)
 
     def _begin(self, file: BinaryIO) -> None:
-        """Write the header, and truncate the file after the images that were found."""
+        """Write the header, and truncate the file after the images that `pending` found."""
         rows = self.found * self._image_bytes
         if rows and os.fstat(file.fileno()).st_size < len(self._header) + rows:
             self._part.unlink()
@@ -83,20 +83,20 @@ class NpyArray:
         file.truncate()
 
     def _count_whole(self, file: BinaryIO) -> None:
-        """Count the images that the file holds: on a full disk, what is in memory alone is lost."""
+        """Set `written` to the number of images in the file: on a full disk, buffered images are lost."""
         with suppress(OSError):
             file.flush()
-        there = os.fstat(file.fileno()).st_size - len(self._header) - self.found * self._image_bytes
-        self.written = min(self.written, max(there, 0) // self._image_bytes)
+        own_bytes = os.fstat(file.fileno()).st_size - len(self._header) - self.found * self._image_bytes
+        self.written = min(self.written, max(own_bytes, 0) // self._image_bytes)
 
     def _append(self, file: BinaryIO, images: Images) -> None:
         file.write(np.ascontiguousarray(images).data)
         self.written += len(images)
 
     def _begun(self) -> tuple[Path, int]:
-        """Return where images are, and how many: the first ones in the part, or all in `images.npy`.
+        """Return the file with existing images, images.npy or its .part, and how many images it has.
 
-        Raises UsageError if there are only arrays of another number of images or of another size.
+        Raises UsageError if there are only arrays with another number or another size of images.
         """
         total, others = len(self._seeds), []
         for path in (self._part, self._path):
@@ -121,16 +121,16 @@ class NpyArray:
 
 
 def array_header(shape: tuple[int, ...]) -> bytes:
-    """Return the bytes before the first image of a uint8 array."""
+    """Return the header of a .npy file with a uint8 array of this shape."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return header.getvalue()
 
 
 def _locked(path: Path) -> BinaryIO:
-    """Open a file for writing, created if missing, which no other run writes.
+    """Open a file for writing, with a lock against other runs. Create it if it is missing.
 
-    Another run may rename the file between opening and locking: then this opens the next one.
+    If another run renames the file between opening and locking, open a new one.
     """
     while True:
         file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # noqa: PTH123, SIM115
@@ -147,12 +147,12 @@ def _locked(path: Path) -> BinaryIO:
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
-    """Lock a file until it is closed, where the system can: Windows and some network file systems cannot."""
+    """Lock a file until it is closed. Do nothing on Windows and on network file systems without locks."""
     try:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise GantoolError(f"another run writes {path}: wait for it, or choose another `out`") from error
+        raise GantoolError(f"another run is writing {path}: wait for it, or choose another `out`") from error
     except (ModuleNotFoundError, OSError):
         return

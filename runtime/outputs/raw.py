@@ -1,4 +1,4 @@
-"""Raw frames to stdout: the pixels of one image after the other, for a program that reads them."""
+"""Raw frames to stdout: the pixels of one image after another, for another program to read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gantool.runtime.spec import Images, Spec
 
 
 class RawFrames:
-    """An Output: nothing stays, so there is nothing to resume."""
+    """An Output that writes pixels to stdout. It cannot resume."""
 
     def __init__(self, target: Target, seeds: Seeds, spec: Spec) -> None:  # noqa: ARG002
         self.found = self.written = 0
@@ -31,7 +31,7 @@ class RawFrames:
 
     @contextmanager
     def open(self) -> Iterator[Write]:
-        """Write pixels. `write` raises GantoolError where the program that reads them has ended."""
+        """Write pixels. `write` raises GantoolError if the program that reads them has ended."""
         stdout = sys.stdout.buffer
 
         def write(seeds: Sequence[int], images: Images) -> None:  # noqa: ARG001

@@ -1,4 +1,4 @@
-"""The shards of a WebDataset: images-000000.tar and so on, each with one encoded image a member."""
+"""The shards of a WebDataset: images-000000.tar and so on; each member of a tar is one encoded image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gantool.runtime.process.pool import ordered_map, ordered_pool
 from gantool.runtime.seeds import Seeds
 from gantool.runtime.spec import Images, Spec
 
-Encoded = list[tuple[int, bytes]]  # seed, and the file of its image
+Encoded = list[tuple[int, bytes]]  # (seed, encoded image)
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,20 @@ class Shard:
 
 
 class WebDataset:
-    """An Output: tars of `shard_size` images, the same bytes from the same seeds."""
+    """An Output that writes tars of `shard_size` images; the same seeds give the same bytes."""
 
     def __init__(self, target: Target, seeds: Seeds, spec: Spec) -> None:
         self.found = self.written = 0
         self._folder, self._encoding, self._threads = target.folder, target.encoding, target.threads
         self._size = (spec.height, spec.width, spec.channels)
         self._shards = partial(split, target, seeds)
-        self._missing: list[Shard] | None = None  # None: all of them
+        self._missing: list[Shard] | None = None  # None: all shards
 
     def pending(self) -> Iterator[int]:
-        """Return the seeds of the shards that are missing, or hold anything but whole images of their seeds."""
+        """Return the seeds of the shards that are missing, or do not hold exactly the images of their seeds."""
         self._missing = []
-        looked_at = ordered_map(lambda shard: (shard, self._whole(shard)), self._shards(), self._threads)
-        for shard, whole in looked_at:
+        checked = ordered_map(lambda shard: (shard, self._whole(shard)), self._shards(), self._threads)
+        for shard, whole in checked:
             if whole:
                 self.found += len(shard.seeds)
             else:
@@ -49,7 +49,7 @@ class WebDataset:
         return (seed for shard in self._missing for seed in shard.seeds)
 
     def sample(self) -> Iterator[Sample]:
-        """Yield the first image of the first shard that has one."""
+        """Yield the first existing image."""
         for shard in self._shards():
             if (image := next(self._images(shard), None)) is not None:
                 seed = shard.seeds[0]
@@ -59,13 +59,13 @@ class WebDataset:
 
     @contextmanager
     def open(self) -> Iterator[Write]:
-        """Encode images in threads, and pack them in the calling one."""
+        """Encode images in threads, and pack them in the calling thread."""
         packing = self._pack(self._shards() if self._missing is None else iter(self._missing))
         next(packing, None)
 
         def add(encoded: Encoded) -> None:
             for member in encoded:
-                with suppress(StopIteration):  # after the last image
+                with suppress(StopIteration):  # raised after the last image
                     packing.send(member)
 
         with closing(packing), ordered_pool(self._threads, add) as submit:
@@ -80,28 +80,30 @@ class WebDataset:
         return [(seed, self._encoding.encode(image)) for seed, image in zip(seeds, images, strict=True)]
 
     def _pack(self, shards: Iterator[Shard]) -> Generator[None, tuple[int, bytes], None]:
-        """Take one encoded image at a time; each shard gets its name when it is full."""
-        import tarfile  # not at the start of every command
+        """Receive one encoded image at a time; rename each shard to its final name when it is full."""
+        import tarfile  # here, so that every command starts faster
 
         for shard in shards:
             with atomic(shard.path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
                 for _ in range(len(shard.seeds)):
                     seed, data = yield
                     member = tarfile.TarInfo(image_name(seed, self._encoding))
-                    member.size = len(data)  # and no date, no owner: the same bytes again
+                    member.size = len(data)  # without date and owner, so that the bytes are reproducible
                     tar.addfile(member, io.BytesIO(data))
             self.written += len(shard.seeds)
 
     def _whole(self, shard: Shard) -> bool:
-        """Whether a shard holds the whole images of its seeds, and nothing else."""
+        """Return whether a shard holds exactly the images of its seeds."""
         images = self._images(shard)
         return all(next(images, None) is not None for _ in range(len(shard.seeds))) and not any(
             True for _ in images
         )
 
     def _images(self, shard: Shard) -> Iterator[Images | None]:
-        """Yield the images of a shard, [H, W, C] each; None for the first member that is not the one expected, or
-        is damaged, or one too many. Yield nothing more after it."""
+        """Yield the images of a shard, [H, W, C] each, up to the first member that is unexpected or damaged.
+
+        Yield None for that member, then stop.
+        """
         import tarfile
 
         try:

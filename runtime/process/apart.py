@@ -1,9 +1,9 @@
-"""Try a graph in a process of its own: if a library crashes, only that process ends.
+"""Try a graph in a separate process: if a library crashes, only that process ends.
 
-ONNX Runtime 1.32 crashes with a segmentation fault while it optimizes attention in FP16, and nobody knows what a
-library does with another graph before it is tried. What a graph says of itself proves nothing: its metadata stay
-when another tool rewrites it. So each graph is tried once on each machine and in each version of the library, and
-the cache keeps the result under the graph's own bytes.
+ONNX Runtime 1.32 crashes with a segmentation fault while it optimizes attention in FP16, and other graphs may crash
+it too. The graph's metadata are no proof of its origin: they stay when another tool rewrites the graph. So each
+graph is tried once on each machine and with each version of the library. The cache keeps the result by the graph's
+bytes.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ _DONE = b"gantool: done"
 def level_that_works(path: Path, data: bytes | mmap | None = None) -> str:
     """Return the first of LEVELS with which ONNX Runtime loads and runs a graph on the CPU.
 
-    `data` is the file `path`; None: the child reads it, with the weights beside it.
-    A graph that it rejects with an error counts as one that works: the next session raises that error.
-    Raises GantoolError if the process crashes with each level.
+    `data`: the bytes of the file `path`. With None, the child process reads the file, with the weights beside it.
+    If ONNX Runtime rejects the graph with an error, that level counts as working: the next session raises the
+    error. Raises GantoolError if the process crashes with every level.
     """
     from gantool.runtime.backends.quiet import import_onnxruntime
 
     try:
         version = import_onnxruntime().__version__
-    except ModuleNotFoundError:  # the next session reports it
+    except ModuleNotFoundError:  # the next session raises it again
         return LEVELS[0]
     advice = ", with every optimization level: run it with --provider openvino, install another onnxruntime"
     return _first_that_works(path, data, f"ONNX Runtime {version}", LEVELS, advice)
 
 
 def check_openvino(path: Path, data: mmap, version: str) -> None:
-    """Raise GantoolError if OpenVINO crashes when it loads and runs a graph, `data` of the file `path`."""
+    """Raise GantoolError if OpenVINO crashes on a graph. `data`: the bytes of the file `path`."""
     _first_that_works(path, data, f"OpenVINO {version}", (_OPENVINO,), ": run it with --provider cpu")
 
 
@@ -76,7 +76,7 @@ def _first_that_works(
 
 
 def _kept(path: Path, data: bytes | mmap, library: str) -> Path:
-    """Return the file that keeps what came of a graph: its metadata do not count, by which alone two may differ."""
+    """Return the cache file with the result for a graph, named by its bytes without its metadata."""
     digest = hashlib.sha256(f"{library} {platform.machine()}".encode())
     for part in content(path, data):
         digest.update(part)
@@ -124,6 +124,6 @@ def _zeros(shape: list[Any], kind: str) -> Any:
 
 if __name__ == "__main__":
     way, *given = sys.argv[1:]
-    with suppress(Exception):  # the next session reports it
+    with suppress(Exception):  # the next session raises it again
         _try(Path(given[0]) if given else sys.stdin.buffer.read(), way)
     sys.stdout.buffer.write(_DONE)

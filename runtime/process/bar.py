@@ -1,4 +1,4 @@
-"""Progress bars on a terminal, with the rate and the time left, and lines above them. Rich comes with Typer."""
+"""Progress bars on a terminal, with rate and time left, and log lines above them. Rich comes with Typer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gantool.runtime.process.terminal import bare, printable
 
 
 class Bars:
-    """A reporter that draws a bar for each task. They are gone when no task runs."""
+    """A reporter that draws a bar for each running task."""
 
     def __init__(self) -> None:
         self._bars = Progress(
@@ -65,12 +65,12 @@ class _Bar:
 
     def update(self, done: float, text: str = "", total: float | None = None) -> None:
         if total is not None:
-            self._task.total = total  # by `update`, rich would forget the rate
+            self._task.total = total  # not with `update`, which resets the rate
         self._bars.update(self._task.id, completed=done, text=printable(text))
 
 
 class _Stderr:
-    """Stderr as it is at each write: a run that outlives its terminal replaces it."""
+    """Looks up sys.stderr at each write: a run that outlives its terminal replaces it."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(bare(sys.stderr), name)

@@ -1,13 +1,13 @@
-"""Python processes that gantool starts."""
+"""Start Python child processes."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-# `python -m` and `python -c` look in the current folder first, where somebody's files may include a numpy.py; the
-# flag -P, which prevents it, needs Python 3.11. What the user put into PYTHONPATH stays.
-# The process ends soon after the one that started it, whatever it is doing.
+# `python -m` and `python -c` import from the current folder first, which may contain a numpy.py. The flag -P
+# prevents this, but needs Python 3.11. The folders in PYTHONPATH stay.
+# A thread ends the child soon after its parent has ended, whatever the child is doing.
 _RUN = """\
 import sys
 sys.path[:] = [path for path in sys.path if path]
@@ -23,5 +23,5 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__")
 
 
 def python(module: str, *arguments: object) -> list[str]:
-    """Return the command that runs a module as `python -m` does, but never imports from the current folder."""
+    """Return a command that runs a module like `python -m`, but does not import from the current folder."""
     return [sys.executable, "-c", _RUN, str(os.getpid()), module, *map(str, arguments)]

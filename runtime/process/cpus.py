@@ -1,4 +1,4 @@
-"""The CPUs that this process may use, which can be fewer than the machine has, and the load of other programs."""
+"""How many CPUs this process may use, and the load of other programs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-_BUSY = 0.25  # share of the CPUs that other programs use
+_BUSY = 0.25  # a machine is busy if other programs use this share of the CPUs
 
 
 def cores(root: Path = Path("/")) -> int:
-    """Return how many CPUs this process may use, at least 1: by its affinity and by the quotas of its cgroups.
+    """Return how many CPUs this process may use, at least 1, from its affinity and the quotas of its cgroups.
 
-    `root` is where /proc and /sys are.
+    `root`: the folder with /proc and /sys.
     """
     allowed = _allowed()
     count = len(allowed) if allowed else os.cpu_count() or 1
@@ -23,25 +23,25 @@ def cores(root: Path = Path("/")) -> int:
 
 
 def limit() -> int:
-    """Return `cores()` if that is fewer than the machine has, for libraries that count the machine's; else 0.
+    """Return the number of threads to request from a library: `cores()` if the machine has more CPUs, else 0.
 
-    0 leaves the number to the library: some count physical cores, and are faster that way.
+    0 lets the library choose: some use one thread per physical core, which is faster.
     """
     return 0 if cores() == os.cpu_count() else cores()
 
 
 def available() -> int:
-    """Return how many CPUs this process may run on, whatever its quota of their time."""
+    """Return how many CPUs this process may run on, without its quota of CPU time."""
     return len(_allowed() or ()) or os.cpu_count() or 1
 
 
 def _allowed() -> set[int] | None:
-    """Return the numbers of the CPUs that the scheduler may give to this process; None where it is unknown."""
+    """Return the numbers of the CPUs in this process's affinity mask; None on systems without one."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield the CPUs of each quota on this process: of its cgroups and all above them."""
+    """Yield each CPU quota of this process, in CPUs: those of its cgroups and of all their parents."""
     try:
         groups = _groups(root)
         lines = (root / "proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -58,7 +58,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _groups(root: Path) -> dict[str, str]:
-    """Return the cgroup of this process by controller; that of version 2 is under ""."""
+    """Return controller -> path of this process's cgroup; the controller of cgroup v2 is ""."""
     groups = {}
     for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -67,9 +67,9 @@ def _groups(root: Path) -> dict[str, str]:
 
 
 def _quotas_under(mount: Path, top: str, path: str) -> Iterator[float]:
-    """Yield the quotas from `path` up to `top`, which is the cgroup that a container sees at `mount`."""
+    """Yield the quotas from `path` up to `top`, the cgroup that a container sees at `mount`."""
     with suppress(ValueError):
-        # a path outside of `top` is that of the host: inside, the container's own cgroup is the mount
+        # if `path` is outside of `top`, it is a path on the host, and the container's own cgroup is at the mount
         path = str(PurePosixPath(path).relative_to(top)) if top != "/" else path.lstrip("/")
     parts = PurePosixPath(path.lstrip("/")).parts
     for depth in range(len(parts), -1, -1):
@@ -78,28 +78,28 @@ def _quotas_under(mount: Path, top: str, path: str) -> Iterator[float]:
 
 
 def _quota(folder: Path) -> float | None:
-    """Return the CPUs of a cgroup's own quota, None where it has none."""
+    """Return a cgroup's own quota in CPUs, or None."""
     files = ("cpu.max",) if (folder / "cpu.max").exists() else ("cpu.cfs_quota_us", "cpu.cfs_period_us")
     try:
         quota, period = " ".join((folder / name).read_text(encoding="ascii") for name in files).split()
         share = float(quota) / float(period)
     except (OSError, ValueError, ZeroDivisionError):  # version 2 writes "max 100000" for no quota
         return None
-    return share if share > 0 else None  # and version 1 "-1"
+    return share if share > 0 else None  # version 1 writes -1 for no quota
 
 
 class Others:
-    """The CPU time that other programs take while this one runs."""
+    """Measures the CPU time that other programs use while this one runs."""
 
     def __init__(self, stat: Path = Path("/proc/stat")) -> None:
-        """Begin to count. `stat` is where Linux counts the seconds of each CPU."""
+        """Start measuring. `stat`: the file in which Linux counts the time of each CPU."""
         self._stat = stat
         self._before = self._now()
 
     def cpus(self) -> float:
-        """Return how many of the CPUs that this process may use others kept busy since this was created.
+        """Return how many of this process's CPUs other programs kept busy since this object was created.
 
-        Where the system does not count them, it is the load of the last minute without this process.
+        On a system without `stat`, return the load average of the last minute, minus this process.
         """
         (wall, busy, own), (wall_before, busy_before, own_before) = self._now(), self._before
         if busy is None or busy_before is None:
@@ -116,17 +116,17 @@ class Others:
         return f"the machine is busy: other programs use {used:.1f} of {available()} CPUs"
 
     def room(self) -> int:
-        """Return how many threads find a free CPU, at least 1."""
+        """Return how many CPUs are free for threads of this process, at least 1."""
         return max(1, min(cores(), round(available() - self.cpus())))
 
     def _now(self) -> tuple[float, float | None, float]:
-        """Return seconds: of the clock, of busy CPUs, and of this process."""
+        """Return seconds: of the clock, of all busy CPUs (None if unknown), and of this process's CPU time."""
         busy = None
-        with suppress(OSError, ValueError, AttributeError):  # the last: no sysconf on Windows
+        with suppress(OSError, ValueError, AttributeError):  # AttributeError: Windows has no sysconf
             lines = (line.split() for line in self._stat.read_text(encoding="ascii").splitlines())
             counts = {line[0]: list(map(int, line[1:9])) for line in lines if line[0].startswith("cpu")}
             allowed = _allowed() or ()
-            # user, nice, system, idle, iowait, irq, softirq, steal: all but idle and iowait are work
+            # user, nice, system, idle, iowait, irq, softirq, steal: all but idle and iowait are busy time
             ticks = [
                 sum(values) - sum(values[3:5])
                 for number in allowed
@@ -137,5 +137,5 @@ class Others:
 
 
 def is_busy(used: float) -> bool:
-    """Return whether other programs that use `used` CPUs make measurements doubtful."""
+    """Return whether measurements are unreliable, because other programs use `used` CPUs."""
     return available() - used <= (1 - _BUSY) * cores()

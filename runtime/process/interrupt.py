@@ -1,8 +1,8 @@
-"""Ctrl-C and `kill` while the main thread is inside a library, where Python's own handlers wait for its return.
+"""Handle Ctrl-C and `kill` while the main thread is inside a library, which delays Python's signal handlers.
 
 Python writes the number of each signal into a pipe at once, and a thread reads it there. If the command does not
-end by itself, the thread asks the libraries to stop. It ends the process if the signal came twice, or if a library
-that cannot be asked does not return. This costs a run of an engine nothing.
+end by itself, the thread cancels the running libraries. It ends the process if a second signal comes, or if a
+library without a way to cancel does not return. This adds no cost to running an engine.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from contextlib import contextmanager, suppress
 from gantool.runtime.files import remove_unfinished
 
 EXIT_CODE = 130
-TOGETHER = 0.5  # seconds: `timeout`, systemd and shells send a signal twice and mean one
+TOGETHER = 0.5  # seconds in which two signals count as one: `timeout`, systemd and shells often send two
 GRACE = 1.0  # seconds: a batch or a training step usually ends by itself
-PATIENCE = 5.0  # seconds for a library that cannot be asked
+PATIENCE = 5.0  # seconds to wait for a library that cannot be cancelled
 
-_calls: set[object] = set()  # under way, of libraries that cannot be asked
+_calls: set[object] = set()  # running calls of libraries that cannot be cancelled
 _cancels: list[Callable[[], None]] = []
 _cancelled = threading.Event()
 
 
 def when_stopped(cancel: Callable[[], None]) -> None:
-    """Register `cancel`, to be called from another thread if the command goes on after a signal."""
+    """Register `cancel`. A thread calls it if the command is still running some time after a signal."""
     _cancels.append(cancel)
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
-    """Mark a call into a library that cannot be asked to stop."""
+def uncancellable() -> Iterator[None]:
+    """Mark a call into a library that has no way to cancel it."""
     call = object()
     _calls.add(call)
     try:
@@ -45,13 +45,13 @@ def deaf() -> Iterator[None]:
 
 
 def stopped() -> bool:
-    """Whether libraries were asked to stop: an error of theirs is then not a failure."""
+    """Return whether the running libraries were cancelled: their errors are then not failures."""
     return _cancelled.is_set()
 
 
 def watch() -> None:
-    """Watch the signals of this process from now on; the handlers must be Python's."""
-    if sys.platform == "win32":  # signals arrive through sockets only there
+    """Watch the signals of this process from now on. The signals need Python handlers."""
+    if sys.platform == "win32":  # there, set_wakeup_fd accepts only sockets
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -72,7 +72,7 @@ def _wait(reader: int) -> None:
         cancel()
     stuck = set(_calls)
     again, _, _ = select.select([reader], [], [], PATIENCE if stuck else None)
-    if not again and not stuck & _calls:  # they returned: the command is ending by itself
+    if not again and not stuck & _calls:  # all calls returned, so the command is ending by itself
         select.select([reader], [], [])
     select.select([], [], [], GRACE)
     remove_unfinished()

@@ -1,4 +1,4 @@
-"""Work in threads, results in order, and never more of it waiting than fits into memory."""
+"""Run work in threads, and return the results in order, with a bounded number of pieces in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 def thread_count(threads: int | None) -> int:
-    """Return `threads`, or one for each core where it is None. Raises UsageError for less than one."""
+    """Return `threads`, or the number of cores if it is None. Raises UsageError for less than one."""
     if threads is not None and threads < 1:
         raise UsageError(f"`encoders` {threads}: give a whole number from 1")
     return threads or cores()
@@ -28,8 +28,8 @@ def ordered_map(
 ) -> Generator[R, None, None]:
     """Yield `work(item)` for each item, in order, computed in threads.
 
-    At most `waiting` items wait for a thread or for the caller, two a thread where it is None. Items are taken in
-    the calling thread, as they are needed. Closing the generator early drops the items that no thread has begun.
+    At most `waiting` items wait for a thread or for the caller; None is two per thread. The calling thread takes
+    items from `items` as they are needed. Closing the generator early drops the items that no thread has begun.
     """
     done: deque[R] = deque()
     with ordered_pool(threads, done.append, waiting) as submit:
@@ -44,11 +44,11 @@ def ordered_map(
 def ordered_pool(
     threads: int, take: Callable[[R], None], waiting: int | None = None
 ) -> Iterator[Callable[[Callable[[], R]], None]]:
-    """Yield `submit(work)`, which runs `work()` in a thread; `take` gets the results in the order of `submit`.
+    """Yield `submit(work)`, which runs `work()` in a thread; call `take` with the results in the order of `submit`.
 
-    `submit` blocks while `waiting` pieces of work (two a thread where it is None) are unfinished, so memory is
-    bounded. `take` is called in the thread that calls `submit`. At the end, and after Ctrl-C or a failure
-    elsewhere, submitted work is finished; after a failure of the work itself the rest is dropped.
+    `submit` blocks while `waiting` pieces of work (None: two per thread) are unfinished, so memory is bounded.
+    `take` is called in the thread that calls `submit`. When the block ends, also by Ctrl-C or an error in it,
+    submitted work is finished. If the work itself fails, the rest is dropped.
     """
     pending: deque[Future[R]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="gantool") as pool:
@@ -65,7 +65,7 @@ def ordered_pool(
         try:
             yield submit
             finish()
-        except GeneratorExit:  # nobody wants the results any more
+        except GeneratorExit:  # the caller does not need the results any more
             raise
         except BaseException:
             with suppress(Exception):  # the first failure is the one to report

@@ -1,4 +1,4 @@
-"""Stop between two steps, not in the middle of one."""
+"""Collect signals, so that a loop can stop between two steps."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from gantool.runtime.process.interrupt import TOGETHER
 
 
 def ending_signals() -> list[signal.Signals]:
-    """Return the signals that ask a process to end: Ctrl-C, SIGTERM, and SIGHUP of a terminal that is closed.
+    """Return the signals that ask a process to end: SIGINT (Ctrl-C), SIGTERM, and SIGHUP (the terminal was closed).
 
-    Ignored ones are left out: nohup ignores SIGHUP so that work goes on without its terminal, and a shell ignores
-    SIGINT for background jobs.
+    Leave out those that are ignored: nohup ignores SIGHUP, and a shell ignores SIGINT for background jobs.
     """
     names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
     known = [getattr(signal, name) for name in names if hasattr(signal, name)]
@@ -24,10 +23,10 @@ def ending_signals() -> list[signal.Signals]:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect the signals that ask to end in a list, which a loop checks; a second one ends the process as usual.
+    """Yield a list to which each ending signal is appended, for a loop to check; a second one ends the process.
 
     A signal within half a second of the first does not count as a second one: senders often send two and mean one.
-    Signals are not raised as exceptions, since Python can drop one (in a destructor, say).
+    Signals do not raise exceptions here, because Python can drop an exception, for example in a destructor.
     """
     received: list[int] = []
     first = 0.0

@@ -1,4 +1,4 @@
-"""A stderr whose failure does not end long work: its reader may exit, its terminal close, its disk be full."""
+"""Keep long work running when stderr fails: its reader exits, its terminal closes, or its disk is full."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GONE = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)  # permanent: the oth
 
 
 class _Steady:
-    """Writes to a text stream while that works, and drops the rest."""
+    """Writes to a text stream, and drops text that cannot be written."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -42,21 +42,22 @@ class _Steady:
             self._give_up(error)
 
     def close(self) -> None:
-        """Drop what could not be written; Python would exit with 120 because of it."""
+        """Drop text that could not be written. Otherwise Python would exit with 120."""
         try:
             self.stream.flush()
         except (OSError, ValueError):
-            self._to_nowhere()
+            self._redirect_to_null()
 
     def _give_up(self, error: Exception) -> None:
-        if isinstance(error, OSError) and error.errno in _GONE:  # a full disk may have room later
-            self._to_nowhere()
+        # not for a full disk, which may have room later
+        if isinstance(error, OSError) and error.errno in _GONE:
+            self._redirect_to_null()
 
-    def _to_nowhere(self) -> None:
+    def _redirect_to_null(self) -> None:
         with suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.stream.fileno())
-            os.close(nowhere)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self.stream.fileno())
+            os.close(null)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -64,10 +65,10 @@ class _Steady:
 
 @contextmanager
 def steady_stderr() -> Iterator[None]:
-    """Keep a failing stderr from ending the work inside: text that cannot be written is dropped."""
+    """Drop text that cannot be written to stderr while the block runs, instead of raising an error."""
     before = sys.stderr
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
-        steady = _Steady(before or nowhere)  # it is None where the descriptor was closed
+    with open(os.devnull, "w", encoding="utf-8") as null:  # noqa: PTH123
+        steady = _Steady(before or null)  # sys.stderr is None if the descriptor was closed
         sys.stderr = cast(TextIO, steady)
         try:
             yield

@@ -1,4 +1,4 @@
-"""What may reach a terminal: texts in files and file names come from anywhere, and may hold escape sequences."""
+"""Make text safe and short for a terminal: texts in files and file names may contain escape sequences."""
 
 from __future__ import annotations
 
@@ -9,45 +9,56 @@ from typing import Any, TextIO, cast
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Replace what could move the cursor, change colours or reverse the text direction, except `keep`."""
+    """Replace unprintable characters, which could move the cursor or reverse the text direction, except `keep`."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() or letter in keep else "?" for letter in text)
 
 
 def short(text: object, most: int = 80) -> str:
-    """Return the start of what a file says, for a message: a name in a file may have a million letters."""
+    """Return at most `most` characters of a text from a file, printable: a name may have a million characters."""
     letters = str(text)
     return printable(letters if len(letters) <= most else f"{letters[:most]} ...")
 
 
 def reason_of(error: Exception, most: int = 200) -> str:
-    """Return in a line what a library says of a damaged file, which may quote the whole of it."""
+    """Return the class and the message of a library's error in one line; the message may quote a whole file."""
     return short(f"{type(error).__name__}: {' '.join(str(error)[: 4 * most].split())}", most)
 
 
+def message_of(error: Exception, most: int = 200, *, first_sentence: bool = False) -> str:
+    """Return the message of a library's error in one line; its class if the message is empty.
+
+    Without the file name of an OSError, which the caller adds.
+    """
+    text = str(error.strerror) if isinstance(error, OSError) and error.strerror else str(error)
+    if first_sentence:
+        text = (text.strip().splitlines() or [""])[0].split(". ")[0]
+    return short(" ".join(text[: 4 * most].split()), most) or type(error).__name__
+
+
 def listed(names: Iterable[object], most: int = 12) -> str:
-    """Return the first of some names that a file holds, each as `short` has it."""
+    """Return the first names of a file in one line, each shortened."""
     texts = [short(name) for name in names]
     return ", ".join(texts[:most]) + (" ..." if len(texts) > most else "")
 
 
 def sides(shape: Sequence[object]) -> str:
-    """Return the sides of a tensor, some of which may be names: "N, 3, 64, 64"."""
+    """Return the shape of a tensor, whose dimensions may be names, as text: "N, 3, 64, 64"."""
     return listed(shape, 8)
 
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Pass everything written to `sys.stdout` and `sys.stderr` through `printable`; line breaks and tabs stay.
+    """Pass all text for `sys.stdout` and `sys.stderr` through `printable`; keep line breaks and tabs.
 
-    A character that their encoding lacks becomes a question mark: a "×" does not fail a command.
+    Replace a character that the encoding lacks by a question mark, so that "×" does not fail a command.
     """
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = guards = _guard(sys.stdout), _guard(sys.stderr)
     try:
         yield
-    finally:  # typer replaces them when a pipe breaks
+    finally:  # Typer replaces the streams when a pipe breaks
         if sys.stdout is guards[0]:
             sys.stdout = before[0]
         if sys.stderr is guards[1]:
@@ -55,12 +66,12 @@ def guarded() -> Iterator[None]:
 
 
 def bare(stream: TextIO) -> TextIO:
-    """Return the stream behind a guarded one, for gantool's own progress bar."""
+    """Return the unguarded stream, for gantool's progress bar."""
     return cast("TextIO", getattr(stream, "bare", stream))
 
 
 class _Guarded:
-    """A text stream that passes on printable text only."""
+    """A text stream that passes on only printable text."""
 
     def __init__(self, stream: TextIO) -> None:
         self.bare = stream
@@ -77,7 +88,7 @@ class _Guarded:
 
 
 def _guard(stream: TextIO) -> TextIO:
-    if stream is None:  # closed, as a daemon does
+    if stream is None:  # a daemon closed it
         return stream
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""Unexpected errors: the details go into a file, for a bug report."""
+"""Write the details of an unexpected error to a file, for a bug report."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from gantool.runtime.cache import cache_dir
 _PACKAGES = ("gantool", "numpy", "pillow", "typer", "torch", "onnx", "onnxruntime", "openvino", "tensorrt")
 
 
-def written(error: Exception, arguments: list[str]) -> Path:
-    """Write versions, command and traceback into the cache folder, or a temporary one if that fails."""
+def write_report(error: Exception, arguments: list[str]) -> Path:
+    """Write versions, command and traceback to a file in the cache folder or a temporary one; return its path."""
     text = "\n".join(
         (
             f"gantool {join(arguments)}",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-# Each name, and the module that has it. The rooms train and export are functions too.
+# name -> module. The packages train and export are callable themselves.
 _NAMES = {
     "BuildOptions": "export.engine.options",
     "EvaluateOptions": "train.requests",

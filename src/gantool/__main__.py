@@ -1,13 +1,13 @@
-"""`gantool` and `python -m gantool`: the table of commands, and what an error or a signal comes to.
+"""`gantool` and `python -m gantool`: the table of commands, exit codes and signal handling.
 
-Only the module of the command that is asked for is imported, so `--help` loads nothing heavy.
+It imports only the module of the command that runs, so that `--help` is fast.
 """
 
 from __future__ import annotations
 
 import gc
 
-gc.disable()  # what is imported is no garbage: to look through it takes a tenth of a start
+gc.disable()  # importing creates no garbage, and the collector takes a tenth of the start-up time
 
 # ruff: noqa: E402
 import atexit
@@ -29,7 +29,7 @@ try:
     from gantool.runtime.flags import Option, choose, render
     from gantool.runtime.process.signals import ending_signals
     from gantool.runtime.process.terminal import guarded
-except KeyboardInterrupt:  # before there are handlers of signals
+except KeyboardInterrupt:  # the signal handlers are not installed yet
     os.write(2, b"gantool: interrupted\n")
     sys.exit(130)
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 gc.enable()
 
-# Each command: the module that has a function of its name, and what it does in a line.
+# command -> (module with a function of that name, help text)
 COMMANDS = {
     "train": ("gantool.train.cli", "Train a generator: images -> runs/00000-.../generator.safetensors."),
     "evaluate": (
@@ -64,9 +64,9 @@ COMMANDS = {
     ),
     "doctor": (
         "gantool.export.cli",
-        "List what this machine has, what starts on it, and which files of a folder can run here.",
+        "List GPU, libraries and providers of this machine, and the files in a folder that can run here.",
     ),
-    "refit": ("gantool.export.cli", "Put the weights of a graph into a plan without them, on the device."),
+    "refit": ("gantool.export.cli", "Put the weights of a graph into a plan without weights, on the device."),
     "generate": ("gantool.runtime.cli", "Generate images from an engine: seeds -> images/seed0000.png ..."),
     "bench": (
         "gantool.runtime.cli",
@@ -74,7 +74,7 @@ COMMANDS = {
     ),
     "cache": (
         "gantool.runtime.cli",
-        "Show what gantool keeps to be quick the next time, and its size; --clear removes it.",
+        "List the files in gantool's cache and their sizes; --clear removes them.",
     ),
 }
 
@@ -82,14 +82,14 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line as a process of its own; exit with the code of the error tree."""
+    """Run the command line and exit the process; runtime/errors.py has the exit codes."""
     from gantool.runtime.process import interrupt
 
-    gc.disable()  # until the command runs
+    gc.disable()  # the command enables it again
     for number in ending_signals():
         signal.signal(number, _stop)
     interrupt.watch()
-    # Python looks through all objects once more when it ends: a tenth of a short run.
+    # otherwise, Python's last garbage collection at exit takes a tenth of a short run
     atexit.register(gc.freeze)
     sys.exit(run(sys.argv[1:]))
 
@@ -97,24 +97,24 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code.
 
-    What nobody expected is a line and a file with the details, or is raised where GANTOOL_DEBUG is set.
+    For an unexpected error, print a line and write the details to a file; with GANTOOL_DEBUG set, raise it.
     """
     with guarded():
         try:
-            # a shell variable that is not set; as a path it would mean this folder
+            # an unset shell variable; as a path, "" would mean the current folder
             if any(not word or (word.startswith("--") and word.endswith("=")) for word in arguments):
-                raise UsageError("an argument is empty: is a variable of the shell not set?")
+                raise UsageError("an argument is empty: is a shell variable not set?")
             if arguments[:1] and arguments[0] in COMMANDS and COMPLETION not in os.environ:
                 _command(arguments[0])(arguments[1:], prog_name=f"gantool {arguments[0]}")
             else:
                 _table(arguments)(arguments, prog_name="gantool")
             code = 0
-        except SystemExit as end:  # of typer, also after Ctrl-C, of which it says nothing
+        except SystemExit as end:  # Typer raises it, also after Ctrl-C, for which it prints nothing
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
         except KeyboardInterrupt:
             code = INTERRUPTED
         except Exception as error:
-            # a library whose import or run a signal broke off raises anything
+            # a library that a signal interrupted can raise any error
             code = INTERRUPTED if _received else _answer(error, arguments)
         if code == INTERRUPTED:
             typer.echo("gantool: interrupted", err=True)
@@ -122,13 +122,13 @@ def run(arguments: list[str]) -> int:
 
 
 def _answer(error: Exception, arguments: list[str]) -> int:
-    """Print what an error means; return the exit code."""
+    """Print an error in one line; return the exit code."""
     code = error.exit_code if isinstance(error, GantoolError) else GantoolError.exit_code
     match error:
         case GantoolError():
             text = render(str(error), _options_of(arguments))
         case ModuleNotFoundError() if (name := (error.name or "").partition(".")[0]) in _EXTRAS:
-            # of a part of a command that does without it elsewhere
+            # a package that only a part of the command needs
             missing = MissingDependencyError(name, _EXTRAS[name], f"gantool {arguments[0]}")
             text, code = str(missing), missing.exit_code
         case OSError():
@@ -140,16 +140,19 @@ def _answer(error: Exception, arguments: list[str]) -> int:
         case _:
             if "GANTOOL_DEBUG" in os.environ:
                 raise error
-            from gantool.runtime.process.unexpected import written
+            from gantool.runtime.process.terminal import reason_of
+            from gantool.runtime.process.unexpected import write_report
 
-            text = f"an unexpected error: {type(error).__name__}: {' '.join(str(error).split())[:300]}; details in "
-            text += f"{written(error, arguments)}; please report it with that file"
+            text = (
+                f"an unexpected error: {reason_of(error, 300)}; details in {write_report(error, arguments)}; "
+            )
+            text += "please report it with that file"
     typer.echo(f"gantool: {text}", err=True)
     return code
 
 
 def _table(arguments: list[str]) -> TyperGroup:
-    """Return all commands as one; the flags of completion are made only where they can be asked for."""
+    """Return the group of all commands, with the flags for completion only if `arguments` may contain them."""
     completes = bool(arguments and arguments[0].endswith("-completion")) or COMPLETION in os.environ
     app = typer.Typer(
         name="gantool",
@@ -167,7 +170,7 @@ def _table(arguments: list[str]) -> TyperGroup:
 
 
 class _Table(TyperGroup):
-    """The commands by name; each is imported when it is asked for."""
+    """The group of commands, which imports a command when it is used."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
@@ -191,7 +194,7 @@ def _command(name: str) -> TyperCommand:
 
 @cache
 def _load(name: str) -> Command:
-    """Import a command. Only here do the rooms of training and of export meet."""
+    """Import a command. Only this function connects training and export."""
     command: Command = getattr(import_module(COMMANDS[name][0]), name)()
     return (
         command._replace(run=partial(command.run, distance_to=_distance_to)) if name == "export" else command
@@ -207,13 +210,12 @@ def _distance_to(data: str, features: str) -> Callable[[Images], float]:
 
 
 def _options_of(arguments: list[str]) -> Mapping[str, Option]:
-    """Return the options of the command that was asked for, whose flags messages name."""
+    """Return the options of the command in `arguments`, whose flags appear in messages."""
     return _load(arguments[0]).known if arguments and arguments[0] in COMMANDS else {}
 
 
 _received: list[int] = []  # signals
-
-
+# package -> extra
 _EXTRAS = {
     **dict.fromkeys(("torch", "safetensors", "onnx", "onnx_ir", "onnxscript"), "export"),
     "onnxruntime": "cpu",
@@ -231,7 +233,7 @@ _HINTS = {
 
 
 def _stop(number: int, frame: object) -> None:  # noqa: ARG001
-    """End on SIGTERM and SIGHUP as on Ctrl-C, so that nothing half-written stays behind."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that no half-written file stays behind."""
     _received.append(number)
     raise KeyboardInterrupt
 

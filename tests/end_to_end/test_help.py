@@ -28,7 +28,7 @@ from gantool.train.run import Run
 
 QUICK = "--no-autotune --device cpu --kimg 0.05"
 # what a run finds out when it starts, in the words of the help
-FOUND = {"channels": "as the images are", "precision": "the fastest here"}
+FOUND = {"channels": "those of the images", "precision": "the fastest here"}
 
 
 def defaults(help_text: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ def test_generate_takes_the_file_or_the_newest(work: Path) -> None:
     os.utime(work / "g.onnx", (1, 1))
     shutil.copy(work / "g.onnx", work / "gx.onnx")  # another family
     answer = gantool("generate --seeds 0", work)
-    assert (answer.code, "with g.fp16.onnx, the newest engine here" in answer.err) == (0, True)
+    assert (answer.code, "using g.fp16.onnx, the newest engine here" in answer.err) == (0, True)
     for command in ("generate g.onnx --seeds 0", "generate -e g.onnx --seeds 0"):
         answer = gantool(command, work)
         assert (answer.code, answer.err) == (0, "")

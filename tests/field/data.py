@@ -284,7 +284,7 @@ CASES: list[Case] = [
         1,
         (
             "holds 1 different readable image in 24 files",
-            "24 of 24 images are blank after transparency was laid on white",
+            "24 of 24 images are blank after blending with white",
             "give --background black",
         ),
         prepare=odd("white_icons"),
@@ -292,27 +292,27 @@ CASES: list[Case] = [
     Case(
         "white-glyphs-on-black",
         "data white_icons --background black",
-        says=("24 images of 64×64×3", "transparency laid on black"),
+        says=("24 images of 64×64×3", "blended with black"),
         never=("blank",),
         prepare=odd("white_icons"),
     ),
     Case(
         "white-glyphs-trained",
         f"train --data white_icons {RUN}",
-        says=("24 of 24 images are blank after transparency was laid on white: give --background black",),
+        says=("24 of 24 images are blank after blending with white: give --background black",),
         prepare=odd("white_icons"),
     ),
     Case(
         "black-glyphs-on-black",
         "data set --background #000000",
         1,
-        ("blank after transparency was laid on #000000: give --background white",),
+        ("blank after blending with #000000: give --background white",),
         prepare=tree(many("a", "b"), lambda: glyph(0)),
     ),
     Case(
         "pale-glyphs",
         "data set",
-        says=("24 of 24 images are blank after transparency was laid on white",),
+        says=("24 of 24 images are blank after blending with white",),
         prepare=tree(many("a", count=24), lambda: glyph(int(rng.integers(243, 254)))),
     ),
     Case(
@@ -333,7 +333,7 @@ CASES: list[Case] = [
     Case(
         "twelve-bits-in-sixteen",
         "data bits12",
-        says=("24 of 24 images are files of 16 bits that fill 12 of them: 4,095 was taken for white",),
+        says=("24 of 24 images are files of 16 bits that use only 12: 4,095 was taken for white",),
         never=("warning",),
         prepare=odd("bits12"),
     ),
@@ -354,7 +354,7 @@ CASES: list[Case] = [
         Case(
             f"twelve-bits-in-sixteen-of-{channels}-channels",
             "data set",
-            says=("16 of 16 images are files of 16 bits that fill 12 of them: 4,095 was taken for white",),
+            says=("16 of 16 images are files of 16 bits that use only 12: 4,095 was taken for white",),
             never=("warning", "transparent"),
             prepare=tree(many("a", "b"), deep_colours(channels, 4095)),
         )
@@ -364,7 +364,7 @@ CASES: list[Case] = [
         Case(
             f"sixteen-bits-see-through-{len(clear)}",
             "data set --background black",
-            says=("16 of 16 images are transparent in part: transparency laid on black", "fill 12 of them"),
+            says=("16 of 16 images are transparent in part: blended with black", "use only 12"),
             never=("warning",),
             prepare=tree(many("a", "b"), deep_colours(len(clear), 4095, clear)),
         )
@@ -832,7 +832,7 @@ CASES: list[Case] = [
         "data mixed",
         says=(
             "2 of 40 images are not square: cropped",
-            "2 of 40 images are transparent in part: transparency laid on white",
+            "2 of 40 images are transparent in part: blended with white",
             "left out truncated.png",
             "left out empty.png",
         ),
@@ -957,7 +957,7 @@ CASES: list[Case] = [
         prepare=tree(many("a", "b", count=9), lambda: png(noise(32, 3))),
     ),
     Case("preset-misspelt", "train --preset smal", 2, ("--preset smal: did you mean small?",)),
-    Case("four-channels", "train --channels 4", 2, ("transparency is laid on --background",)),
+    Case("four-channels", "train --channels 4", 2, ("transparent images are blended with --background",)),
 ]
 
 

@@ -91,7 +91,7 @@ CHECKPOINT_TF1 = {
 TF1 = ("TensorFlow 1 checkpoint", "--checkpoint c/model.ckpt-9.meta")
 REPOSITORY = {"m/config.json": b'{"model_type": "biggan"}', "m/model.safetensors": b"x" * 20}
 DIFFUSERS = {"m/model_index.json": b'{"_class_name": "DDPMPipeline"}', "m/unet/config.json": b"{}"}
-NO_WAY_BACK = "export ONNX from the model that it was converted from"
+NO_WAY_BACK = "export ONNX from the original model"
 
 FILES: list[tuple[str, tuple[str, ...], Folder]] = [
     ("saved_model.pb", ("the graph of a SavedModel", "--saved-model FOLDER"), files({"saved_model.pb": field(1, 1) + field(2, META_GRAPH)})),

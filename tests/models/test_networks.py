@@ -66,8 +66,8 @@ def test_dcgan5_is_the_keras_one() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size": 48}, "dcgan cannot make 48 pixels a side: choose 16, 28, 32, 64, 128, 256"),
-        ({"architecture": "dcgan5", "size": 64}, "dcgan5 cannot make 64 pixels a side: choose 32"),
+        ({"size": 48}, "dcgan cannot make 48 pixels per side: choose 16, 28, 32, 64, 128, 256"),
+        ({"architecture": "dcgan5", "size": 64}, "dcgan5 cannot make 64 pixels per side: choose 32"),
         ({"architecture": "stylegan"}, "architecture 'stylegan' is unknown: choose dcgan, dcgan5"),
         ({"channels": 4}, "channels 4 is unknown: choose 1, 3"),
         ({"distribution": "cauchy"}, "choose normal, uniform, truncated"),

@@ -91,7 +91,7 @@ def test_options_from_a_file(tmp_path: Path) -> None:
         ('{"kind": 3}', "run.json: kind is 3: expected text"),
         ('{"paths": "a"}', "run.json: paths is 'a': expected a list"),
         ('{"level": 1, "lvl": 2}', "run.json: lvl is given twice"),
-        ("[1]", "run.json holds no options"),
+        ("[1]", "run.json has no options"),
     ],
 )
 def test_a_bad_file_names_the_key(tmp_path: Path, content: str, says: str) -> None:

@@ -280,7 +280,7 @@ def test_two_runs_do_not_write_one_array(graph: Path, tmp_path: Path) -> None:
         for more in ([], ["--resume"]):
             result = run_gantool(*flags, *more, cwd=tmp_path)
             assert result.returncode == 1
-            assert "another run writes images/images.npy.part" in result.stderr
+            assert "another run is writing images/images.npy.part" in result.stderr
         assert first.poll() is None
         assert part.stat().st_size >= before
         first.kill()

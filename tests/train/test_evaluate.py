@@ -233,7 +233,7 @@ def test_features_of_a_graph(trained: Path, tmp_path: Path, kind: int) -> None:
         (("RUN", "--samples", "3"), 2, "--samples 3: give at least 16"),
         (("RUN", "--features", "vgg"), 2, "--features vgg: give classifier, inception or"),
         (("RUN", "--features", "x.onnx"), 1, "--features x.onnx: there is no such file"),
-        (("GRAPH",), 2, "does not tell what it was trained on: give --data"),
+        (("GRAPH",), 2, "are not known: give --data"),
         (("EMPTY",), 1, "holds no checkpoint"),
     ],
 )

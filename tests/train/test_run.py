@@ -72,7 +72,7 @@ def test_the_log_has_all_lines_whatever_is_shown(
     with caplog.at_level(logging.WARNING):
         run = train(options(), there)
     assert not [record for record in caplog.records if record.levelno < logging.WARNING]
-    assert "without augmentation the discriminator learns them by heart" in caplog.text
+    assert "without augmentation the discriminator memorizes them" in caplog.text
     text = (run.folder / "log.txt").read_text()
     assert (text.count("\ntick "), text.count("done at 0.2")) == (5, 1)
     assert logging.getLogger("gantool").level == logging.NOTSET

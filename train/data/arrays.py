@@ -1,4 +1,4 @@
-"""Images in one array: the images.npy that `gantool generate --format npy` writes, or an .npz."""
+"""Read images from one array: an .npy, as `gantool generate --format npy` writes it, or an .npz."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gantool.runtime.errors import GantoolError
-from gantool.runtime.process.terminal import printable
+from gantool.runtime.process.terminal import message_of, printable
 from gantool.train.data.decode import checked
 from gantool.train.data.listing import Listing
 
 MAX_ARRAY_BYTES = 16 << 30  # of an unpacked .npz, which must fit into memory
-_TINY = 64 * 64  # pixels
+_TINY = 64 * 64  # pixels of an image that is not worth a thread
 
 
 @contextmanager
 def open_array(path: Path) -> Iterator[Listing]:
-    """Open uint8 [N, H, W, C] with C 1, 3 or 4, or [N, H, W]. Raises GantoolError for any other file."""
+    """Open an array, uint8 [N, H, W, C] with C 1, 3 or 4, or [N, H, W]. Raises GantoolError for any other file."""
     try:
         array = (
             _unpacked(path) if zipfile.is_zipfile(path) else np.load(path, mmap_mode="r", allow_pickle=False)
         )
     except GantoolError:
         raise
-    except Exception as error:  # a damaged file can raise any error from numpy and zlib
+    except Exception as error:  # for a damaged file, NumPy and zlib can raise any error
         cut = "mmap length" in str(error) or "EOF" in str(error)
-        reason = "it is cut off" if cut else printable(" ".join(str(error).split()))[:200]
+        reason = "it is cut off" if cut else message_of(error)
         raise GantoolError(f"{path} cannot be read as an array ({reason}): write it again") from error
     images = array[..., None] if array.ndim == 3 else array  # [N, H, W, C]
-    if mend := _mend(images):
+    if fix := _conversion(images):
         raise GantoolError(
             f"{path} holds {array.dtype} {list(array.shape)}: expected uint8 [N, H, W, C] with C 1, 3 or 4; in "
-            f"Python: x = np.load('{path.name}'), then np.save('images.npy', {mend})"
+            f"Python: x = np.load('{path.name}'), then np.save('images.npy', {fix})"
         )
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3, 4):
         raise GantoolError(
@@ -53,24 +53,27 @@ def open_array(path: Path) -> Iterator[Listing]:
     yield Listing([f"image {index}" for index in range(len(images))], read, tiny=height * width <= _TINY)
 
 
-def _mend(images: NDArray[Any]) -> str:
-    """Return what makes uint8 [N, H, W, C] of an array `x` of floating-point numbers or channels first, else ""."""
+def _conversion(images: NDArray[Any]) -> str:
+    """Return Python code that converts an array `x` to uint8 [N, H, W, C]; "" if no conversion is known or needed.
+
+    It handles floating-point numbers in 0..1 and channels first.
+    """
     if images.ndim != 4 or not images.size:
         return ""
-    first = images.shape[3] not in (1, 3, 4) and images.shape[1] in (1, 3, 4)
-    if not first and images.shape[3] not in (1, 3, 4):
+    channels_first = images.shape[3] not in (1, 3, 4) and images.shape[1] in (1, 3, 4)
+    if not channels_first and images.shape[3] not in (1, 3, 4):
         return ""
-    turned = ".transpose(0, 2, 3, 1)" if first else ""
+    transpose = ".transpose(0, 2, 3, 1)" if channels_first else ""
     if images.dtype == np.uint8:
-        return f"x{turned}" if first else ""
+        return f"x{transpose}" if channels_first else ""
     few = images[:100]
     if images.dtype.kind == "f" and few.min() >= 0 and few.max() <= 1:
-        return f"(x{turned} * 255).astype('uint8')"
+        return f"(x{transpose} * 255).astype('uint8')"
     return ""
 
 
 def _unpacked(path: Path) -> NDArray[Any]:
-    """Return the array of images in an .npz. Raises ValueError for none, GantoolError for several."""
+    """Return the array of images in an .npz. Raises ValueError if there is none, GantoolError for several."""
     with zipfile.ZipFile(path) as archive:
         shapes = []
         for member in archive.infolist():

@@ -1,4 +1,4 @@
-"""The colour that transparent images are laid on. Needs neither NumPy nor Pillow."""
+"""Parse the background colour of transparent images. It needs neither NumPy nor Pillow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXPECTED = "give white, black or a colour as #rrggbb"
 
 
 def colour(text: str) -> Colour:
-    """Read white, black or #rrggbb. Raises UsageError for anything else."""
+    """Parse white, black or #rrggbb into red, green and blue, 0 to 255. Raises UsageError for anything else."""
     if problem := not_a_colour(text):
         raise UsageError(f"`background` {text}: {problem}")
     if text in ("white", "black"):
@@ -20,5 +20,5 @@ def colour(text: str) -> Colour:
 
 
 def not_a_colour(text: str) -> str:
-    """Check for white, black or #rrggbb."""
+    """Return advice if a text is not white, black or #rrggbb, else ""."""
     return "" if text in ("white", "black") or re.fullmatch("#[0-9a-fA-F]{6}", text) else EXPECTED

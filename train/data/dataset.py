@@ -1,4 +1,4 @@
-"""Training images: decoded once, kept in the cache as one array, and mapped into memory from there."""
+"""Training images: decode them once, keep them in the cache as one array, and map it into memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.process.cpus import cores
 from gantool.runtime.process.pool import ordered_map
-from gantool.runtime.process.terminal import printable
+from gantool.runtime.process.terminal import message_of
 from gantool.runtime.progress import task
 from gantool.train.data.colours import colour
 from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, fit
@@ -33,11 +33,11 @@ from gantool.train.data.listing import MIN_IMAGES, Listing, instead, no_images, 
 from gantool.train.data.sources import Source, find_source
 from gantool.train.notes import log_notes
 
-_VERSION = 5  # of what is cached: raise it when the same file would be decoded to other pixels
+_VERSION = 5  # of the cache: raise it when the same file decodes to other pixels
 _HEADER_BYTES = 128
 _MAX_THREADS = 8  # each holds one decoded image of any size
-_NAMED = 10  # of the files that were skipped, in the log; all of them are in ImageData
-_PROGRESS_SECONDS = 30.0  # between lines; a terminal has a bar
+_NAMED = 10  # skipped files that are logged; ImageData has all
+_PROGRESS_SECONDS = 30.0  # between log lines; a terminal also has a bar
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +49,8 @@ class ImageData:
     images: NDArray[np.uint8]  # [N, H, W, C], memory-mapped and read-only
     name: str  # short, safe in a file name: "fashion-mnist", or the stem of the folder or zip
     skipped: tuple[str, ...]  # "path: reason" for each file that could not be read
-    labels: Labels | None = None  # of the images, where folders, a dataset.json or the data set give them
-    facts: Facts | None = None  # what was seen while they were decoded
+    labels: Labels | None = None  # from folders, a dataset.json or the data set
+    facts: Facts | None = None  # statistics from decoding
 
 
 def load_images(
@@ -61,19 +61,19 @@ def load_images(
 ) -> ImageData:
     """Return the images of `source` as uint8 [N, size, size, C], in the order of their names.
 
-    source:   "fashion-mnist" (always the data set; a folder of that name is ./fashion-mnist), a folder, a zip or
-              tars with PNG, JPEG, WebP, GIF (first frame), BMP or TIFF (first page) files at any depth, an .npy or
-              .npz of uint8 [N, H, W, C], or what `find_source` found
-    channels: 1 or 3; None is 1 if every readable image is grey, else 3
-    background: what transparent images are laid on: white, black or #rrggbb
+    source:     "fashion-mnist" (always the data set; a folder of that name is ./fashion-mnist), a folder, a zip or
+                tars with PNG, JPEG, WebP, GIF (first frame), BMP or TIFF (first page) files at any depth, an .npy
+                or .npz of uint8 [N, H, W, C], or a Source of `find_source`
+    channels:   1 or 3; None is 1 if every readable image is grey, else 3
+    background: colour behind transparent images: white, black or #rrggbb
 
-    Each image is turned upright by its EXIF orientation, laid on the ground where it is transparent, cropped to
-    the square in its middle and resized with Lanczos; images of 16 bits are scaled by the bits that the set fills.
-    The first call decodes into `cache_dir()`; later ones map that file until the source changes. What cannot be
-    read is logged and skipped, and so is what is odd about the images.
+    Each image is rotated by its EXIF orientation, blended with the background if it is transparent, center-cropped
+    to a square and resized with Lanczos. Images of 16 bits are scaled by the number of bits that the set uses. The
+    first call decodes into `cache_dir()`; later calls map that file until the source changes. Unreadable files are
+    logged and skipped; notes on the images are logged too.
 
-    Raises GantoolError if the source is not there, has fewer than MIN_IMAGES readable images, or the cache
-    cannot be written; UsageError for another size or number of channels.
+    Raises GantoolError if the source is missing, has fewer than MIN_IMAGES readable images, or if the cache cannot
+    be written; UsageError for another size or number of channels.
     """
     if size < 1 or channels not in (None, 1, 3):
         raise UsageError(f"images of {size} x {size} pixels and {channels} channels: use 1 or 3 channels")
@@ -91,7 +91,7 @@ def load_images(
     return ImageData(images, found.name, skipped, labels, facts)
 
 
-# images [N, H, W, C], skipped, labels, why there are none although the source has some, facts
+# images [N, H, W, C], skipped, labels, why the source's labels cannot be used ("": they can), facts
 _Loaded = tuple[NDArray[np.uint8], tuple[str, ...], Labels | None, str, Facts]
 
 
@@ -101,13 +101,13 @@ def _cache_path(source: Source, into: Into, channels: int) -> Path:
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:
-    """Return the start of a .npy file (format 1.0) of uint8, of one length for any shape."""
+    """Return the header of a .npy file (format 1.0) of uint8, with _HEADER_BYTES bytes for any shape."""
     text = repr({"descr": "|u1", "fortran_order": False, "shape": shape}).ljust(_HEADER_BYTES - 11) + "\n"
     return np.lib.format.magic(1, 0) + struct.pack("<H", len(text)) + text.encode()
 
 
 def _cached(source: Source, into: Into) -> _Loaded | None:
-    """Return what an earlier call decoded, or None if it did not, or if the files are damaged."""
+    """Return the images that an earlier call decoded, or None if they are not in the cache or are damaged."""
     for candidate in (1, 3) if into.channels is None else (into.channels,):
         path = _cache_path(source, into, candidate)
         try:
@@ -116,7 +116,7 @@ def _cached(source: Source, into: Into) -> _Loaded | None:
             with path.open("rb") as file:
                 whole = file.read(_HEADER_BYTES) == _npy_header(shape)
             whole = whole and path.stat().st_size == _HEADER_BYTES + int(np.prod(shape, dtype=np.int64))
-            # channels that someone asked for need not be those that the images have
+            # without "auto", the channels were requested, and may not be those of the images
             if whole and (note["auto"] or into.channels is not None):
                 found = note["labels"]
                 labels = found and Labels(
@@ -132,7 +132,7 @@ def _cached(source: Source, into: Into) -> _Loaded | None:
 
 
 class ColourError(Exception):
-    """An image of colour was found where all were taken to be grey."""
+    """An image has colour, but all were assumed to be grey."""
 
 
 def _decode(found: Source, into: Into) -> _Loaded:
@@ -140,21 +140,21 @@ def _decode(found: Source, into: Into) -> _Loaded:
         return _decode_to(found, into, into.channels)
     try:
         return _decode_to(found, into, 1)
-    except ColourError:  # mostly at the first image; one that can be read settles it
+    except ColourError:  # usually raised at the first image, so little work is lost
         return _decode_to(found, into, 3)
 
 
 def _decode_to(found: Source, into: Into, channels: int) -> _Loaded:
     auto = into.channels is None
     path = _cache_path(found, into, channels)
-    # without a number of channels, the first image of colour raises ColourError
+    # with `into.channels` None, the first image with colour raises ColourError
     wanted = into if auto and channels == 1 else replace(into, channels=channels)
     try:
         with found.open() as listing, atomic(path) as part:
             if not listing.names:
                 raise no_images(found.given, listing.others)
             skipped, tally = _write(listing, part, wanted)
-            if tally.bits < 16:  # of a set that does not fill its 16 bits, which shows at the end only
+            if tally.bits < 16:  # the set does not use all 16 bits, which is known only now: decode again
                 skipped, tally = _write(listing, part, replace(wanted, bits=tally.bits))
             count = len(listing.names) - len(skipped)
             if count < MIN_IMAGES:
@@ -186,7 +186,7 @@ def _decode_to(found: Source, into: Into, channels: int) -> _Loaded:
 
 
 def _labels(listing: Listing, skipped: dict[int, str]) -> tuple[Labels | None, str]:
-    """Return the labels of the images that were read and ""; None, and the reason, where they are damaged."""
+    """Return the labels of the images that were read, and ""; if they are damaged, None and the reason."""
     try:
         labels = listing.labels()
     except GantoolError as error:
@@ -195,10 +195,10 @@ def _labels(listing: Listing, skipped: dict[int, str]) -> tuple[Labels | None, s
 
 
 def _write(listing: Listing, path: Path, into: Into) -> tuple[dict[int, str], Tally]:
-    """Write the readable images as one .npy; return "path: reason" for the others, by their index, and the facts.
+    """Write the readable images as one .npy; return index -> "path: reason" for the others, and the facts.
 
-    Row by row behind a header that is filled in at the end, when their number is known. Without a number of
-    channels all must be grey: raises ColourError at the first one that is not.
+    The header is written last, when the number of images is known. With `into.channels` None, all must be grey:
+    raises ColourError at the first one that is not.
     """
     skipped: dict[int, str] = {}
     tally = Tally()
@@ -228,30 +228,25 @@ def _write(listing: Listing, path: Path, into: Into) -> tuple[dict[int, str], Ta
 
 
 def decoded(listing: Listing, into: Into) -> Generator[Fitted | str, None, None]:
-    """Give each image of the listing as `into` says, or the reason why it cannot be read."""
+    """Yield each image of the listing, converted as `into` says, or the reason why it cannot be read."""
 
     def one(index: int) -> Fitted | str:
         try:
             return fit(listing.read(index), into)
-        except Exception as error:  # a damaged file can bring any error out of a decoder
-            return _reason(error)
+        except UnidentifiedImageError:  # its message has only the address of an object
+            return f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, or it is damaged"
+        except Exception as error:  # for a damaged file, a decoder can raise any error
+            return message_of(error)
 
     if listing.tiny:
         yield from map(one, range(len(listing.names)))
         return
-    Image.init()  # not from two threads at once: the second would find formats missing
+    Image.init()  # before the threads: it is not thread-safe, and a second thread would find formats missing
     threads = min(_MAX_THREADS, cores())
-    # What Pillow warns of is either nothing to the pixels or checked in decode.py.
+    # Pillow's warnings do not concern the pixels, or decode.py checks for their reason.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield from ordered_map(one, range(len(listing.names)), threads, 4 * threads)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):  # its message is an address in memory
-        return f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, or it is damaged"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return printable(text)[:200] or type(error).__name__
 
 
 def _too_few(source: str, count: int, skipped: list[str], others: Counter[str]) -> str:

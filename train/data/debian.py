@@ -1,7 +1,7 @@
 """Make sure that Fashion-MNIST is on this machine; `make demo` runs this.
 
-It knows one source more than `gantool train`: where HTTPS downloads are blocked but a Debian archive is reachable,
-it fetches the package dataset-fashion-mnist and unpacks it into the cache, without installing it.
+It has one more source than `gantool train`: if HTTPS downloads are blocked but a Debian archive can be reached, it
+downloads the package dataset-fashion-mnist and unpacks it into the cache, without installing it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gantool.train.data.fashion_mnist import (
 )
 
 PACKAGE = "dataset-fashion-mnist"
-# as root, apt warns that its own user cannot write to our folder
+# without this option, apt warns root that its own user cannot write to our folder
 DOWNLOAD = ("apt-get", "-o", "APT::Sandbox::User=root", "download", PACKAGE)
 
 _log = logging.getLogger("gantool.train.data.debian")  # __name__ is __main__ here
@@ -52,13 +52,13 @@ def main() -> int:
 
 
 def _from_debian() -> Path:
-    """Fetch Debian's package, and extract the training images and their labels."""
+    """Download Debian's package, and extract the training images and their labels."""
     kept = cache_dir() / NAME
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)  # apt downloads as its own user
         try:
             _run(folder, *DOWNLOAD)
-        except subprocess.CalledProcessError:  # on a fresh machine the package lists are missing
+        except subprocess.CalledProcessError:  # on a new machine, the package lists are missing
             _run(folder, "apt-get", "update")
             _run(folder, *DOWNLOAD)
         (package,) = Path(folder).glob(f"{PACKAGE}_*.deb")

@@ -1,4 +1,4 @@
-"""From the bytes of one image file to the square of uint8 that a network is trained on."""
+"""Decode one image file to a square uint8 image for training."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from gantool.train.data.colours import colour
 from gantool.train.data.sniff import START, what_else
 
-# Other formats are not even tried, whatever the file is called: some of Pillow's start other programs.
+# Pillow must not try other formats, whatever the name of the file: for some, it starts other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 KINDS = "PNG, JPEG, WebP, GIF, BMP and TIFF"  # for people
 
-MIN_SIDE = 4  # pixels: smaller ones are tracking pixels of web pages
-CONTRAST = 16  # grey levels of 256: an image that spans fewer is blank, or nearly so
-DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners fill of the 16 that a file has
+MIN_SIDE = 4  # pixels: smaller images are tracking pixels of web pages
+CONTRAST = 16  # an image whose pixels span fewer grey levels is blank, or nearly so
+DEPTHS = (8, 10, 12, 14, 16)  # numbers of bits that cameras and scanners use in files of 16 bits
 
-_DEEP = re.compile(";16[BLN]$")  # the order of two bytes: big, little, or this machine's
-_OTHER_WAY = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+_DEEP = re.compile(";16[BLN]$")  # byte order: big, little, or native
+_OPPOSITE_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 _LARGE = threading.Lock()
 _LARGE_PIXELS = 1 << 24
@@ -45,42 +45,41 @@ _TURNS = {
 
 @dataclass(frozen=True)
 class Into:
-    """What every image of a set becomes."""
+    """The format into which all images of a set are converted."""
 
-    size: int  # pixels a side
-    channels: int | None = None  # 1 or 3; None: 1 for a grey image, 3 for one of colour
-    background: str = "white"  # of transparent images: white, black or #rrggbb
-    bits: int = 16  # of each grey level in files of 16 bits: 4095 is white with 12
+    size: int  # pixels per side
+    channels: int | None = None  # 1 or 3; None: 1 for a grey image, 3 for one with colour
+    background: str = "white"  # behind transparent images: white, black or #rrggbb
+    bits: int = 16  # used in files of 16 bits: with 12, level 4095 is white
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """One image as it will be trained on, and what was seen on the way."""
+    """One converted image, and facts about the original."""
 
     pixels: NDArray[np.uint8]  # [size, size, C]
-    sides: tuple[int, int]  # width and height of the original, upright
-    transparent: bool = False  # in part at least
-    hidden: bool = False  # blank on this ground, but not on the opposite one
-    deepest: int | None = None  # largest level of a file of 16 bits
-    several: bool = False  # pages or frames, of which this is the first
+    sides: tuple[int, int]  # width and height of the original, after rotation
+    transparent: bool = False  # at least in part
+    hidden: bool = False  # blank on this background, but not on the opposite one
+    deepest: int | None = None  # largest level in a file of 16 bits; None for other files
+    several: bool = False  # the file has several pages or frames; this is the first
 
     @property
     def blank(self) -> bool:
-        """Whether it is one flat colour, or nearly so."""
+        """Whether the image is one flat colour, or nearly so."""
         return _span(self.pixels) < CONTRAST
 
 
 def opposite(background: str) -> str:
-    """Return the ground on which what vanishes on `background` shows best: black or white."""
+    """Return the colour, black or white, that contrasts with `background`."""
     return "black" if sum(colour(background)) > 3 * 127 else "white"
 
 
 def open_image(data: bytes) -> Image.Image:
-    """Read the header of an image file of one of FORMATS; its pixels are decoded later, by `fit`.
+    """Read the header of an image file of one of FORMATS; `fit` decodes its pixels later.
 
-    Raises whatever Pillow raises for a file that it cannot read, and ValueError for one of fewer than MIN_SIDE
-    pixels a side or of more than Pillow's `Image.MAX_IMAGE_PIXELS`, where Pillow itself only warns up to
-    twice that.
+    Raises Pillow's errors for a file that it cannot read, and ValueError for an image of fewer than MIN_SIDE pixels
+    per side or of more than Pillow's `Image.MAX_IMAGE_PIXELS`. Pillow itself only warns up to twice that number.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -92,7 +91,7 @@ def open_image(data: bytes) -> Image.Image:
 
 
 def checked(image: Image.Image) -> Image.Image:
-    """Return the image. Raises ValueError for one that is too small or too large."""
+    """Return the image itself. Raises ValueError if it is too small or too large."""
     if min(image.size) < MIN_SIDE:
         raise ValueError(f"it is {image.width}×{image.height} pixels: under {MIN_SIDE} a side")
     limit = Image.MAX_IMAGE_PIXELS
@@ -102,20 +101,20 @@ def checked(image: Image.Image) -> Image.Image:
 
 
 def is_grey(image: Image.Image, background: str) -> bool:
-    """Say whether an image becomes a grey one, by its header."""
+    """Return whether an image is grey, by its header, after it is blended with the background."""
     if image.has_transparency_data and len(set(colour(background))) > 1:
         return False
     return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
 
 
 def fit(image: Image.Image, into: Into) -> Fitted:
-    """Turn any image upright, crop it to the square in its middle and resize that.
+    """Rotate an image by its EXIF orientation, center-crop it to a square, blend it with the background, resize it.
 
-    Transparency is laid on the ground. The filter is Lanczos with antialiasing, as in StyleGAN's dataset_tool.py.
-    Of several pages or frames the first is taken. Raises whatever Pillow raises for broken pixels, and ValueError
-    for an image of none or of a kind without a known range.
+    The filter is Lanczos with antialiasing, as in StyleGAN's dataset_tool.py. Of several pages or frames, take the
+    first. Raises Pillow's errors for damaged pixels, and ValueError for an image without pixels or of a kind whose
+    range of levels is unknown.
     """
-    # a small file may unpack to some 1.5 GB on the way through: only one such at a time
+    # one large image at a time: a small file may need 1.5 GB while it is converted
     with _LARGE if image.width * image.height > _LARGE_PIXELS else nullcontext():
         several = _several(image)
         deep = _deep_colour(image)
@@ -130,16 +129,16 @@ def fit(image: Image.Image, into: Into) -> Fitted:
             image, deepest = _shallow(image, into.bits)
         elif deep:
             image, deepest = _shallow_colour(image, lower and _square(lower), into.bits)
-        transparent, hidden = _has_holes(image), False
-        pixels = _resized(_laid(image, into.background), into)
+        transparent, hidden = _is_transparent(image), False
+        pixels = _resized(_blended(image, into.background), into)
         if transparent and _span(pixels) < CONTRAST:
-            other = _resized(_laid(image, opposite(into.background)), into)
+            other = _resized(_blended(image, opposite(into.background)), into)
             hidden = _span(other) >= CONTRAST
     return Fitted(pixels, sides, transparent, hidden, deepest, several)
 
 
 def _span(pixels: NDArray[np.uint8]) -> int:
-    """Return the grey levels between the darkest and the brightest pixel, of the channel where they are most."""
+    """Return the difference between the brightest and the darkest level of the channel where it is largest."""
     flat = pixels.reshape(-1, pixels.shape[2])  # [H·W, C]
     return int((flat.max(0).astype(np.int16) - flat.min(0)).max())
 
@@ -159,7 +158,7 @@ def _resized(image: Image.Image, into: Into) -> NDArray[np.uint8]:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged EXIF, for which Pillow has many errors, takes nothing from the pixels
+    except Exception:  # for damaged EXIF, Pillow can raise many errors; the pixels are still good
         return image
     return image if turn is None else image.transpose(turn)
 
@@ -171,43 +170,43 @@ def _square(image: Image.Image) -> Image.Image:
 
 
 def _shallow(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
-    """Turn 16 bits a pixel (I;16, or I where an older Pillow opened a PNG) into 8; return its largest level."""
+    """Convert a grey image of 16 bits (mode I;16, in older Pillow also I) to 8; return it and its largest level."""
     levels = np.asarray(image)  # [H, W]
     low, high = int(levels.min()), int(levels.max())
     if low < 0 or high > 65535:
         raise ValueError(f"its levels go from {low:,} to {high:,}: scale them to 0 to 65,535 first")
     scaled = _eight(levels, bits)
-    if (clear := image.info.get("transparency")) is not None:  # the level that is see-through
+    if (clear := image.info.get("transparency")) is not None:  # the level that marks transparent pixels
         seen = levels != clear
-        high = int(levels[seen].max(initial=0))  # that level is a mark, and can be any
+        high = int(levels[seen].max(initial=0))  # without the mark, which can be any level
         scaled = np.dstack([scaled, np.uint8(255) * seen])  # [H, W, 2]
     return Image.fromarray(scaled), high
 
 
 def _deep_colour(image: Image.Image) -> bool:
-    """Say whether a file has 16 bits a channel, of which Pillow gives the upper eight."""
-    tiles: list[Any] = getattr(image, "tile", [])  # of one that was opened, not made
+    """Return whether a file has 16 bits per channel, of which Pillow reads only the upper eight."""
+    tiles: list[Any] = getattr(image, "tile", [])  # only an image from a file has tiles
     return (
         image.mode in ("RGB", "RGBA") and bool(tiles) and _DEEP.search(_raw_mode(tiles[0].args)) is not None
     )
 
 
 def _raw_mode(args: Any) -> str:
-    """Return how a part of a file stores pixels, in Pillow's words: "RGB;16B"."""
+    """Return Pillow's name for how a tile of a file stores pixels: "RGB;16B"."""
     return str(args if isinstance(args, str) else args[0])
 
 
 def _lower_bytes(image: Image.Image) -> Image.Image:
-    """Return the lower eight of 16 bits a channel: the same file, read as if its bytes lay the other way round."""
+    """Return the lower eight of 16 bits per channel, by reading the same file with the opposite byte order."""
 
-    def turned(args: Any) -> Any:
+    def swapped(args: Any) -> Any:
         raw = _raw_mode(args)
-        lower = "RGBA" if raw == "LA;16B" else raw[:-1] + _OTHER_WAY[raw[-1]]  # there is no LA;16L
+        lower = "RGBA" if raw == "LA;16B" else raw[:-1] + _OPPOSITE_ORDER[raw[-1]]  # there is no LA;16L
         return lower if isinstance(args, str) else (lower, *args[1:])
 
     again: Any = Image.open(io.BytesIO(image.fp.getvalue()), formats=FORMATS)  # type: ignore[attr-defined]
     grey = _raw_mode(again.tile[0].args) == "LA;16B"
-    again.tile = [tile._replace(args=turned(tile.args)) for tile in again.tile]
+    again.tile = [tile._replace(args=swapped(tile.args)) for tile in again.tile]
     again.load()
     again = _upright(again)
     if grey:
@@ -217,54 +216,54 @@ def _lower_bytes(image: Image.Image) -> Image.Image:
 
 
 def _shallow_colour(image: Image.Image, lower: Image.Image | None, bits: int) -> tuple[Image.Image, int]:
-    """Scale what Pillow made of 16 bits a channel by the bits that the set fills; return its largest level."""
+    """Combine upper and lower bytes of a colour image, scale them to 8 bits; return it and its largest level."""
     upper = np.asarray(image)  # [H, W, 3 or 4]
     if lower is None:
         return image, int(upper[..., :3].max()) * 256 + 255
     levels = upper.astype(np.int32) * 256 + np.asarray(lower)
     colours, alpha = levels[..., :3], upper[..., 3:]
     high = int(colours.max())
-    if (clear := image.info.get("transparency")) is not None:  # the colour that is see-through
+    if (clear := image.info.get("transparency")) is not None:  # the colour that marks transparent pixels
         seen = (levels != clear).any(2)
         high = int(colours[seen].max(initial=0))
         alpha = np.uint8(255) * seen[..., None]
-    elif alpha.size and levels[..., 3].max() < 2**bits:  # it is as deep as the colours
+    elif alpha.size and levels[..., 3].max() < 2**bits:  # alpha uses as many bits as the colours
         alpha = _eight(levels[..., 3:], bits)
     return Image.fromarray(np.dstack([_eight(colours, bits), alpha])), high
 
 
 def _eight(levels: NDArray[Any], bits: int) -> NDArray[np.uint8]:
-    """Scale levels of so many bits to uint8, of any shape."""
+    """Scale levels of `bits` bits, of any shape, to uint8."""
     top = 2**bits - 1
     scaled: NDArray[np.int32] = (np.minimum(levels, top).astype(np.int32) * 255 + top // 2) // top
     return scaled.astype(np.uint8)
 
 
 def _several(image: Image.Image) -> bool:
-    """Say whether a file has a second page or frame; what a camera adds to a JPEG is not one."""
+    """Return whether a file has a second page or frame. A preview that a camera adds to a JPEG does not count."""
     if image.format not in ("TIFF", "GIF", "WEBP", "PNG"):
         return False
     try:
         if image.format != "TIFF":
             return bool(getattr(image, "is_animated", False))
-        image.seek(1)  # all pages would be looked for to count them
-    except Exception:  # a damaged second page takes nothing from the first
+        image.seek(1)  # faster than counting all pages
+    except Exception:  # a damaged second page does not affect the first
         return False
     finally:
         image.seek(0)
     return True
 
 
-def _has_holes(image: Image.Image) -> bool:
+def _is_transparent(image: Image.Image) -> bool:
     if not image.has_transparency_data:
         return False
     alpha = image if "A" in image.getbands() else image.convert("LA" if image.mode == "La" else "RGBA")
     lowest, _ = alpha.getchannel("A").getextrema()
-    return bool(lowest < 255)  # type: ignore[operator]  # of one band, so no tuple
+    return bool(lowest < 255)  # type: ignore[operator]  # one band, so it is not a tuple
 
 
-def _laid(image: Image.Image, background: str) -> Image.Image:
-    """Return an image of mode L or RGB, without transparency."""
+def _blended(image: Image.Image, background: str) -> Image.Image:
+    """Blend an image with the background; return it in mode L or RGB."""
     if image.mode == "F":
         raise ValueError(
             "its pixels are floating-point numbers, of no known range: write them as 8 or 16 bits"

@@ -1,4 +1,4 @@
-"""What was seen while the images of a set were decoded, and what people have to know of it before they train."""
+"""Statistics of a set of images, collected during decoding, and notes on them for the user."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import Any
 
 from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, opposite
 
-MANY = 0.1  # of the images: from here on a fault of single ones is one of the set
-DARK = 64  # grey levels of 256: a set that spans fewer fills a quarter of the range
+MANY = 0.1  # warn if at least this fraction of the images is blank
+DARK = 64  # warn if the pixels of the set span fewer grey levels, of 256
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A set of images, in numbers; kept in the cache beside the pixels."""
+    """Statistics of a set of images; the cache keeps them beside the pixels."""
 
     count: int  # images that were read
     smallest: tuple[int, int]  # width and height of originals
     largest: tuple[int, int]
     commonest: tuple[int, int]
-    common: int  # how many have that size
-    side: int  # shorter side that half of the images have at least
+    common: int  # number of images of the commonest size
+    side: int  # half of the images have at least this shorter side
     cropped: int  # images that are not square
     transparent: int  # images with transparency
     blank: int  # images of one flat colour, or nearly so
-    hidden: int  # of these, the ones that only vanish on this ground
-    low: int  # darkest and brightest level of all pixels
-    high: int
-    deep: int  # images of 16 bits a level
-    bits: int  # how many of these bits they fill: one of DEPTHS
-    several: int  # files of more than one page or frame
+    hidden: int  # blank images that are not blank on the opposite background
+    low: int  # darkest level of all pixels
+    high: int  # brightest level of all pixels
+    deep: int  # images of 16 bits
+    bits: int  # number of bits that they use: one of DEPTHS
+    several: int  # files with several pages or frames
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
         return asdict(self)
 
     def notes(self, background: str) -> list[str]:
-        """Return a line for each thing that was done to the images, or that is odd about them."""
+        """Return a line for each conversion of images and for each problem, to show to the user."""
         of = f"of {self.count:,} images"
         lines = []
         if self.cropped:
@@ -46,18 +46,18 @@ class Facts:
             lines.append(f"{self.several:,} {of} have several pages or frames: the first was read")
         if self.transparent:
             lines.append(
-                f"{self.transparent:,} {of} are transparent in part: transparency laid on {background} "
+                f"{self.transparent:,} {of} are transparent in part: blended with {background} "
                 "(`background` for another colour)"
             )
         if self.deep and self.bits < 16:
             lines.append(
-                f"{self.deep:,} {of} are files of 16 bits that fill {self.bits} of them: "
+                f"{self.deep:,} {of} are files of 16 bits that use only {self.bits}: "
                 f"{2**self.bits - 1:,} was taken for white"
             )
         return [*lines, *self.warnings(background)]
 
     def warnings(self, background: str) -> list[str]:
-        """Return lines on what would spoil a training: blank images, and sets without contrast."""
+        """Return lines about problems for training: blank images, and sets with little contrast."""
         share = f"{self.blank:,} of {self.count:,} images"
         if self.blank < max(MANY * self.count, 1):
             spans = self.high - self.low
@@ -69,7 +69,7 @@ class Facts:
             return []
         if self.hidden > self.blank / 2:
             return [
-                f"warning: {share} are blank after transparency was laid on {background}: "
+                f"warning: {share} are blank after blending with {background}: "
                 f"give `background` {opposite(background)}"
             ]
         return [
@@ -79,7 +79,7 @@ class Facts:
 
 
 def facts_from_json(value: dict[str, Any]) -> Facts:
-    """Return the facts that `to_json` gave. Raises KeyError or TypeError for anything else."""
+    """Return the facts from the JSON object of `to_json`. Raises KeyError or TypeError for anything else."""
     pairs = {name: tuple(map(int, value[name])) for name in ("smallest", "largest", "commonest")}
     return Facts(**{**value, **pairs})
 
@@ -113,17 +113,17 @@ class Tally:
 
     @property
     def bits(self) -> int:
-        """How many of their 16 bits deep images fill, in steps that cameras have; 16 without such images."""
+        """The number of bits, one of DEPTHS, that images of 16 bits use; 16 without such images."""
         if not self.counts["deep"]:
             return 16
         return next(bits for bits in DEPTHS if self.deepest < 2**bits)
 
     def facts(self) -> Facts:
-        """Return what was collected, of one image at least."""
+        """Return the statistics. At least one image must have been added."""
         shorter = sorted(((min(sides), count) for sides, count in self.sides.items()), reverse=True)
         total = seen = sum(self.sides.values())
         side = shorter[-1][0]
-        for side, count in shorter:  # noqa: B007 (the loop ends at the one that is meant)
+        for side, count in shorter:  # noqa: B007 (used after the loop)
             seen -= count
             if 2 * seen <= total:
                 break

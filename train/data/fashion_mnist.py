@@ -1,4 +1,4 @@
-"""Fashion-MNIST, the default data set: found on this machine, else downloaded.
+"""Fashion-MNIST, the default data set: find it on this machine, or download it.
 
 The training images are one IDX file: a header of four big-endian 32-bit numbers (magic 0x803, count, rows,
 columns), then a byte per pixel. Their labels may be in a file beside it, with a header of two numbers (magic
@@ -37,7 +37,7 @@ CLASSES = (
     "bag",
     "ankle boot",
 )
-# Of the IDX file, not of the .gz: distributions compress it again.
+# The hash of the IDX file, not of the .gz: distributions compress it again.
 SHA256 = "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 URLS = (
@@ -49,17 +49,17 @@ _TIMEOUT_SECONDS = 15
 _MAX_DOWNLOAD_BYTES = 64 << 20  # the file has 26 MB
 _MAX_IDX_BYTES = 1 << 30
 _HEADER = struct.Struct(">4I")
-_MAGIC = 0x803  # unsigned bytes in three dimensions
-_LABELS_MAGIC = 0x801  # in one
+_MAGIC = 0x803  # unsigned bytes, three dimensions
+_LABELS_MAGIC = 0x801  # unsigned bytes, one dimension
 
 _log = logging.getLogger(__name__)
 
 
 def find_fashion_mnist() -> Path:
-    """Return the file of training images, downloaded into the cache if it is nowhere on this machine.
+    """Return the file of training images. If it is not on this machine, download it into the cache.
 
-    Looks in $GANTOOL_DATA (and fashion-mnist/ in it), the system's data sets and the cache. Raises
-    GantoolError, with the places looked in, if it is not there and cannot be downloaded.
+    Search $GANTOOL_DATA (and fashion-mnist/ in it), the system's data sets and the cache. Raises GantoolError,
+    which lists these places, if the file is in none of them and cannot be downloaded.
     """
     kept = cache_dir() / NAME
     folders = (*_own_folders(), SYSTEM_FOLDER, kept)
@@ -68,7 +68,7 @@ def find_fashion_mnist() -> Path:
             if path.is_file():
                 return path
     target = kept / f"{FILE}.gz"
-    import http.client  # with urllib, a quarter of the start-up time of a command
+    import http.client  # here: with urllib, it takes a quarter of the start-up time of a command
 
     failures = []
     for url in URLS:
@@ -88,10 +88,10 @@ def find_fashion_mnist() -> Path:
 
 
 def read_fashion_mnist(path: Path) -> NDArray[np.uint8]:
-    """Read the file that `find_fashion_mnist` found: uint8 [N, rows, columns].
+    """Read the file that `find_fashion_mnist` returned: uint8 [N, rows, columns].
 
-    A file in $GANTOOL_DATA may hold other images; anywhere else its SHA-256 must be that of Fashion-MNIST.
-    Raises GantoolError if it has another, or is no whole IDX file of images.
+    A file in $GANTOOL_DATA may have other images; anywhere else, its SHA-256 must be that of Fashion-MNIST. Raises
+    GantoolError if it differs, or if the file is not a complete IDX file of images.
     """
     try:
         images, digest = _read_idx(path)
@@ -108,7 +108,7 @@ def read_fashion_mnist(path: Path) -> NDArray[np.uint8]:
 
 
 def find_labels(images: Path) -> Path | None:
-    """Return the file of labels beside the images, or None."""
+    """Return the file of labels in the folder of the images, or None."""
     paths = (images.with_name(LABELS_FILE), images.with_name(f"{LABELS_FILE}.gz"))
     return next((path for path in paths if path.is_file()), None)
 

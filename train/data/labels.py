@@ -1,11 +1,11 @@
-"""Classes of images: from a `dataset.json` as StyleGAN's tools write it, or from the names of the folders.
+"""Classes of images: from a `dataset.json` as StyleGAN's tools write it, or from the names of folders.
 
-dataset.json holds {"labels": [["00000/img00000000.png", 6], ...]}, paths from where it lies; null means that there
-are none, and `class_names`, which is ours, may name the classes.
+dataset.json has {"labels": [["00000/img00000000.png", 6], ...]}, with paths relative to it; null means that there
+are no labels. `class_names`, which gantool adds, may name the classes.
 
-Without that file, images that all lie in folders have one of these as their class: the outermost that tells them
-apart and is not a part of the set (train, val, test ..., as splits.py says). So `set/train/cat/1.png` is a cat, and
-so is `cat/1.png`.
+Without that file, the class of an image is the name of a folder on its path: the outermost one that differs between
+images and is not a split (train, val, test ...; see splits.py). So `set/train/cat/1.png` is a cat, and so is
+`cat/1.png`. If any image has no such folder, there are no classes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gantool.runtime.errors import GantoolError
-from gantool.runtime.process.terminal import printable
+from gantool.runtime.process.terminal import message_of, printable
 from gantool.train.data.splits import (
     DOMAIN,
     PICTURES,
@@ -35,22 +35,22 @@ from gantool.train.data.splits import (
 DATASET_JSON = "dataset.json"
 MAX_CLASSES = 10_000
 
-_SHOWN = 10  # classes, in a line of text
-_FEW = 3  # images of a class: too few to learn it from
-_UNBALANCED = 20  # times as many images as another class has
+_SHOWN = 10  # classes in a line of text
+_FEW = 3  # so many images or fewer are too few to learn a class
+_UNBALANCED = 20  # warn if a class has this many times the images of another
 _LEAVE_OUT = "leave labels out with gantool data --no-labels"
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The class of each image, and what the classes are called."""
+    """The class of each image, and the names of the classes."""
 
     values: NDArray[np.int64]  # [N], 0 .. len(classes) - 1
     classes: tuple[str, ...]
-    note: str = ""  # how they were found, where that is not plain to see
+    note: str = ""  # how the classes were found, if the user may not expect it
 
     def lines(self) -> list[str]:
-        """Return the classes with the number of their images, and what is odd about these numbers."""
+        """Return a line with the number of images of each class, and lines about problems."""
         counts = np.bincount(self.values, minlength=len(self.classes)).tolist()
         pairs = list(zip(self.classes, counts, strict=True))
         shown = [f"{name}: {count:,}" for name, count in pairs[:_SHOWN]]
@@ -81,7 +81,7 @@ def _count(pair: tuple[str, int]) -> int:
 
 
 def outside(name: str) -> bool:
-    """Say whether the name of a member would lead out of its archive; such a member is never read."""
+    """Return whether the name of a member points outside of its archive. Such a member is never read."""
     parts = re.split(r"[/\\]", name)
     return ".." in parts or parts[0] == "" or parts[0].endswith(":")
 
@@ -89,10 +89,11 @@ def outside(name: str) -> bool:
 def labels_of(
     names: list[str], dataset_json: bytes | None = None, where: str = DATASET_JSON, folder: str = ""
 ) -> Labels | None:
-    """Return the labels of the images called `names` (relative, with /), or None if they have none.
+    """Return the labels of the images `names` (relative paths with /), or None if they have none.
 
-    `where` names the dataset.json in errors, `folder` what the names lie in, where that is a folder. Raises
-    GantoolError if the former cannot be read, or leaves images out, and for folders that are not classes.
+    `dataset_json`: its content, or None to use folders. `where` and `folder`: the names of the dataset.json and of
+    the folder of the images, for messages; `folder` is "" for an archive. Raises GantoolError if the dataset.json
+    is damaged or lacks images, and for folders that are not classes.
     """
     if dataset_json is not None:
         return _from_json(names, dataset_json, where)
@@ -100,12 +101,12 @@ def labels_of(
 
 
 def why_none(names: list[str]) -> str:
-    """Return why images called `names` have no classes by their folders."""
+    """Return why the folders of the images `names` give no classes."""
     return _from_folders(names)[1]
 
 
 def as_class(value: Any) -> int | str | None:
-    """Return a class as files give it: its number, also as 3.0 or "3"; its name; or None for null.
+    """Return a class from a value in a file: a number (also from 3.0 or "3"), a name, or None for null.
 
     Raises ValueError for anything else.
     """
@@ -124,10 +125,10 @@ def as_class(value: Any) -> int | str | None:
 
 
 def labels_of_values(names: list[str], values: list[int | str | None], where: str) -> Labels:
-    """Return the labels of images whose classes are numbers, or names, as files in `where` give them.
+    """Return the labels of images from their classes, numbers or names, which come from files in `where`.
 
-    Names are in the order of the alphabet; numbers among them come first, and in their own order. Raises
-    GantoolError where some have none.
+    If there are names, classes are sorted: numbers first, then names in alphabetical order. Raises GantoolError if
+    some images have no class.
     """
     pairs = zip(names, values, strict=True)
     if without := next((name for name, value in pairs if value is None and not outside(name)), None):
@@ -152,7 +153,7 @@ def labels_of_values(names: list[str], values: list[int | str | None], where: st
 
 
 def _from_folders(all_names: list[str], folder: str = "") -> tuple[Labels | None, str]:
-    """Return the labels and "", or None and the reason. Raises GantoolError for folders that are not classes."""
+    """Return (labels, ""), or (None, reason). Raises GantoolError for folders that are not classes."""
     names = [name for name in all_names if not outside(name)]
     if not names:
         return None, "it has no images"
@@ -175,7 +176,7 @@ def _from_folders(all_names: list[str], folder: str = "") -> tuple[Labels | None
     if len(found) > MAX_CLASSES:
         return (
             None,
-            f"its images lie in {len(found):,} folders, at most {MAX_CLASSES:,} classes can be told apart",
+            f"its images lie in {len(found):,} folders, at most {MAX_CLASSES:,} classes are supported",
         )
     number = {name: index for index, name in enumerate(found)}
     class_of = {name: number[each[depth]] for name, each in zip(names, parts, strict=True)}
@@ -191,31 +192,29 @@ def _from_folders(all_names: list[str], folder: str = "") -> tuple[Labels | None
 
 
 def _check_classes(found: list[str], depth: int, parts: list[tuple[str, ...]], folder: str) -> None:
-    """Raise GantoolError for folders beside each other that are not classes: what to give is said then."""
+    """Raise GantoolError, with the source to give instead, for sibling folders that are not classes."""
     splits = [name for name in found if SPLIT.fullmatch(name)]
     others = [name for name in found if name not in splits]
     domains = [name for name in found if DOMAIN.fullmatch(name)]
     pictures = [name for name in found if PICTURES.fullmatch(name)]
     targets = [name for name in found if TARGETS.fullmatch(name)]
-    # one that is called train may be a class of vehicles, but not where it alone has classes inside
+    # a folder "train" may be a class of vehicles, but not if it is the only one with folders inside
     deeper = {each[depth] for each in parts if len(each) > depth + 1}
     if others and (len(splits) > 1 or (splits and deeper == set(splits))):
-        give, else_ = splits, f"take {others[0]} out of there, or {_LEAVE_OUT}"
+        give, otherwise = splits, f"take {others[0]} out of there, or {_LEAVE_OUT}"
         what = f"{_listed(splits)}: splits of one set, with {_listed(others)} beside"
     elif len(domains) > 1:
-        give, else_ = domains, _LEAVE_OUT
+        give, otherwise = domains, _LEAVE_OUT
         what = f"{_listed(domains)}: the two sides of an unpaired translation, not classes"
     elif pictures and targets and len(pictures) + len(targets) == len(found):
-        give, else_ = pictures, f"take {targets[0]} out of there"
+        give, otherwise = pictures, f"take {targets[0]} out of there"
         what = f"{_listed(pictures)}, {_listed(targets)}: pictures and what belongs to each, not classes"
     else:
         return
-    one = min(
-        give, key=lambda name: not name.lower().startswith("tr")
-    )  # the part to train on, if there is one
+    one = min(give, key=lambda name: not name.lower().startswith("tr"))  # the training split, if there is one
     prefix = next("/".join(each[: depth + 1]) for each in parts if each[depth] == one)
     alone = f"give {quote(f'{folder}/{prefix}')} alone" if folder else f"unpack it and give {prefix} alone"
-    raise GantoolError(f"{what}: {printable(alone)}, or {printable(else_)}")
+    raise GantoolError(f"{what}: {printable(alone)}, or {printable(otherwise)}")
 
 
 def _listed(names: list[str]) -> str:
@@ -223,7 +222,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _outside_classes(names: list[str], parts: list[tuple[str, ...]], depth: int, splits: list[str]) -> str:
-    """Return why there are no classes, when some images lie in no folder at this depth."""
+    """Return why there are no classes, for images of which some have no folder at this depth."""
     missing = [name for name, each in zip(names, parts, strict=True) if len(each) <= depth]
     if len(missing) < len(names):
         where = "outside of the splits" if not splits and depth else "in no class folder"
@@ -235,7 +234,7 @@ def _outside_classes(names: list[str], parts: list[tuple[str, ...]], depth: int,
 
 def _from_json(names: list[str], text: bytes, where: str) -> Labels | None:
     try:
-        value = json.loads(text)  # bytes: UTF-8 with a mark of the byte order, and UTF-16, are read too
+        value = json.loads(text)  # bytes, so that it also accepts UTF-16 and a byte-order mark
         if not isinstance(value, dict) or "labels" not in value:
             raise ValueError(f'it is {_NAMES.get(type(value), "a number")} without "labels"')
         if value["labels"] is None:
@@ -243,8 +242,8 @@ def _from_json(names: list[str], text: bytes, where: str) -> Labels | None:
         known = _values(value["labels"])
     except (ValueError, RecursionError) as error:
         raise GantoolError(
-            f'{where} is damaged ({printable(str(error))[:200]}): expected {{"labels": [["name.png", 3], ...]}}; '
-            f"mend it, or {_LEAVE_OUT}"
+            f'{where} is damaged ({message_of(error)}): expected {{"labels": [["name.png", 3], ...]}}; '
+            f"correct it, or {_LEAVE_OUT}"
         ) from error
     names = [name.replace("\\", "/") for name in names]
     unused = known.keys() - set(names)
@@ -269,11 +268,11 @@ def _from_json(names: list[str], text: bytes, where: str) -> Labels | None:
     return replace(labels, note=note)
 
 
-_NAMES = {dict: "an object", list: "a list", str: "a text", type(None): "null"}  # of JSON's kinds
+_NAMES = {dict: "an object", list: "a list", str: "a text", type(None): "null"}  # JSON types
 
 
 def _values(labels: Any) -> dict[str, int | str | None]:
-    """Return the class of each name. Raises ValueError for anything that is not a list of pairs."""
+    """Return name -> class. Raises ValueError for anything that is not a list of pairs."""
     if not isinstance(labels, list):
         raise ValueError(f'"labels" is {_NAMES.get(type(labels), "a number")}, not a list')
     values: dict[str, int | str | None] = {}

@@ -1,7 +1,8 @@
-"""`gantool data`: any folder or zip of images to one clean data set, with labels, statistics and a contact sheet.
+"""`gantool data`: make a clean data set from images, with labels, statistics and a contact sheet.
 
-The zip is laid out as StyleGAN's data sets are: 00000/img00000000.png ..., all of one size and colour, and
-dataset.json with {"labels": [[name, class], ...]}, so other tools read it too. `class_names` in it is ours.
+The zip has the layout of StyleGAN's data sets, so other tools can read it: 00000/img00000000.png ..., all of one
+size and number of channels, and dataset.json with {"labels": [[name, class], ...]}. gantool adds `class_names` to
+it.
 """
 
 from __future__ import annotations
@@ -36,37 +37,37 @@ from gantool.train.presets import few, fitting
 from gantool.train.requests import DataOptions, sizes
 
 COLUMNS, ROWS = 16, 8  # of the contact sheet
-_PNG = Encoding(level=6)  # as data sets have been written so far: the same images, the same bytes
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: the same images give the same bytes
-_NAMED = 10  # of the files that were left out, and of the duplicates, in the log
+_PNG = Encoding(level=6)  # as in earlier versions, so that the same images give the same bytes
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # date of every member, so that the same images give the same bytes
+_NAMED = 10  # unreadable files that are logged, and duplicates that are logged
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set that was made, and what became of the images."""
+    """The data set that `prepare` made, and statistics."""
 
     path: Path  # the zip
     sheet: Path  # the contact sheet
     size: int
     channels: int
     count: int  # images in it
-    files: int  # candidates
-    skipped: tuple[str, ...]  # "name: reason"
-    duplicates: tuple[str, ...]  # names of images that were there already
-    others: Counter[str]  # files of kinds that are not read
+    files: int  # files in the source that may be images
+    skipped: tuple[str, ...]  # "name: reason" of unreadable files
+    duplicates: tuple[str, ...]  # names of duplicates, which are not in the zip
+    others: Counter[str]  # number of other files in the source by kind
     labels: Labels | None
-    label_note: str  # why there are none, where that may surprise
-    facts: Facts  # of the images that could be read
+    label_note: str  # why there are no labels, if the user may expect some
+    facts: Facts  # of the readable images
     background: str
-    mean: float  # of the grey levels of all pixels
-    spread: float  # their standard deviation
+    mean: float  # of all pixels, in grey levels
+    spread: float  # standard deviation of all pixels, in grey levels
 
 
 @dataclass
 class _Making:
-    """What becomes of the images while a zip is written."""
+    """The state while a zip is written."""
 
     into: Into
     files: int
@@ -76,17 +77,17 @@ class _Making:
     labels: list[int] = field(default_factory=list)  # of the images that were kept, if there are classes
     tally: Tally = field(default_factory=Tally)
     count: int = 0
-    total: float = 0.0  # of the grey levels of all pixels, and of their squares
-    squares: float = 0.0
+    total: float = 0.0  # sum of all pixels
+    squares: float = 0.0  # sum of the squares of all pixels
     sheet: list[NDArray[np.uint8]] = field(default_factory=list)  # [size, size, C] each
 
     @property
     def channels(self) -> int:
-        """Those of the images that are kept."""
+        """The channels of the images in the zip."""
         return self.into.channels or 1
 
     def done(self, out: Path, known: Labels | None, note: str) -> Prepared:
-        """Return what was made."""
+        """Return the finished data set."""
         pixels = self.count * self.into.size**2 * self.channels
         mean = self.total / pixels
         return Prepared(
@@ -111,8 +112,8 @@ class _Making:
 def prepare(options: DataOptions) -> Prepared:
     """Write the images of a source to a zip, and a contact sheet beside it.
 
-    Images are cropped to the square in their middle and resized; what cannot be read and what is there twice is
-    left out. Labels are those of the source, as labels.py says.
+    Images are center-cropped to a square and resized. Unreadable files and duplicates are left out. Labels come
+    from the source, see labels.py.
 
     Raises GantoolError for a source with too few images or damaged labels.
     """
@@ -132,11 +133,11 @@ def prepare(options: DataOptions) -> Prepared:
             except ColourError:
                 into = replace(into, channels=3)
                 made = _write(listing, part, into, known)
-            if made.tally.bits < 16:  # of a set that does not fill its 16 bits
+            if made.tally.bits < 16:  # the set does not use all 16 bits: write it again, scaled
                 made = _write(listing, part, replace(into, bits=made.tally.bits), known)
             if made.count < MIN_IMAGES:
                 raise GantoolError(_too_few(options.source, made))
-        # of folders that may have been meant as such
+        # only for folders that the user may have meant as classes
         note = f"no classes: {why}" if "not classes" in why else ""
         save_image(options.out.with_suffix(".png"), grid(np.stack(made.sheet), COLUMNS))
     for line in made.skipped[:_NAMED]:
@@ -147,7 +148,7 @@ def prepare(options: DataOptions) -> Prepared:
 
 
 def _too_few(source: str, made: _Making) -> str:
-    """Return why there are so few images."""
+    """Return the message for a source with too few images."""
     reasons, odd = [], made.tally.facts().warnings(made.into.background) if made.count else []
     if made.duplicates:
         reasons.append(f"{len(made.duplicates):,} are the same as others when decoded")
@@ -165,7 +166,7 @@ def _too_few(source: str, made: _Making) -> str:
 
 
 def summary(made: Prepared) -> str:
-    """Return what became of the images, for people."""
+    """Return a summary of the data set as text."""
     facts = made.facts
     lines = [
         f"{made.count:,} images of {made.size}×{made.size}×{made.channels}, of {made.files:,} files; "
@@ -186,7 +187,7 @@ def summary(made: Prepared) -> str:
 
 
 def next_command(made: Prepared) -> str:
-    """Return the `gantool train` line that fits the set, with the reasons behind it."""
+    """Return the recommended `gantool train` command for the set, with the reasons as a comment."""
     preset, flags = fitting(made.size, made.count)
     words = ["gantool train --data", quote(str(made.path)), f"--preset {preset}", *flags]
     reasons = []
@@ -215,7 +216,7 @@ def _shorter(listing: Listing) -> list[int]:
     """Return the shorter side of each image whose header can be read."""
     sides: list[int] = []
     for index in track(range(len(listing.names)), "reading sizes", len(listing.names), "images"):
-        with suppress(Exception):  # a damaged file can bring any error; it is named when it is decoded
+        with suppress(Exception):  # a damaged file can raise any error; decoding reports it later
             sides.append(min(listing.read(index).size))
     return sides
 
@@ -227,13 +228,13 @@ def _common_size(shorter: list[int]) -> int:
 
 
 def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> _Making:
-    """Write the zip. Raises ColourError at an image of colour where `into` has no channels: all are to be grey."""
+    """Write the zip. If `into.channels` is None, all images must be grey: raises ColourError for any other."""
     made = _Making(into, len(listing.names), listing.others)
     seen: set[bytes] = set()
     table: list[tuple[str, int]] = []
     every = max(made.files // (COLUMNS * ROWS), 1)
     with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,  # a PNG is packed already
+        zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,  # PNG is already compressed
         task("writing", made.files, "images") as done,
         closing(decoded(listing, into)) as results,
     ):

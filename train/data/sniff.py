@@ -1,15 +1,15 @@
-"""What a file is by its first bytes, whatever it is called."""
+"""Recognize files by their first bytes, whatever their names."""
 
 from __future__ import annotations
 
 import re
 
-START = 512  # bytes that tell
+START = 512  # bytes that are needed to recognize a file
 
-# of the kinds of images that are read; BigTIFF is a TIFF of 64-bit offsets
+# first bytes of the image formats that gantool reads; the last two are BigTIFF, with 64-bit offsets
 _IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-# What people give in place of images, and what they can do about it.
+# Files that users give instead of images: first bytes -> what the file is, and what the user can do.
 _OTHERS = {
     rb"version https://git-lfs": "is a Git LFS pointer, not the file itself: run git lfs pull",
     rb"7z\xbc\xaf\x27\x1c": "is a 7z archive: unpack it, and give the folder",
@@ -33,12 +33,12 @@ _OTHERS = {
 
 
 def looks_like_image(start: bytes) -> bool:
-    """Say whether a file that begins so (12 bytes) is of a kind that is read, whatever it is called."""
+    """Return whether a file with these first 12 bytes is an image that gantool reads."""
     return start.startswith(_IMAGES) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
 
 
 def what_else(start: bytes) -> str | None:
-    """Return what a file that begins so (START bytes) is in place of images, as the end of a sentence."""
+    """Return what a file with these first START bytes is, as the rest of a message, or None if it is not known."""
     if not start:
         return "is empty: copy or download it again"
     if not any(start):

@@ -1,7 +1,7 @@
-"""Where images come from: a folder, a zip, the tars of a WebDataset, an array, or a data set known by name.
+"""Sources of images: a folder, a zip, the tars of a WebDataset, an array, or the data set fashion-mnist.
 
-Each kind becomes a `Source`, which the cache asks only what it is, and a `Listing` once it is opened, which
-gives the images one by one, in an order that is always the same.
+`find_source` returns a `Source`, whose identity is the key of the cache. Opening it returns a `Listing`, which
+reads the images one by one, always in the same order.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from gantool.train.data.listing import (
 )
 from gantool.train.data.sniff import START, looks_like_image, what_else
 
-CONTAINERS = (".zip", ".tar", ".npy", ".npz")  # of images, where engines may be given too
+CONTAINERS = (".zip", ".tar", ".npy", ".npz")  # suffixes of files with images, as opposed to engines
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Source:
     """A source that was found but not opened."""
 
     name: str  # short and safe in a file name
-    identity: str  # SHA-256 over what the images depend on: paths, sizes and times of change
+    identity: str  # SHA-256 of the paths, sizes and modification times of its files
     open: Callable[[], AbstractContextManager[Listing]]
-    given: str  # as the user named it
+    given: str  # the path as the user gave it
 
 
 def find_source(source: str) -> Source:
-    """Find `source`, as EXPECTED says. Raises GantoolError if it is none of these."""
+    """Find a source, one of those in EXPECTED. Raises GantoolError if it is none of them."""
     if source == FASHION_MNIST:
         path = find_fashion_mnist()
         labels = find_labels(path)
@@ -67,7 +67,7 @@ def find_source(source: str) -> Source:
     path = Path(source)
     if not path.exists():
         raise GantoolError(f"{source}: there is no such file or folder; give {EXPECTED}")
-    path = Path(os.path.abspath(path))  # noqa: PTH100  (resolve() would give the name that a link points to)
+    path = Path(os.path.abspath(path))  # noqa: PTH100  (resolve() would follow links, which changes the name)
     if path.is_dir():
         return _find_folder(path, source)
     opener = _opener(source, path)
@@ -75,7 +75,7 @@ def find_source(source: str) -> Source:
 
 
 def _opener(source: str, path: Path) -> Callable[[Path], AbstractContextManager[Listing]]:
-    """Return what opens a file, by its bytes. Raises GantoolError for a file that holds no set of images."""
+    """Return the function that opens a file, by its bytes. Raises GantoolError if it has no set of images."""
     with path.open("rb") as file:
         start = file.read(START)
     if start.startswith(b"\x93NUMPY"):
@@ -100,7 +100,8 @@ def _open_tar(path: Path) -> AbstractContextManager[Listing]:
 def _find_folder(path: Path, given: str) -> Source:
     found = _walk(path)
     files, others, tars = found.images, found.others, found.tars
-    # Shards of a WebDataset, and perhaps sheets of them. Beside a set of images, a tar is what they came from.
+    # Shards of a WebDataset may have a few contact sheets beside them. Beside many images, tars are their
+    # originals.
     if tars and (len(files) < MIN_IMAGES or len(files) <= len(tars)):
         others.update(map(kind, files))
         return Source(
@@ -130,7 +131,7 @@ Stamp = tuple[int, int]
 
 
 def _stamp(path: Path | str) -> Stamp:
-    """Return size and time of change, zeros for what is not there (a broken link)."""
+    """Return size and modification time; zeros for a file that does not exist (a broken link)."""
     try:
         status = os.stat(path)  # noqa: PTH116  (a Path for each of a million files is slow)
     except OSError:
@@ -140,26 +141,26 @@ def _stamp(path: Path | str) -> Stamp:
 
 @dataclass(frozen=True)
 class _Found:
-    """What lies below a folder."""
+    """The files below a folder."""
 
-    images: dict[str, Stamp]  # by name, in order
+    images: dict[str, Stamp]  # by name, sorted
     tars: dict[str, Stamp]
-    others: Counter[str]  # by kind
-    closed: dict[str, str]  # folders among the images, with the reason why they cannot be read
+    others: Counter[str]  # number of other files by kind
+    closed: dict[str, str]  # folder -> why it cannot be read; such a folder is also in `images`
 
 
 def _walk(folder: Path) -> _Found:
-    """Return what lies below `folder`.
+    """Find the files below `folder`.
 
-    Links are followed, but each real folder counts once, so that links cannot go round in circles. A folder that
-    cannot be read is listed as an image, so that it is named among what cannot be read.
+    Links are followed, but each real folder is visited once, so that links cannot form a loop. A folder that cannot
+    be read is listed as an image, so that it is reported with the unreadable files.
     """
     names: list[str] = []  # relative, with / on every system
     tars: list[str] = []
     others: Counter[str] = Counter()
     closed: dict[str, str] = {}
     seen: set[tuple[int, int]] = set()
-    waiting = [""]  # prefixes; a stack and no recursion, since folders may be nested in thousands
+    waiting = [""]  # prefixes; a stack, not recursion, since folders may be nested thousands of levels deep
     while waiting:
         prefix = waiting.pop()
         place = f"{folder}/{prefix}"
@@ -172,7 +173,7 @@ def _walk(folder: Path) -> _Found:
                 found = sorted((entry.name, _is_folder(entry)) for entry in entries)
         except OSError as error:
             closed[place] = f"the folder cannot be read: {error.strerror}"
-            names.append(place)  # the whole path, by which no image of the set is called
+            names.append(place)  # the absolute path, which differs from the name of any image
             continue
         waiting += [
             f"{prefix}{name}/" for name, is_folder in reversed(found) if is_folder and not hidden(name)
@@ -198,7 +199,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _starts_as_image(path: str) -> bool:
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  (a pipe would be waited for)
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  (opening a pipe would block)
             return False
         with open(path, "rb") as file:  # noqa: PTH123
             return looks_like_image(file.read(12))

@@ -1,4 +1,4 @@
-"""Folders beside each other that are parts of one set and not its classes, by their names and by what they hold."""
+"""Recognize sibling folders that are not classes: splits (train, val ...), buckets, pictures and their targets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 
 _SPLITS = "(train|training|trn|val|valid|validation|dev|test|testing|tst|eval|evaluation|holdout)"
 SPLIT = re.compile(rf"{_SPLITS}([ _.-]?(set|data|images?|split|\d+))*", re.IGNORECASE)
-DOMAIN = re.compile(rf"{_SPLITS}[ _.-]?[AB]", re.IGNORECASE)  # trainA, as CycleGAN's sets have them
+DOMAIN = re.compile(rf"{_SPLITS}[ _.-]?[AB]", re.IGNORECASE)  # trainA, as in CycleGAN's data sets
 PICTURES = re.compile(
     "(image|img|jpe?g(image)?|picture|photo|rgb|input|source)s?([ _.-]?(train|val|test|2))?", re.IGNORECASE
 )
@@ -19,15 +19,16 @@ TARGETS = re.compile(
 _WORD = re.compile(f"{_SPLITS}|gallery|query|background|pred")
 _TARGET_WORD = re.compile("(mask|label|annotation|gt|target)s?")
 _BUCKET_DIGITS = 5
-_EQUAL_DIGITS = 3  # of buckets that all have as many; 0 to 9 and 00 to 99 may well be classes
+_EQUAL_DIGITS = 3  # if all names have equally many digits; 0 to 9 and 00 to 99 may well be classes
 
-Folders = list[tuple[str, ...]]  # of each image, outermost first
+Folders = list[tuple[str, ...]]  # for each image, the folders on its path, outermost first
 
 
 def are_splits(found: list[str]) -> bool:
-    """Say whether folders beside each other are splits by their names: train, val; or seg_train, seg_test.
+    """Return whether sibling folders are splits by their names: train, val; or seg_train, seg_test.
 
-    Of the latter there are two words at least: freight_train and steam_train are classes.
+    Names like the latter must contain at least two different split words: freight_train and steam_train are
+    classes.
     """
     if all(map(SPLIT.fullmatch, found)):
         return True
@@ -41,7 +42,7 @@ def are_splits(found: list[str]) -> bool:
 
 
 def hold_the_same(parts: Folders, depth: int) -> bool:
-    """Say whether the folders at this depth, two at least, all hold the same folders, which may be classes."""
+    """Return whether the folders at this depth, two or more, all contain the same folders, which may be classes."""
     inside: dict[str, set[str]] = {}
     for each in parts:
         if len(each) < depth + 2:
@@ -58,7 +59,7 @@ def hold_the_same(parts: Folders, depth: int) -> bool:
 
 
 def above_splits(parts: Folders, depth: int) -> bool:
-    """Say whether the folders at this depth are data sets: below each are splits, and classes below these."""
+    """Return whether the folders at this depth are data sets that contain splits, which contain classes."""
     below = [each[depth + 1 : depth + 3] for each in parts]
     return (
         all(len(each) == 2 and SPLIT.fullmatch(each[0]) for each in below) and len({b for _, b in below}) > 1
@@ -66,7 +67,7 @@ def above_splits(parts: Folders, depth: int) -> bool:
 
 
 def are_buckets(found: list[str], names: list[str], parts: Folders, depth: int) -> bool:
-    """Say whether numbered folders only keep each other small: the numbers of the files go on across them."""
+    """Return whether folders are numbered buckets: the numbers of the files continue from one to the next."""
     if not _numbered(found):
         return False
     numbers: dict[str, list[int]] = {name: [] for name in found}

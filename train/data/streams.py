@@ -1,4 +1,4 @@
-"""Random numbers apart from those of training: measuring between two steps must not change a run."""
+"""Protect the random state of training: measuring between two steps must not change a run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 
 @contextmanager
 def own_stream(seed: int) -> Iterator[None]:
-    """Seed torch's stream on the CPU inside the block, and restore it afterwards.
+    """Seed torch's random state on the CPU while the block runs, and restore it afterwards.
 
-    Not torch.manual_seed, which also seeds the GPUs, for good.
+    It does not use torch.manual_seed, which also seeds the GPUs, and these would not be restored.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -21,6 +21,6 @@ def own_stream(seed: int) -> Iterator[None]:
 
 @contextmanager
 def aside(device: torch.device) -> Iterator[None]:
-    """Restore the random state on `device` and on the CPU after the block."""
+    """Restore torch's random state on `device` and on the CPU after the block."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield

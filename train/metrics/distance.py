@@ -1,4 +1,4 @@
-"""The Fréchet distance of images to a data set as one function, which `gantool export --data` receives."""
+"""A function that returns the Fréchet distance of images to a data set, for `gantool export --data`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gantool.train.metrics.scores import frechet
 
 
 def distance_to(data: str, features: str) -> Callable[[Images], float]:
-    """Return a function from images, uint8 [N, H, W, C], to their distance to `data`.
+    """Return a function from images, uint8 [N, H, W, C], to their Fréchet distance to `data`.
 
-    The first call reads the data and makes the extractor `features`, because only then the size is known. The
-    function raises UsageError for images that are not square, as those of data are.
+    Its first call reads the data and makes the extractor `features`, because only then is the size known. It raises
+    UsageError for images that are not square: the images of data sets are.
     """
 
     @cache
@@ -30,7 +30,7 @@ def distance_to(data: str, features: str) -> Callable[[Images], float]:
     def distance(images: Images) -> float:
         _, height, width, channels = images.shape
         if height != width:
-            raise UsageError(f"`data` compares squares, and these images are {height}×{width}: leave it out")
+            raise UsageError(f"`data` compares square images, and these are {height}×{width}: leave it out")
         extractor, vectors = real(height, channels)
         return frechet(vectors, extractor.vectors(images))
 

@@ -1,13 +1,16 @@
-"""Feature extractors: each turns an image into a vector, by which images are compared.
+"""Feature extractors: each turns images into vectors, to compare images by.
 
-classifier   The default, which needs nothing from outside: a small network, trained on the spot to classify the
-             data and kept in the cache. Images without labels are rotated by 0, 90, 180 or 270 degrees, and the
-             network learns to predict the rotation (Gidaris, Singh and Komodakis 2018, arXiv:1803.07728).
-FILE.onnx    One input, images as uint8 [N, H, W, C] or float32 [N, C, H, W] in [-1, 1]; its first output is taken.
-inception    The network of the usual FID, through the package torch-fidelity, which downloads its weights.
+classifier   The default, which needs no downloads: a small network, trained once to classify the data and kept in
+the
+             cache. If the images have no labels, it learns to predict by how much an image was rotated: 0, 90, 180
+             or 270 degrees (Gidaris, Singh and Komodakis 2018, arXiv:1803.07728).
+FILE.onnx    A graph with one input, images as uint8 [N, H, W, C] or float32 [N, C, H, W] in [-1, 1]. The vectors
+are
+             its first output.
+inception    The network of the usual FID, from the package torch-fidelity, which downloads its weights.
 
-Distances by different extractors are not comparable. A classifier also differs from machine to machine: to compare
-across machines, copy its file in the cache, or use an ONNX file.
+Distances of different extractors are not comparable. A classifier also differs from machine to machine: to compare
+across machines, copy its file from cache to cache, or use an ONNX file.
 """
 
 from __future__ import annotations
@@ -41,12 +44,12 @@ from gantool.train.data.streams import own_stream
 
 Vectors = NDArray[np.float32]  # [N, F]
 
-_VERSION = 2  # of the classifier: raise it when the same data would give a different one
-_SIDE = 32  # larger images are scaled down to this
-_LEAST = 8  # pixels per side, of which its three strides of 2 leave one
-_SEEN = 60_000  # images it is trained on at most,
-_EPOCHS = 30  # and passes over the data at most
-_BATCH = 500
+_VERSION = 2  # of the classifier: raise it when the same data give a different classifier
+_SIDE = 32  # larger images are scaled down to this size
+_LEAST = 8  # pixels per side, which the three strides of 2 reduce to one
+_SEEN = 60_000  # training images at most
+_EPOCHS = 30  # passes over the data at most
+_BATCH = 500  # images per pass of an extractor
 
 _log = logging.getLogger(__name__)
 
@@ -55,10 +58,10 @@ _log = logging.getLogger(__name__)
 class Extractor:
     """Turns images into vectors."""
 
-    name: str  # of the metric's file: classifier, inception or the stem of an ONNX file
+    name: str  # used in metric-<name>.jsonl: classifier, inception or the stem of an ONNX file
     vectors: Callable[[Images], Vectors]
-    classes: Callable[[Images], NDArray[np.int64]] | None = None  # [N], if it predicts those of the data
-    warning: str = ""  # what makes its distances unreliable
+    classes: Callable[[Images], NDArray[np.int64]] | None = None  # [N]; None if it does not classify
+    warning: str = ""  # why its distances are unreliable
 
 
 def find_extractor(name: str, data: ImageData) -> Extractor:
@@ -86,7 +89,7 @@ class _Classifier(nn.Module):
             ]
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(64), nn.ReLU(inplace=True))
         self.head = nn.Linear(64, classes)
-        self.right: Tensor  # accuracy at the end of training; kept with the weights
+        self.right: Tensor  # accuracy at the end of training; saved with the weights
         self.register_buffer("right", torch.zeros(()))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -102,22 +105,19 @@ def _classifier(data: ImageData) -> Extractor:
         raise GantoolError(
             f"the classifier needs images of at least {_LEAST} pixels per side, these are {width}×{height}"
         )
-    with own_stream(0):  # the first weights, which loading or training replaces
+    with own_stream(0):  # initialize weights, which loading or training then replaces
         network = _Classifier(channels, classes)
         network(torch.zeros(2, channels, min(_SIDE, height), min(_SIDE, width)))
     path = cache_dir() / "features" / f"classifier-{_key(data)}.safetensors"
     if _load(network, path):
         _log.debug("classifier from the cache: %s", path)
     else:
-        what = f"the {classes} classes of {data.name}" if labelled else f"how {data.name} is rotated"
+        what = f"the {classes} classes of {data.name}" if labelled else f"rotations of {data.name}"
         _log.info("training a small classifier to predict %s (once; kept in %s)", what, path)
         with own_stream(0):
             network.right.fill_(_fit(network, data, classes))
         _log.info("classifier accuracy on its last training images: %s", f"{network.right:.0%}")
-        with (
-            suppress(OSError),
-            atomic(path) as part,
-        ):  # a cache that cannot be written to: train again next time
+        with suppress(OSError), atomic(path) as part:  # if it cannot be saved, train again next time
             part.write_bytes(save(network.state_dict()))
     network.eval()
 
@@ -135,7 +135,7 @@ def _classifier(data: ImageData) -> Extractor:
     if network.right <= (1 + chance) / 2:
         warning = (
             f"the classifier is right about {network.right:.0%} of the images, a guess about {chance:.0%}: its "
-            "distances are unreliable; use another extractor, of a FILE.onnx"
+            "distances are unreliable; use another extractor, a FILE.onnx"
         )
     return Extractor("classifier", vectors, predicted if labelled else None, warning)
 
@@ -157,8 +157,8 @@ def _load(network: nn.Module, path: Path) -> bool:
 
 
 def _fit(network: _Classifier, data: ImageData, classes: int) -> float:
-    """Train; return the accuracy over the last tenth of the steps."""
-    # the pass that found the shapes changed the running statistics
+    """Train the classifier; return its accuracy over the last tenth of the steps."""
+    # initialize again: the pass that determined the shapes changed the running statistics
     for layer in network.modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d, nn.BatchNorm2d)):
             layer.reset_parameters()
@@ -196,7 +196,7 @@ def _parts(images: Images) -> Iterator[Images]:
 
 
 def _prepare(images: Images) -> Tensor:
-    """Return float32 [N, C, h, w] in [-1, 1], scaled down to what the classifier takes."""
+    """Return images as float32 [N, C, h, w] in [-1, 1], scaled down to at most 32 pixels per side."""
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
     if pixels.shape[2] > _SIDE:
         pixels = adaptive_avg_pool2d(pixels, _SIDE)
@@ -211,7 +211,7 @@ def _onnx(path: Path) -> Extractor:
         session: Any = open_session(path, limit(), level)
     except ModuleNotFoundError as error:
         raise MissingDependencyError("onnxruntime", "cpu", "`features` FILE.onnx") from error
-    except Exception as error:  # ONNX Runtime has a class of its own for each kind
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
         raise GantoolError(f"`features` {path} is not a graph that ONNX Runtime can run: {error}") from error
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _ONNX_TYPES:
@@ -226,7 +226,7 @@ def _onnx(path: Path) -> Extractor:
     def vectors(images: Images) -> Vectors:
         out = []
         for part in _parts(images):
-            pixels = _as_asked(part, wanted.shape, whole)
+            pixels = _as_input(part, wanted.shape, whole)
             try:
                 result = session.run([session.get_outputs()[0].name], {wanted.name: pixels})[0]
             except Exception as error:
@@ -239,11 +239,11 @@ def _onnx(path: Path) -> Extractor:
     return Extractor(path.stem, vectors)
 
 
-_ONNX_TYPES = {"tensor(uint8)": True, "tensor(float)": False}
+_ONNX_TYPES = {"tensor(uint8)": True, "tensor(float)": False}  # type of the input -> whether it is uint8
 
 
-def _as_asked(images: Images, shape: list[int | str | None], whole: bool) -> NDArray[Any]:
-    """Return images with the channels, size and type that a graph expects."""
+def _as_input(images: Images, shape: list[int | str | None], whole: bool) -> NDArray[Any]:
+    """Convert images to the channels, size and type of a graph's input. `whole`: uint8, not float32."""
     height, width, channels = shape[1:] if whole else (*shape[2:], shape[1])
     if channels == 3 and images.shape[3] == 1:
         images = images.repeat(3, axis=3)

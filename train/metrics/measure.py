@@ -1,4 +1,4 @@
-"""How good generated images are: scores against a data set, classes that are missing, nearest training images."""
+"""Compare generated images with a data set: scores, missing classes, nearest training images."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from gantool.train.data.labels import Labels
 from gantool.train.metrics.extractors import Extractor, Vectors
 from gantool.train.metrics.scores import FeatureScores, scores
 
-LEAST = 6  # vectors per side that scores need
-FEW = 10  # images per dimension of a vector: with fewer, a Fréchet distance is far too high
-REAL = 10_000  # training images in the comparison
+LEAST = 6  # least number of vectors per side
+FEW = 10  # with fewer images per dimension of a vector, the Fréchet distance is far too high
+REAL = 10_000  # largest number of training images in the comparison
 NEAREST = 12  # rows of nearest.png, with NEIGHBOURS training images each
 NEIGHBOURS = 4
 MISSING_CLASS = 0.1  # a class is missing below this fraction of its share of the data
@@ -46,7 +46,7 @@ class Measurement:
     classes: ClassShares | None  # of labelled data, if the extractor classifies
 
     def to_json(self) -> dict[str, Any]:
-        """Return the numbers as JSON values, flat."""
+        """Return the numbers as a flat JSON object."""
         value = {"samples": self.samples, "real": self.real, **asdict(self.scores)}
         return value if self.classes is None else {**value, "classes": asdict(self.classes)}
 
@@ -54,9 +54,9 @@ class Measurement:
 def measure(
     extractor: Extractor, data: ImageData, images: Images, known: Vectors | None = None
 ) -> Measurement:
-    """Compare images, uint8 [M, H, W, C], with those of the data.
+    """Compare images, uint8 [M, H, W, C], with a data set.
 
-    `known` are the vectors of `subsample(data.images)`, if the caller has them.
+    `known`: the vectors of `subsample(data.images)`, if the caller has computed them.
     """
     real = subsample(data.images)
     vectors = extractor.vectors(real) if known is None else known
@@ -68,12 +68,12 @@ def measure(
 
 
 def score_halves(real: Vectors) -> FeatureScores | None:
-    """Compare one half of the data with the other, about what perfect images score; None for too few."""
+    """Score one half of the data against the other: about the scores of perfect images. None for too few images."""
     return scores(real[::2], real[1::2]).rounded() if len(real) >= 2 * LEAST else None
 
 
 def warnings(extractor: Extractor, images: Images, data: ImageData) -> Iterator[str]:
-    """Yield what makes the scores unreliable."""
+    """Yield a message for each reason why the scores are unreliable."""
     dimensions = extractor.vectors(images[:1]).shape[1]
     for count, what in ((len(images), "generated images"), (len(data.images), "images of the data")):
         if count < min(FEW * dimensions, REAL):
@@ -87,21 +87,21 @@ def warnings(extractor: Extractor, images: Images, data: ImageData) -> Iterator[
 
 
 def append_metric(folder: Path, features: str, value: dict[str, Any]) -> None:
-    """Add a line to metric-<features>.jsonl."""
+    """Append a line to metric-<features>.jsonl."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"metric-{features}.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({**value, "time": round(time.time())}) + "\n")
 
 
 def subsample(images: Images, count: int = REAL) -> Images:
-    """Return at most `count` of the images, evenly spaced."""
+    """Return at most `count` images, evenly spaced."""
     return np.ascontiguousarray(
         images[np.linspace(0, len(images) - 1, min(count, len(images)), dtype=np.int64)]
     )
 
 
 def nearest_sheet(extractor: Extractor, real: Images, images: Images) -> Images:
-    """Return a sheet: in each row a generated image, then the training images nearest to it."""
+    """Return a sheet whose rows show a generated image and the training images nearest to it."""
     chosen = subsample(images, NEAREST)
     real = subsample(real, 60_000)
     vectors, others = (torch.from_numpy(extractor.vectors(each)) for each in (chosen, real))
@@ -112,9 +112,10 @@ def nearest_sheet(extractor: Extractor, real: Images, images: Images) -> Images:
 
 
 def _classes(labels: Labels, real: NDArray[np.int64], fake: NDArray[np.int64]) -> ClassShares:
-    """Compare the classes of real and of generated images.
+    """Compare the predicted classes of real and of generated images.
 
-    Both are predictions of the classifier, so that its errors are on both sides.
+    Real images are classified too, instead of using their labels, so that errors of the classifier affect both
+    sides.
     """
     count = len(labels.classes)
     real_share, fake_share = (np.bincount(each, minlength=count) / len(each) for each in (real, fake))

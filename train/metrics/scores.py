@@ -1,12 +1,13 @@
-"""How close generated images are to the data, by their vectors (`extractors.py`).
+"""Scores of generated images against the data, from their feature vectors (`extractors.py`).
 
 fd           Fréchet distance between two Gaussians (Heusel et al. 2017, arXiv:1706.08500); falls with more samples
 kid          kernel distance, unbiased (Bińkowski et al. 2018, arXiv:1801.01401), mean over subsets
-precision    share of generated images that lie among the real ones, by their 3 nearest neighbours, and
-recall       the other way round (Kynkäänniemi et al. 2019, arXiv:1904.06991)
-diversity    mean distance between two generated images, over that between two real ones: 0 is one image only
-copies       share of generated images less than a third as far from a real one as that one is from its nearest
-             neighbour among the real ones: near 0 unless images are memorized
+precision    share of generated images that lie among real ones: within the distance from a real image to its third
+             nearest neighbour
+recall       share of real images that lie among generated ones (both: Kynkäänniemi et al. 2019, arXiv:1904.06991)
+diversity    mean distance between two generated images, divided by that between two real ones; 0: all are the same
+copies       share of generated images whose distance to the nearest real image is at most a third of that image's
+             distance to its own nearest real neighbour; near 0 unless images are memorized
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ Vectors = NDArray[np.float32]  # [N, F]
 
 NEIGHBOURS = 3
 COPY = 1 / 3
-SUBSETS, SUBSET = 20, 1000  # of the kernel distance, and vectors in each at most
-_AT_MOST = 5000  # vectors per side where all pairs are compared
-_CHUNK = 1000
+SUBSETS, SUBSET = 20, 1000  # of the kernel distance: number of subsets, largest size of a subset
+_MAX_VECTORS = 5000  # per side, where all pairs are compared
+_CHUNK = 1000  # vectors compared at a time, to limit memory
 
 
 @dataclass(frozen=True)
 class FeatureScores:
-    """The numbers above."""
+    """The scores in the docstring of this module."""
 
     fd: float
     kid: float
@@ -42,13 +43,13 @@ class FeatureScores:
     copies: float
 
     def rounded(self) -> FeatureScores:
-        """Return them with five decimals, as files have them."""
+        """Return the scores rounded to five decimals, as in files."""
         return FeatureScores(**{name: round(value, 5) for name, value in asdict(self).items()})
 
 
 def scores(real: Vectors, fake: Vectors) -> FeatureScores:
     """Compare vectors of real and generated images, [N, F] and [M, F], with N and M over 4."""
-    some_real, some_fake = (torch.from_numpy(spread(each, _AT_MOST)) for each in (real, fake))
+    some_real, some_fake = (torch.from_numpy(spread(each, _MAX_VECTORS)) for each in (real, fake))
     nearest, index = nearest_of(some_fake, torch.from_numpy(real))
     own = nearest_of(torch.from_numpy(real)[index], torch.from_numpy(real), rank=2)[0]
     return FeatureScores(
@@ -64,8 +65,8 @@ def scores(real: Vectors, fake: Vectors) -> FeatureScores:
 def frechet(real: Vectors, fake: Vectors) -> float:
     """Return the Fréchet distance between Gaussians of the same mean and covariance as the vectors, [N, F], [M, F].
 
-    |difference of means|² + tr(A) + tr(B) - 2 tr(√(AB)), with covariances A and B. AB has the eigenvalues of
-    √A B √A, which is symmetric, so that they are real.
+    |difference of means|² + tr(A) + tr(B) - 2 tr(√(AB)), with covariances A and B. AB has the same eigenvalues as
+    √A B √A, which is symmetric, so they are real.
     """
     a, b = (torch.from_numpy(each).double() for each in (real, fake))  # [N, F], [M, F]
     cov_a, cov_b = a.T.cov(), b.T.cov()  # [F, F]
@@ -77,9 +78,9 @@ def frechet(real: Vectors, fake: Vectors) -> float:
 
 
 def kernel(real: Vectors, fake: Vectors) -> float:
-    """Return the kernel distance between vectors, [N, F] and [M, F], unbiased: the mean over SUBSETS subsets.
+    """Return the unbiased kernel distance between vectors, [N, F] and [M, F]: the mean over SUBSETS subsets.
 
-    Squared MMD of the polynomial kernel (x·y / F + 1)³, in the float32 of the vectors.
+    It is the squared MMD with the polynomial kernel (x·y / F + 1)³, in float32.
     """
     count = min(SUBSET, len(real), len(fake))
     total = 0.0
@@ -102,9 +103,9 @@ def spread(values: Vectors, count: int) -> Vectors:
 
 
 def nearest_of(vectors: Tensor, others: Tensor, rank: int = 1) -> tuple[Tensor, Tensor]:
-    """Return the distance from each vector to its nearest among `others`, and the index of that one, both [N].
+    """Return the distance from each vector to its nearest neighbour in `others`, and that one's index, both [N].
 
-    `rank` 2 returns the second nearest: the nearest apart from itself, for vectors that are among `others`.
+    `rank` 2 means the second nearest: for vectors that are themselves in `others`.
     """
     parts = [torch.cdist(part, others).topk(rank, largest=False) for part in torch.split(vectors, _CHUNK)]
     distance = torch.cat([part.values[:, -1] for part in parts])
@@ -112,8 +113,8 @@ def nearest_of(vectors: Tensor, others: Tensor, rank: int = 1) -> tuple[Tensor, 
 
 
 def _inside(vectors: Tensor, others: Tensor) -> float:
-    """Return the share of vectors inside a ball around any other, which reaches to its third nearest neighbour."""
-    radius = nearest_of(others, others, rank=NEIGHBOURS + 1)[0]  # [M]; the first is itself
+    """Return the share of vectors inside a ball around any of `others`, up to its third nearest neighbour."""
+    radius = nearest_of(others, others, rank=NEIGHBOURS + 1)[0]  # [M]; the nearest is the vector itself
     inside = [(torch.cdist(part, others) <= radius).any(1) for part in torch.split(vectors, _CHUNK)]
     return torch.cat(inside).float().mean().item()
 

@@ -1,4 +1,4 @@
-"""Double buffering: one of the two sets of buffers, each with its own stream, in which batches run in turn."""
+"""The buffers for double buffering: batches run alternately in two sets, each with its own stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gantool.runtime.spec import Spec
 
 @dataclass(eq=False)
 class ShapeContext:
-    """An execution context and the CUDA graph of its batch size: another size makes the graph invalid."""
+    """An execution context, and the CUDA graph of its batch size; changing the size invalidates the graph."""
 
     execution: Any = None  # IExecutionContext
     batch: int = 0  # of the shapes that the context has
@@ -26,7 +26,7 @@ class BufferSet:
     """Memory for the largest batch, a stream, and an execution context for each of the last few batch sizes."""
 
     def __init__(self, device: Device, spec: Spec, label_type: str | None) -> None:
-        """Allocate all memory for inputs and images at once; contexts are added later, to `contexts`."""
+        """Allocate all memory for inputs and images. The caller adds execution contexts to `contexts`."""
         self._device = device
         self.stream = device.stream()
         self.begun, self.ended = device.event(), device.event()
@@ -37,22 +37,22 @@ class BufferSet:
         self.images = device.pinned((batch, *spec.image_shape), spec.dtype)
         arrays = {**self.inputs, "images": self.images}
         self.bindings = {name: device.device_address(array) for name, array in arrays.items()}
-        self.contexts: list[ShapeContext] = []  # the one that ran last is the last
-        self.pending: Pending | None = None  # the batch that is under way
+        self.contexts: list[ShapeContext] = []  # least recently used first
+        self.pending: Pending | None = None  # the running batch
 
     def upload(self, inputs: dict[str, NDArray[Any]]) -> None:
-        """Queue the copies of inputs, each [n, ...]."""
+        """Queue the copies of inputs, each [n, ...], to the GPU."""
         for name, value in inputs.items():
             pinned = self.inputs[name][: len(value)]
             pinned[:] = value
             self._device.upload(pinned, self.bindings[name], self.stream)
 
     def download(self, n: int) -> None:
-        """Queue the copy of n images."""
+        """Queue the copy of n images to the host."""
         self._device.download(self.bindings["images"], self.images[:n], self.stream)
 
     def drop_graph(self, context: ShapeContext) -> None:
-        """Free a graph, which must not be under way."""
+        """Free the CUDA graph of a context; it must not be running."""
         if context.graph is not None:
             self._device.destroy_graph(context.graph)
             context.graph = None
@@ -60,7 +60,7 @@ class BufferSet:
 
 @dataclass(eq=False)
 class Pending:
-    """A batch that was started: its images when it is done, as the engine returns them."""
+    """A batch of n images that was started; `images` is set when it is done."""
 
     buffers: BufferSet
     n: int

@@ -1,6 +1,6 @@
 """The few calls of the CUDA driver API that an engine needs, through NVIDIA's cuda-bindings.
 
-The driver API and not the runtime API: it is there with the driver and needs no CUDA toolkit. Every call
+The driver API, not the runtime API: it comes with the driver and does not need the CUDA toolkit. Every call
 returns a tuple whose first item is the status. Source: CUDA Driver API, NVIDIA.
 """
 
@@ -29,10 +29,10 @@ def import_driver(extra: str, purpose: str) -> Any:
 
 
 def driver_problem(driver: Any) -> str | None:
-    """Return why no GPU can be used here, in words that fit into a sentence, or None if one can."""
+    """Return why no GPU can be used here, as a clause for a message, or None if one can be used."""
     try:
         (status,) = driver.cuInit(0)
-    except RuntimeError:  # 12.8 raises it bare, later ones DynamicLibNotFoundError, which is derived from it
+    except RuntimeError:  # cuda-bindings 12.8; later versions raise the subclass DynamicLibNotFoundError
         return "no NVIDIA driver was found"
     if status == driver.CUresult.CUDA_SUCCESS:
         status, _ = driver.cuDeviceGet(0)
@@ -44,8 +44,8 @@ def driver_problem(driver: Any) -> str | None:
 class Device:
     """The first GPU: its primary context, and the memory, streams and events allocated in it.
 
-    Not thread-safe; another thread calls `activate` first. Every method raises GantoolError if CUDA reports a
-    failure, which may come from an earlier asynchronous call.
+    Not thread-safe; another thread than the creating one must call `activate` first. Every method raises
+    GantoolError if CUDA reports a failure, which may come from an earlier asynchronous call.
     """
 
     def __init__(self, driver: Any) -> None:
@@ -63,8 +63,8 @@ class Device:
             (shared,) = self._do("cuDeviceGetAttribute", attribute, gpu, what="report what it is")
             self.integrated = bool(shared)  # it shares the host's memory, as on a Jetson
             self._gpu = gpu
-            # Frees in reverse order. A failure is sticky: every later call returns it too, and it was raised when
-            # it came. The results of the calls that free are therefore ignored.
+            # Frees in reverse order, and ignores the status of these calls. A CUDA failure is sticky: the first
+            # call that returned it has already raised it.
             self._cleanup = cleanup.pop_all()
 
     def activate(self) -> None:
@@ -72,14 +72,14 @@ class Device:
         self._do("cuCtxSetCurrent", self._context, what="use its context")
 
     def identity(self) -> str:
-        """Return the GPU's name and the driver's version, for the name of a file."""
+        """Return the GPU's name and the driver's version as part of a file name."""
         (name,) = self._do("cuDeviceGetName", 256, self._gpu, what="report its name")
         (version,) = self._do("cuDriverGetVersion", what="report its driver's version")
         plain = re.sub(r"\W+", "-", name.split(b"\0")[0].decode(errors="replace")).strip("-")
         return f"{plain}-{version}"
 
     def stream(self) -> int:
-        """Return the handle of a new stream, as TensorRT wants it."""
+        """Return the handle of a new stream as an int, the type that TensorRT expects."""
         flags = int(self._driver.CUstream_flags.CU_STREAM_NON_BLOCKING)
         (stream,) = self._do("cuStreamCreate", flags, what="make a stream")
         self._cleanup.callback(self._driver.cuStreamDestroy, stream)
@@ -87,7 +87,7 @@ class Device:
         return int(stream)
 
     def event(self) -> Any:
-        """Return an event that records the time."""
+        """Return a new event with timing enabled."""
         (event,) = self._do("cuEventCreate", 0, what="make an event")
         self._cleanup.callback(self._driver.cuEventDestroy, event)
         return event
@@ -132,7 +132,7 @@ class Device:
         return float(milliseconds) / 1e3
 
     def capture(self, work: Callable[[], bool], stream: int) -> Any:
-        """Return `work`, which queues on `stream`, as a graph to launch, or None if it cannot be captured."""
+        """Capture the calls that `work` queues on `stream` as a CUDA graph; return it, or None if that fails."""
         driver = self._driver
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
         if self._status(driver.cuStreamBeginCapture(stream, mode)):
@@ -140,7 +140,7 @@ class Device:
         done, ready = False, None
         try:
             done = work()
-        finally:  # however it ended, the stream must be usable again
+        finally:  # end the capture even after an error: the stream must be usable again
             status, graph = driver.cuStreamEndCapture(stream)
             if status == driver.CUresult.CUDA_SUCCESS:
                 if done:
@@ -161,7 +161,7 @@ class Device:
         self._do("cuStreamSynchronize", stream, what="finish its work")
 
     def synchronize_all(self) -> None:
-        """Wait for all streams before anything in use is freed; also after a failure, so it raises nothing."""
+        """Wait for all streams, so that memory can be freed. Raise nothing: it also runs after a failure."""
         if self._open:
             self._driver.cuCtxSetCurrent(self._context)
             for stream in self._streams:
@@ -186,6 +186,6 @@ def _check(driver: Any, result: tuple[Any, ...], what: str) -> tuple[Any, ...]:
     status, *values = result
     if status == driver.CUresult.CUDA_SUCCESS:
         return tuple(values)
-    full = status == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY
-    advice = "free memory on it, or build for smaller batches" if full else "check nvidia-smi"
+    out_of_memory = status == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY
+    advice = "free memory on it, or build for smaller batches" if out_of_memory else "check nvidia-smi"
     raise GantoolError(f"the GPU cannot {what} ({status.name}): {advice}")

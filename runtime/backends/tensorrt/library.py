@@ -1,4 +1,4 @@
-"""The library that a plan needs, TensorRT or TensorRT-RTX, and the errors where the two do not match."""
+"""Import the library that a plan needs, TensorRT or TensorRT-RTX, and explain why a plan does not load."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDep
 
 
 def pip_extra(kind: Kind) -> str:
-    """Return gantool's extra that installs what a plan of this kind needs on this machine."""
+    """Return the extra of gantool that installs the packages for a plan of this kind on this machine."""
     if kind == "rtx":
         return "rtx"
     return "jetson" if Path("/etc/nv_tegra_release").exists() else "tensorrt"
@@ -25,7 +25,7 @@ def pip_extra(kind: Kind) -> str:
 def import_library(kind: Kind, purpose: str) -> Any:
     """Return the module `tensorrt` or `tensorrt_rtx`.
 
-    Raises MissingDependencyError, or GantoolError if it is installed and does not load.
+    Raises MissingDependencyError, or GantoolError if it is installed but does not load.
     """
     name = "tensorrt_rtx" if kind == "rtx" else "tensorrt"
     try:
@@ -34,12 +34,15 @@ def import_library(kind: Kind, purpose: str) -> Any:
         jetson = " (a Jetson has it from JetPack, in the system's Python: venv --system-site-packages)"
         package = name if kind == "rtx" else name + jetson
         raise MissingDependencyError(package, pip_extra(kind), purpose) from error
-    except (ImportError, OSError) as error:  # the bindings are there, the libraries that they load are not
+    except (
+        ImportError,
+        OSError,
+    ) as error:  # the bindings are installed, but not the libraries that they load
         command = pip_install(pip_extra(kind), "--force-reinstall ")
         raise GantoolError(f"{name} is installed but does not load ({error}): {command}") from error
 
 
-@cache  # one a process: TensorRT keeps the first logger that it gets
+@cache  # one per process: TensorRT keeps using the first logger that it gets
 def error_logger(trt: Any) -> Any:
     """Return an ILogger that collects errors in its list `errors`, each on one line."""
 
@@ -56,8 +59,8 @@ def error_logger(trt: Any) -> Any:
 
 
 def version_problem(path: Path, header: PlanHeader, trt: Any) -> str | None:
-    """Return how to rebuild a plan that another version of the library built, or None if this one built it."""
-    # JetPack's module has three numbers, a wheel's four
+    """Return a message if another version of the library built the plan, or None."""
+    # the version of JetPack's module has three numbers, that of a wheel four
     here = tuple(map(int, takewhile(str.isdecimal, str(trt.__version__).split("."))))[:4]
     if header.version[: len(here)] == here:
         return None
@@ -67,7 +70,7 @@ def version_problem(path: Path, header: PlanHeader, trt: Any) -> str | None:
 
 
 def no_gpu_error(path: Path, header: PlanHeader, problem: str) -> EngineMismatchError:
-    """Return the error for a machine without a driver; it says that the ONNX graph runs there."""
+    """Return the error for a machine without a driver. It tells the user that the ONNX graph runs there."""
     graph = source_graph(path)
     where = "beside it" if graph.exists() else f"it was built from ({graph.name}, not beside it)"
     return EngineMismatchError(
@@ -77,7 +80,7 @@ def no_gpu_error(path: Path, header: PlanHeader, problem: str) -> EngineMismatch
 
 
 def load_error(path: Path, header: PlanHeader, trt: Any, reason: str) -> GantoolError:
-    """Return the error for a plan that the library did not load; it logged `reason`."""
+    """Return the error for a plan that the library did not load. `reason`: what the library logged."""
     name = NAMES[header.kind]
     if (problem := version_problem(path, header, trt)) is not None:
         return EngineMismatchError(f"{problem} ({name} says: {reason})")
@@ -91,7 +94,7 @@ def load_error(path: Path, header: PlanHeader, trt: Any, reason: str) -> Gantool
     )
 
 
-# With these words in the library's log the plan is intact, but not for this GPU or driver.
+# If the library logs one of these, the plan is intact but was built for another GPU or driver.
 _BUILT_ELSEWHERE = (
     "incompatible device",
     "cannot run on this GPU",
@@ -103,7 +106,7 @@ _BUILT_ELSEWHERE = (
 
 
 def source_graph(path: Path) -> Path:
-    """Return the ONNX graph that a plan was built from, by its sidecar or its name; it may not exist."""
+    """Return the path of the ONNX graph that a plan was built from, by its sidecar or name; it may not exist."""
     with suppress(GantoolError):  # the plan or its sidecar is damaged, which another check reports
         sidecar = read_sidecar(path)
         if sidecar and sidecar.graph and sidecar.graph == Path(sidecar.graph).name:

@@ -1,4 +1,4 @@
-"""The runtime cache that TensorRT-RTX alone has: it compiles kernels on the device when an engine first runs."""
+"""The runtime cache of TensorRT-RTX, which compiles kernels on the device when an engine first runs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gantool.runtime.files import atomic
 
 
 class RuntimeCache:
-    """A runtime configuration with CUDA graphs enabled, and its kernel cache, which is kept in a file."""
+    """A runtime configuration with CUDA graphs enabled, and its kernel cache, which is saved in a file."""
 
     def __init__(self, trt: Any, engine: Any, name: str) -> None:
-        """Read the cache `name`, which identifies plan, driver and GPU; the library rejects one of another."""
+        """Read the cache `name`, which identifies plan, driver and GPU. The library rejects any other cache."""
         self.config = engine.create_runtime_config()
         self.config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         self._cache = self.config.create_runtime_cache()
@@ -27,7 +27,7 @@ class RuntimeCache:
         self.config.set_runtime_cache(self._cache)
 
     def save(self) -> None:
-        """Write the cache if it has grown. It is only a cache: a full disk is not a failure."""
+        """Write the cache if it has changed. A full disk is not an error: the cache can be made again."""
         if blob := bytes(self._cache.serialize() or b""):
             with suppress(OSError):
                 if blob != self._known:

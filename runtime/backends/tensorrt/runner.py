@@ -1,4 +1,4 @@
-"""Run a plan with TensorRT or TensorRT-RTX: both modules have the names that are used here."""
+"""Run a plan with TensorRT or TensorRT-RTX, whose Python modules have the same API for this."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.signature import Signature, Tensor
 from gantool.runtime.spec import Batch, Images, Labels, Latents, Spec
 
-# Batch sizes with a context and a graph of their own: each context takes memory for the largest batch.
+# Batch sizes with their own context and CUDA graph; each context takes memory for the largest batch.
 _SIZES = 3
 
 
 class TensorRTBackend:
     """A generator's plan on GPU 0, double-buffered: two sets of buffers for the largest batch of profile 0.
 
-    While one batch runs the next is started, in its own stream and context. With too little memory, and with
-    TensorRT 8, it falls back to a single buffer set. From the second batch of a size on, it launches a CUDA graph
+    It starts the next batch while one runs, in another stream and context. With too little memory, and with
+    TensorRT 8, it uses a single set of buffers. From the second batch of a size on, it launches a CUDA graph
     instead of the engine's kernels one by one; if capturing fails, it goes on without. It keeps the graphs of the
-    last few sizes, each with its own execution context, because another shape makes a context's graph invalid
-    (NVIDIA, Developer Guide, "CUDA Graphs"). Not thread-safe.
+    last few sizes, each with its own execution context, because changing the shape of a context invalidates its
+    graph (NVIDIA, Developer Guide, "CUDA Graphs"). Not thread-safe.
     """
 
     def __init__(self, path: Path, library: Any = None, driver: Any = None) -> None:
-        """Load `path`. The engine library and `cuda.bindings.driver` are imported where they are not given.
+        """Load `path`. The engine library and `cuda.bindings.driver` are imported unless they are passed.
 
-        Raises GantoolError for a plan that is damaged or not a generator, EngineMismatchError if it was built
-        for another version or device or there is no driver, and MissingDependencyError.
+        Raises GantoolError for a plan that is damaged or not a generator; EngineMismatchError if it was built for
+        another version or device, or if there is no driver; MissingDependencyError.
         """
         self._path = path
         self._device: Device | None = None
@@ -58,11 +58,11 @@ class TensorRTBackend:
         self._rtx: RuntimeCache | None = None
         self._buffer_sets: list[BufferSet] = []
         self._turn = 0
-        self._graphs = True  # while capturing works
-        self._sizes = _SIZES  # while there is memory
+        self._graphs = True  # False after a capture failed
+        self._sizes = _SIZES  # fewer after memory ran out
         self.compute_seconds: float | None = None  # of the last batch, without copies, by the GPU's clock
-        # The file is checked first, then the machine, and the library last: it is large and useless without a
-        # driver, and TensorRT's Runtime crashes without one.
+        # Check the file first, then the machine, and import the library last: it is large, and TensorRT's Runtime
+        # crashes without a driver.
         self._header = read_header(path)
         self.name = NAMES[self._header.kind]
         metadata = _metadata(path)
@@ -71,7 +71,7 @@ class TensorRTBackend:
         if (problem := driver_problem(driver)) is not None:
             raise no_gpu_error(path, self._header, problem)
         trt = library or import_library(self._header.kind, purpose)
-        # TensorRT checks the version itself, and may load a version-compatible plan; TensorRT-RTX does not check
+        # TensorRT checks the version itself, and may load a version-compatible plan. TensorRT-RTX does not check.
         if self._header.kind == "rtx" and (problem := version_problem(path, self._header, trt)) is not None:
             raise EngineMismatchError(problem)
         with self._closing():
@@ -86,26 +86,26 @@ class TensorRTBackend:
         return self._finish(self._start(z, label))
 
     def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:
-        """Yield each batch with what `infer` returns for it, in order; two are under way at a time."""
-        under_way: deque[tuple[Batch, Pending]] = deque()
+        """Yield each batch with its images, as `infer` returns them, in order; two batches run at a time."""
+        running: deque[tuple[Batch, Pending]] = deque()
         for batch in batches:
-            if len(under_way) == len(self._buffer_sets):
-                yield self._finished(*under_way.popleft())
-            under_way.append((batch, self._start(batch.z, batch.label)))
-        while under_way:
-            yield self._finished(*under_way.popleft())
+            if len(running) == len(self._buffer_sets):
+                yield self._finished(*running.popleft())
+            running.append((batch, self._start(batch.z, batch.label)))
+        while running:
+            yield self._finished(*running.popleft())
 
     def close(self) -> None:
         """Free the engine and the device. Calling it twice is harmless."""
         if self._device is None:
             return
-        self._device.synchronize_all()  # the execution contexts have memory of their own that may be in use
+        self._device.synchronize_all()  # the execution contexts own memory that may be in use
         for buffers in self._buffer_sets:
             for context in buffers.contexts:
                 buffers.drop_graph(context)
         if self._rtx is not None and self._buffer_sets:
             self._rtx.save()
-        # in this order, and while the CUDA context lives
+        # free in this order, while the CUDA context lives
         for buffers in self._buffer_sets:
             for context in buffers.contexts:
                 context.execution = None
@@ -122,12 +122,12 @@ class TensorRTBackend:
         try:
             yield
         except BaseException:
-            self._rtx = None  # the kernels of an engine that failed are not worth keeping
+            self._rtx = None  # do not save the kernels of an engine that failed
             self.close()
             raise
 
-    # Engine objects live in attributes only: the traceback of an error would keep a local variable alive past
-    # `close`, to be freed after the CUDA context.
+    # Engine objects live in attributes only. The traceback of an error would keep a local variable alive past
+    # `close`, and it would be freed after the CUDA context.
 
     def _load(self, trt: Any, driver: Any, metadata: Metadata) -> None:
         logger = error_logger(trt)
@@ -136,9 +136,9 @@ class TensorRTBackend:
         self._device = device = Device(driver)
         try:
             self._runtime = trt.Runtime(logger)
-        except TypeError as error:  # what the bindings make of a null pointer
+        except TypeError as error:  # the bindings raise it for a null pointer
             self._errors.append(str(error))
-        if self._errors:  # a driver that is too old, say; such a Runtime may crash on its first use
+        if self._errors:  # for example, the driver is too old; such a Runtime may crash on its first use
             raise EngineMismatchError(
                 f"{self.name} does not start: {self._reason()}; update the NVIDIA driver"
             )
@@ -155,13 +155,13 @@ class TensorRTBackend:
         if self._header.kind == "rtx":
             digest = hashlib.sha256(data).hexdigest()[:32]
             self._rtx = RuntimeCache(trt, self._engine, f"{digest}-{device.identity()}")
-            self._graphs = False  # it makes its own
+            self._graphs = False  # TensorRT-RTX captures graphs itself
         self._buffer_sets.append(self._new_buffers(spec, signature.label))
         # before 10, contexts cannot share an optimization profile
         if self._header.kind == "tensorrt" and str(trt.__version__).startswith("8."):
             self._sizes = 1
         else:
-            with suppress(GantoolError):  # without memory for a second set it is only a little slower
+            with suppress(GantoolError):  # without memory for a second set it is slower, but works
                 self._buffer_sets.append(self._new_buffers(spec, signature.label))
 
     def _new_buffers(self, spec: Spec, label_type: str | None) -> BufferSet:
@@ -171,7 +171,7 @@ class TensorRTBackend:
         return buffers
 
     def _add_context(self, buffers: BufferSet) -> None:
-        """Add an execution context, without a shape so far, to a set of buffers."""
+        """Add an execution context, which has no shape yet, to a set of buffers."""
         context = ShapeContext()
         if self._rtx is None:
             context.execution = self._engine.create_execution_context()
@@ -181,7 +181,7 @@ class TensorRTBackend:
         buffers.contexts.append(context)
 
     def _start(self, z: Latents, label: Labels | None) -> Pending:
-        """Queue a batch in the set of buffers whose turn it is."""
+        """Queue a batch in the next set of buffers."""
         if self._device is None:
             raise GantoolError(f"{self._path} is closed: load it again")
         inputs = self._checked(z, label)
@@ -192,9 +192,7 @@ class TensorRTBackend:
             self._errors.clear()
             self._device.activate()  # the last call may have come from another thread
             context = self._of_size(buffers, inputs)
-            if (
-                context.runs == 1 and self._graphs
-            ):  # the work that a new shape defers to its first run is done
+            if context.runs == 1 and self._graphs:  # the first run did the work that a new shape defers
                 self._capture(buffers, context)
             buffers.upload(inputs)
             self._device.record(buffers.begun, buffers.stream)
@@ -223,7 +221,7 @@ class TensorRTBackend:
         return pending.images if self.spec.dtype == "uint8" else to_uint8(pending.images, None)
 
     def _complete(self, pending: Pending) -> None:
-        """Wait for a batch, and copy its images out of the buffer, which the next batch but one overwrites."""
+        """Wait for a batch, and copy its images out of the buffer, which a later batch will overwrite."""
         assert self._device is not None
         buffers = pending.buffers
         self._device.activate()
@@ -233,14 +231,14 @@ class TensorRTBackend:
         buffers.pending = None
 
     def _of_size(self, buffers: BufferSet, inputs: dict[str, NDArray[Any]]) -> ShapeContext:
-        """Return the context for the batch size of `inputs`: a new one, else the least recently used."""
+        """Return the context for the batch size of `inputs`; if none has it, give it to a new or the oldest one."""
         batch = len(inputs["z"])
         context = next((one for one in buffers.contexts if one.batch == batch), None)
         if context is None:
             if self._graphs and buffers.contexts[0].batch and len(buffers.contexts) < self._sizes:
                 try:
                     self._add_context(buffers)
-                except GantoolError:  # no memory for one more: go on with the others
+                except GantoolError:  # no memory for one more: reuse the others
                     self._sizes = len(buffers.contexts)
                     self._errors.clear()
             context = buffers.contexts[-1] if not buffers.contexts[-1].batch else buffers.contexts[0]
@@ -250,7 +248,7 @@ class TensorRTBackend:
         return context
 
     def _shape(self, buffers: BufferSet, context: ShapeContext, inputs: dict[str, NDArray[Any]]) -> None:
-        """Give a context another batch size; its graph belonged to the old one."""
+        """Set another batch size in a context; free its graph, which is for the old size."""
         buffers.drop_graph(context)
         context.batch = 0
         for name, value in inputs.items():
@@ -262,7 +260,7 @@ class TensorRTBackend:
         context.batch, context.runs = len(inputs["z"]), 0
 
     def _capture(self, buffers: BufferSet, context: ShapeContext) -> None:
-        """Capture the graph of a context's batch size, or give up on graphs."""
+        """Capture the CUDA graph of a context's batch size. If that fails, use no graphs from now on."""
         assert self._device is not None
         context.graph = self._device.capture(
             lambda: bool(context.execution.execute_async_v3(buffers.stream)), buffers.stream
@@ -305,7 +303,7 @@ def _tensors(engine: Any) -> list[Tensor]:
 
 
 def _metadata(path: Path) -> Metadata:
-    """Return what the sidecar says of the generator, nothing without one. Raises GantoolError if it is damaged."""
+    """Return the generator's metadata from the sidecar, empty without one. Raises GantoolError if it is damaged."""
     sidecar = read_sidecar(path)
     metadata = Metadata({}) if sidecar is None else sidecar.metadata
     metadata.check()
