@@ -118,7 +118,7 @@ def doctor() -> Command:
             logging.getLogger(__name__).info(f"{asked.out}: attach it to a bug report")
         if asked.json:
             typer.echo(json.dumps(found.to_json(), indent=2))
-        found.check()
+        found.check(asked.out)
 
     return Command(run, (DoctorOptions,))
 

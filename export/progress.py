@@ -39,6 +39,10 @@ def monitor(trt: Any, stopping: Sequence[object]) -> Any:
             if not self._stages:
                 self._stack.close()
 
+        def close(self) -> None:
+            """End the task; a builder that fails may not finish its phases."""
+            self._stack.close()
+
         def _report(self) -> None:
             """Show the outermost stage, which may not advance for minutes, and the innermost."""
             if self._stages and self._task is not None:

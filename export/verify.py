@@ -146,14 +146,14 @@ def _of_bundle(path: Path, seeds: list[int]) -> Row:
 
 def _of_checkpoint(path: Path, seeds: list[int]) -> tuple[Images, Images]:
     """Return the images of all seeds, and of the first seven in batches of three."""
-    from gantool.export.graph.sources import load_source
-    from gantool.export.options import Foreign
-    from gantool.models.sampling import float_images
-    from gantool.runtime.outputs.images import to_uint8
+    from gantool.models import load_checkpoint
+    from gantool.models.sampling import sample_images
+    from gantool.models.threads import limit_threads
 
-    source = load_source(path, Foreign())
+    limit_threads()
+    generator = load_checkpoint(path).generator
     parts = [seeds[:7][start : start + 3] for start in range(0, len(seeds[:7]), 3)]
-    images, *few = (to_uint8(float_images(source.module, source.inputs(part))) for part in (seeds, *parts))
+    images, *few = (sample_images(generator, part) for part in (seeds, *parts))
     return images, np.concatenate(few)
 
 

@@ -103,7 +103,7 @@ def _check(metadata: Metadata, config: NetworkConfig) -> None:
     expected = _metadata(config, 0, "").to_json()
     for name in ("latent", "classes"):
         if metadata.to_json().get(name) != expected[name]:
-            raise metadata.wrong(name, f"{expected[name]}, that of `config`")
+            raise metadata.wrong(name, f"{expected[name]}, that of 'config'")
     _ = metadata.images_seen, metadata.data
 
 

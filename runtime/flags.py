@@ -122,7 +122,8 @@ def check_given(given: Mapping[str, Any], known: Mapping[str, Option]) -> None:
     """Check values by option name; ignore other names. Raises UsageError."""
     for name, value in given.items():
         if name in known and (problem := known[name].problem(value)):
-            raise UsageError(f"`{name}` {value}: {problem}")
+            shown = f"{value:g}" if isinstance(value, float) else value
+            raise UsageError(f"`{name}` {shown}: {problem}")
 
 
 def build(cls: type[T], given: Mapping[str, Any]) -> T:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -47,7 +48,8 @@ def _logged(line: Callable[[str], None], verbosity: Verbosity, known: Mapping[st
         yield
     finally:
         logger.removeHandler(handler)
-        logger.level, logger.propagate = before
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
 
 
 class _Lines(logging.Handler):
@@ -62,11 +64,15 @@ class _Lines(logging.Handler):
 
 
 class _Verbose(logging.Formatter):
-    """Puts the time since the start before each line, and the module before debug messages."""
+    """Puts the time since the command began before each line, and the module before debug messages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began = time.time()
 
     def format(self, record: logging.LogRecord) -> str:
         origin = f" {record.name.removeprefix('gantool.')}:" if record.levelno < logging.INFO else ""
-        return f"{record.relativeCreated / 1000:8.3f} s{origin} {record.getMessage()}"
+        return f"{record.created - self._began:8.3f} s{origin} {record.getMessage()}"
 
 
 def _echo(text: str) -> None:

@@ -190,7 +190,7 @@ class Metadata:
     def wrong(self, name: str, expected: str) -> GantoolError:
         """Return the error for a field that is missing or not what was expected."""
         found = f"is {short(repr(self.content[name]))}" if name in self.content else "is missing"
-        return _damaged(self.path, f"`{name}` {found} in its metadata, expected {expected}")
+        return _damaged(self.path, f"in its metadata, {name!r} {found}, expected {expected}")
 
     def _required(self, name: str, expected: str) -> Any:
         if name not in self.content:

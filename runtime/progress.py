@@ -41,7 +41,10 @@ _reporter = NOBODY
 
 @contextmanager
 def reported_to(reporter: Reporter) -> Iterator[None]:
-    """Report the tasks that begin while the block runs, in any thread, to `reporter`."""
+    """Report the tasks that begin while the block runs, in any thread, to `reporter`.
+
+    One block at a time in a process: blocks of two threads must not overlap.
+    """
     global _reporter  # one per process, as in logging, so that deep functions need no parameter for it
     before, _reporter = _reporter, reporter
     try:

@@ -20,4 +20,10 @@ def make_callable(room: str, module: str) -> None:
         def __call__(self, *args: Any, **options: Any) -> Any:
             return getattr(import_module(module), name)(*args, **options)
 
+        @property
+        def __signature__(self) -> Any:
+            from inspect import signature
+
+            return signature(getattr(import_module(module), name))
+
     sys.modules[room].__class__ = Room

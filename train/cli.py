@@ -23,6 +23,10 @@ def train() -> Command:
         )  # "classes" is in training_options.json
         launch = replace(build(LaunchOptions, given), conditional=conditional)
         own = {name: given[name] for name in options(TrainingOptions) if name in given and name != "classes"}
+        if launch.resume is not None:
+            from gantool.train.preflight import run_to_resume
+
+            run_to_resume(launch, own)  # before these options are checked as those of a new run
         training = from_preset(own)
         if launch.dry_run:
             from gantool.train.preflight import dry_run

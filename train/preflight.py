@@ -117,10 +117,10 @@ def _channels(listing: Listing, background: str) -> int:
     return 1
 
 
-def plan_resume(options: TrainingOptions, launch: LaunchOptions, given: Collection[str]) -> Resumed:
-    """Find the run that `launch.resume` names, and change its options to the given ones.
+def run_to_resume(launch: LaunchOptions, given: Collection[str]) -> Path:
+    """Return the folder of the run that `launch.resume` names.
 
-    Raises GantoolError for a folder that is not a run, UsageError for options that a resume cannot change.
+    Raises GantoolError for a folder that is not a run, UsageError for given options that a resume cannot change.
     """
     folder = find_run(str(launch.resume), launch.outdir)
     changeable = {
@@ -129,6 +129,15 @@ def plan_resume(options: TrainingOptions, launch: LaunchOptions, given: Collecti
     named = {*given, *(["conditional"] if launch.conditional else [])}
     if fixed := sorted(named - changeable):
         raise UsageError(f"`resume` goes on with the settings of {folder}: leave out `{'`, `'.join(fixed)}`")
+    return folder
+
+
+def plan_resume(options: TrainingOptions, launch: LaunchOptions, given: Collection[str]) -> Resumed:
+    """Find the run that `launch.resume` names, and change its options to the given ones.
+
+    Raises GantoolError for a folder that is not a run, UsageError for options that a resume cannot change.
+    """
+    folder = run_to_resume(launch, given)
     # `minutes` limits the session, not the run
     changed = {"minutes": None, **{name: getattr(options, name) for name in given}}
     resumed = replace(read_options(folder / OPTIONS_NAME), **changed)

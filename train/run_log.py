@@ -16,20 +16,30 @@ _LOGGER = logging.getLogger("gantool")
 
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
-    """Append gantool's log messages from INFO upwards to a file while the block runs."""
+    """Append gantool's log messages from INFO upwards to a file while the block runs.
+
+    Other handlers get no more messages than before. One run at a time in a process: logging is global.
+    """
     level, propagate, shown = _LOGGER.level, _LOGGER.propagate, _LOGGER.getEffectiveLevel()
+    own = [*_LOGGER.handlers]
     handlers: list[logging.Handler] = [_File(path)]
-    if (
-        shown > logging.INFO and propagate
-    ):  # the root logger's handlers must not get more messages than before
+    if shown > logging.INFO and propagate:
         handlers.append(_Above(shown))
         _LOGGER.propagate = False
+
+    def as_before(record: logging.LogRecord) -> bool:
+        return record.levelno >= shown
+
+    for each in own:
+        each.addFilter(as_before)
     _LOGGER.setLevel(min(shown, logging.INFO))
     for each in handlers:
         _LOGGER.addHandler(each)
     try:
         yield
     finally:
+        for each in own:
+            each.removeFilter(as_before)
         for each in handlers:
             _LOGGER.removeHandler(each)
         _LOGGER.setLevel(level)

@@ -65,11 +65,11 @@ class Report:
         with atomic(path) as part:
             part.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
 
-    def check(self) -> None:
-        """Raise VerificationError if a check of the self-test failed."""
+    def check(self, report: Path) -> None:
+        """Raise VerificationError if a check of the self-test failed; `report` has the details."""
         failed = [f"{one.generator} with {one.way}" for one in self.checks or () if one.outcome == FAILED]
         if failed:
-            raise VerificationError(f"the self-test failed: {', '.join(failed)}")
+            raise VerificationError(f"the self-test failed: {', '.join(failed)}; {report} has the details")
 
 
 def doctor(folder: Path) -> Report:

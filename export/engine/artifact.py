@@ -48,7 +48,7 @@ def _sidecar(graph: Graph, path: Path, library: Library, built: Built, options: 
     header = parse_header(path, library, built.plan[:64], len(built.plan))
     content = {
         "format": 1,
-        "library": library,
+        "flavour": library,  # the name of the key in all sidecars so far
         "version": built.version,
         "compute_capabilities": header.compute_capabilities,
         "batch": dict(zip(("min", "opt", "max"), built.batches, strict=True)),

@@ -69,8 +69,8 @@ def choose_library(engine: str) -> Library | None:
         problem := driver_problem(import_driver("tensorrt", "building the engine"))
     ):
         raise EngineMismatchError(
-            f"TensorRT builds on the GPU that the engine is for, and {problem}: export with `engine` rtx or "
-            "`engine` none, or run this on the device"
+            f"TensorRT builds on the GPU that the engine is for, and {problem}: run this on the device, or build "
+            "for an RTX GPU, with gantool export --engine rtx"
         )
     return library
 
@@ -246,7 +246,10 @@ def _run(trt: ModuleType, builder: Any, network: Any, config: Any) -> Any:
     with stop_signals() as stopping:
         watch = monitor(trt, stopping)
         config.progress_monitor = watch
-        plan = builder.build_serialized_network(network, config)
+        try:
+            plan = builder.build_serialized_network(network, config)
+        finally:
+            watch.close()
         if stopping:
             raise KeyboardInterrupt
     return plan

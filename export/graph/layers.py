@@ -53,7 +53,8 @@ def _multiply_adds(node: onnx.NodeProto, weight: onnx.TensorProto, shapes: Shape
         case "Gemm":
             return weights
         case "MatMul":
-            return of_product(weight.dims[-2:][0], shapes.get(node.output[0], []))
+            output = shapes.get(node.output[0], [])
+            return of_product(weight.dims[-2:][0], output) if output else weights
         case "Conv" | "ConvTranspose":
             laid_on = node.output[0] if node.op_type == "Conv" else node.input[0]
             return of_convolution(weights, shapes.get(laid_on, [])[2:])

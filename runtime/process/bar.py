@@ -38,6 +38,8 @@ class Bars:
             TimeRemainingColumn(),
             console=Console(file=cast(TextIO, _Stderr())),
             transient=True,
+            redirect_stdout=False,  # rows on stdout must stay there
+            redirect_stderr=False,
         )
 
     @contextmanager
@@ -56,7 +58,9 @@ class Bars:
 
     def line(self, text: str) -> None:
         """Print a line above the bars."""
-        self._bars.console.print(printable(text, "\n\t"), markup=False, highlight=False, soft_wrap=True)
+        self._bars.console.print(
+            printable(text, "\n\t"), markup=False, highlight=False, emoji=False, soft_wrap=True
+        )
 
 
 class _Bar:

@@ -162,8 +162,9 @@ def test_a_file_gives_options_and_flags_win(tmp_path: Path) -> None:
     assert changed["network"] == {**first["network"], "latent": 7}
     assert (changed["mirror"], changed["kimg"], changed["seed"]) == (False, 2.0, 3)
     assert defaults(gantool(f"train --config {saved} -h", tmp_path).out)["--seed"] == "3"
-    answer = gantool(f"train --config {saved} --resume latest", tmp_path)
-    assert (answer.code, "--resume goes on with the settings" in answer.err) == (2, True)
+    for given in (f"--config {saved}", "--preset typo", "--batch 7 --accumulate 9"):
+        answer = gantool(f"train {given} --resume latest", tmp_path)
+        assert (answer.code, "--resume goes on with the settings" in answer.err) == (2, True), answer.err
 
 
 def test_a_file_gives_options_of_export(checkpoint: Path, tmp_path: Path) -> None:

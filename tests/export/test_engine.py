@@ -39,6 +39,8 @@ def test_the_plan_and_its_sidecar(exported: Path) -> None:
     ]
     assert identify(plan) == "rtx"
     sidecar = json.loads((exported / "g.rtx.plan.json").read_text())
+    earlier = json.loads((Path(__file__).parents[1] / "earlier/0873d01/g.rtx.plan.json").read_text())
+    assert (list(sidecar), sidecar["flavour"]) == (list(earlier), "rtx")  # others may read it, too
     assert sidecar["plan_sha256"] == hashlib.sha256(plan.read_bytes()).hexdigest()
     assert sidecar["graph_sha256"] == hashlib.sha256((exported / "g.fp16.onnx").read_bytes()).hexdigest()
     assert sidecar["batch"] == {"min": 1, "opt": 16, "max": 64}

@@ -99,8 +99,9 @@ def test_verify_what_agrees(work: Path, checkpoint: Path) -> None:
     assert half["batch"] == 0
     if plan["note"]:
         assert "no NVIDIA driver" in plan["note"]
-    text = run_gantool("verify", *files, cwd=work, check=True).stdout
-    assert "worst PSNR" in text
+    text = run_gantool("verify", *files, cwd=work, check=True)
+    assert "worst PSNR" in text.stdout
+    assert text.stderr == ""
 
 
 def test_verify_where_nothing_runs(work: Path) -> None:

@@ -340,7 +340,7 @@ CASES: list[Case] = [
     Case(
         "ten-bits-in-sixteen",
         f"train --data set {RUN}",
-        says=("fill 10 of them: 1,023 was taken for white",),
+        says=("use only 10: 1,023 was taken for white",),
         prepare=tree(many("a", "b"), deep(1000)),
     ),
     Case(

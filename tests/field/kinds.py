@@ -119,7 +119,7 @@ FILES: list[tuple[str, tuple[str, ...], Folder]] = [
     ("a.mar", ("model archive of TorchServe", "unzip a.mar g.pth"), written("a.mar", zipped("MAR-INF/MANIFEST.json", "g.pth"))),
     ("a.zip", ("a zip archive with netG.pth in it", "give netG.pth"), written("a.zip", zipped("netG.pth", "README.md"))),
     *((f"g.pth{end}", ("archive", f"unpack it with {tool}"), packed(f"g.pth{end}")) for end, tool in ((".gz", "gunzip -k g.pth.gz"), (".xz", "unxz -k"), (".zst", "unzstd"))),
-    ("login.pth", ("is a web page", "logging in"), written("login.pth", b"\n<html><head><title>Sign in")),
+    ("login.pth", ("is a web page", "login page"), written("login.pth", b"\n<html><head><title>Sign in")),
     *((f"answer{n}.onnx", ("is a server's answer",), files({f"answer{n}.onnx": json.dumps(answer).encode()})) for n, answer in enumerate(ANSWERS)),
     ("empty.pth", ("is empty",), written("empty.pth", b"")),
     ("zeros.onnx", ("holds nothing but zeros", "copy or download it again"), written("zeros.onnx", bytes(5000))),

@@ -494,7 +494,7 @@ def no_variance(network: torch.nn.Module) -> None:
 OWN = [
     *(Case(f"inspect: {name}", "inspect c.safetensors", 1, ("damaged",), prepare=header(text)) for name, text in LIES.items()),
     *(Case(f"export: {name}", "export c.safetensors", 1, ("c.safetensors",), prepare=header(text)) for name, text in LIES.items()),
-    Case("images_seen is text", "export c.safetensors", 1, ("`images_seen` is '12' in its metadata, expected a count",), prepare=generator(images_seen="12")),
+    Case("images_seen is text", "export c.safetensors", 1, ("'images_seen' is '12', expected a count",), prepare=generator(images_seen="12")),
     Case("images_seen is huge", "export c.safetensors", 1, ("expected a count",), prepare=generator(images_seen=10**400)),
     Case("overflow", f"export c.safetensors {NONE}", 1, ("NaN or infinity", "earlier checkpoint"), ("--fp16",), generator(overflow)),
     Case("variance -1", f"export c.safetensors {NONE}", 1, ("NaN or infinity", "earlier checkpoint"), ("--fp16",), generator(no_variance)),

@@ -57,7 +57,9 @@ def test_a_file_is_carried_word_for_word() -> None:
 def test_a_wrong_field_is_named_with_its_file_and_harms_no_other(name: str, value: Any) -> None:
     metadata = Metadata.from_json({**CONTENT, name: value}, FILE)
     read = "distribution" if name == "latent" else name
-    with pytest.raises(GantoolError, match=rf"^{FILE} is damaged \(`{name}` is .* in its metadata, expected"):
+    with pytest.raises(
+        GantoolError, match=rf"^{FILE} is damaged \(in its metadata, '{name}' is .*, expected"
+    ):
         getattr(metadata, read)
     others = {"distribution", "classes", "images_seen", "image", "config", "data"} - {read}
     assert all(getattr(metadata, other) for other in others)
@@ -65,7 +67,7 @@ def test_a_wrong_field_is_named_with_its_file_and_harms_no_other(name: str, valu
 
 def test_what_is_not_there() -> None:
     for name in ("data", "latent", "image", "images_seen", "architecture", "format", "config"):
-        with pytest.raises(GantoolError, match=f"`{name}` is missing in its metadata"):
+        with pytest.raises(GantoolError, match=f"in its metadata, '{name}' is missing"):
             getattr(Metadata({}, FILE), name)
     metadata = Metadata({})
     assert not metadata

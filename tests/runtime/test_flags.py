@@ -55,7 +55,7 @@ def test_what_was_given_becomes_the_dataclass() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"rate": 0.0}, "`rate` 0.0: give a number over 0"),
+        ({"rate": 0.0}, "`rate` 0: give a number over 0"),
         ({"rate": float("nan")}, "`rate` nan: give a number over 0"),
         ({"rate": 1.0, "level": 10}, "`level` 10: give a whole number from 0 to 9"),
     ],

@@ -25,6 +25,22 @@ def test_a_terminal_shows_the_rate_and_the_time_left(exported: Path, tmp_path: P
     assert (code, out, shown) == (0, "64 images of 32×32×1 in images\n", "")
 
 
+def test_names_and_rows_are_left_as_they_are_beside_a_bar(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "g.a:100:b.onnx").write_bytes((exported / "g.onnx").read_bytes())
+    _, _, shown = on_a_terminal("generate", folder=tmp_path)
+    assert "g.a:100:b.onnx, the newest engine" in shown
+    code, out, _ = on_a_terminal("bench", "--batch", "1", "--seconds", "0.05", folder=tmp_path)
+    assert (code, out.count("g.a:100:b.onnx")) == (0, 2)  # the row, and the command
+
+
+def test_a_command_leaves_logging_as_it_was(exported: Path, tmp_path: Path) -> None:
+    logger = logging.getLogger("gantool.runtime.generator")
+    before = logger.isEnabledFor(logging.DEBUG), logger.isEnabledFor(logging.INFO)
+    for flag in ("-v", "-q"):
+        run_gantool("generate", flag, exported / "g.onnx", "--seeds", "0", cwd=tmp_path, check=True)
+        assert (logger.isEnabledFor(logging.DEBUG), logger.isEnabledFor(logging.INFO)) == before
+
+
 def test_quiet_leaves_warnings_and_errors(exported: Path, tmp_path: Path) -> None:
     engine = exported / "g.onnx"
     result = run_gantool("generate", "-q", engine, "--trunc", "0", cwd=tmp_path)

@@ -37,7 +37,7 @@ _VERSION = 5  # of the cache: raise it when the same file decodes to other pixel
 _HEADER_BYTES = 128
 _MAX_THREADS = 8  # each holds one decoded image of any size
 _NAMED = 10  # skipped files that are logged; ImageData has all
-_PROGRESS_SECONDS = 30.0  # between log lines; a terminal also has a bar
+_PROGRESS_SECONDS = 10.0  # between log lines; a terminal also has a bar
 
 _log = logging.getLogger(__name__)
 

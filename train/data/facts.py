@@ -47,7 +47,7 @@ class Facts:
         if self.transparent:
             lines.append(
                 f"{self.transparent:,} {of} are transparent in part: blended with {background} "
-                "(`background` for another colour)"
+                "(gantool train --background sets another colour)"
             )
         if self.deep and self.bits < 16:
             lines.append(
@@ -70,7 +70,7 @@ class Facts:
         if self.hidden > self.blank / 2:
             return [
                 f"warning: {share} are blank after blending with {background}: "
-                f"give `background` {opposite(background)}"
+                f"train with --background {opposite(background)}"
             ]
         return [
             f"warning: {share} are blank or nearly so (they span fewer than {CONTRAST} of 256 grey levels): "
