@@ -52,14 +52,14 @@ def test_round_trip(path: Path) -> None:
         ({"config": {**CONFIG.to_json(), "architecture": "stylegan"}}, "'stylegan' is unknown: choose dcgan"),
         ({"config": {**CONFIG.to_json(), "width": 3}}, "cannot build"),
         ({"config": {**CONFIG.to_json(), "width": 10**9}}, "not a whole number from 1 to 8192"),
-        ({"config": None}, "`config` is None"),
+        ({"config": None}, "'config' is None"),
         (
             {"config": {**CONFIG.to_json(), "size": 256, "width": 8192}},
             "cannot build",
         ),  # terabytes, if believed
         ({"config": {**CONFIG.to_json(), "size": 16.0}}, "cannot make 16.0"),
-        ({"images_seen": None}, "`images_seen` is None"),
-        ({"latent": {"size": 5, "distribution": "normal"}}, "that of `config`"),
+        ({"images_seen": None}, "'images_seen' is None"),
+        ({"latent": {"size": 5, "distribution": "normal"}}, "that of 'config'"),
     ],
 )
 def test_what_it_does_not_know_is_refused(path: Path, changes: dict[str, Any], message: str) -> None:

@@ -165,8 +165,8 @@ def test_ada_follows_overfitting() -> None:
     [
         ({"loss": "l2"}, "`loss` l2: choose non-saturating, hinge, wgan-gp, relativistic"),
         ({"augment": "much"}, "`augment` much: choose none, diff, ada"),
-        ({"r1": -1.0}, "`r1` -1.0: give 0 or more"),
-        ({"lr_d": 0.0}, "`lr_d` 0.0: give a number over 0"),
+        ({"r1": -1.0}, "`r1` -1: give 0 or more"),
+        ({"lr_d": 0.0}, "`lr_d` 0: give a number over 0"),
         ({"accumulate": 5}, "each micro-batch of a batch of 8 needs two"),
     ],
 )

@@ -70,7 +70,7 @@ class Facts:
         if self.hidden > self.blank / 2:
             return [
                 f"warning: {share} are blank after blending with {background}: "
-                f"train with --background {opposite(background)}"
+                f"give --background {opposite(background)}"
             ]
         return [
             f"warning: {share} are blank or nearly so (they span fewer than {CONTRAST} of 256 grey levels): "
