@@ -136,9 +136,9 @@ def check_precision(base: Path, library: Library, new: str) -> None:
         return
     try:
         sidecar = read_sidecar(plan)
+        old = sidecar.precision if sidecar else None
     except GantoolError:  # a damaged plan may be replaced
         return
-    old = sidecar.precision if sidecar else None
     if old is not None and old != new:
         other = base.with_name(f"{base.name}-{new}")
         raise UsageError(

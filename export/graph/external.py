@@ -142,6 +142,8 @@ def _file_of(path: Path, location: str) -> tuple[Path, str]:
     """Return the external data file at `location`, and its name for messages."""
     name, folder = short(location), path.parent.resolve()
     try:
+        if len(location) > _MAX_PATH:  # resolving takes time with the square of the parts
+            raise ValueError("too long")
         file = (folder / location).resolve()
         inside, there = file.is_relative_to(folder), file.is_file()
     except (ValueError, OSError, RuntimeError) as error:  # a zero byte, too long, links in a circle
@@ -179,6 +181,7 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+_MAX_PATH = 4096  # characters that a file system takes
 # The field of values that are not stored as raw_data, by type; one entry a value.
 _FIELDS: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float_data",

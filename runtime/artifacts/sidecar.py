@@ -87,8 +87,10 @@ class Sidecar:
                 return None
             case {"int8": {**int8}} if int8:
                 return "int8"
-            case {"low": str(low)}:
-                return low
+            case {"low": "fp16" | "bf16" as low}:
+                return str(low)
+            case {"low": str()}:
+                raise self._wrong("recipe")
         return "fp32"
 
     def of_refitted(self, plan_sha256: str) -> Sidecar:

@@ -188,3 +188,8 @@ def test_a_sidecar_keeps_what_it_does_not_know(tmp_path: Path) -> None:
 )
 def test_the_precision_of_a_plan(recipe: dict[str, Any], precision: str | None) -> None:
     assert Sidecar(recipe).precision == precision
+
+
+def test_a_precision_that_is_not_known() -> None:
+    with pytest.raises(GantoolError, match="its recipe is"):
+        _ = Sidecar({"recipe": {"low": "fp12"}}).precision
