@@ -15,7 +15,7 @@ from gantool.export.macs import shares
 from gantool.runtime.backends.session import LEVELS
 from gantool.runtime.errors import GantoolError, VerificationError
 from gantool.runtime.process.apart import level_that_works
-from gantool.runtime.process.terminal import listed, short
+from gantool.runtime.process.terminal import listed, message_of
 
 _log = logging.getLogger(__name__)
 
@@ -49,9 +49,7 @@ def check_graph(model: onnx.ModelProto, target: Path) -> Graph:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GantoolError(
-            f"onnx.checker refuses {target.name}: {short(' '.join(str(error).split()), 300)}"
-        ) from error
+        raise GantoolError(f"onnx.checker refuses {target.name}: {message_of(error, 300)}") from error
     graph = Graph.of_data(target, model.SerializeToString())
     if graph.recipe.on_cpu and (level := level_that_works(target, graph.data)) != LEVELS[0]:
         _log.warning(

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import onnx
-import onnx.inliner
 import onnx_ir as ir
 
 from gantool.export.artifact import GRAPH_SUFFIXES, Graph

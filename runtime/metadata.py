@@ -16,7 +16,7 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.process.terminal import reason_of, short
 
 FORMAT = 1  # of checkpoints
-_SIZE = "the size and the distribution of z"
+LATENT = "the size and the distribution of z"  # expected under "latent"
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Metadata:
         match self.content.get("latent"):
             case {"size": int(size)}:
                 return size
-        raise self.wrong("latent", _SIZE)
+        raise self.wrong("latent", LATENT)
 
     @property
     def distribution(self) -> str | None:
@@ -126,10 +126,10 @@ class Metadata:
             case {"distribution": str(name)}:
                 return name
             case {"distribution": _}:
-                raise self.wrong("latent", _SIZE)
+                raise self.wrong("latent", LATENT)
             case {}:
                 return None
-        raise self.wrong("latent", _SIZE)
+        raise self.wrong("latent", LATENT)
 
     @property
     def classes(self) -> int:

@@ -35,10 +35,9 @@ def train(options: TrainingOptions, launch: LaunchOptions = _ALONE, given: Colle
 
     options: of the run, as `from_preset` returns them
     launch:  how to start the run; `config` and `dry_run` are only for the command line
-    given:   the names of the options that the user set. A new run chooses `channels` from the data and `precision`
-    by
-             the autotuner, unless they are given. A resumed run changes only the given options, and raises
-             UsageError for one that cannot change
+    given:   the names of the options that the user set. Unless given, a new run takes `channels` from the data and
+             `precision` from the autotuner. A resumed run changes only the given options, and raises UsageError
+             for one that cannot change
 
     A signal saves the run and ends it early, with `interrupted` set. With `launch.devices` over 1, Lightning starts
     the calling program again for each further process; only the first process logs.

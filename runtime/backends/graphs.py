@@ -9,6 +9,7 @@ from typing import Any
 
 from gantool.runtime.artifacts.onnx import low_of, output_shape, read_metadata
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.metadata import LATENT
 from gantool.runtime.signature import Signature, Tensor
 from gantool.runtime.spec import Spec
 
@@ -21,7 +22,7 @@ def spec_of_graph(path: Path, data: bytes | mmap, tensors: Sequence[Tensor]) -> 
     signature = Signature.of_graph(path, tensors)
     metadata = read_metadata(path, data)
     if metadata and metadata.distribution is None:
-        raise metadata.wrong("latent", "the size and the distribution of z")
+        raise metadata.wrong("latent", LATENT)
     spec = signature.spec(metadata)
     _check_size(path, data, spec)
     return spec
