@@ -25,9 +25,11 @@ def test_straight_undoes_premultiplied_where_a_pixel_is_visible(rgba: tuple[floa
 @given(st.tuples(level, level, level, level))
 def test_straight_images_stay_in_range_for_any_output_of_a_network(rgba: tuple[float, ...]) -> None:
     images = straight(torch.tensor(rgba).reshape(1, 4, 1, 1) * 2 - 1)  # a colour may exceed its alpha
-    assert images.min() >= -1 and images.max() <= 1
+    assert images.min() >= -1
+    assert images.max() <= 1
 
 
 def test_images_without_alpha_are_unchanged() -> None:
     images = torch.rand(2, 3, 4, 4)
-    assert torch.equal(premultiplied(images), images) and torch.equal(straight(images), images)
+    assert torch.equal(premultiplied(images), images)
+    assert torch.equal(straight(images), images)
