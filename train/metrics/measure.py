@@ -62,8 +62,9 @@ def measure(
     vectors = extractor.vectors(real) if known is None else known
     found = scores(vectors, extractor.vectors(images)).rounded()
     classes = None
-    if extractor.classes and data.labels:
-        classes = _classes(data.labels, extractor.classes(real), extractor.classes(images))
+    if extractor.logits and data.labels:
+        shown = (extractor.logits(each).argmax(1) for each in (real, images))
+        classes = _classes(data.labels, *shown)
     return Measurement(len(images), len(real), found, classes)
 
 
