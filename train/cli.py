@@ -1,4 +1,4 @@
-"""The commands train, data, evaluate and plot. Each imports only its options; the rest is imported when it runs."""
+"""The commands train, data, evaluate, project and plot. Each imports only its options until it runs."""
 
 from __future__ import annotations
 
@@ -59,6 +59,20 @@ def evaluate() -> Command:
         _log(f"nearest training images beside generated ones: {scores.nearest}")
 
     return Command(run, (EvaluateOptions,), ("Data", "Output"))
+
+
+def project() -> Command:
+    """Find the latent vectors of pictures; print a line for each."""
+    from gantool.train.requests import ProjectOptions
+
+    def run(given: Given) -> None:
+        from gantool.train.project import project
+
+        options = build(ProjectOptions, given)
+        found = project(options)
+        typer.echo(json.dumps(found.to_json()) if options.json else found.text())
+
+    return Command(run, (ProjectOptions,))
 
 
 def plot() -> Command:

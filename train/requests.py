@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from gantool.models.config import SIZES
-from gantool.runtime.flags import Flag, check
+from gantool.runtime.flags import Flag, between, check
 from gantool.train.data.colours import not_a_colour
 
 MIN_SAMPLES = 16  # least number of images for `gantool evaluate`
@@ -108,6 +108,40 @@ class EvaluateOptions:
         ),
     ] = None
     json: Annotated[bool, Flag("print JSON", group="Output")] = False
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class ProjectOptions:
+    """The options of `gantool project`."""
+
+    pictures: Annotated[tuple[Path, ...], Flag("pictures to find", metavar="PICTURE...", argument=True)]
+    checkpoint: Annotated[
+        Path | None,
+        Flag("run or checkpoint of the generator", metavar="RUN|CHECKPOINT", shown="newest run"),
+    ] = None
+    label: Annotated[
+        str | None,
+        Flag(
+            "class of the images, for a conditional generator: its name or number",
+            "--class",
+            metavar="CLASS",
+            shown="the nearest",
+        ),
+    ] = None
+    steps: Annotated[int, Flag("steps of gradient descent per picture", check=between(1))] = 300
+    background: Annotated[
+        str,
+        Flag(
+            "background of transparent pictures: white, black or #rrggbb",
+            metavar="COLOUR",
+            check=not_a_colour,
+        ),
+    ] = "white"
+    out: Annotated[Path, Flag("folder for z.npy and pairs.png", "-o --out")] = Path("projected")
+    json: Annotated[bool, Flag("print JSON")] = False
 
     def __post_init__(self) -> None:
         check(self)

@@ -49,6 +49,10 @@ COMMANDS = {
         "gantool.train.cli",
         "Draw the curves of a run and its samples over time: one HTML file, or one PNG.",
     ),
+    "project": (
+        "gantool.train.cli",
+        "Find the latent vectors whose images are nearest to given pictures.",
+    ),
     "data": (
         "gantool.train.cli",
         "Make a clean data set: checked, cropped, resized, no duplicates, labelled; with a contact sheet.",
