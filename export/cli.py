@@ -1,4 +1,4 @@
-"""The commands export, refit, inspect, verify and doctor. Each imports only its own options."""
+"""The commands export, refit, inspect, verify, directions and doctor. Each imports only its own options."""
 
 from __future__ import annotations
 
@@ -86,6 +86,18 @@ def verify() -> Command:
         found.check()
 
     return Command(run, (VerifyOptions,))
+
+
+def directions() -> Command:
+    """Return the command that finds directions in the latent space."""
+    from gantool.export.requests import DirectionsOptions
+
+    def run(given: Given) -> None:
+        from gantool.export.directions import directions
+
+        typer.echo(directions(build(DirectionsOptions, given)).text())
+
+    return Command(run, (DirectionsOptions,))
 
 
 def doctor() -> Command:

@@ -1,4 +1,4 @@
-"""The options of the commands inspect, verify, doctor and refit."""
+"""The options of the commands inspect, verify, directions, doctor and refit."""
 
 # No `from __future__ import annotations`: Python would compile the flags' annotations at every start.
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from gantool.runtime.flags import Flag
+from gantool.runtime.flags import Flag, between, check
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,43 @@ class VerifyOptions:
         Flag("dB that the worst image must reach", shown="FP32 50, FP16 40, BF16 30, INT8 30"),
     ] = None
     json: Annotated[bool, Flag("print JSON")] = False
+
+
+def _npz(path: Path) -> str:
+    return "" if path.suffix == ".npz" else "give a name that ends in .npz, as in directions.npz"
+
+
+@dataclass(frozen=True)
+class DirectionsOptions:
+    """The options of `gantool directions`. Raises UsageError for invalid values."""
+
+    source: Annotated[
+        Path,
+        Flag("a run, a checkpoint or a graph in FP32", metavar="RUN|CHECKPOINT|GRAPH.onnx", argument=True),
+    ]
+    count: Annotated[
+        int, Flag("number of directions from the first layer, the strongest first", check=between(0, 8192))
+    ] = 10
+    group: Annotated[
+        tuple[str, ...],
+        Flag("also the direction between two groups of seeds; repeatable", metavar="NAME=SEEDS/SEEDS"),
+    ] = ()
+    seed: Annotated[int, Flag("seed of the sheet", check=between(0, 2**32 - 1))] = 0
+    label: Annotated[
+        str | None,
+        Flag(
+            "class of the sheet, for a conditional generator: its name or number",
+            "--class",
+            metavar="CLASS",
+            shown="0",
+        ),
+    ] = None
+    out: Annotated[
+        Path, Flag("the .npz to write; the sheet is beside it", "-o --out", metavar="FILE.npz", check=_npz)
+    ] = Path("directions.npz")
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,10 @@ COMMANDS = {
         "gantool.train.cli",
         "Draw the curves of a run and its samples over time: one HTML file, or one PNG.",
     ),
+    "directions": (
+        "gantool.export.cli",
+        "Find directions in the latent space along which images change: directions.npz and a sheet.",
+    ),
     "project": (
         "gantool.train.cli",
         "Find the latent vectors whose images are nearest to given pictures.",

@@ -1,0 +1,77 @@
+"""Directions in the latent space: written by `gantool directions`, for `gantool generate --direction`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.files import atomic
+from gantool.runtime.process.terminal import printable, short
+
+FILE = "directions.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """Named unit vectors. A step of 1 is a standard deviation of normal z along the direction."""
+
+    names: tuple[str, ...]  # "0", "1", ... from the first layer; a name of the user's for groups of seeds
+    vectors: NDArray[np.float32]  # [K, latent]
+    strengths: NDArray[
+        np.float32
+    ]  # [K], how much a step changes the output of the first layer; NaN for groups
+
+    def save(self, path: Path) -> None:
+        """Write a .npz, whole or not at all."""
+        with atomic(path) as part, part.open("wb") as file:
+            np.savez(file, names=np.array(self.names), vectors=self.vectors, strengths=self.strengths)
+
+    @classmethod
+    def load(cls, path: Path) -> Directions:
+        """Read a .npz. Raises GantoolError if it is missing or damaged."""
+        if not path.is_file():
+            raise GantoolError(f"there is no {path}: make it with gantool directions, or name another one")
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                names, vectors, strengths = (arrays[name] for name in ("names", "vectors", "strengths"))
+            found = cls(
+                tuple(map(str, names.tolist())), vectors.astype(np.float32), strengths.astype(np.float32)
+            )
+            if vectors.ndim != 2 or not len(names) == len(vectors) == len(strengths):
+                raise ValueError(f"it has {len(names)} names and vectors {list(vectors.shape)}")
+            if not np.isfinite(found.vectors).all():
+                raise ValueError("it holds NaN or infinity")
+        except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError) as error:
+            raise GantoolError(
+                f"{path} does not hold directions ({short(str(error))}): make it again with gantool directions"
+            ) from error
+        return found
+
+    def shift(self, steps: dict[str, float]) -> NDArray[np.float32]:
+        """Return what to add to z, float32 [latent], for a number of steps along each direction by name.
+
+        Raises UsageError for a name that is unknown.
+        """
+        total = np.zeros(self.vectors.shape[1], np.float32)
+        for name, step in steps.items():
+            if name not in self.names:
+                known = ", ".join(map(printable, self.names))
+                raise UsageError(f"`direction` {name}: the directions of this file are {known}")
+            total += np.float32(step) * self.vectors[self.names.index(name)]
+        return total
+
+
+def parse_step(text: str) -> tuple[str, float]:
+    """Parse `0=1.5` into the name of a direction and a number of steps. Raises UsageError for anything else."""
+    name, equals, number = text.rpartition("=")
+    try:
+        step = float(number)
+    except ValueError:
+        step = np.nan
+    if not equals or not name or not np.isfinite(step):
+        raise UsageError(f"`direction` {text}: write the direction and the steps, as in 0=1.5 or smile=-2")
+    return name, step
