@@ -41,7 +41,7 @@ demo: data
 	@mkdir -p demo
 	cd demo && $(BIN)/gantool train --minutes 3
 	cd demo && $(BIN)/gantool export --fp16
-	cd demo && $(BIN)/gantool generate --engine g.fp16.onnx --seeds 0-63 --grid 8x8
+	cd demo && $(BIN)/gantool generate --engine g.fp16.onnx --seeds 0-63 --grid 8x8 --out images --force
 	@echo
 	@echo "All of it lies in demo/: the run in runs/, the graphs and the engine g.*, the images in images/."
 	@echo "Look at demo/images/grid.png, then:"

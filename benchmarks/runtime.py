@@ -36,10 +36,12 @@ from export import checkpoint
 from gantool.models import load_checkpoint
 from gantool.runtime import Generator
 from gantool.runtime.generator import load_backend
+from gantool.runtime.items import Item, Items
+from gantool.runtime.latents import latents
 from gantool.runtime.outputs.base import Target
 from gantool.runtime.outputs.image_files import ImageFiles
 from gantool.runtime.process.cpus import cores
-from gantool.runtime.seeds import Seeds, latents
+from gantool.runtime.seeds import Seeds, seed_name
 from gantool.runtime.spec import Batch, Images
 
 matplotlib.use("Agg")
@@ -219,10 +221,10 @@ def with_files(folder: Path, count: int = 512) -> dict[str, list[float]]:
                 pass
 
         def files() -> None:
-            seeds = Seeds((range(count),))
-            with ImageFiles(Target(out, threads=cores()), seeds, generator.spec).open() as write:
-                for batch, images in generator.stream(seeds):
-                    write(batch, images)
+            items = Items(Seeds((range(count),)))
+            with ImageFiles(Target(out, threads=cores()), items, generator.spec).open() as write:
+                for seeds, images in generator.stream(items.seeds):
+                    write([Item(seed_name(seed), seed) for seed in seeds], images)
 
         def plain() -> None:
             for start in range(0, count, 64):
@@ -243,7 +245,18 @@ def start_up(folder: Path) -> dict[str, list[tuple[float, ...]]]:
     """Return seconds of CPU and of the clock of each start, to one image on disk or to the help, and both as
     ratios to the bare script, which runs before each of them."""
     commands = {
-        "gantool generate": ["-m", "gantool", "generate", "-e", "g.onnx", "--seeds", "0", "-o", "x"],
+        "gantool generate": [
+            "-m",
+            "gantool",
+            "generate",
+            "-e",
+            "g.onnx",
+            "--seeds",
+            "0",
+            "-o",
+            "x",
+            "--force",
+        ],
         "gantool --help": ["-m", "gantool", "--help"],
         "import torch": ["-c", "import torch"],
     }
@@ -280,6 +293,7 @@ def growth(folder: Path) -> list[tuple[int, float, float]]:
             "npy",
             "--provider",
             "cpu",
+            "--force",
         )
         _, peak = gantool(*flags, cwd=folder)
         found.append((count, count / (time.perf_counter() - started), float(peak)))

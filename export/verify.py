@@ -21,7 +21,7 @@ from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError, VerificationError
 from gantool.runtime.generator import Generator
 from gantool.runtime.progress import track
-from gantool.runtime.seeds import parse_seeds
+from gantool.runtime.seeds import Seed, parse_seeds
 from gantool.runtime.spec import Images
 
 CLASSES = 20  # named at most
@@ -110,7 +110,7 @@ def verify(
     return Comparison(found, len(running), next((row.classes for row in rows if row.classes), ()))
 
 
-def _run(path: Path, seeds: list[int]) -> Row:
+def _run(path: Path, seeds: Sequence[Seed]) -> Row:
     if bundle.is_bundle(path):
         return _of_bundle(path, seeds)
     precision = _precision(path)
@@ -136,7 +136,7 @@ def _largest_difference(few: Images, images: Images) -> int:
     return int(np.abs(few.astype(np.int16) - images[: len(few)]).max())
 
 
-def _of_bundle(path: Path, seeds: list[int]) -> Row:
+def _of_bundle(path: Path, seeds: Sequence[Seed]) -> Row:
     """Run the graph of a bundle."""
     with TemporaryDirectory() as folder:
         graph = Path(folder) / bundle.GRAPH
@@ -144,7 +144,7 @@ def _of_bundle(path: Path, seeds: list[int]) -> Row:
         return replace(_run(graph, seeds), path=path)
 
 
-def _of_checkpoint(path: Path, seeds: list[int]) -> tuple[Images, Images]:
+def _of_checkpoint(path: Path, seeds: Sequence[Seed]) -> tuple[Images, Images]:
     """Return the images of all seeds, and of the first seven in batches of three."""
     from gantool.models import load_checkpoint
     from gantool.models.sampling import sample_images

@@ -34,17 +34,29 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    path: Path, generator: Generator, images_seen: int, data: str, class_names: tuple[str, ...] = ()
+    path: Path,
+    generator: Generator,
+    images_seen: int,
+    data: str,
+    class_names: tuple[str, ...] = (),
+    class_counts: tuple[int, ...] = (),
 ) -> None:
-    """Write the generator's weights and metadata to `path`, whole or not at all."""
+    """Write the generator's weights and metadata to `path`, whole or not at all.
+
+    `class_counts` are the numbers of training images of the classes.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    metadata = _metadata(generator.config, images_seen, data, class_names)
+    metadata = _metadata(generator.config, images_seen, data, class_names, class_counts)
     with atomic(path) as part:
         part.write_bytes(save(tensors, metadata={"gantool": json.dumps(metadata.to_json())}))
 
 
 def _metadata(
-    config: NetworkConfig, images_seen: int, data: str, class_names: tuple[str, ...] = ()
+    config: NetworkConfig,
+    images_seen: int,
+    data: str,
+    class_names: tuple[str, ...] = (),
+    class_counts: tuple[int, ...] = (),
 ) -> Metadata:
     return Metadata.of(
         architecture=config.architecture,
@@ -56,6 +68,7 @@ def _metadata(
         images_seen=images_seen,
         data=data,
         class_names=class_names,
+        class_counts=class_counts,
     )
 
 

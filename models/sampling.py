@@ -11,16 +11,22 @@ from torch import Tensor, nn
 
 from gantool.models.config import NetworkConfig
 from gantool.models.network import Generator
+from gantool.runtime.classes import labels
+from gantool.runtime.latents import latents
 from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.progress import task
-from gantool.runtime.seeds import labels, latents
+from gantool.runtime.seeds import Seed
 from gantool.runtime.spec import Images
 
 BATCH = 256  # images in one pass, to limit memory
 
 
 def seed_inputs(
-    seeds: Sequence[int], latent: int, distribution: str, classes: int = 0, device: torch.device | str = "cpu"
+    seeds: Sequence[Seed],
+    latent: int,
+    distribution: str,
+    classes: int = 0,
+    device: torch.device | str = "cpu",
 ) -> tuple[Tensor, ...]:
     """Return the generator's inputs for `seeds`: z, float32 [N, latent], and with classes a label, int64 [N]."""
     z = torch.from_numpy(latents(seeds, latent, distribution)).to(device)
@@ -28,7 +34,7 @@ def seed_inputs(
 
 
 def config_inputs(
-    config: NetworkConfig, seeds: Sequence[int], device: torch.device | str = "cpu"
+    config: NetworkConfig, seeds: Sequence[Seed], device: torch.device | str = "cpu"
 ) -> tuple[Tensor, ...]:
     """Return the inputs for `seeds` as `seed_inputs` does, for a network with this config."""
     return seed_inputs(seeds, config.latent, config.distribution, config.classes, device)
@@ -41,7 +47,7 @@ def float_images(module: nn.Module, inputs: tuple[Tensor, ...]) -> NDArray[np.fl
     return images
 
 
-def sample_images(generator: Generator, seeds: Sequence[int]) -> Images:
+def sample_images(generator: Generator, seeds: Sequence[Seed]) -> Images:
     """Return the images of `seeds`, uint8 [N, H, W, C], computed on the generator's device."""
     device = next(generator.parameters()).device
     parts = []

@@ -29,7 +29,7 @@ def generate() -> Command:
         made = launch.generate(engine, request)
         typer.echo(made.text(), err=made.folder is None)
 
-    return Command(run, (EngineOptions, Request), ("Images", "Engine", "Output"))
+    return Command(run, (EngineOptions, Request), ("Images", "Classes", "Engine", "Output"))
 
 
 def bench() -> Command:

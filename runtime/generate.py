@@ -6,16 +6,19 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.generator import Generator
+from gantool.runtime.items import Item, Items
+from gantool.runtime.latents import check_truncation, latents
 from gantool.runtime.outputs.base import Output, Target
+from gantool.runtime.outputs.dataset_json import labels_file
+from gantool.runtime.outputs.folder import DEFAULT, folder_for
 from gantool.runtime.outputs.formats import OUTPUTS, check_same
 from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.images import grid
@@ -23,11 +26,12 @@ from gantool.runtime.process.pool import thread_count
 from gantool.runtime.process.signals import stop_signals
 from gantool.runtime.progress import task
 from gantool.runtime.request import Request
-from gantool.runtime.seeds import Seeds, class_number, parse_seeds, parse_shard, shard
-from gantool.runtime.spec import Images, Spec
+from gantool.runtime.seeds import parse_shard
+from gantool.runtime.selection import Selection, seeds_of, select
+from gantool.runtime.spec import Images, Latents, Spec
 
 MAX_SHEET = 1 << 26  # pixels: 8,192 × 8,192
-Batches = Iterator[tuple[list[int], Images]]  # seeds, and their images, uint8 [n, H, W, C]
+Batches = Iterator[tuple[list[Item], Images]]  # items, and their images, uint8 [n, H, W, C]
 _log = logging.getLogger(__name__)
 
 
@@ -39,23 +43,30 @@ class Generated:
     images: int  # written or found: all that were requested
     found: int | None  # how many of them an earlier run had written; None without `resume`
     spec: Spec  # of the engine
-    label: int | None  # the class of all images
+    classes: tuple[int, ...]  # each seed was made in each of them; (): each has a class of its own, or none
     sheet: Path | None  # grid.png
     cells: int  # places on the sheet
+    wanted: Path  # the folder, if it does not have some of the images already
 
     def text(self) -> str:
         """Return a summary of one or two lines."""
-        names = self.spec.class_names
-        of_class = ""
-        if self.label is not None:
-            of_class = f", class {self.label}" + (f" ({names[self.label]})" if names else ",")
-        text = f"{self.images:,} images of {self.spec.size}{of_class} in {self.folder or 'stdout'}"
+        text = f"{self.images:,} images of {self.spec.size}{self._of_classes()} in {self.folder or 'stdout'}"
         if self.found is not None:
             text += f", {self.found:,} of them were already there"
+        elif self.folder not in (None, self.wanted):
+            text += f", because {self.wanted} already has some of them"
         if self.sheet is not None:
             text += f"\nsheet {self.sheet}"
             text += f": {self.images:,} images for {self.cells:,} places" if self.images < self.cells else ""
         return text
+
+    def _of_classes(self) -> str:
+        if len(self.classes) > 1:
+            return f" of {len(self.classes):,} classes"
+        names = self.spec.class_names
+        return "".join(
+            f", class {label} ({names[label]})" if names else f", class {label}," for label in self.classes
+        )
 
 
 def generate(engine: Path, request: Request) -> Generated:
@@ -63,45 +74,85 @@ def generate(engine: Path, request: Request) -> Generated:
 
     Raises UsageError for an invalid request, before any work, and GantoolError if the engine fails.
     """
-    target, seeds, (columns, rows) = _target(request), _seeds(request), _parse_grid(request.grid)
+    target, seeds, (columns, rows) = _target(request), seeds_of(request), _parse_grid(request.grid)
     _check_raw(request, target)
     with Generator.load(engine, request.provider, request.threads) as generator:
-        spec = generator.spec
+        spec, cells = generator.spec, columns * rows
         _check_grid(request.grid, columns, rows, spec)
-        _note(request, generator, len(seeds))
-        settings = {"batch": request.batch, "truncation": request.truncation, "label": request.label}
-        stream: Callable[[Iterable[int]], Batches] = partial(generator.stream, **settings)  # type: ignore[arg-type]
-        stream([])  # raises UsageError for invalid arguments before any work
-        output = OUTPUTS[target.format](target, seeds, spec)
-        if target.format != "-":
-            target.folder.mkdir(parents=True, exist_ok=True)
+        check_truncation(request.truncation, None, spec.distribution)
+        selected = select(request, seeds, spec)
+        items = selected.items
+        _note(request, generator, items)
+        stream = partial(_stream, generator, request)
+        stream(())  # raises UsageError for an invalid batch before any work
+        target = _placed(request, target, selected, spec)
+        output = OUTPUTS[target.format](target, items, spec)
         if request.resume:
-            check_same(output, lambda seed: next(stream([seed]))[1][0])
+            check_same(output, lambda item: next(stream([item]))[1][0])
         if target.format == "-":
             _log.info("raw frames of %s, uint8; to play them:\n%s", spec.size, _players(spec))
-        cells = columns * rows
-        first = _write(output, stream, seeds, request, 0 if request.resume else cells)
+        else:
+            target.folder.mkdir(parents=True, exist_ok=True)
+            if labels := labels_file(target, items, selected.every, spec):
+                labels.write(target.folder)
+        first = _write(output, target, stream, items, request, 0 if request.resume else cells)
         sheet = None
-        if cells and len(seeds):
+        if cells and len(items):
             if request.resume:
-                first = [images for _, images in stream(islice(seeds, cells))]
-            sheet = target.folder / f"grid{target.part}.png"
+                first = [images for _, images in stream(items.part(0, cells))]
+            sheet = target.folder / _sheet_name(target)
             save_image(sheet, grid(np.concatenate(first), columns))
-        label = class_number(request.label, spec.class_names)
         place = None if target.format == "-" else target.folder
         found = output.found if request.resume else None
-        return Generated(place, len(seeds), found, spec, label, sheet, cells)
+        return Generated(place, len(items), found, spec, items.classes, sheet, cells, request.out or DEFAULT)
+
+
+def _stream(generator: Generator, request: Request, items: Iterable[Item]) -> Batches:
+    """Yield batches of items with their images."""
+    spec = generator.spec
+
+    def z_of(batch: list[Item]) -> Latents:
+        return latents((item.seed for item in batch), spec.latent, spec.distribution, request.truncation)
+
+    return generator.run(((item, item.label) for item in items), z_of, request.batch)
+
+
+def _placed(request: Request, target: Target, selected: Selection, spec: Spec) -> Target:
+    """Return the target with its folder. Raises UsageError if it has some of the images already."""
+    if target.format == "-":
+        return target
+    labels = labels_file(target, selected.items, selected.every, spec)
+
+    def taken(folder: Path) -> Path | None:
+        output = OUTPUTS[target.format](replace(target, folder=folder), selected.items, spec)
+        sheet = folder / _sheet_name(target)
+        found = output.existing() or (sheet if request.grid is not None and sheet.exists() else None)
+        return found or (labels.other_classes(folder) if labels else None)
+
+    folder = folder_for(request.out, taken, resume=request.resume, force=request.force)
+    if request.resume and labels and (found := labels.other_classes(folder)):
+        raise UsageError(f"`resume`: {found} has the labels of other classes: choose another `out`")
+    return replace(target, folder=folder)
+
+
+def _sheet_name(target: Target) -> str:
+    return f"grid{target.part}.png"
 
 
 def _write(
-    output: Output, stream: Callable[[Iterable[int]], Batches], seeds: Seeds, request: Request, keep: int
+    output: Output,
+    target: Target,
+    stream: Callable[[Iterable[Item]], Batches],
+    items: Items,
+    request: Request,
+    keep: int,
 ) -> list[Images]:
     """Write the pending images; return the first `keep` of them. If it ends early, log how many are written."""
     first: list[Images] = []
     try:
-        pending = output.pending() if request.resume else iter(seeds)
+        pending = output.pending() if request.resume else iter(items)
         with (
-            task("generating", len(seeds), "images") as made,
+            task("generating", len(items), "images") as made,
             stop_signals() as stopping,
             output.open() as write,
         ):
@@ -114,10 +165,11 @@ def _write(
                     raise KeyboardInterrupt
     except BaseException as error:
         count = output.written + output.found
-        kept = f"{count:,} of {len(seeds):,} images are" if count else "nothing is"
-        again = "; `resume` makes the rest" if count and _place(request) != "stdout" else ""
+        place = "stdout" if target.format == "-" else str(target.folder)
+        kept = f"{count:,} of {len(items):,} images are" if count else "nothing is"
+        again = "; `resume` makes the rest" if count and place != "stdout" else ""
         if again or isinstance(error, (KeyboardInterrupt, OSError)):  # OSError: a full disk, for example
-            _log.warning("%s in %s%s", kept, _place(request), again)
+            _log.warning("%s in %s%s", kept, place, again)
         raise
     return first
 
@@ -131,7 +183,7 @@ def _target(request: Request) -> Target:
         name = "-"
     part = "" if request.shard is None else "-{}of{}".format(*parse_shard(request.shard))
     return Target(
-        request.out,
+        request.out or DEFAULT,
         name or "png",
         request.level,
         request.quality,
@@ -139,11 +191,6 @@ def _target(request: Request) -> Target:
         request.shard_size,
         part,
     )
-
-
-def _seeds(request: Request) -> Seeds:
-    seeds = parse_seeds(request.seeds)
-    return seeds if request.shard is None else shard(seeds, *parse_shard(request.shard))
 
 
 def _parse_grid(text: str | None) -> tuple[int, int]:
@@ -177,17 +224,13 @@ def _check_raw(request: Request, target: Target) -> None:
         raise UsageError("`resume` is for files, not for raw frames")
 
 
-def _note(request: Request, generator: Generator, count: int) -> None:
+def _note(request: Request, generator: Generator, items: Items) -> None:
     """Log a provider or a truncation that the user may not expect."""
     if request.provider == "auto" and "OpenVINO" in generator.name:
         _log.info("running on %s", generator.name)
-    if request.truncation == 0 and count > 1:
-        of = "" if generator.spec.classes == 0 or request.label is not None else " of a class"
+    if request.truncation == 0 and len(items) > 1:
+        of = "" if generator.spec.classes == 0 or len(items.classes) == 1 else " of a class"
         _log.warning("note: with `truncation` 0 the images of all seeds%s are the same", of)
-
-
-def _place(request: Request) -> str:
-    return "stdout" if "-" in (str(request.out), request.format) else str(request.out)
 
 
 def _players(spec: Spec) -> str:

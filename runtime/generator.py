@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gantool.runtime.artifacts.plan import identify
+from gantool.runtime.classes import Label, labeller
 from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.latents import DISTRIBUTIONS, check_truncation, check_z, latents, rows_of
 from gantool.runtime.process.terminal import short
-from gantool.runtime.seeds import DISTRIBUTIONS, class_number, labels, latents, whole_numbers
-from gantool.runtime.spec import Backend, Batch, Images, Spec
+from gantool.runtime.seeds import Row, Seed, as_seeds
+from gantool.runtime.spec import Backend, Batch, Images, Latents, Spec
 
 DEFAULT_BATCH = 64
 MAX_BATCH = 1 << 20
 MAX_THREADS = 1024
-_MAX_TRUNCATION = 1e37  # a larger one makes z overflow float32
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Generator:
@@ -68,56 +72,104 @@ class Generator:
 
     def stream(
         self,
-        seeds: Iterable[int],
+        seeds: Iterable[Seed | str] | str | None = None,
         batch: int | None = None,
         truncation: float = 1.0,
-        label: int | str | None = None,
-    ) -> Iterator[tuple[list[int], Images]]:
+        label: Label = None,
+        *,
+        z: ArrayLike | None = None,
+        resample: float | None = None,
+    ) -> Iterator[tuple[list[Seed], Images]]:
         """Yield each batch of `seeds` in order, with its images, uint8 [n, H, W, C], in constant memory.
 
+        A seed is a whole number or a mix, as in "1+2" or "3~9@2of8"; `seeds` may also be text, as in "0-9,1+2".
+        Or give `z`, float32 [N, latent], instead of seeds, truncation and resample; its seeds are Row(0) and so on.
+
         All batches but the last have `batch` images. A batch that is larger than the engine allows is computed in
-        pieces, a smaller one is padded. `truncation` scales z. `label` is the class of all images of a conditional
-        generator: a number, or a name in `spec.class_names`. Without it, the class of a seed is `seed % classes`.
+        pieces, a smaller one is padded. `truncation` scales z, `resample` draws numbers beyond ±resample again.
+        `label` is the class of all images of a conditional generator, a number or a name in `spec.class_names`, or
+        an array of one number an image, [N]. Without it, the class of a seed is `seed % classes`.
 
         Raises UsageError for invalid arguments, before the first image is requested.
         """
+        spec = self.spec
+        if z is None:
+            if seeds is None:
+                raise UsageError("`seeds`: give seeds or `z`")
+            check_truncation(truncation, resample, spec.distribution)
+            prior = partial(
+                latents,
+                size=spec.latent,
+                distribution=spec.distribution,
+                truncation=truncation,
+                resample=resample,
+            )
+            asked = as_seeds(seeds)
+            known = seeds if isinstance(seeds, Sized) and not isinstance(seeds, str) else asked
+            label_of = labeller(label, spec, len(known) if isinstance(known, Sized) else None)
+            return self.run(label_of(asked), prior, batch)
+        if seeds is not None:
+            raise UsageError("`z` and `seeds`: give one of them")
+        if truncation != 1 or resample is not None:
+            raise UsageError("`z` is used as it is: leave `truncation` and `resample` out")
+        array = check_z(z, spec.latent)
+        label_of = labeller(label, spec, len(array))
+        return self.run(label_of(map(Row, range(len(array)))), partial(rows_of, array), batch)
+
+    def run(
+        self,
+        labelled: Iterable[tuple[T, int | None]],
+        z_of: Callable[[list[T]], Latents],
+        batch: int | None = None,
+    ) -> Iterator[tuple[list[T], Images]]:
+        """Yield each batch of `labelled`, pairs of anything and its class, without the classes, with its images.
+
+        `z_of` returns z, float32 [n, latent], for n of them. Raises UsageError for a wrong `batch` at once.
+        """
         if batch is not None and not 1 <= batch <= MAX_BATCH:
             raise UsageError(f"batch {batch}: give a whole number from 1 to {MAX_BATCH:,}")
-        if not abs(truncation) <= _MAX_TRUNCATION:
-            limit = "a finite number" if not math.isfinite(truncation) else "a smaller number"
-            raise UsageError(f"`truncation` {truncation}: give {limit}, usually from 0 to 1")
-        seeds = whole_numbers(seeds)
         spec = self.spec
-        if spec.classes == 0 and label is not None:
-            raise UsageError(f"`label` {label} is for conditional generators: this engine takes no label")
-        label = class_number(label, spec.class_names)
-        if spec.classes != 0:
-            labels([], spec.classes, label, spec.class_names)  # raises UsageError before any work
         size = batch or min(DEFAULT_BATCH, spec.max_batch or DEFAULT_BATCH)
-        pieces = _batches(iter(seeds), size, spec, truncation, label)
+        pieces = _batches(iter(labelled), z_of, size, spec)
         return _whole(self._backend.infer_each(pieces), size)
 
     def generate(
         self,
-        seeds: Iterable[int],
+        seeds: Iterable[Seed | str] | str | None = None,
         batch: int | None = None,
         truncation: float = 1.0,
-        label: int | str | None = None,
+        label: Label = None,
+        *,
+        z: ArrayLike | None = None,
+        resample: float | None = None,
     ) -> Iterator[Images]:
         """Yield the images of `stream` without the seeds."""
-        return (images for _, images in self.stream(seeds, batch, truncation, label))
+        stream = self.stream(seeds, batch, truncation, label, z=z, resample=resample)
+        return (images for _, images in stream)
 
     def images(
         self,
-        seeds: Iterable[int],
+        seeds: Iterable[Seed | str] | str | None = None,
         batch: int | None = None,
         truncation: float = 1.0,
-        label: int | str | None = None,
+        label: Label = None,
+        *,
+        z: ArrayLike | None = None,
+        resample: float | None = None,
     ) -> Images:
-        """Return the images of `seeds` as one array, uint8 [N, H, W, C]."""
+        """Return the images of `seeds` or `z` as one array, uint8 [N, H, W, C]."""
         spec = self.spec
         empty = np.empty((0, spec.height, spec.width, spec.channels), np.uint8)
-        return np.concatenate([empty, *self.generate(seeds, batch, truncation, label)])
+        made = self.generate(seeds, batch, truncation, label, z=z, resample=resample)
+        return np.concatenate([empty, *made])
+
+    def z(
+        self, seeds: Iterable[Seed | str] | str, truncation: float = 1.0, resample: float | None = None
+    ) -> Latents:
+        """Return the z of seeds, float32 [N, latent], as `images` uses it."""
+        spec = self.spec
+        check_truncation(truncation, resample, spec.distribution)
+        return latents(as_seeds(seeds), spec.latent, spec.distribution, truncation, resample)
 
     def close(self) -> None:
         """Free the device."""
@@ -133,33 +185,34 @@ class Generator:
 
 
 def _batches(
-    seeds: Iterator[int], size: int, spec: Spec, truncation: float, label: int | None
+    labelled: Iterator[tuple[T, int | None]], z_of: Callable[[list[T]], Latents], size: int, spec: Spec
 ) -> Iterator[Batch]:
-    """Yield batches of `size` seeds, cut or padded to sizes that the engine takes."""
+    """Yield batches of `size` images, cut or padded to sizes that the engine takes."""
     limit = spec.max_batch or size
-    while chunk := list(islice(seeds, size)):
+    while chunk := list(islice(labelled, size)):
         for start in range(0, len(chunk), limit):
             piece = chunk[start : start + limit]
-            z = latents(piece, spec.latent, spec.distribution, truncation)  # [n, latent]
-            classes = None if spec.classes == 0 else labels(piece, spec.classes, label)  # [n]
+            keys = [key for key, _ in piece]
+            z = z_of(keys)  # [n, latent]
+            classes = None if spec.classes == 0 else np.array([label for _, label in piece], np.int64)  # [n]
             if (missing := spec.min_batch - len(piece)) > 0:
                 z = np.pad(z, ((0, missing), (0, 0)))  # [min batch, latent]
                 classes = classes if classes is None else np.pad(classes, (0, missing))
-            yield Batch(z, classes, piece)
+            yield Batch(z, classes, keys)
 
 
-def _whole(pieces: Iterable[tuple[Batch, Images]], size: int) -> Iterator[tuple[list[int], Images]]:
-    """Join the pieces of each batch of `size` seeds; drop the padding."""
-    seeds: list[int] = []
+def _whole(pieces: Iterable[tuple[Batch, Images]], size: int) -> Iterator[tuple[list[Any], Images]]:
+    """Join the pieces of each batch of `size` images; drop the padding."""
+    keys: list[Any] = []
     done: list[Images] = []
     for batch, images in pieces:
-        seeds += batch.seeds
-        done.append(images[: len(batch.seeds)])
-        if len(seeds) == size:
-            yield seeds, _joined(done)
-            seeds, done = [], []
-    if seeds:
-        yield seeds, _joined(done)
+        keys += batch.keys
+        done.append(images[: len(batch.keys)])
+        if len(keys) == size:
+            yield keys, _joined(done)
+            keys, done = [], []
+    if keys:
+        yield keys, _joined(done)
 
 
 def _joined(images: list[Images]) -> Images:

@@ -43,6 +43,7 @@ class Metadata:
         config: dict[str, Any] | None = None,
         images_seen: int | None = None,
         class_names: Sequence[str] = (),
+        class_counts: Sequence[int] = (),
     ) -> Metadata:
         """Return the metadata of a generator that this gantool makes, without the fields that are None."""
         from importlib.metadata import version  # here, so that every command starts faster
@@ -58,6 +59,7 @@ class Metadata:
             "data": data,
             "gantool": version("gantool"),
             "class_names": list(class_names) or None,
+            "class_counts": list(class_counts) or None,
         }
         return cls({name: value for name, value in content.items() if value is not None})
 
@@ -151,6 +153,21 @@ class Metadata:
     def class_names_as_given(self) -> Any:
         """The value of `class_names` in the file, unchecked; None if there is none."""
         return self.content.get("class_names")
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """The number of training images of each class; () if the file does not have it."""
+        counts = self.content.get("class_counts")
+        if counts is None:
+            return ()
+        if (
+            isinstance(counts, list)
+            and len(counts) == self.classes
+            and all(type(count) is int and 0 <= count < 2**63 for count in counts)
+            and any(counts)
+        ):
+            return tuple(counts)
+        raise self.wrong("class_counts", "the number of training images of each class")
 
     @property
     def images_seen(self) -> float:

@@ -8,20 +8,31 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from gantool.runtime.errors import UsageError
-from gantool.runtime.flags import Flag, check
+from gantool.runtime.flags import Flag, between, check
+from gantool.runtime.seeds import MAX_SEED
 
 Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 Format = Literal["png", "webp", "jpg", "npy", "tar", "-"]
+Balance = Literal["even", "data"]
+Layout = Literal["flat", "folders"]
 
 
 @dataclass(frozen=True)
 class Request:
     """Which images to make, how to run the engine, and where to write. Raises UsageError for invalid values."""
 
-    seeds: Annotated[str, Flag("seeds, as 0,1,4-6; ends included", group="Images", metavar="SEEDS")] = "0-63"
+    seeds: Annotated[
+        str | None, Flag("seeds, as 0,1,4-6; ends included", group="Images", metavar="SEEDS", shown="0-63")
+    ] = None
     out: Annotated[
-        Path, Flag("folder for the images; - means --format -", "--out --outdir -o", group="Output")
-    ] = Path("images")
+        Path | None,
+        Flag(
+            "folder for the images; - means --format -",
+            "--out --outdir -o",
+            group="Output",
+            shown="images, or images2 and so on if it has them",
+        ),
+    ] = None
     grid: Annotated[
         str | None,
         Flag(
@@ -38,13 +49,30 @@ class Request:
     label: Annotated[
         str | None,
         Flag(
-            "class of all images, for a conditional generator: its name or number",
+            "classes, for a conditional generator: names, numbers and ranges, or all; each seed in each of them",
             "--class",
-            group="Images",
-            metavar="CLASS",
-            shown="seed mod classes",
+            group="Classes",
+            metavar="CLASSES",
+            shown="one for each seed",
         ),
     ] = None
+    per_class: Annotated[
+        int | None,
+        Flag(
+            "this many images of each class: seeds 0, 1 and so on",
+            group="Classes",
+            check=between(1, MAX_SEED),
+        ),
+    ] = None
+    balance: Annotated[
+        Balance | None,
+        Flag(
+            "classes of the seeds: {choices}; even is seed mod classes, data follows the training data",
+            group="Classes",
+            shown="even",
+        ),
+    ] = None
+    layout: Annotated[Layout, Flag("{choices}; folders is a folder for each class", group="Classes")] = "flat"
     format: Annotated[
         Format | None,
         Flag(
@@ -70,6 +98,7 @@ class Request:
     resume: Annotated[bool, Flag("generate only the images that are missing or damaged", group="Output")] = (
         False
     )
+    force: Annotated[bool, Flag("overwrite images that are there", group="Output")] = False
     encoders: Annotated[
         int | None, Flag("threads that encode images", "--threads", group="Output", shown="one per core")
     ] = None
@@ -81,6 +110,10 @@ class Request:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.resume and self.force:
+            raise UsageError(
+                "`resume` goes on with the images that are there, `force` overwrites them: give one"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,101 +1,307 @@
-"""Parse seeds, and compute the latent vector and the class of each.
+"""The grammar of seeds: `0,1,4-6`, mixes `3*0.7+9*0.3`, walks `3~9`. Without NumPy; `latents.py` computes z.
 
-Each seed has its own NumPy `RandomState` stream: the same seed gives the same z in any batch, on any machine, in
-any engine. NumPy has frozen this stream for good (NEP 19), and StyleGAN's tools use it too.
+    seeds  = part {"," part}
+    part   = number ["-" number]              a seed, or a range with both ends
+           | blend                            one image: z = sum(w * z) / sqrt(sum(w * w))
+           | blend "~" blend {"~" blend}      a walk: `steps` images a leg, on a great circle, both ends included
+           | blend "~" blend "@" k "of" n     one image of a walk, the k-th of n
+    blend  = term {"+" term}
+    term   = number [("*" | "x") weight]      x, because a shell expands *
+
+So `3*2+9*-1` is a mix too. A seed that occurs twice in a blend is there once, with the sum of its weights.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
+from itertools import chain, pairwise
 from operator import index
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TypeAlias, cast
 
 from gantool.runtime.errors import UsageError
 
 MAX_SEED = 2**32 - 1
-DISTRIBUTIONS = ("normal", "uniform", "truncated")
-_SHOWN = 20  # classes in an error message
-LARGEST = 2.0  # magnitude in a truncated z
+MAX_STEPS = 1_000_000
+STEPS = 8  # images a leg of a walk
+_MAX_TERMS = 8
+_LONGEST = 150  # characters of a seed in the name of a file
+_DIGITS = 9  # of a weight, after the point
+_TERM = re.compile(r"(\d{1,19})(?:[*x](-?\d{1,6}(?:\.\d{1,9})?))?", re.ASCII)
+_PLACE = re.compile(r"(.+)@(\d{1,9})of(\d{1,9})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A blend of several seeds, or of one with a negative weight."""
+
+    terms: tuple[tuple[int, float], ...]  # (seed, weight); each seed once, no weight is 0
+
+    def __str__(self) -> str:
+        return "+".join(
+            str(seed) if weight == 1 else f"{seed}*{_number(weight)}" for seed, weight in self.terms
+        )
+
+
+Blend: TypeAlias = "int | Mix"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One image of a walk from `start` (1) to `end` (`count`)."""
+
+    start: Blend
+    end: Blend
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.start}~{self.end}@{self.number:0{len(str(self.count))}d}of{self.count}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a file of z: an image that no seed makes."""
+
+    number: int
+
+    def __str__(self) -> str:
+        return f"z{self.number:06d}"
+
+
+Seed: TypeAlias = "int | Mix | Step | Row"
+
+
+@dataclass(frozen=True)
+class Series(Sequence[Seed]):
+    """Seeds that are made from numbers as they are needed."""
+
+    make: Callable[[int], Seed]
+    numbers: range
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int | slice) -> Seed | Series:  # type: ignore[override]
+        found = self.numbers[index]
+        return Series(self.make, found) if isinstance(found, range) else self.make(found)
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """Seeds in the order in which they were given, stored as ranges, not as a list."""
+    """Seeds in the order in which they were given, stored as ranges and series, not as a list."""
 
-    ranges: tuple[range, ...]
+    parts: tuple[Sequence[Seed], ...]
 
-    def __iter__(self) -> Iterator[int]:
-        return chain.from_iterable(self.ranges)
+    def __iter__(self) -> Iterator[Seed]:
+        return chain.from_iterable(self.parts)
 
     def __len__(self) -> int:
-        return sum(map(len, self.ranges))
+        return sum(map(len, self.parts))
 
     def part(self, start: int, count: int) -> Seeds:
         """Return up to `count` seeds, from position `start` on."""
         parts = []
-        for each in self.ranges:
+        for each in self.parts:
             piece = each[max(start, 0) : max(start + count, 0)]
             if piece:
                 parts.append(piece)
             start -= len(each)
         return Seeds(tuple(parts))
 
-    def __getitem__(self, index: int) -> int:
-        for each in self.ranges:
+    def __getitem__(self, index: int) -> Seed:
+        for each in self.parts:
             if index < len(each):
                 return each[index]
             index -= len(each)
         raise IndexError(index)
 
 
-def whole_numbers(seeds: object) -> Iterable[int]:
-    """Return an iterable that checks each seed when it is read.
+def as_seeds(seeds: object) -> Iterable[Seed]:
+    """Return the seeds that a program gives: whole numbers, mixes, or text in the grammar of this file.
 
-    Raises UsageError for anything but an iterable; the returned iterable raises it for anything but whole numbers.
+    Raises UsageError for anything but an iterable; the returned iterable raises it for what is not a seed.
     """
+    if isinstance(seeds, str):
+        return parse_seeds(seeds)
     if isinstance(seeds, (Seeds, range)):
         return seeds
-    if isinstance(seeds, (str, bytes)) or not isinstance(seeds, Iterable) or getattr(seeds, "ndim", 1) != 1:
+    if isinstance(seeds, bytes) or not isinstance(seeds, Iterable) or getattr(seeds, "ndim", 1) != 1:
         raise UsageError(f"seeds {seeds!r}: seeds are whole numbers, as in range(64) or [0, 5]")
-    return map(_whole_number, seeds)
+    return map(_as_seed, seeds)
 
 
-def _whole_number(seed: object) -> int:
+def _as_seed(seed: object) -> Seed:
+    if isinstance(seed, str):
+        return parse_seed(seed)
+    if isinstance(seed, (Mix, Step)):
+        return seed
     try:
         return index(seed)  # type: ignore[arg-type]  # also NumPy's
     except TypeError:
-        raise UsageError(f"seed {seed!r}: seeds are whole numbers") from None
+        raise UsageError(f"seed {seed!r}: seeds are whole numbers, or mixes as in '1+2'") from None
 
 
-def parse_seeds(text: str) -> Seeds:
-    """Parse `0,1,4-6` (ends included) into seeds 0, 1, 4, 5, 6.
+def parse_seeds(text: str, steps: int | None = None) -> Seeds:
+    """Parse `0,1,4-6` (ends included) into seeds 0, 1, 4, 5, 6, and mixes and walks as the grammar says.
 
-    Raises UsageError for anything but whole numbers and rising ranges within 0..2**32-1.
+    `steps` is the number of images of a leg of a walk; None is STEPS. Raises UsageError for anything else, for a
+    seed above 2**32 - 1, and for `steps` without a walk.
     """
-    return Seeds(tuple(_parse_part(part.strip(), text) for part in text.split(",")))
+    parts: list[Sequence[Seed]] = []
+    try:
+        for each in text.split(","):
+            parts += _parse_part(each.strip(), steps or STEPS)
+    except ValueError as error:
+        raise UsageError(f"`seeds` {text!r}: {error}") from None
+    if steps is not None:
+        if "~" not in text:
+            raise UsageError(f"`steps` {steps} is for walks, as in 3~9: `seeds` {text!r} has none")
+        if not 2 <= steps <= MAX_STEPS:
+            raise UsageError(f"`steps` {steps}: give a whole number from 2 to {MAX_STEPS:,}")
+    return Seeds(tuple(parts))
 
 
-def _parse_part(part: str, text: str) -> range:
+def parse_seed(text: str) -> Seed:
+    """Parse one image, as in `5`, `1+2` or `3~9@2of8`: what `str` of a seed returns. Raises UsageError."""
+    found = parse_seeds(text)
+    if len(found) != 1:
+        raise UsageError(f"`seeds` {text!r}: {len(found):,} seeds, expected one")
+    return found[0]
+
+
+def _parse_part(part: str, steps: int) -> Iterator[Sequence[Seed]]:
+    """Yield the seeds of one part. Raises ValueError."""
+    if "~" in part:
+        place = _PLACE.fullmatch(part)
+        ends = [_parse_blend(end) for end in (place[1] if place else part).split("~")]
+        if place:
+            number, count = int(place[2]), int(place[3])
+            if len(ends) != 2 or not (1 <= number <= count and 2 <= count <= MAX_STEPS):
+                raise ValueError(f"{part!r} is not an image of a walk; write it as in 3~9@2of8")
+            yield (_short(Step(ends[0], ends[1], number, count)),)
+            return
+        for leg, (start, end) in enumerate(pairwise(ends)):
+            _short(Step(start, end, steps, steps))
+            # the end of a leg is the start of the next one
+            yield Series(partial(_step, start, end, steps), range(2 if leg else 1, steps + 1))
+    elif re.search(r"[+*x]", part):
+        yield (_short(_parse_blend(part)),)
+    else:
+        yield _parse_range(part)
+
+
+def _step(start: Blend, end: Blend, count: int, number: int) -> Seed:
+    return Step(start, end, number, count)
+
+
+def _parse_range(part: str) -> range:
     first, dash, last = part.partition("-")
     # isdecimal alone would accept digits of other scripts
     if not all(
         number.isascii() and number.isdecimal() and len(number) < 20
         for number in ((first, last) if dash else (first,))
     ):
-        raise UsageError(
-            f"`seeds` {text!r}: {part!r} is not a seed; write whole numbers and ranges, as in 0,1,4-6"
+        raise ValueError(
+            f"{part!r} is not a seed; write whole numbers and ranges, as in 0,1,4-6, mixes, as in 3*0.7+9*0.3, "
+            "or walks, as in 3~9"
         )
     low, high = int(first), int(last if dash else first)
     if low > high:
-        raise UsageError(f"`seeds` {text!r}: the range {part!r} runs backwards; write {high}-{low}")
-    if high > MAX_SEED:
-        raise UsageError(f"`seeds` {text!r}: {high} is above the largest seed, {MAX_SEED}")
+        raise ValueError(f"the range {part!r} runs backwards; write {high}-{low}")
+    _check_largest(high)
     return range(low, high + 1)
+
+
+def _parse_blend(text: str) -> Blend:
+    terms = []
+    for each in text.split("+"):
+        match = _TERM.fullmatch(each.strip())
+        if not match:
+            raise ValueError(f"{each.strip()!r} is not a seed with a weight; write mixes as in 3*0.7+9*0.3")
+        _check_largest(int(match[1]))
+        terms.append((int(match[1]), float(match[2] or 1)))
+        if match[2] and "+" not in text and terms[0][1] > 0:  # 0x10 may be meant as a hexadecimal number
+            raise ValueError(f"{text!r}: the weight of a single seed changes nothing; write {terms[0][0]}")
+    return blend(terms)
+
+
+def blend(terms: Iterable[tuple[int, float]]) -> Blend:
+    """Return the mix of seeds with their weights; a seed alone if only one is left. Raises ValueError for none."""
+    weights: dict[int, float] = {}
+    for seed, weight in terms:
+        weights[seed] = round(
+            weights.get(seed, 0.0) + weight, _DIGITS
+        )  # without it, 0.1 + 0.2 - 0.3 is not 0
+    left = tuple((seed, weight) for seed, weight in weights.items() if weight)
+    if not left:
+        raise ValueError("a mix without weight has no direction; give weights that are not 0")
+    if len(left) > _MAX_TERMS:
+        raise ValueError(f"a mix of {len(left)} seeds; at most {_MAX_TERMS} can be mixed")
+    return left[0][0] if len(left) == 1 and left[0][1] > 0 else Mix(left)
+
+
+def near(text: str, spread: float, count: int) -> Seeds:
+    """Return one seed or mix, then `count - 1` variations of it.
+
+    A variation lies `spread` * 90° from it on the great circle towards a seed: it is the mix of both with cosine
+    and sine as weights, of four digits each. The seeds are 0, 1, 2 and so on, without those of `text` itself.
+    """
+    center = parse_seed(text)
+    if isinstance(center, (Step, Row)):
+        raise UsageError(f"`near` {text}: give a seed or a mix of seeds")
+    if not 0.001 <= spread <= 1:
+        raise UsageError(f"`spread` {spread:g}: give a number from 0.001 to 1")
+    if not 1 <= count <= MAX_SEED:
+        raise UsageError(f"`count` {count}: give a whole number from 1 to {MAX_SEED}")
+    return Seeds(((center,), Series(partial(_variation, center, spread), range(count - 1))))
+
+
+def _variation(center: Blend, spread: float, number: int) -> Seed:
+    terms = ((center, 1.0),) if isinstance(center, int) else center.terms
+    for seed in sorted(seed for seed, _ in terms):
+        number += number >= seed
+    norm, angle = math.sqrt(sum(weight**2 for _, weight in terms)), spread * math.pi / 2
+    scale = math.cos(angle) / norm
+    mixed = [(seed, float(f"{weight * scale:.4g}")) for seed, weight in terms]
+    return blend([*mixed, (number, float(f"{math.sin(angle):.4g}"))])
+
+
+def _check_largest(seed: int) -> None:
+    if seed > MAX_SEED:
+        raise ValueError(f"{seed} is above the largest seed, {MAX_SEED}")
+
+
+def _short(seed: Seed) -> Seed:
+    if len(str(seed)) > _LONGEST:
+        raise ValueError(
+            "a mix is too long for the name of a file; give fewer seeds, or weights of fewer digits"
+        )
+    return seed
+
+
+def _number(weight: float) -> str:
+    """Return a number without an exponent: "0.7", "2"."""
+    return f"{weight:.{_DIGITS}f}".rstrip("0").rstrip(".")
+
+
+def seed_name(seed: Seed) -> str:
+    """Return `seed0004`, `seed3x0.7+9x0.3`, `seed3~9@2of8`: a name that is safe for files and stays the same."""
+    if isinstance(seed, Row):
+        return str(seed)
+    return f"seed{seed:04d}" if isinstance(seed, int) else f"seed{seed}".replace("*", "x")
+
+
+def first_seed(seed: Seed) -> int:
+    """Return the seed that gives a mix or a walk its class: the first one in it; the number of a row."""
+    while isinstance(seed, Step):
+        seed = seed.start
+    if isinstance(seed, Row):
+        return seed.number
+    return seed if isinstance(seed, int) else seed.terms[0][0]
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -110,92 +316,23 @@ def shard(seeds: Seeds, index: int, count: int) -> Seeds:
     """Return the seeds with remainder `index - 1` modulo `count`, in their order.
 
     So shards 1 to `count` are disjoint and hold all seeds, a seed is in the same shard of any list, and the shards
-    of a range differ in size by one at most.
+    of a range differ in size by one at most. The number of an image of a walk is its place in it, that of a mix is
+    the sum of its seeds.
     """
-    parts = (range(part.start + (index - 1 - part.start) % count, part.stop, count) for part in seeds.ranges)
+    parts = (_shard(part, index - 1, count) for part in seeds.parts)
     return Seeds(tuple(part for part in parts if part))
 
 
-def latents(
-    seeds: Iterable[int], size: int, distribution: str = "normal", truncation: float = 1.0
-) -> NDArray[np.float32]:
-    """Return z, float32 [N, size], one row a seed.
-
-    normal:    RandomState(seed).randn(size)
-    uniform:   2 * RandomState(seed).rand(size) - 1, in [-1, 1)
-    truncated: as normal, but numbers beyond ±2 are drawn again, in their order, by randn(count) of the same stream,
-               until there are none: the latents of BigGAN (Brock, Donahue and Simonyan 2019, arXiv:1809.11096)
-
-    `truncation` scales z: below 1, images are more typical and less varied, as with StyleGAN's --trunc. It is
-    applied last, to any distribution.
-    """
-    if distribution not in DISTRIBUTIONS:
-        raise UsageError(
-            f"latent distribution {distribution!r} is unknown; known: {', '.join(DISTRIBUTIONS)}"
-        )
-    stream = np.random.RandomState(0)  # reused: seeding it again takes 2 µs, a new one takes 200 µs
-    rows = [_row(stream, seed, size, distribution) for seed in seeds]
-    z = np.stack(rows) if rows else np.empty((0, size))  # [N, size] float64
-    return (z * truncation).astype(np.float32)
+def _shard(part: Sequence[Seed], remainder: int, count: int) -> Sequence[Seed]:
+    if isinstance(part, range):
+        return range(part.start + (remainder - part.start) % count, part.stop, count)
+    if isinstance(part, Series):
+        numbers = cast("range", _shard(part.numbers, remainder, count))
+        return Series(part.make, numbers)
+    return [seed for seed in part if _key(seed) % count == remainder]
 
 
-def class_number(label: int | str | None, names: tuple[str, ...]) -> int | None:
-    """Return the number of a class from its number or its name, upper or lower case.
-
-    Raises UsageError, which lists the names, for an unknown name.
-    """
-    if not isinstance(label, str):
-        return label
-    pairs = list(enumerate(names))[::-1]  # the first of equal names wins
-    numbers = {name: number for number, name in pairs}
-    folded = {name.casefold(): number for number, name in pairs}
-    if (found := numbers.get(label, folded.get(label.casefold()))) is not None:
-        return found
-    if label.isascii() and label.isdecimal() and len(label) < 20:
-        return int(label)
-    if not names:
-        raise UsageError(f"`label` {label}: this engine does not name its classes; give a number, from 0")
-    from difflib import get_close_matches  # here, so that every command starts faster
-
-    near = get_close_matches(label.casefold(), folded, 1)
-    hint = f"did you mean {names[folded[near[0]]]}? " if near else ""
-    raise UsageError(f"`label` {label}: {hint}the classes of this engine are {_named(names)}")
-
-
-def _named(names: tuple[str, ...]) -> str:
-    """Return the classes as text: "0 cat, 1 dog"."""
-    shown = [f"{number} {name}" for number, name in enumerate(names[:_SHOWN])]
-    if len(names) > _SHOWN:
-        shown.append(f"... {len(names) - 1} {names[-1]}")
-    return ", ".join(shown)
-
-
-def labels(
-    seeds: Iterable[int], classes: int | None, label: int | None = None, names: tuple[str, ...] = ()
-) -> NDArray[np.int64]:
-    """Return the class of each seed's image, int64 [N]: `label` for all, or `seed % classes`.
-
-    `classes` is None if the number of classes is unknown; then `label` is required. `names` are for error messages.
-    Raises UsageError for a class that the engine does not have.
-    """
-    if label is None and classes is None:
-        raise UsageError("the engine does not say how many classes it has: choose one with `label`")
-    if label is not None and not 0 <= label < (MAX_SEED if classes is None else classes):
-        known = "counted from 0" if classes is None else _named(names) if names else f"0 to {classes - 1}"
-        raise UsageError(f"`label` {label}: the classes of this engine are {known}")
-    return np.array([seed % classes if label is None and classes else label for seed in seeds], np.int64)
-
-
-def _row(stream: np.random.RandomState, seed: int, size: int, distribution: str) -> NDArray[np.float64]:
-    if not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"seed {seed} is outside 0..{MAX_SEED}")
-    stream.seed(seed)  # equals a new RandomState(seed): it also drops the cached normal
-    if distribution == "uniform":
-        return 2 * stream.rand(size) - 1
-    z = stream.randn(size)
-    if distribution == "truncated":
-        beyond = np.flatnonzero(np.abs(z) > LARGEST)
-        while len(beyond):
-            z[beyond] = stream.randn(len(beyond))
-            beyond = beyond[np.abs(z[beyond]) > LARGEST]
-    return z
+def _key(seed: Seed) -> int:
+    if isinstance(seed, (Step, Row)):
+        return seed.number
+    return seed if isinstance(seed, int) else sum(each for each, _ in seed.terms)

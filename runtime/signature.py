@@ -79,6 +79,7 @@ class Signature:
     def spec(self, metadata: Metadata) -> Spec:
         """Return the spec of a backend. Raises GantoolError if the metadata are wrong."""
         distribution, classes, names = metadata.distribution, metadata.classes, metadata.class_names
+        counts = metadata.class_counts
         return Spec(
             latent=self.latent,
             height=self.height,
@@ -90,6 +91,7 @@ class Signature:
             distribution=distribution or "normal",
             classes=0 if self.label is None else classes or None,
             class_names=() if self.label is None else names,
+            class_counts=() if self.label is None else counts,
         )
 
 

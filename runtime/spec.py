@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class Spec:
     # 0: the engine takes no label; None: it takes one, but the number of classes is unknown
     classes: int | None = 0
     class_names: tuple[str, ...] = ()  # one for each class, or ()
+    class_counts: tuple[int, ...] = ()  # training images of each class, or ()
 
     @property
     def size(self) -> str:
@@ -46,11 +47,13 @@ class Spec:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """The inputs of one run of an engine, and the seeds of its images."""
+    """The inputs of one run of an engine, and what its images are of: seeds, for example."""
 
     z: Latents
     label: Labels | None = None  # set if, and only if, `spec.classes` of the engine is not 0
-    seeds: Sequence[int] = ()  # of the first rows; the rest are padding up to the engine's smallest batch
+    keys: Sequence[
+        Any
+    ] = ()  # what the first rows are of; the rest are padding up to the engine's smallest batch
 
 
 class Backend(Protocol):

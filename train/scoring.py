@@ -147,9 +147,9 @@ def _images(source: Path, samples: int) -> tuple[Path, Images, float | None]:
         return source, _folder_images(source, samples), None
     with Generator.load(source) as engine, task("generating", samples, "images") as made:
         parts: list[Images] = []
-        for seeds, part in engine.stream(range(samples)):
+        for part in engine.generate(range(samples)):
             parts.append(part.copy())  # the engine may reuse its memory
-            made.update(seeds[-1] + 1)
+            made.update(sum(map(len, parts)))
         return source, np.concatenate(parts), None
 
 

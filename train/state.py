@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from gantool.models import Discriminator, Generator, save_checkpoint
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
+from gantool.runtime.latents import LARGEST
 from gantool.runtime.process.terminal import message_of
-from gantool.runtime.seeds import LARGEST
 from gantool.train.data.dataset import ImageData
 from gantool.train.distributed import gather, precision, rank_slice
 from gantool.train.options import TrainingOptions
@@ -124,9 +124,10 @@ def sample_latents(options: TrainingOptions, state: TrainingState, count: int) -
 
 
 def save_generator(path: Path, generator: Generator, images_seen: int, data: ImageData) -> None:
-    """Write a checkpoint; one of a conditional generator includes the names of the classes."""
-    names = data.labels.classes if data.labels and generator.config.classes else ()
-    save_checkpoint(path, generator, images_seen, data.name, names)
+    """Write a checkpoint; one of a conditional generator includes the names of the classes, and their counts."""
+    labels = data.labels if generator.config.classes else None
+    names, counts = (labels.classes, labels.counts) if labels else ((), ())
+    save_checkpoint(path, generator, images_seen, data.name, names, counts)
 
 
 def random_state(state: TrainingState) -> dict[str, Any]:

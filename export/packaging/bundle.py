@@ -27,6 +27,7 @@ from PIL import Image
 from gantool.export.artifact import Graph
 from gantool.export.precision.psnr import MIN_PSNR, compare
 from gantool.runtime import Generator
+from gantool.runtime.classes import labels
 from gantool.runtime.errors import (
     EngineMismatchError,
     GantoolError,
@@ -36,7 +37,6 @@ from gantool.runtime.errors import (
 )
 from gantool.runtime.files import atomic
 from gantool.runtime.outputs.encoding import Encoding
-from gantool.runtime.seeds import labels
 from gantool.runtime.spec import Images
 
 _log = logging.getLogger(__name__)

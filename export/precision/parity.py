@@ -17,9 +17,10 @@ import numpy as np
 from gantool.export.graph.names import TAIL
 from gantool.export.precision.psnr import MIN_PSNR, Parity, ParityRecord, compare
 from gantool.export.precision.simulate import Arrays, Simulation
+from gantool.runtime.classes import labels
+from gantool.runtime.latents import latents
 from gantool.runtime.outputs.images import to_uint8
 from gantool.runtime.process.terminal import short
-from gantool.runtime.seeds import labels, latents
 from gantool.runtime.spec import Images
 
 SEEDS = range(64)

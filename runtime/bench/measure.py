@@ -20,7 +20,7 @@ import numpy as np
 from gantool.runtime.bench.power import sampled
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.generator import load_backend
-from gantool.runtime.seeds import latents
+from gantool.runtime.latents import latents
 from gantool.runtime.spec import Backend, Batch, Labels
 
 _MIN_SINGLE_RUNS, _MIN_RUNS = 10, 2  # however long they take: batches one by one; batches in a row

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Protocol, get_args
 
 from gantool.runtime.errors import UsageError
+from gantool.runtime.items import Item
 from gantool.runtime.outputs.encoding import ENCODINGS, Encoding
 from gantool.runtime.request import Format
 from gantool.runtime.seeds import MAX_SEED
 from gantool.runtime.spec import Images
 
 FORMATS: tuple[Format, ...] = get_args(Format)
-Write = Callable[[Sequence[int], Images], None]  # takes the seeds and images of a batch, uint8 [n, H, W, C]
+Write = Callable[[Sequence[Item], Images], None]  # takes the items and images of a batch, uint8 [n, H, W, C]
 
 
 @dataclass(frozen=True)
@@ -52,26 +53,29 @@ class Sample:
     """An image that an earlier run wrote."""
 
     name: str  # for error messages: "seed0004.png in images"
-    seed: int
+    item: Item
     image: Images  # [H, W, C]
     encoding: Encoding | None = None  # that it was decoded from; None: pixels as the engine made them
 
 
 class Output(Protocol):
-    """The output of one run, made from its Target, Seeds and Spec."""
+    """The output of one run, made from its Target, Items and Spec."""
 
     found: int  # whole images of an earlier run that `pending` skipped
     written: int  # whole images that this run has written
 
-    def pending(self) -> Iterator[int]:
-        """Return the seeds whose images are missing or damaged, in order. Call it before `open`."""
+    def existing(self) -> Path | None:
+        """Return a file of an earlier run that this one would overwrite; None if there is none."""
+
+    def pending(self) -> Iterator[Item]:
+        """Return the items whose images are missing or damaged, in order. Call it before `open`."""
 
     def sample(self) -> Iterator[Sample]:
         """Yield one or a few existing images, to check that they come from the same command."""
 
     def open(self) -> AbstractContextManager[Write]:
-        """Return a context manager that yields `write(seeds, images)`, for each batch of `pending` in order.
+        """Return a context manager that yields `write(items, images)`, for each batch of `pending` in order.
 
-        If `pending` was not called before, write all seeds. Threads encode images while the engine runs. When the
+        If `pending` was not called before, write all items. Threads encode images while the engine runs. When the
         context ends, also by Ctrl-C, all images that were passed to `write` are complete.
         """

@@ -7,16 +7,16 @@ from collections.abc import Callable
 import numpy as np
 
 from gantool.runtime.errors import UsageError
+from gantool.runtime.items import Item, Items
 from gantool.runtime.outputs.base import Output, Target
 from gantool.runtime.outputs.image_files import ImageFiles
 from gantool.runtime.outputs.npy import NpyArray
 from gantool.runtime.outputs.raw import RawFrames
 from gantool.runtime.outputs.webdataset import WebDataset
 from gantool.runtime.request import Format
-from gantool.runtime.seeds import Seeds
 from gantool.runtime.spec import Images, Spec
 
-OUTPUTS: dict[Format, Callable[[Target, Seeds, Spec], Output]] = {
+OUTPUTS: dict[Format, Callable[[Target, Items, Spec], Output]] = {
     "png": ImageFiles,
     "webp": ImageFiles,
     "jpg": ImageFiles,
@@ -28,13 +28,13 @@ OUTPUTS: dict[Format, Callable[[Target, Seeds, Spec], Output]] = {
 _SAME = 3.0
 
 
-def check_same(output: Output, remake: Callable[[int], Images]) -> None:
+def check_same(output: Output, remake: Callable[[Item], Images]) -> None:
     """Make the images of `output.sample()` again. Raises UsageError if one differs.
 
-    `remake` returns the image of a seed, uint8 [H, W, C].
+    `remake` returns the image of an item, uint8 [H, W, C].
     """
     for sample in output.sample():
-        again = remake(sample.seed)
+        again = remake(sample.item)
         if sample.encoding is not None:
             again = sample.encoding.round_trip(again)
         if np.abs(sample.image.astype(np.int16) - again).mean() > _SAME:

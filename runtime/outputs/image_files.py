@@ -1,43 +1,52 @@
-"""One file an image: seed0004.png, .webp or .jpg."""
+"""One file an image: seed0004.png, .webp or .jpg; or a folder for each class."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from gantool.runtime.files import atomic, write_whole
+from gantool.runtime.items import Item, Items
 from gantool.runtime.outputs.base import Sample, Target, Write
 from gantool.runtime.outputs.encoding import Encoding
 from gantool.runtime.process.pool import ordered_map, ordered_pool
-from gantool.runtime.seeds import Seeds
 from gantool.runtime.spec import Images, Spec
 
 
 class ImageFiles:
     """An Output that writes each image to its own file."""
 
-    def __init__(self, target: Target, seeds: Seeds, spec: Spec) -> None:
+    def __init__(self, target: Target, items: Items, spec: Spec) -> None:
         self.found = self.written = 0
         self._folder, self._encoding, self._threads = target.folder, target.encoding, target.threads
-        self._seeds, self._size = seeds, (spec.height, spec.width, spec.channels)
+        self._items, self._size = items, (spec.height, spec.width, spec.channels)
 
-    def pending(self) -> Iterator[int]:
-        """Yield the seeds whose file is missing or damaged."""
-        checked = ordered_map(lambda seed: (seed, self._read(seed)), self._seeds, self._threads)
-        for seed, image in checked:
+    def existing(self) -> Path | None:
+        """Return the first file of an item."""
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._folder) as entries:
+            if next(entries, None) is not None:  # an empty folder may be asked for millions of files
+                paths = (self._path(item) for item in self._items)
+                return next((Path(path) for path in paths if os.path.lexists(path)), None)
+        return None
+
+    def pending(self) -> Iterator[Item]:
+        """Yield the items whose file is missing or damaged."""
+        checked = ordered_map(lambda item: (item, self._read(item)), self._items, self._threads)
+        for item, image in checked:
             if image is None:
-                yield seed
+                yield item
             else:
                 self.found += 1
 
     def sample(self) -> Iterator[Sample]:
         """Yield the first existing image."""
-        for seed in self._seeds:
-            if (image := self._read(seed)) is not None:
-                name = f"{image_name(seed, self._encoding)} in {self._folder}"
-                yield Sample(name, seed, image, self._encoding)
+        for item in self._items:
+            if (image := self._read(item)) is not None:
+                name = f"{image_name(item, self._encoding)} in {self._folder}"
+                yield Sample(name, item, image, self._encoding)
                 return
 
     @contextmanager
@@ -45,29 +54,34 @@ class ImageFiles:
         """Write a file for each image, encoded in threads."""
         with ordered_pool(self._threads, self._count) as submit:
 
-            def write(seeds: Sequence[int], images: Images) -> None:
+            def write(items: Sequence[Item], images: Images) -> None:
                 for piece in pieces(len(images), self._threads):
-                    submit(partial(self._save, seeds[piece], images[piece]))
+                    submit(partial(self._save, items[piece], images[piece]))
 
             yield write
 
-    def _save(self, seeds: Sequence[int], images: Images) -> int:
-        folder = str(self._folder)
-        for seed, image in zip(seeds, images, strict=True):
-            write_whole(folder, image_name(seed, self._encoding), self._encoding.encode(image))
+    def _save(self, items: Sequence[Item], images: Images) -> int:
+        for item, image in zip(items, images, strict=True):
+            folder, name = os.path.split(self._path(item))
+            if "/" in item.name:
+                os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+            write_whole(folder, name, self._encoding.encode(image))
         return len(images)
 
     def _count(self, images: int) -> None:
         self.written += images
 
-    def _read(self, seed: int) -> Images | None:
-        """Return the image of a seed, uint8 [H, W, C], or None if its file is missing or damaged."""
-        return self._encoding.decode(self._folder / image_name(seed, self._encoding), *self._size)
+    def _path(self, item: Item) -> str:  # a Path takes longer
+        return os.path.join(self._folder, image_name(item, self._encoding))  # noqa: PTH118
+
+    def _read(self, item: Item) -> Images | None:
+        """Return the image of an item, uint8 [H, W, C], or None if its file is missing or damaged."""
+        return self._encoding.decode(Path(self._path(item)), *self._size)
 
 
-def image_name(seed: int, encoding: Encoding) -> str:
+def image_name(item: Item, encoding: Encoding) -> str:
     """Return `seed0004.png`."""
-    return f"seed{seed:04d}.{encoding.format}"
+    return f"{item.name}.{encoding.format}"
 
 
 def pieces(count: int, threads: int) -> Iterator[slice]:

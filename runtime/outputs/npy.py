@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,31 +14,35 @@ import numpy as np
 
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import named
+from gantool.runtime.items import Item, Items
 from gantool.runtime.outputs.base import Sample, Target, Write
-from gantool.runtime.seeds import Seeds
 from gantool.runtime.spec import Images, Spec
 
 _PARTS = 8  # parts of an array; the first image of each is a sample
 
 
 class NpyArray:
-    """An Output that writes one array, uint8 [N, H, W, C], in the order of the seeds."""
+    """An Output that writes one array, uint8 [N, H, W, C], in the order of the items."""
 
-    def __init__(self, target: Target, seeds: Seeds, spec: Spec) -> None:
+    def __init__(self, target: Target, items: Items, spec: Spec) -> None:
         self.found = self.written = 0
         self._path = target.folder / f"images{target.part}.npy"
         self._part = self._path.with_name(f"{self._path.name}.part")
-        self._seeds = seeds
-        self._shape = (len(seeds), spec.height, spec.width, spec.channels)
+        self._items = items
+        self._shape = (len(items), spec.height, spec.width, spec.channels)
         self._image_bytes = spec.height * spec.width * spec.channels
         self._header = array_header(self._shape)
 
-    def pending(self) -> Iterator[int]:
-        """Return the seeds after the existing images; `open` then appends."""
+    def existing(self) -> Path | None:
+        """Return the array, or the part of an interrupted run."""
+        return next((path for path in (self._path, self._part) if path.exists()), None)
+
+    def pending(self) -> Iterator[Item]:
+        """Return the items after the existing images; `open` then appends."""
         path, self.found = self._begun()
-        if path == self._part and self.found == len(self._seeds) > 0:  # the run ended just before renaming it
+        if path == self._part and self.found == len(self._items) > 0:  # the run ended just before renaming it
             path.replace(self._path)
-        return islice(self._seeds, self.found, None)
+        return iter(self._items.part(self.found, len(self._items)))
 
     def sample(self) -> Iterator[Sample]:
         """Yield a few existing images, evenly spaced, and the last one."""
@@ -48,12 +51,12 @@ class NpyArray:
             return
         images = np.memmap(path, np.uint8, "r", len(self._header), (count, *self._shape[1:]))
         for index in sorted({count * part // _PARTS for part in range(_PARTS)} | {count - 1}):
-            yield Sample(f"image {index} of {path}", self._seeds[index], images[index])
+            yield Sample(f"image {index} of {path}", self._items[index], images[index])
 
     @contextmanager
     def open(self) -> Iterator[Write]:
         """Write after the images that `pending` found. Raises GantoolError if another run is writing the array."""
-        if len(self._seeds) and self.found == len(self._seeds):
+        if len(self._items) and self.found == len(self._items):
             yield lambda _, __: None
             return
         with named(self._path), _locked(self._part) as file:
@@ -98,7 +101,7 @@ class NpyArray:
 
         Raises UsageError if there are only arrays with another number or another size of images.
         """
-        total, others = len(self._seeds), []
+        total, others = len(self._items), []
         for path in (self._part, self._path):
             if not path.exists():
                 continue

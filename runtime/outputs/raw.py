@@ -5,25 +5,30 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.items import Item, Items
 from gantool.runtime.outputs.base import Sample, Target, Write
-from gantool.runtime.seeds import Seeds
 from gantool.runtime.spec import Images, Spec
 
 
 class RawFrames:
     """An Output that writes pixels to stdout. It cannot resume."""
 
-    def __init__(self, target: Target, seeds: Seeds, spec: Spec) -> None:  # noqa: ARG002
+    def __init__(self, target: Target, items: Items, spec: Spec) -> None:  # noqa: ARG002
         self.found = self.written = 0
-        self._seeds = seeds
+        self._items = items
 
-    def pending(self) -> Iterator[int]:
-        """Return all seeds."""
-        return iter(self._seeds)
+    def existing(self) -> Path | None:
+        """Return None: nothing is overwritten."""
+        return None
+
+    def pending(self) -> Iterator[Item]:
+        """Return all items."""
+        return iter(self._items)
 
     def sample(self) -> Iterator[Sample]:
         """Yield nothing."""
@@ -34,7 +39,7 @@ class RawFrames:
         """Write pixels. `write` raises GantoolError if the program that reads them has ended."""
         stdout = sys.stdout.buffer
 
-        def write(seeds: Sequence[int], images: Images) -> None:  # noqa: ARG001
+        def write(items: Sequence[Item], images: Images) -> None:  # noqa: ARG001
             try:
                 stdout.write(np.ascontiguousarray(images).data)
                 stdout.flush()

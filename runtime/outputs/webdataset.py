@@ -1,8 +1,12 @@
-"""The shards of a WebDataset: images-000000.tar and so on; each member of a tar is one encoded image."""
+"""The shards of a WebDataset: images-000000.tar and so on; each sample of a tar is one encoded image.
+
+Beside the image of a conditional generator lie its class, seed0004.cls, and seed0004.json with seed and class.
+"""
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -10,51 +14,56 @@ from functools import partial
 from pathlib import Path
 
 from gantool.runtime.files import atomic
+from gantool.runtime.items import Item, Items
 from gantool.runtime.outputs.base import Sample, Target, Write
 from gantool.runtime.outputs.image_files import image_name, pieces
 from gantool.runtime.process.pool import ordered_map, ordered_pool
-from gantool.runtime.seeds import Seeds
+from gantool.runtime.seeds import Row
 from gantool.runtime.spec import Images, Spec
 
-Encoded = list[tuple[int, bytes]]  # (seed, encoded image)
+Encoded = list[tuple[Item, bytes]]  # (item, encoded image)
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One tar and the seeds of its images."""
+    """One tar and its items."""
 
     path: Path
-    seeds: Seeds
+    items: Items
 
 
 class WebDataset:
-    """An Output that writes tars of `shard_size` images; the same seeds give the same bytes."""
+    """An Output that writes tars of `shard_size` images; the same items give the same bytes."""
 
-    def __init__(self, target: Target, seeds: Seeds, spec: Spec) -> None:
+    def __init__(self, target: Target, items: Items, spec: Spec) -> None:
         self.found = self.written = 0
         self._folder, self._encoding, self._threads = target.folder, target.encoding, target.threads
-        self._size = (spec.height, spec.width, spec.channels)
-        self._shards = partial(split, target, seeds)
+        self._size, self._class_names = (spec.height, spec.width, spec.channels), spec.class_names
+        self._shards = partial(split, target, items)
         self._missing: list[Shard] | None = None  # None: all shards
 
-    def pending(self) -> Iterator[int]:
-        """Return the seeds of the shards that are missing, or do not hold exactly the images of their seeds."""
+    def existing(self) -> Path | None:
+        """Return the first shard that is there."""
+        return next((shard.path for shard in self._shards() if shard.path.exists()), None)
+
+    def pending(self) -> Iterator[Item]:
+        """Return the items of the shards that are missing, or do not hold exactly the images of their items."""
         self._missing = []
         checked = ordered_map(lambda shard: (shard, self._whole(shard)), self._shards(), self._threads)
         for shard, whole in checked:
             if whole:
-                self.found += len(shard.seeds)
+                self.found += len(shard.items)
             else:
                 self._missing.append(shard)
-        return (seed for shard in self._missing for seed in shard.seeds)
+        return (item for shard in self._missing for item in shard.items)
 
     def sample(self) -> Iterator[Sample]:
         """Yield the first existing image."""
         for shard in self._shards():
             if (image := next(self._images(shard), None)) is not None:
-                seed = shard.seeds[0]
-                name = f"{image_name(seed, self._encoding)} in {self._folder}"
-                yield Sample(name, seed, image, self._encoding)
+                item = shard.items[0]
+                name = f"{image_name(item, self._encoding)} in {self._folder}"
+                yield Sample(name, item, image, self._encoding)
                 return
 
     @contextmanager
@@ -70,62 +79,89 @@ class WebDataset:
 
         with closing(packing), ordered_pool(self._threads, add) as submit:
 
-            def write(seeds: Sequence[int], images: Images) -> None:
+            def write(items: Sequence[Item], images: Images) -> None:
                 for piece in pieces(len(images), self._threads):
-                    submit(partial(self._encode, seeds[piece], images[piece]))
+                    submit(partial(self._encode, items[piece], images[piece]))
 
             yield write
 
-    def _encode(self, seeds: Sequence[int], images: Images) -> Encoded:
-        return [(seed, self._encoding.encode(image)) for seed, image in zip(seeds, images, strict=True)]
+    def _encode(self, items: Sequence[Item], images: Images) -> Encoded:
+        return [(item, self._encoding.encode(image)) for item, image in zip(items, images, strict=True)]
 
-    def _pack(self, shards: Iterator[Shard]) -> Generator[None, tuple[int, bytes], None]:
+    def _pack(self, shards: Iterator[Shard]) -> Generator[None, tuple[Item, bytes], None]:
         """Receive one encoded image at a time; rename each shard to its final name when it is full."""
         import tarfile  # here, so that every command starts faster
 
         for shard in shards:
-            with atomic(shard.path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
-                for _ in range(len(shard.seeds)):
-                    seed, data = yield
-                    member = tarfile.TarInfo(image_name(seed, self._encoding))
-                    member.size = len(data)  # without date and owner, so that the bytes are reproducible
-                    tar.addfile(member, io.BytesIO(data))
-            self.written += len(shard.seeds)
+            # without long names, the bytes are those of USTAR
+            with atomic(shard.path) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
+                for _ in range(len(shard.items)):
+                    item, image = yield
+                    for suffix, data in ((self._encoding.format, image), *self._beside(item)):
+                        member = tarfile.TarInfo(f"{_key(item)}.{suffix}")
+                        member.size = len(data)  # without date and owner, so that the bytes are reproducible
+                        tar.addfile(member, io.BytesIO(data))
+            self.written += len(shard.items)
+
+    def _beside(self, item: Item) -> tuple[tuple[str, bytes], ...]:
+        """Return the members beside the image of an item with a class: their suffixes, and their bytes."""
+        if item.label is None:
+            return ()
+        if isinstance(item.seed, Row):
+            about: dict[str, object] = {"z": item.seed.number}
+        else:
+            about = {"seed": item.seed if isinstance(item.seed, int) else str(item.seed)}
+        about["class"] = item.label
+        if self._class_names:
+            about["class_name"] = self._class_names[item.label]
+        return ("cls", str(item.label).encode()), ("json", json.dumps(about).encode())
 
     def _whole(self, shard: Shard) -> bool:
-        """Return whether a shard holds exactly the images of its seeds."""
+        """Return whether a shard holds exactly the images of its items."""
         images = self._images(shard)
-        return all(next(images, None) is not None for _ in range(len(shard.seeds))) and not any(
+        return all(next(images, None) is not None for _ in range(len(shard.items))) and not any(
             True for _ in images
         )
 
     def _images(self, shard: Shard) -> Iterator[Images | None]:
-        """Yield the images of a shard, [H, W, C] each, up to the first member that is unexpected or damaged.
+        """Yield the images of a shard, [H, W, C] each, up to the first one that is unexpected or damaged.
 
-        Yield None for that member, then stop.
+        Yield None for that one, then stop. An image without the members that belong beside it is yielded, as an
+        earlier gantool may have written it. The next one is then unexpected.
         """
         import tarfile
 
+        def read(name: str) -> bytes | None:
+            member = tar.next()
+            if member is None or member.name != name:
+                return None
+            file = tar.extractfile(member)
+            return file.read() if file else None
+
         try:
             with tarfile.open(shard.path, "r:") as tar:
-                for seed in shard.seeds:
-                    member = tar.next()
-                    image = None
-                    if member is not None and member.name == image_name(seed, self._encoding):
-                        file = tar.extractfile(member)
-                        data = io.BytesIO(file.read() if file else b"")
-                        image = self._encoding.decode(data, *self._size)
+                labelled = True
+                for item in shard.items:
+                    data = read(f"{_key(item)}.{self._encoding.format}") if labelled else None
+                    image = self._encoding.decode(io.BytesIO(data or b""), *self._size)
                     yield image
                     if image is None:
                         return
-                if tar.next() is not None:
+                    beside = self._beside(item)
+                    labelled = all(read(f"{_key(item)}.{suffix}") == expected for suffix, expected in beside)
+                if not labelled or tar.next() is not None:
                     yield None
         except (OSError, tarfile.TarError, EOFError):
             return
 
 
-def split(target: Target, seeds: Seeds) -> Iterator[Shard]:
-    """Yield the shards that `seeds` fill: `images-000000.tar` and so on."""
-    for number, start in enumerate(range(0, len(seeds), target.shard_size)):
+def _key(item: Item) -> str:
+    """Return the name of a sample, which ends at the first point, as readers of a WebDataset take it."""
+    return item.name.replace(".", "_")
+
+
+def split(target: Target, items: Items) -> Iterator[Shard]:
+    """Yield the shards that `items` fill: `images-000000.tar` and so on."""
+    for number, start in enumerate(range(0, len(items), target.shard_size)):
         path = target.folder / f"images{target.part}-{number:06d}.tar"
-        yield Shard(path, seeds.part(start, target.shard_size))
+        yield Shard(path, items.part(start, target.shard_size))

@@ -18,8 +18,8 @@ from gantool.export.precision.simulate import Simulation
 from gantool.models import Generator, load_checkpoint, save_checkpoint
 from gantool.runtime import Generator as Runtime
 from gantool.runtime import VerificationError
+from gantool.runtime.latents import latents
 from gantool.runtime.outputs.images import to_uint8
-from gantool.runtime.seeds import latents
 from helpers.networks import NETWORKS, export_full, full_graph, lived_in, low_graph
 
 

@@ -23,7 +23,7 @@ from gantool.export.graph.from_torch import add_uint8_tail
 from gantool.export.graph.lowering import Lowered, lower
 from gantool.export.options import LOWERINGS, Lowering
 from gantool.export.precision.psnr import compare
-from gantool.runtime.seeds import latents
+from gantool.runtime.latents import latents
 from helpers.networks import NETWORKS, full_graph, in_fp16
 
 REWRITING = tuple(name for name in LOWERINGS if name != "none")

@@ -19,8 +19,8 @@ from torch import nn
 from conftest import run_gantool
 from gantool.runtime import Generator
 from gantool.runtime.artifacts.onnx import read_metadata
+from gantool.runtime.latents import latents
 from gantool.runtime.outputs.images import to_uint8
-from gantool.runtime.seeds import latents
 from helpers.networks import enliven
 
 

@@ -25,8 +25,9 @@ from onnx.numpy_helper import from_array
 
 from field.cases import Case, Folder
 from gantool.runtime import Generator
+from gantool.runtime.classes import labels
+from gantool.runtime.latents import latents
 from gantool.runtime.outputs.images import to_uint8
-from gantool.runtime.seeds import labels, latents
 
 NONE = "--engine none -o g"
 F, I64 = TensorProto.FLOAT, TensorProto.INT64

@@ -18,7 +18,8 @@ from field.cases import BROUGHT, gantool
 from gantool.export.precision.psnr import compare
 from gantool.runtime import Generator
 from gantool.runtime.artifacts.plan import identify
-from gantool.runtime.seeds import labels, latents
+from gantool.runtime.classes import labels
+from gantool.runtime.latents import latents
 from gantool.runtime.spec import Images
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # warnings of others' modules

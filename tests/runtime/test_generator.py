@@ -28,8 +28,8 @@ from gantool.runtime import (
 from gantool.runtime.backends import providers
 from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend, run_bound
 from gantool.runtime.backends.openvino import OpenVinoBackend
+from gantool.runtime.latents import latents
 from gantool.runtime.outputs.images import to_uint8
-from gantool.runtime.seeds import latents
 from gantool.runtime.spec import Batch, Images, Labels, Latents
 from helpers.tiny import LATENT, tiny_graph
 

@@ -26,6 +26,7 @@ from PIL import Image
 from conftest import run_gantool
 from gantool.runtime import Generator
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.items import Item, Items
 from gantool.runtime.outputs.base import FORMATS, Output, Target
 from gantool.runtime.outputs.encoding import Encoding, Name
 from gantool.runtime.outputs.formats import OUTPUTS
@@ -278,8 +279,8 @@ def test_two_runs_do_not_write_one_array(graph: Path, tmp_path: Path) -> None:
             assert first.poll() is None
             time.sleep(0.01)
         before = part.stat().st_size
-        for more in ([], ["--resume"]):
-            result = run_gantool(*flags, *more, cwd=tmp_path)
+        for more in ("--force", "--resume"):
+            result = run_gantool(*flags, more, cwd=tmp_path)
             assert result.returncode == 1
             assert "another run is writing images/images.npy.part" in result.stderr
         assert first.poll() is None
@@ -388,38 +389,41 @@ def test_a_changed_bit_of_a_png_shows(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS[:-1])
-@given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 12), st.integers(1, 3))
+@given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 12), st.integers(1, 3), st.booleans())
 @settings(max_examples=8)
 def test_what_an_output_has_written_it_finds_and_the_rest_it_asks_for(
-    kind: Format, count: int, size: int, ended: int, threads: int
+    kind: Format, count: int, size: int, ended: int, threads: int, classes: bool
 ) -> None:
     seeds = Seeds((range(3, 4), range(10, 10 + count)))
+    items = Items(seeds)
+    if classes:
+        items = Items(seeds, (2, 0), named=lambda seed, label: f"{label}/seed{seed}")
     rng = np.random.default_rng(0)
-    images = {seed: np.full((2, 3, 3), rng.integers(255), np.uint8) for seed in seeds}
-    spec = Spec(6, 2, 3, 3)
+    images = {item: np.full((2, 3, 3), rng.integers(255), np.uint8) for item in items}
+    spec = Spec(6, 2, 3, 3, classes=3 if classes else 0, class_names=("a", "b", "c") if classes else ())
 
-    def written(output: Output, pending: Iterator[int], end: int) -> None:
+    def written(output: Output, pending: Iterator[Item], end: int) -> None:
         with output.open() as write:
             for _ in range(end):
                 if not (batch := list(islice(pending, size))):
                     return
-                write(batch, np.stack([images[seed] for seed in batch]))
+                write(batch, np.stack([images[item] for item in batch]))
             raise KeyboardInterrupt
 
     with tempfile.TemporaryDirectory() as folder:
         target = Target(Path(folder), kind, threads=threads, shard_size=4)
-        first = OUTPUTS[kind](target, seeds, spec)
+        first = OUTPUTS[kind](target, items, spec)
         with suppress(KeyboardInterrupt):
-            written(first, iter(seeds), ended)
-        again = OUTPUTS[kind](target, seeds, spec)
+            written(first, iter(items), ended)
+        again = OUTPUTS[kind](target, items, spec)
         pending = list(again.pending())
-        assert again.found == first.written == len(seeds) - len(pending)
-        written(again, iter(pending), len(seeds) + 1)
+        assert again.found == first.written == len(items) - len(pending)
+        written(again, iter(pending), len(items) + 1)
         assert again.written == len(pending)
-        last = OUTPUTS[kind](target, seeds, spec)
+        last = OUTPUTS[kind](target, items, spec)
         assert not list(last.pending())
         for sample in last.sample():
-            assert np.abs(sample.image.astype(int) - images[sample.seed]).max() <= 3 * (kind == "jpg")
+            assert np.abs(sample.image.astype(int) - images[sample.item]).max() <= 3 * (kind == "jpg")
 
 
 def test_every_format_has_an_output() -> None:
@@ -429,14 +433,14 @@ def test_every_format_has_an_output() -> None:
 def test_many_runs_of_one_array_leave_it_whole(tmp_path: Path) -> None:
     """One may open the part just before another gives it its name: it must not write into that one."""
     pytest.importorskip("fcntl")
-    target, seeds, spec = Target(tmp_path, "npy"), Seeds((range(3),)), Spec(6, 4, 4, 3)
+    target, items, spec = Target(tmp_path, "npy"), Items(Seeds((range(3),))), Spec(6, 4, 4, 3)
     images = np.full((3, 4, 4, 3), 7, np.uint8)
     expected = array_header((3, 4, 4, 3)) + images.tobytes()
 
     def run(_: int) -> bool:
         try:
-            with NpyArray(target, seeds, spec).open() as write:
-                write(range(3), images)
+            with NpyArray(target, items, spec).open() as write:
+                write(list(items), images)
         except GantoolError:  # another run writes it
             return False
         return (tmp_path / "images.npy").read_bytes() == expected
@@ -449,10 +453,10 @@ def test_many_runs_of_one_array_leave_it_whole(tmp_path: Path) -> None:
 
 
 def test_an_array_that_another_run_finished_meanwhile(tmp_path: Path) -> None:
-    output = NpyArray(Target(tmp_path, "npy"), Seeds((range(3),)), Spec(6, 4, 4, 3))
+    output = NpyArray(Target(tmp_path, "npy"), Items(Seeds((range(3),))), Spec(6, 4, 4, 3))
     part = tmp_path / "images.npy.part"
     part.write_bytes(array_header((3, 4, 4, 3)) + bytes(2 * 48))
-    assert list(output.pending()) == [2]
+    assert [item.seed for item in output.pending()] == [2]
     part.unlink()
     with pytest.raises(GantoolError, match="another run has finished"), output.open():
         pass

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gantool.models import NetworkConfig
 from gantool.models.config import Distribution
 from gantool.runtime.errors import UsageError
-from gantool.runtime.seeds import latents
+from gantool.runtime.latents import latents
 from gantool.train.augment import adapt, augment
 from gantool.train.distributed import single_device
 from gantool.train.losses import LOSSES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,24 @@ def labels_beside(
         return where, content(member, _MAX_LABEL_BYTES)
 
     values = [_label(name, text) for name in names]
-    return None if all(value is None for value in values) else labels_of_values(names, values, str(archive))
+    if all(value is None for value in values):
+        return None
+    labels = labels_of_values(names, values, str(archive))
+    firsts = dict(zip(reversed(values), reversed(names), strict=True))  # class -> its first image
+    named = {value: called for value, name in firsts.items() if (called := _class_name(text(name, ".json")))}
+    if not named or not all(isinstance(value, int) for value in firsts):
+        return labels
+    return replace(labels, classes=tuple(named.get(n, name) for n, name in enumerate(labels.classes)))
+
+
+def _class_name(found: tuple[str, bytes] | None) -> str:
+    """Return the name of a class in the .json of one of its images, as gantool generate writes it; "" for none."""
+    try:
+        value = json.loads(found[1]) if found else None
+    except (ValueError, RecursionError):
+        return ""
+    name = value.get("class_name") if isinstance(value, dict) else None
+    return printable(name)[:100] if isinstance(name, str) else ""
 
 
 def count_unlabelled(found: list[Member], content: Content) -> Counter[str]:

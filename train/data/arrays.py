@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from PIL import Image
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.process.terminal import message_of, printable
 from gantool.train.data.decode import checked
-from gantool.train.data.listing import Listing
+from gantool.train.data.labels import DATASET_JSON, Labels, labels_of
+from gantool.train.data.listing import Listing, read_labels_file
 
 MAX_ARRAY_BYTES = 16 << 30  # of an unpacked .npz, which must fit into memory
 _TINY = 64 * 64  # pixels of an image that is not worth a thread
@@ -50,7 +52,22 @@ def open_array(path: Path) -> Iterator[Listing]:
         return checked(Image.fromarray(image[..., 0] if image.shape[2] == 1 else image))
 
     _, height, width, _ = images.shape
-    yield Listing([f"image {index}" for index in range(len(images))], read, tiny=height * width <= _TINY)
+    names = [f"image {index}" for index in range(len(images))]
+
+    def labels() -> Labels | None:
+        listed = labels_beside(path)
+        if not listed.is_file():
+            return None
+        text = read_labels_file(str(listed), listed.stat().st_size, listed.read_bytes)
+        return labels_of(names, text, str(listed))
+
+    yield Listing(names, read, labels=labels, tiny=height * width <= _TINY)
+
+
+def labels_beside(path: Path) -> Path:
+    """Return the path of an array's labels: dataset.json, or dataset-3of16.json of images-3of16.npy."""
+    part = re.fullmatch(r"images(-\d+of\d+)", path.stem)
+    return path.with_name(f"dataset{part[1]}.json" if part else DATASET_JSON)
 
 
 def _conversion(images: NDArray[Any]) -> str:

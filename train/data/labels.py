@@ -49,9 +49,14 @@ class Labels:
     classes: tuple[str, ...]
     note: str = ""  # how the classes were found, if the user may not expect it
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The number of images of each class."""
+        return tuple(np.bincount(self.values, minlength=len(self.classes)).tolist())
+
     def lines(self) -> list[str]:
         """Return a line with the number of images of each class, and lines about problems."""
-        counts = np.bincount(self.values, minlength=len(self.classes)).tolist()
+        counts = self.counts
         pairs = list(zip(self.classes, counts, strict=True))
         shown = [f"{name}: {count:,}" for name, count in pairs[:_SHOWN]]
         if len(pairs) > _SHOWN:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from gantool.runtime.errors import GantoolError
 from gantool.train.data.archives import open_tars, open_zip
-from gantool.train.data.arrays import open_array
+from gantool.train.data.arrays import labels_beside, open_array
 from gantool.train.data.decode import open_image
 from gantool.train.data.fashion_mnist import CLASSES as FASHION_CLASSES
 from gantool.train.data.fashion_mnist import NAME as FASHION_MNIST
@@ -43,6 +43,10 @@ from gantool.train.data.listing import (
 from gantool.train.data.sniff import START, looks_like_image, what_else
 
 CONTAINERS = (".zip", ".tar", ".npy", ".npz")  # suffixes of files with images, as opposed to engines
+
+
+_SHEET = re.compile(r"grid(-\d+of\d+)?\.png")  # of gantool generate --grid, beside its images
+_GENERATED = re.compile(r"(seed\d|z\d{6})")
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,10 @@ def find_source(source: str) -> Source:
     if path.is_dir():
         return _find_folder(path, source)
     opener = _opener(source, path)
-    return Source(_safe(path.stem), _identity(path, _stamp(path)), lambda: opener(path), source)
+    identity = _identity(path, _stamp(path))
+    if opener is open_array and (listed := labels_beside(path)).is_file():
+        identity = _identity(path, [_stamp(path), _stamp(listed)])
+    return Source(_safe(path.stem), identity, lambda: opener(path), source)
 
 
 def _opener(source: str, path: Path) -> Callable[[Path], AbstractContextManager[Listing]]:
@@ -186,6 +193,10 @@ def _walk(folder: Path) -> _Found:
                 tars.append(full)
             elif not hidden(name) and full != DATASET_JSON:
                 others[kind(name)] += 1
+    sheets = [name for name in names if _SHEET.fullmatch(name)]
+    if sheets and any(_GENERATED.match(name.rpartition("/")[2]) for name in names):
+        names = [name for name in names if name not in sheets]
+        others["sheet files"] += len(sheets)
     stamps = {name: _stamp(f"{folder}/{name}") for name in sorted(names)}
     return _Found(stamps, {name: _stamp(f"{folder}/{name}") for name in sorted(tars)}, others, closed)
 

@@ -23,8 +23,8 @@ from gantool.runtime.backends.tensorrt.cuda import Device
 from gantool.runtime.backends.tensorrt.runner import TensorRTBackend
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.generator import Generator
+from gantool.runtime.latents import latents
 from gantool.runtime.outputs.images import to_uint8
-from gantool.runtime.seeds import latents
 from gantool.runtime.spec import Batch
 from helpers.fake_tensorrt import (
     CACHE,
