@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 from gantool.export.artifact_files import resolve_file
 from gantool.export.requests import DirectionsOptions
 from gantool.runtime.artifacts.plan import identify
+from gantool.runtime.classes import class_number
 from gantool.runtime.directions import Directions
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.generator import Generator
+from gantool.runtime.latents import latents
 from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.labelled import labelled_grid
-from gantool.runtime.seeds import class_number, latents, parse_seeds
+from gantool.runtime.seeds import Seed, parse_seeds
 from gantool.runtime.spec import Images, Latents
 
 if TYPE_CHECKING:
@@ -116,7 +118,7 @@ def closed_form(matrix: Matrix, count: int) -> tuple[Latents, NDArray[np.float32
 
 
 def group_direction(
-    there: Sequence[int], back: Sequence[int], latent: int, distribution: str
+    there: Sequence[Seed], back: Sequence[Seed], latent: int, distribution: str
 ) -> NDArray[np.float32]:
     """Return the unit vector, [latent], from the mean z of the seeds `back` to that of the seeds `there`."""
     means = [latents(seeds, latent, distribution).astype(np.float64).mean(0) for seeds in (there, back)]
@@ -128,7 +130,7 @@ def group_direction(
     return vector
 
 
-def _parse_group(text: str) -> tuple[str, tuple[list[int], list[int]]]:
+def _parse_group(text: str) -> tuple[str, tuple[list[Seed], list[Seed]]]:
     """Parse `smile=1,5,9/2,7` into the name and two lists of seeds."""
     name, equals, seeds = text.partition("=")
     there, slash, back = seeds.partition("/")

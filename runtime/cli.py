@@ -1,13 +1,17 @@
-"""The commands generate, bench and cache. Each imports only its own options, so that --help is fast."""
+"""The commands generate, morph, bench and cache. Each imports only its own options, so that --help is fast."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from gantool.runtime.commands import Command
 from gantool.runtime.flags import Given, build
+
+if TYPE_CHECKING:
+    from gantool.runtime.request import EngineOptions
 
 
 def generate() -> Command:
@@ -16,20 +20,40 @@ def generate() -> Command:
 
     def run(given: Given) -> None:
         request, named = build(Request, given), build(EngineOptions, given)
-        import logging
-
         from gantool.runtime import generate as launch
 
-        engine = named.file or named.engine
-        if engine is None:
-            from gantool.runtime.newest import engines
-
-            engine = engines(Path())[0]
-            logging.getLogger(__name__).info("using %s, the newest engine here", engine)
-        made = launch.generate(engine, request)
+        made = launch.generate(_engine(named), request)
         typer.echo(made.text(), err=made.folder is None)
 
     return Command(run, (EngineOptions, Request), ("Images", "Classes", "Engine", "Output"))
+
+
+def morph() -> Command:
+    """Write a film of a walk through the latent space."""
+    from gantool.runtime.options import MorphOptions
+    from gantool.runtime.request import EngineOptions
+
+    def run(given: Given) -> None:
+        options, named = build(MorphOptions, given), build(EngineOptions, given)
+        from gantool.runtime.morph import morph
+
+        made = morph(_engine(named), options)
+        typer.echo(made.text(), err=made.path is None)
+
+    return Command(run, (EngineOptions, MorphOptions), ("Walk", "Output", "Engine"))
+
+
+def _engine(named: EngineOptions) -> Path:
+    """Return the engine that was given, or the newest one in the current folder."""
+    engine = named.file or named.engine
+    if engine is None:
+        import logging
+
+        from gantool.runtime.newest import engines
+
+        engine = engines(Path())[0]
+        logging.getLogger(__name__).info("using %s, the newest engine here", engine)
+    return engine
 
 
 def bench() -> Command:

@@ -1,14 +1,17 @@
-"""The options of `gantool bench` and `gantool cache`."""
+"""The options of `gantool bench`, `morph` and `cache`."""
 
 # No `from __future__ import annotations`: evaluating the annotations of flags from text would slow down every
 # start.
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from gantool.runtime.colours import not_a_colour
 from gantool.runtime.errors import UsageError
-from gantool.runtime.flags import Flag, check
+from gantool.runtime.flags import Flag, between, check
+from gantool.runtime.request import Provider
 
 
 def _sizes(text: str) -> list[int]:
@@ -17,6 +20,10 @@ def _sizes(text: str) -> list[int]:
     if not all(part.isascii() and part.isdecimal() and int(part[:9]) > 0 and len(part) < 6 for part in parts):
         raise UsageError(f"`batch` {text}: write whole numbers from 1 to 99999, as in 1,8,32")
     return [int(part) for part in parts]
+
+
+def _fps(fps: float) -> str:
+    return "" if 0.1 <= fps <= 240 else "give a number from 0.1 to 240"
 
 
 def _at_most_an_hour(seconds: float) -> str:
@@ -52,6 +59,85 @@ class BenchOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True)
+class MorphOptions:
+    """What a film shows, and where it is written. Raises UsageError for invalid values."""
+
+    seeds: Annotated[
+        str, Flag("seeds of the walk in order, as 1,5,9", group="Walk", metavar="SEEDS")
+    ]
+    frames: Annotated[
+        int, Flag("frames from one seed to the next", group="Walk", check=between(1, 100_000))
+    ] = 60
+    loop: Annotated[bool, Flag("go back to the first seed at the end", group="Walk")] = False
+    ease: Annotated[bool, Flag("slow down at each seed", group="Walk")] = False
+    label: Annotated[
+        str | None,
+        Flag(
+            "class of all images, for a conditional generator: its name or number; otherwise each seed has its own, "
+            "which changes in the middle of a leg",
+            "--class",
+            group="Walk",
+            metavar="CLASS",
+            shown="one for each seed",
+        ),
+    ] = None
+    truncation: Annotated[
+        float,
+        Flag("scale of z: below 1, images are more typical and less varied", "--trunc", group="Walk"),
+    ] = 1.0
+    resample: Annotated[
+        float | None,
+        Flag("instead, draw numbers of z beyond ±X again", "--trunc-resample", group="Walk"),
+    ] = None
+    out: Annotated[
+        Path,
+        Flag(
+            "the .mp4, .webm, .gif, .webp or .png to write; - is raw frames to stdout",
+            "-o --out",
+            group="Output",
+            metavar="FILE",
+        ),
+    ] = Path("morph.webp")
+    fps: Annotated[float, Flag("frames a second", group="Output", check=_fps)] = 30.0
+    grid: Annotated[
+        str,
+        Flag("a grid of walks, columns by rows: each has its share of the seeds", group="Output", metavar="4x3"),
+    ] = "1x1"
+    upscale: Annotated[
+        int, Flag("enlarge by repeating each pixel N × N times", group="Output", check=between(1, 256))
+    ] = 1
+    background: Annotated[
+        str | None,
+        Flag(
+            "background of transparent images: white, black or #rrggbb",
+            group="Output",
+            metavar="COLOUR",
+            shown="white where the format has no transparency",
+            check=not_a_colour,
+        ),
+    ] = None
+    force: Annotated[bool, Flag("overwrite the file", group="Output")] = False
+    batch: Annotated[int | None, Flag("images at a time", group="Engine", shown="up to 64")] = None
+    provider: Annotated[Provider, Flag("library and device that run a graph", group="Engine")] = "auto"
+    threads: Annotated[
+        int | None,
+        Flag("threads that run a graph on the CPU", "--engine-threads", group="Engine", shown="one per core"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check(self)
+        _ = self.cells
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """The columns and rows of the grid. Raises UsageError for another text."""
+        match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", self.grid)
+        if not match:
+            raise UsageError(f"`grid` {self.grid}: write columns by rows, as in 4x3")
+        return int(match[1]), int(match[2])
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ from gantool.models import CHECKPOINT_NAME, Generator, load_checkpoint
 from gantool.models.alpha import premultiplied, straight
 from gantool.models.sampling import config_inputs
 from gantool.models.threads import limit_threads
+from gantool.runtime.classes import class_number, labels
 from gantool.runtime.errors import UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.images import grid, to_uint8
 from gantool.runtime.progress import Task, task
-from gantool.runtime.seeds import class_number, labels
 from gantool.runtime.spec import Images
 from gantool.train.data.decode import Into, fit, open_image
 from gantool.train.requests import ProjectOptions

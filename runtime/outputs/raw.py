@@ -50,3 +50,28 @@ class RawFrames:
             self.written += len(images)
 
         yield write
+
+
+class RawFilm:
+    """The frames of a film, to stdout."""
+
+    def __init__(self, film: Film) -> None:
+        self._frames, self._film = 0, film
+
+    def add(self, frame: Images) -> None:
+        """Write the pixels of the next frame. Raises GantoolError if the program that reads them has ended."""
+        write_pixels(frame, self._frames)
+        self._frames += 1
+
+    def close(self) -> None:
+        """Do nothing: the pixels are written."""
+
+
+def write_pixels(images: Images, before: int) -> None:
+    """Write pixels to stdout. Raises GantoolError, with the number of images `before`, if its reader has ended."""
+    stdout = sys.stdout.buffer
+    try:
+        stdout.write(np.ascontiguousarray(images).data)
+        stdout.flush()
+    except BrokenPipeError as error:
+        raise GantoolError(f"the program that reads the frames ended after {before:,} or a few more") from error

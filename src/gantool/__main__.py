@@ -76,6 +76,10 @@ COMMANDS = {
     ),
     "refit": ("gantool.export.cli", "Put the weights of a graph into a plan without weights, on the device."),
     "generate": ("gantool.runtime.cli", "Generate images from an engine: seeds -> images/seed0000.png ..."),
+    "morph": (
+        "gantool.runtime.cli",
+        "Write a film of a walk through the latent space: .mp4, .webm, .gif, .webp, .png.",
+    ),
     "bench": (
         "gantool.runtime.cli",
         "Measure engines side by side: rate, latency, start-up, memory, and on a Jetson power.",

@@ -1,0 +1,221 @@
+"""`gantool morph`: walk through the latent space, from seed to seed, and write the images as a film.
+
+A leg of the walk is the great circle between the z of two seeds: a straight line would pass through z of a smaller
+norm, which training has never shown to the generator. Memory is that of a batch, whatever the length of the film.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gantool.runtime.classes import class_number, labels
+from gantool.runtime.colours import colour
+from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.files import atomic
+from gantool.runtime.generator import Generator
+from gantool.runtime.latents import check_truncation, latents, slerp
+from gantool.runtime.options import MorphOptions
+from gantool.runtime.outputs.animation import Apng, Film, Gif, Joiner, WebP
+from gantool.runtime.outputs.images import grid, over_colour
+from gantool.runtime.outputs.raw import RawFilm
+from gantool.runtime.outputs.video import CODECS, Video
+from gantool.runtime.process.cpus import limit
+from gantool.runtime.process.signals import stop_signals
+from gantool.runtime.progress import task
+from gantool.runtime.seeds import Seed, parse_seeds
+from gantool.runtime.spec import Images, Latents, Spec
+
+_JOINERS = {".gif": Gif, ".webp": WebP, ".png": Apng, ".apng": Apng}
+_OPAQUE = (".gif", *CODECS)  # formats without transparency
+_MOST_FPS = {".gif": 50}  # browsers slow down a GIF of more
+MAX_SIDE = 16_383  # pixels, of a WebP
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Morphed:
+    """The result of `morph`."""
+
+    path: Path | None  # None: stdout
+    film: Film
+
+    def text(self) -> str:
+        """Return a summary of one line."""
+        film = self.film
+        seconds = film.frames / film.fps
+        return (
+            f"{film.frames:,} frames of {film.height}×{film.width}×{film.channels}, {seconds:.1f} s at {film.fps:g} "
+            f"frames a second, in {self.path or 'stdout'}"
+        )
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The z of every frame: a walk through the seeds of each cell of the grid."""
+
+    z: NDArray[np.float64]  # [cells, seeds, latent]
+    classes: NDArray[np.int64] | None  # [cells, seeds]
+    frames: int  # of a leg
+    loop: bool  # go back to the first seed at the end
+    ease: bool  # slow down at each seed
+
+    @property
+    def length(self) -> int:
+        """The number of frames. A loop does not show its first seed again at the end."""
+        return self.frames * (self.z.shape[1] if self.loop else self.z.shape[1] - 1) + (not self.loop)
+
+    def places(self) -> Iterator[tuple[tuple[int, int], int | None]]:
+        """Yield (frame, cell) and the class, frame by frame. A class changes in the middle of a leg."""
+        for frame in range(self.length):
+            start, end, part = self._leg(frame)
+            for cell in range(len(self.z)):
+                of_class = None if self.classes is None else int(self.classes[cell, start if part < 0.5 else end])
+                yield (frame, cell), of_class
+
+    def at(self, places: Sequence[tuple[int, int]]) -> Latents:
+        """Return the z of these places, float32 [n, latent]."""
+        rows = []
+        for frame, cell in places:
+            start, end, part = self._leg(frame)
+            rows.append(slerp(self.z[cell, start], self.z[cell, end], part))
+        return np.stack(rows).astype(np.float32)
+
+    def _leg(self, frame: int) -> tuple[int, int, float]:
+        """Return the indices of the seeds between which a frame lies, and how far it is, from 0 to 1."""
+        leg, step = divmod(frame, self.frames)
+        part = step / self.frames
+        if self.ease:
+            part = (1 - math.cos(math.pi * part)) / 2
+        return leg, (leg + 1) % self.z.shape[1], part
+
+
+def morph(engine: Path, options: MorphOptions) -> Morphed:
+    """Write a film of `options.seeds` with `engine`.
+
+    Raises UsageError for options that do not fit together or to the engine, before any work, MissingDependencyError
+    for a video without PyAV, and GantoolError if the engine fails. Then it leaves no file.
+    """
+    seeds, (columns, rows) = list(parse_seeds(options.seeds)), options.cells
+    _check(options, len(seeds), columns * rows)
+    with Generator.load(engine, options.provider, options.threads) as generator:
+        spec = generator.spec
+        check_truncation(options.truncation, options.resample, spec.distribution)
+        walk = _walk(options, spec, seeds, columns * rows)
+        film = _film(options, spec, walk, columns, rows)
+        stream = generator.run(walk.places(), walk.at, options.batch)
+        with (
+            _joiner(options, film) as joiner,
+            task("morphing", film.frames, "frames") as done,
+            stop_signals() as stopping,
+        ):
+            for number, cells in enumerate(_framed(stream, columns * rows), 1):
+                joiner.add(_frame(options, film, cells, columns))
+                done.update(number)
+                if stopping:
+                    raise KeyboardInterrupt
+            joiner.close()
+    return Morphed(None if str(options.out) == "-" else options.out, film)
+
+
+def _check(options: MorphOptions, seeds: int, cells: int) -> None:
+    """Raise UsageError for options that do not fit together."""
+    out = options.out
+    suffix = out.suffix.lower()
+    if str(out) == "-":
+        if sys.stdout is None or sys.stdout.isatty():
+            raise UsageError("raw frames go to a program, not to a terminal: | ffplay -f rawvideo ...")
+    elif suffix not in _JOINERS and suffix not in CODECS:
+        known = ", ".join([*CODECS, *_JOINERS])
+        raise UsageError(f"`out` {out}: give a name that ends in one of {known}, or - for raw frames")
+    elif out.exists() and not options.force:
+        raise UsageError(f"`out` {out} exists: give `force` to overwrite it, or another name")
+    if options.fps > (most := _MOST_FPS.get(suffix, math.inf)):
+        raise UsageError(f"`fps` {options.fps:g}: a {suffix[1:]} has at most {most}")
+    if seeds % cells:
+        raise UsageError(f"`seeds`: {seeds} seeds cannot be dealt evenly to the {cells} cells of `grid` {options.grid}")
+    if seeds // cells < 2:
+        raise UsageError(
+            f"`seeds`: a walk needs at least two seeds{' for each cell' if cells > 1 else ''}, as in 1,5,9"
+        )
+
+
+def _walk(options: MorphOptions, spec: Spec, seeds: list[Seed], cells: int) -> Walk:
+    """Return the walks of all cells. Raises UsageError for a class that the engine does not have."""
+    label = class_number(options.label, spec.class_names)
+    classes = None
+    if spec.classes != 0:
+        classes = labels(seeds, spec.classes, label, spec.class_names).reshape(cells, -1)
+    elif label is not None:
+        raise UsageError(f"`label` {label} is for conditional generators: this engine takes no label")
+    z = latents(seeds, spec.latent, spec.distribution, options.truncation, options.resample)
+    return Walk(
+        z.astype(np.float64).reshape(cells, -1, spec.latent),
+        classes,
+        options.frames,
+        options.loop,
+        options.ease,
+    )
+
+
+def _film(options: MorphOptions, spec: Spec, walk: Walk, columns: int, rows: int) -> Film:
+    """Return the form of the film. Raises UsageError for one that is too large."""
+    height, width = (side * options.upscale for side in (rows * spec.height, columns * spec.width))
+    suffix, channels = options.out.suffix.lower(), spec.channels
+    if max(height, width) > MAX_SIDE:
+        raise UsageError(
+            f"frames of {height:,}×{width:,} pixels are too large, the most is {MAX_SIDE:,}: give a smaller "
+            "`upscale` or `grid`"
+        )
+    if suffix in CODECS:  # their pixel format has one colour for two by two pixels
+        height, width = height + height % 2, width + width % 2
+    if channels == 4 and (options.background is not None or suffix in _OPAQUE):
+        channels = 3
+        _log.info("transparent images are laid on %s", options.background or "white")
+    elif options.background is not None and channels != 4:
+        raise UsageError(f"`background` {options.background} is for transparent images: this engine makes {spec.size}")
+    return Film(height, width, channels, options.fps, walk.length)
+
+
+def _framed(stream: Iterator[tuple[list[tuple[int, int]], Images]], cells: int) -> Iterator[Images]:
+    """Yield the images of each frame, [cells, H, W, C]."""
+    left: list[Images] = []
+    for _, images in stream:
+        for image in images:
+            left.append(image.copy())  # a view would keep the whole batch in memory, or the engine may reuse it
+            if len(left) == cells:
+                yield np.stack(left)
+                left = []
+
+
+def _frame(options: MorphOptions, film: Film, cells: Images, columns: int) -> Images:
+    """Return a frame, uint8 [H, W, C], from the images of its cells."""
+    if cells.shape[3] == 4 and film.channels == 3:
+        cells = over_colour(cells, colour(options.background or "white"))
+    frame = grid(cells, columns)
+    frame = frame.repeat(options.upscale, 0).repeat(options.upscale, 1)
+    extra = (film.height - frame.shape[0], film.width - frame.shape[1])
+    return np.pad(frame, ((0, extra[0]), (0, extra[1]), (0, 0)), "edge") if any(extra) else frame
+
+
+@contextmanager
+def _joiner(options: MorphOptions, film: Film) -> Iterator[Joiner]:
+    """Open the file, whole or not at all, or stdout."""
+    suffix = options.out.suffix.lower()
+    if str(options.out) == "-":
+        yield RawFilm(film)
+    elif suffix in CODECS:
+        with atomic(options.out) as part:
+            yield Video(part, film, limit())
+    else:
+        with atomic(options.out) as part, part.open("wb") as file:
+            yield cast("Joiner", _JOINERS[suffix](file, film))

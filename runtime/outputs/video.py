@@ -1,0 +1,41 @@
+"""MP4 (H.264) and WebM (VP9) by PyAV, which bundles FFmpeg."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from gantool.runtime.errors import MissingDependencyError
+from gantool.runtime.outputs.animation import Film
+from gantool.runtime.spec import Images
+
+CODECS = {".mp4": ("libx264", {"crf": "16"}), ".webm": ("libvpx-vp9", {"crf": "24", "b": "0"})}
+
+
+class Video:
+    """A video file of opaque frames whose sides are even: so the pixel format that every player takes wants it."""
+
+    def __init__(self, path: Path, film: Film, threads: int) -> None:
+        try:
+            import av
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError("av", "video", f"writing {path.suffix}") from error
+        self._av: Any = av
+        codec, options = CODECS[path.suffix.lower()]
+        self._file = av.open(str(path), "w")
+        self._stream: Any = self._file.add_stream(codec, rate=Fraction(film.fps).limit_denominator(1000))
+        self._stream.width, self._stream.height = film.width, film.height
+        self._stream.pix_fmt, self._stream.options = "yuv420p", options
+        self._stream.codec_context.thread_count = threads
+        self._format = "gray8" if film.channels == 1 else "rgb24"
+
+    def add(self, frame: Images) -> None:
+        """Write the next frame, uint8 [H, W, 1 or 3]."""
+        pixels = frame[:, :, 0] if frame.shape[2] == 1 else frame
+        self._file.mux(self._stream.encode(self._av.VideoFrame.from_ndarray(pixels, format=self._format)))
+
+    def close(self) -> None:
+        """Write the end of the file."""
+        self._file.mux(self._stream.encode())
+        self._file.close()
