@@ -52,3 +52,16 @@ def over_checkerboard(images: Images) -> Images:
     colours, alpha = images[..., :3].astype(np.uint32), images[..., 3:].astype(np.uint32)
     laid = (colours * alpha + ground * (255 - alpha) + 127) // 255
     return laid.astype(np.uint8)
+
+
+def visible(images: Images) -> Images:
+    """Return straight RGBA, uint8 [..., 4], with its colours multiplied by alpha, as comparisons need it.
+
+    The colour of a transparent pixel is not visible, and may be any. Images of other channels are returned as they
+    are.
+    """
+    if images.shape[-1] != 4:
+        return images
+    alpha = images[..., 3:].astype(np.uint16)
+    colours = (images[..., :3] * alpha + 127) // 255
+    return np.concatenate([colours.astype(np.uint8), images[..., 3:]], -1)
