@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from gantool.runtime.colours import Colour, colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.generator import Generator
 from gantool.runtime.outputs.base import Output, Target
 from gantool.runtime.outputs.formats import OUTPUTS, check_same
-from gantool.runtime.outputs.image_files import save_image
-from gantool.runtime.outputs.images import grid
+from gantool.runtime.outputs.image_files import image_name
+from gantool.runtime.outputs.images import over_colour
+from gantool.runtime.outputs.sheet import Sheet
 from gantool.runtime.process.pool import thread_count
 from gantool.runtime.process.signals import stop_signals
 from gantool.runtime.progress import task
@@ -26,7 +27,6 @@ from gantool.runtime.request import Request
 from gantool.runtime.seeds import Seeds, class_number, parse_seeds, parse_shard, shard
 from gantool.runtime.spec import Images, Spec
 
-MAX_SHEET = 1 << 26  # pixels: 8,192 × 8,192
 Batches = Iterator[tuple[list[int], Images]]  # seeds, and their images, uint8 [n, H, W, C]
 _log = logging.getLogger(__name__)
 
@@ -63,15 +63,18 @@ def generate(engine: Path, request: Request) -> Generated:
 
     Raises UsageError for an invalid request, before any work, and GantoolError if the engine fails.
     """
-    target, seeds, (columns, rows) = _target(request), _seeds(request), _parse_grid(request.grid)
+    target, seeds, sheet = _target(request), _seeds(request), Sheet.of(request)
     _check_raw(request, target)
     with Generator.load(engine, request.provider, request.threads) as generator:
         spec = generator.spec
-        _check_grid(request.grid, columns, rows, spec)
+        _check_transparency(request, target, spec)
+        sheet.check(spec)
         _note(request, generator, len(seeds))
         settings = {"batch": request.batch, "truncation": request.truncation, "label": request.label}
         stream: Callable[[Iterable[int]], Batches] = partial(generator.stream, **settings)  # type: ignore[arg-type]
         stream([])  # raises UsageError for invalid arguments before any work
+        if request.background is not None:
+            stream, spec = _laid(stream, colour(request.background)), replace(spec, channels=3)
         output = OUTPUTS[target.format](target, seeds, spec)
         if target.format != "-":
             target.folder.mkdir(parents=True, exist_ok=True)
@@ -79,18 +82,19 @@ def generate(engine: Path, request: Request) -> Generated:
             check_same(output, lambda seed: next(stream([seed]))[1][0])
         if target.format == "-":
             _log.info("raw frames of %s, uint8; to play them:\n%s", spec.size, _players(spec))
-        cells = columns * rows
+        cells = sheet.cells
         first = _write(output, stream, seeds, request, 0 if request.resume else cells)
-        sheet = None
+        path = None
         if cells and len(seeds):
             if request.resume:
                 first = [images for _, images in stream(islice(seeds, cells))]
-            sheet = target.folder / f"grid{target.part}.png"
-            save_image(sheet, grid(np.concatenate(first), columns))
+            path = target.folder / f"grid{target.part}.png"
+            names = [Path(image_name(seed, target.encoding)).stem for seed in islice(seeds, cells)]
+            sheet.save(path, np.concatenate(first), names)
         label = class_number(request.label, spec.class_names)
         place = None if target.format == "-" else target.folder
         found = output.found if request.resume else None
-        return Generated(place, len(seeds), found, spec, label, sheet, cells)
+        return Generated(place, len(seeds), found, spec, label, path, cells)
 
 
 def _write(
@@ -146,21 +150,22 @@ def _seeds(request: Request) -> Seeds:
     return seeds if request.shard is None else shard(seeds, *parse_shard(request.shard))
 
 
-def _parse_grid(text: str | None) -> tuple[int, int]:
-    """Parse `8x4` into (columns, rows); return (0, 0) for None."""
-    if text is None:
-        return 0, 0
-    match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", text)
-    if not match:
-        raise UsageError(f"`grid` {text}: write columns by rows, as in 8x8")
-    return int(match[1]), int(match[2])
+def _check_transparency(request: Request, target: Target, spec: Spec) -> None:
+    """Raise UsageError for a format without transparency, or for a background that nothing would show."""
+    if spec.channels != 4 and request.background is not None:
+        raise UsageError(
+            f"`background` {request.background} is for transparent images: this engine makes images of {spec.size}"
+        )
+    if spec.channels == 4 and target.format == "jpg" and request.background is None:
+        raise UsageError(
+            "`format` jpg has no transparency: choose png or webp, or lay the images on a colour with `background` "
+            "white"
+        )
 
 
-def _check_grid(text: str | None, columns: int, rows: int, spec: Spec) -> None:
-    """Raise UsageError for a sheet that is too large for memory or for image viewers."""
-    if columns * rows * spec.height * spec.width > MAX_SHEET:
-        size = f"{columns * spec.width:,}×{rows * spec.height:,}"
-        raise UsageError(f"`grid` {text}: a sheet of {size} pixels is too large: give fewer columns or rows")
+def _laid(stream: Callable[[Iterable[int]], Batches], ground: Colour) -> Callable[[Iterable[int]], Batches]:
+    """Return a stream whose images, uint8 [n, H, W, 3], lie on a colour."""
+    return lambda seeds: ((batch, over_colour(images, ground)) for batch, images in stream(seeds))
 
 
 def _check_raw(request: Request, target: Target) -> None:
@@ -192,7 +197,7 @@ def _place(request: Request) -> str:
 
 def _players(spec: Spec) -> str:
     """Return commands that play raw frames; each begins with a pipe."""
-    ffmpeg, gstreamer = ("gray", "gray8") if spec.channels == 1 else ("rgb24", "rgb")
+    ffmpeg, gstreamer = {1: ("gray", "gray8"), 3: ("rgb24", "rgb"), 4: ("rgba", "rgba")}[spec.channels]
     size = f"width={spec.width} height={spec.height}"
     return (
         f"  | ffplay -f rawvideo -pixel_format {ffmpeg} -video_size {spec.width}x{spec.height} -framerate 25 -\n"

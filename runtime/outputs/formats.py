@@ -41,5 +41,5 @@ def check_same(output: Output, remake: Callable[[int], Images]) -> None:
         if np.abs(visible(sample.image).astype(np.int16) - visible(again)).mean() > _SAME:
             raise UsageError(
                 f"`resume`: {sample.name} is not the image that this command makes of that seed (another engine, "
-                "`truncation` or `label`?): choose another `out`, or leave `resume` out"
+                "`truncation`, `label` or `background`?): choose another `out`, or leave `resume` out"
             )
