@@ -154,13 +154,13 @@ def _checkpoint(path: Path) -> _Source:
     # the first layer, and the BatchNorm that a graph has folded into it
     kinds = (nn.Linear, nn.Unflatten, nn.BatchNorm1d, nn.BatchNorm2d)
     first = list(takewhile(lambda layer: isinstance(layer, kinds), generator.layers))
-    inputs = first[0].in_features
+    inputs = int(first[0].in_features)  # type: ignore[arg-type]  # every architecture begins with nn.Linear
 
     def response(z: Latents) -> NDArray[np.float32]:
         values = torch.zeros(len(z), inputs)  # the embedding of the label is 0
         values[:, : config.latent] = torch.from_numpy(z)
         with torch.no_grad():
-            return nn.Sequential(*first)(values).numpy()
+            return np.asarray(nn.Sequential(*first)(values), np.float32)
 
     def images(z: Latents, label: int | None) -> Images:
         of_class = () if label is None else (torch.full((len(z),), label),)
@@ -223,9 +223,10 @@ def linear_matrix(response: Callable[[Latents], NDArray[np.float32]], latent: in
     values = response(z).reshape(len(z), -1).astype(np.float64)  # [latent + 2, M]
     matrix, last = values[1:-1] - values[0], values[-1] - values[0]
     expected = some[0] @ matrix
-    if not np.linalg.norm(last - expected) <= _LINEAR * max(np.linalg.norm(expected), 1e-30):
+    error = float(np.linalg.norm(last - expected))
+    if not error <= _LINEAR * max(float(np.linalg.norm(expected)), 1e-30):
         raise GantoolError(
             f"{path}: its first layer does not get z itself, but z normalized or otherwise transformed, so the "
             "closed form does not apply: use `count` 0 and a `group` of seeds"
         )
-    return matrix
+    return np.asarray(matrix)

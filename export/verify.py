@@ -133,7 +133,7 @@ def _run(path: Path, seeds: Sequence[Seed]) -> Row:
 
 
 def _largest_difference(few: Images, images: Images) -> int:
-    return int(np.abs(few.astype(np.int16) - images[: len(few)]).max())
+    return compare(images[: len(few)], few).max_difference
 
 
 def _of_bundle(path: Path, seeds: Sequence[Seed]) -> Row:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gantool.models.alpha import Straight
 from gantool.models.config import NetworkConfig
 from gantool.models.network import Generator
 from gantool.runtime.classes import labels
@@ -48,12 +49,12 @@ def float_images(module: nn.Module, inputs: tuple[Tensor, ...]) -> NDArray[np.fl
 
 
 def sample_images(generator: Generator, seeds: Sequence[Seed]) -> Images:
-    """Return the images of `seeds`, uint8 [N, H, W, C], computed on the generator's device."""
-    device = next(generator.parameters()).device
+    """Return the images of `seeds`, uint8 [N, H, W, C], computed on the generator's device; RGBA is straight."""
+    device, module = next(generator.parameters()).device, Straight(generator)
     parts = []
     with task("generating", len(seeds), "images") as made:
         for start in range(0, len(seeds), BATCH):
             inputs = config_inputs(generator.config, seeds[start : start + BATCH], device)
-            parts.append(to_uint8(float_images(generator, inputs)))  # [n, H, W, C]
+            parts.append(to_uint8(float_images(module, inputs)))  # [n, H, W, C]
             made.update(min(start + BATCH, len(seeds)))
     return np.concatenate(parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gantool.runtime.colours import Colour, colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.generator import Generator
 from gantool.runtime.items import Item, Items
@@ -20,8 +20,8 @@ from gantool.runtime.outputs.base import Output, Target
 from gantool.runtime.outputs.dataset_json import labels_file
 from gantool.runtime.outputs.folder import DEFAULT, folder_for
 from gantool.runtime.outputs.formats import OUTPUTS, check_same
-from gantool.runtime.outputs.image_files import save_image
-from gantool.runtime.outputs.images import grid
+from gantool.runtime.outputs.images import over_colour
+from gantool.runtime.outputs.sheet import Sheet
 from gantool.runtime.process.pool import thread_count
 from gantool.runtime.process.signals import stop_signals
 from gantool.runtime.progress import task
@@ -30,7 +30,6 @@ from gantool.runtime.seeds import parse_shard
 from gantool.runtime.selection import Selection, seeds_of, select
 from gantool.runtime.spec import Images, Latents, Spec
 
-MAX_SHEET = 1 << 26  # pixels: 8,192 × 8,192
 Batches = Iterator[tuple[list[Item], Images]]  # items, and their images, uint8 [n, H, W, C]
 _log = logging.getLogger(__name__)
 
@@ -74,17 +73,20 @@ def generate(engine: Path, request: Request) -> Generated:
 
     Raises UsageError for an invalid request, before any work, and GantoolError if the engine fails.
     """
-    target, seeds, (columns, rows) = _target(request), seeds_of(request), _parse_grid(request.grid)
+    target, seeds, sheet = _target(request), seeds_of(request), Sheet.of(request)
     _check_raw(request, target)
     with Generator.load(engine, request.provider, request.threads) as generator:
-        spec, cells = generator.spec, columns * rows
-        _check_grid(request.grid, columns, rows, spec)
+        spec = generator.spec
+        _check_transparency(request, target, spec)
+        sheet.check(spec)
         check_truncation(request.truncation, None, spec.distribution)
         selected = select(request, seeds, spec)
         items = selected.items
         _note(request, generator, items)
-        stream = partial(_stream, generator, request)
+        stream: Callable[[Iterable[Item]], Batches] = partial(_stream, generator, request)
         stream(())  # raises UsageError for an invalid batch before any work
+        if request.background is not None:
+            stream, spec = _laid(stream, colour(request.background)), replace(spec, channels=3)
         target = _placed(request, target, selected, spec)
         output = OUTPUTS[target.format](target, items, spec)
         if request.resume:
@@ -95,16 +97,17 @@ def generate(engine: Path, request: Request) -> Generated:
             target.folder.mkdir(parents=True, exist_ok=True)
             if labels := labels_file(target, items, selected.every, spec):
                 labels.write(target.folder)
+        cells = sheet.cells
         first = _write(output, target, stream, items, request, 0 if request.resume else cells)
-        sheet = None
+        path = None
         if cells and len(items):
             if request.resume:
                 first = [images for _, images in stream(items.part(0, cells))]
-            sheet = target.folder / _sheet_name(target)
-            save_image(sheet, grid(np.concatenate(first), columns))
+            path = target.folder / _sheet_name(target)
+            sheet.save(path, np.concatenate(first), [item.name for item in items.part(0, cells)])
         place = None if target.format == "-" else target.folder
         found = output.found if request.resume else None
-        return Generated(place, len(items), found, spec, items.classes, sheet, cells, request.out or DEFAULT)
+        return Generated(place, len(items), found, spec, items.classes, path, cells, request.out or DEFAULT)
 
 
 def _stream(generator: Generator, request: Request, items: Iterable[Item]) -> Batches:
@@ -193,21 +196,22 @@ def _target(request: Request) -> Target:
     )
 
 
-def _parse_grid(text: str | None) -> tuple[int, int]:
-    """Parse `8x4` into (columns, rows); return (0, 0) for None."""
-    if text is None:
-        return 0, 0
-    match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", text)
-    if not match:
-        raise UsageError(f"`grid` {text}: write columns by rows, as in 8x8")
-    return int(match[1]), int(match[2])
+def _check_transparency(request: Request, target: Target, spec: Spec) -> None:
+    """Raise UsageError for a format without transparency, or for a background that nothing would show."""
+    if spec.channels != 4 and request.background is not None:
+        raise UsageError(
+            f"`background` {request.background} is for transparent images: this engine makes images of {spec.size}"
+        )
+    if spec.channels == 4 and target.format == "jpg" and request.background is None:
+        raise UsageError(
+            "`format` jpg has no transparency: choose png or webp, or lay the images on a colour with `background` "
+            "white"
+        )
 
 
-def _check_grid(text: str | None, columns: int, rows: int, spec: Spec) -> None:
-    """Raise UsageError for a sheet that is too large for memory or for image viewers."""
-    if columns * rows * spec.height * spec.width > MAX_SHEET:
-        size = f"{columns * spec.width:,}×{rows * spec.height:,}"
-        raise UsageError(f"`grid` {text}: a sheet of {size} pixels is too large: give fewer columns or rows")
+def _laid(stream: Callable[[Iterable[Item]], Batches], ground: Colour) -> Callable[[Iterable[Item]], Batches]:
+    """Return a stream whose images, uint8 [n, H, W, 3], lie on a colour."""
+    return lambda items: ((batch, over_colour(images, ground)) for batch, images in stream(items))
 
 
 def _check_raw(request: Request, target: Target) -> None:
@@ -235,7 +239,7 @@ def _note(request: Request, generator: Generator, items: Items) -> None:
 
 def _players(spec: Spec) -> str:
     """Return commands that play raw frames; each begins with a pipe."""
-    ffmpeg, gstreamer = ("gray", "gray8") if spec.channels == 1 else ("rgb24", "rgb")
+    ffmpeg, gstreamer = {1: ("gray", "gray8"), 3: ("rgb24", "rgb"), 4: ("rgba", "rgba")}[spec.channels]
     size = f"width={spec.width} height={spec.height}"
     return (
         f"  | ffplay -f rawvideo -pixel_format {ffmpeg} -video_size {spec.width}x{spec.height} -framerate 25 -\n"

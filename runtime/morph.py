@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from gantool.runtime.classes import class_number, labels
 from gantool.runtime.colours import colour
-from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.errors import UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.generator import Generator
 from gantool.runtime.latents import check_truncation, latents, slerp
@@ -54,8 +54,8 @@ class Morphed:
         film = self.film
         seconds = film.frames / film.fps
         return (
-            f"{film.frames:,} frames of {film.height}×{film.width}×{film.channels}, {seconds:.1f} s at {film.fps:g} "
-            f"frames a second, in {self.path or 'stdout'}"
+            f"{film.frames:,} frames of {film.height}×{film.width}×{film.channels} in {self.path or 'stdout'}, "
+            f"{seconds:.1f} s at {film.fps:g} frames a second"
         )
 
 
@@ -72,14 +72,17 @@ class Walk:
     @property
     def length(self) -> int:
         """The number of frames. A loop does not show its first seed again at the end."""
-        return self.frames * (self.z.shape[1] if self.loop else self.z.shape[1] - 1) + (not self.loop)
+        seeds: int = self.z.shape[1]
+        return self.frames * seeds if self.loop else self.frames * (seeds - 1) + 1
 
     def places(self) -> Iterator[tuple[tuple[int, int], int | None]]:
         """Yield (frame, cell) and the class, frame by frame. A class changes in the middle of a leg."""
         for frame in range(self.length):
             start, end, part = self._leg(frame)
             for cell in range(len(self.z)):
-                of_class = None if self.classes is None else int(self.classes[cell, start if part < 0.5 else end])
+                of_class = (
+                    None if self.classes is None else int(self.classes[cell, start if part < 0.5 else end])
+                )
                 yield (frame, cell), of_class
 
     def at(self, places: Sequence[tuple[int, int]]) -> Latents:
@@ -142,7 +145,9 @@ def _check(options: MorphOptions, seeds: int, cells: int) -> None:
     if options.fps > (most := _MOST_FPS.get(suffix, math.inf)):
         raise UsageError(f"`fps` {options.fps:g}: a {suffix[1:]} has at most {most}")
     if seeds % cells:
-        raise UsageError(f"`seeds`: {seeds} seeds cannot be dealt evenly to the {cells} cells of `grid` {options.grid}")
+        raise UsageError(
+            f"`seeds`: {seeds} seeds cannot be dealt evenly to the {cells} cells of `grid` {options.grid}"
+        )
     if seeds // cells < 2:
         raise UsageError(
             f"`seeds`: a walk needs at least two seeds{' for each cell' if cells > 1 else ''}, as in 1,5,9"
@@ -182,7 +187,9 @@ def _film(options: MorphOptions, spec: Spec, walk: Walk, columns: int, rows: int
         channels = 3
         _log.info("transparent images are laid on %s", options.background or "white")
     elif options.background is not None and channels != 4:
-        raise UsageError(f"`background` {options.background} is for transparent images: this engine makes {spec.size}")
+        raise UsageError(
+            f"`background` {options.background} is for transparent images: this engine makes {spec.size}"
+        )
     return Film(height, width, channels, options.fps, walk.length)
 
 
@@ -191,7 +198,9 @@ def _framed(stream: Iterator[tuple[list[tuple[int, int]], Images]], cells: int) 
     left: list[Images] = []
     for _, images in stream:
         for image in images:
-            left.append(image.copy())  # a view would keep the whole batch in memory, or the engine may reuse it
+            left.append(
+                image.copy()
+            )  # a view would keep the whole batch in memory, or the engine may reuse it
             if len(left) == cells:
                 yield np.stack(left)
                 left = []
@@ -212,7 +221,7 @@ def _joiner(options: MorphOptions, film: Film) -> Iterator[Joiner]:
     """Open the file, whole or not at all, or stdout."""
     suffix = options.out.suffix.lower()
     if str(options.out) == "-":
-        yield RawFilm(film)
+        yield RawFilm()
     elif suffix in CODECS:
         with atomic(options.out) as part:
             yield Video(part, film, limit())

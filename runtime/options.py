@@ -65,9 +65,7 @@ class BenchOptions:
 class MorphOptions:
     """What a film shows, and where it is written. Raises UsageError for invalid values."""
 
-    seeds: Annotated[
-        str, Flag("seeds of the walk in order, as 1,5,9", group="Walk", metavar="SEEDS")
-    ]
+    seeds: Annotated[str, Flag("seeds of the walk in order, as 1,5,9", group="Walk", metavar="SEEDS")] = "0-5"
     frames: Annotated[
         int, Flag("frames from one seed to the next", group="Walk", check=between(1, 100_000))
     ] = 60
@@ -76,12 +74,11 @@ class MorphOptions:
     label: Annotated[
         str | None,
         Flag(
-            "class of all images, for a conditional generator: its name or number; otherwise each seed has its own, "
-            "which changes in the middle of a leg",
+            "class of all images, for a conditional generator: its name or number",
             "--class",
             group="Walk",
             metavar="CLASS",
-            shown="one for each seed",
+            shown="one for each seed, changing halfway",
         ),
     ] = None
     truncation: Annotated[
@@ -104,7 +101,9 @@ class MorphOptions:
     fps: Annotated[float, Flag("frames a second", group="Output", check=_fps)] = 30.0
     grid: Annotated[
         str,
-        Flag("a grid of walks, columns by rows: each has its share of the seeds", group="Output", metavar="4x3"),
+        Flag(
+            "a grid of walks, columns by rows: each has its share of the seeds", group="Output", metavar="4x3"
+        ),
     ] = "1x1"
     upscale: Annotated[
         int, Flag("enlarge by repeating each pixel N × N times", group="Output", check=between(1, 256))

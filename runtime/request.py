@@ -4,9 +4,11 @@
 # start.
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
+from gantool.runtime.colours import not_a_colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check
 from gantool.runtime.seeds import MAX_SEED
@@ -15,6 +17,10 @@ Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 Format = Literal["png", "webp", "jpg", "npy", "tar", "-"]
 Balance = Literal["even", "data"]
 Layout = Literal["flat", "folders"]
+
+
+def _within(least: int, most: int, value: int) -> str:
+    return "" if least <= value <= most else f"give a whole number from {least} to {most}"
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,33 @@ class Request:
             "also write grid.png, a sheet of the first images: columns by rows",
             group="Output",
             metavar="8x8",
+        ),
+    ] = None
+    spacing: Annotated[
+        int | None,
+        Flag(
+            "pixels between the cells of --grid", group="Output", check=partial(_within, 0, 1024), shown="0"
+        ),
+    ] = None
+    scale: Annotated[
+        int | None,
+        Flag(
+            "enlarge each cell of --grid, pixel by pixel",
+            group="Output",
+            check=partial(_within, 1, 64),
+            shown="1",
+        ),
+    ] = None
+    atlas: Annotated[
+        bool, Flag("also write grid.json, where each image is on grid.png, for game engines", group="Output")
+    ] = False
+    background: Annotated[
+        str | None,
+        Flag(
+            "lay transparent images on this colour: white, black or #rrggbb",
+            group="Output",
+            metavar="COLOUR",
+            check=not_a_colour,
         ),
     ] = None
     batch: Annotated[int | None, Flag("images at a time", group="Engine", shown="up to 64")] = None

@@ -53,7 +53,7 @@ class Signature:
     latent: int
     height: int
     width: int
-    channels: int  # 1 or 3
+    channels: int  # 1, 3 or 4
     dtype: Literal["uint8", "float32"]  # of images: uint8 [N, H, W, C], float32 [N, C, H, W]
     label: str | None  # its type; None: the generator takes no label
 
@@ -121,7 +121,7 @@ def _match(tensors: Sequence[Tensor], labels: Sequence[str], *, check_batch: boo
             and min(a, b, c) > 0
         ):
             size = (a, b, c) if kind == "uint8" else (b, c, a)
-            if size[2] in (1, 3):
+            if size[2] in (1, 3, 4):
                 fixed = batch if isinstance(batch, int) else None
                 dtype: Literal["uint8", "float32"] = "uint8" if kind == "uint8" else "float32"
                 return Signature(fixed, latent, *size, dtype, None if label is None else label[1])
@@ -134,6 +134,6 @@ def _no_generator(path: Path, tensors: Sequence[Tensor], advice: str) -> Gantool
     )
     return GantoolError(
         f"{path} is not a gantool generator: it has inputs {inputs} and outputs {outputs}; expected z float32 "
-        "[N, latent], perhaps label int64 [N], and images uint8 [N, H, W, C] or float32 [N, C, H, W], with C 1 or 3"
-        f"{advice}"
+        "[N, latent], perhaps label int64 [N], and images uint8 [N, H, W, C] or float32 [N, C, H, W], with C "
+        f"1, 3 or 4{advice}"
     )

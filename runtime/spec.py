@@ -21,7 +21,7 @@ class Spec:
     latent: int
     height: int
     width: int
-    channels: int  # 1 or 3
+    channels: int  # 1: grey, 3: RGB, 4: straight RGBA
     min_batch: int = 1
     max_batch: int | None = None  # None: any
     dtype: Literal["uint8", "float32"] = "uint8"  # of the engine's output; `infer` returns uint8 either way

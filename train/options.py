@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from gantool.models.config import NetworkConfig, config_from_json
 from gantool.models.presets import DEFAULT_PRESET, PRESETS
+from gantool.runtime.colours import not_a_colour
 from gantool.runtime.config import typed
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.flags import (
@@ -24,7 +25,6 @@ from gantool.runtime.flags import (
 )
 from gantool.runtime.process.terminal import message_of
 from gantool.runtime.runs import RUNS
-from gantool.train.data.colours import not_a_colour
 from gantool.train.preset_options import TRAINING
 
 Loss = Literal["non-saturating", "hinge", "wgan-gp", "relativistic"]

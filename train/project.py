@@ -136,7 +136,7 @@ class _Search:
         if of_class and label is not None:
             of_class = [torch.full_like(of_class[0], label)]
         self.inputs = (z, *of_class)
-        parts = zip(*(each.split(_BATCH) for each in self.inputs), strict=True)
+        parts = zip(*(torch.split(each, _BATCH) for each in self.inputs), strict=True)
         with torch.no_grad():
             self.images = torch.cat([generator(*part) for part in parts])  # [S, C, H, W]
         self.distance = _Distance(generator.config.channels)
@@ -148,7 +148,7 @@ class _Search:
         pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1  # [1, C, H, W]
         target = premultiplied(pixels)
         with torch.no_grad():
-            parts = [self.distance(part, target) for part in self.images.split(_BATCH)]
+            parts = [self.distance(part, target) for part in torch.split(self.images, _BATCH)]
         nearest = torch.cat(parts).topk(STARTS, largest=False).indices
         z, *of_class = (each[nearest] for each in self.inputs)
         quarter = steps // 4

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 from gantool.models.config import SIZES
+from gantool.runtime.colours import not_a_colour
 from gantool.runtime.flags import Flag, between, check
-from gantool.train.data.colours import not_a_colour
 
 MIN_SAMPLES = 16  # least number of images for `gantool evaluate`
 

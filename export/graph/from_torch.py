@@ -54,6 +54,10 @@ def float_graph(source: LoadedGenerator, opset: int, exactly: bool) -> ir.Model:
     if opset < NATIVE_OPSET:
         model = _in_older_opset(model, opset, exactly)
     add_range(model, source.foreign)
+    if source.premultiplied:
+        from gantool.export.graph.straight import add_straight
+
+        add_straight(model)
     fold_batchnorm(model)
     ClearMetadataAndDocStringPass()(model)  # torch writes stack traces with local paths
     return model
@@ -88,7 +92,7 @@ def _export(source: LoadedGenerator, opset: int) -> ir.Model:
         logging.disable(logging.ERROR)  # torch logs that torchvision is missing
         try:
             program = torch.onnx.export(
-                source.module,
+                source.network,
                 inputs,
                 input_names=["z", "label"][: len(inputs)],
                 output_names=["images"],

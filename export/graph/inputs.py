@@ -20,7 +20,7 @@ INTEGERS = {
 }
 EXPECTED = (
     "expected one float input for z, [N, latent] or [N, latent, 1, 1], perhaps a label, [N] or one-hot "
-    "[N, classes], and one float output with images, [N, C, H, W] or [N, H, W, C] with C 1 or 3, or [N, H, W]"
+    "[N, classes], and one float output with images, [N, C, H, W] or [N, H, W, C] with C 1, 3 or 4, or [N, H, W]"
 )
 
 

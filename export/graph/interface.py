@@ -19,6 +19,7 @@ from gantool.export.graph.advice import (
 )
 from gantool.export.graph.cause import cause_of
 from gantool.export.graph.matching import (
+    RGBA_NOTE,
     ImageOutput,
     Layout,
     Output,
@@ -122,7 +123,7 @@ def find_interface(
 ) -> AdaptedGenerator:
     """Call `module` with z [2, L] and label [2] in each form until its output holds images, and adapt it.
 
-    Raises GantoolError, with what was found and what to change, if no call gives images [N, 1 or 3, H, W].
+    Raises GantoolError, with what was found and what to change, if no call gives images [N, 1, 3 or 4, H, W].
     """
     names = _parameter_names(module, name) if label is not None else z_parameter(module)
     attempts = _Attempts()
@@ -139,11 +140,11 @@ def find_interface(
                 attempts.errors.append((call.z_form, error))
             continue
         found = pick_images(_float_tensors(output), len(z))
-        if len(found) == 1 and found[0].size[0] != 4:
+        if len(found) == 1:
             return _adapt(module, call, output, found[0], _mutates_inputs(module, call, z, label))
         attempts.outputs.append((call.z_form, output))
     reason = _failure(module, z, label, names, attempts)
-    raise GantoolError(f"{name} does not make images [N, 1 or 3, H, W]: {reason}")
+    raise GantoolError(f"{name} does not make images [N, 1, 3 or 4, H, W]: {reason}")
 
 
 def _encode_label(label: Tensor, call: CallConvention) -> Tensor:
@@ -193,6 +194,7 @@ def _adapt(
         )
     notes += [LABEL_FORMS[call.label_form]] * (call.label_form != "numbers")
     notes += [f"its images are [{', '.join(layout)}]"] * (layout != "NCHW")
+    notes += [RGBA_NOTE] * (channels == 4)
     plain = (call.z_form, call.label_form, call.names, path, layout) == ("rows", "numbers", None, (), "NCHW")
     # torch.export needs a forward with named parameters, and a z that forward does not change
     if not plain or takes_varargs(module) or mutates:

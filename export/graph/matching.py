@@ -30,13 +30,16 @@ _SETTING = _set(
     "psi truncation trunc training train alpha step steps stage seed temperature cutoff timestep timesteps sigma"
 )
 _IMAGES = _set(
-    "image images img imgs rgb fake fakes sample samples picture pictures photo photos generated xhat recon "
+    "image images img imgs rgb rgba fake fakes sample samples picture pictures photo photos generated xhat recon "
     "reconstruction reconstructed"
 )
 _NOT_IMAGES = _set(
     "depth depths disparity mask masks alpha attention attn normal normals flow seg segmentation heatmap feature "
     "features feat feats latent latents noise logits score scores edge edges"
 )
+
+
+RGBA_NOTE = "gantool takes its four channels as RGBA, whose colours are not multiplied by alpha"
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,8 @@ def _has_word(name: str, wanted: frozenset[str], unwanted: frozenset[str]) -> bo
 def pick_images(outputs: Iterable[Output], rows: int) -> tuple[ImageOutput, ...]:
     """Return the outputs that hold the images of `rows` samples: () for none, several if the choice is ambiguous.
 
-    Prefers four axes to three, and 1 or 3 channels to 4. Among several: first by name, then colour over grey of the
-    same size or smaller, then the largest of a pyramid.
+    Prefers four axes to three, and 1 or 3 channels to 4, which are RGBA. Among several: first by name, then colour
+    over grey of the same size or smaller, then the largest of a pyramid.
     """
     read = [images for output in outputs if (images := _as_images(output, rows)) is not None]
     kinds = (
@@ -168,10 +171,6 @@ def advice_from_shapes(shapes: Sequence[tuple[int, ...]], rows: int) -> str:
     if len(shapes) != 1:
         return ""
     (shape,) = shapes
-    if len(shape) == 4 and shape[1] == 4:
-        return "Four channels are RGBA, and gantool writes 1 or 3: return images[:, :3]"
-    if len(shape) == 4 and shape[3] == 4:
-        return "Four channels are RGBA, and gantool writes 1 or 3: return images[..., :3]"
     if len(shape) == 2:
         for channels in (1, 3):
             side = math.isqrt(shape[1] // channels)

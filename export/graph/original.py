@@ -22,7 +22,7 @@ from gantool.export.graph.inputs import (
     TensorInfo,
     match_inputs,
 )
-from gantool.export.graph.matching import ImageOutput, Output, advice_from_shapes, pick_images
+from gantool.export.graph.matching import RGBA_NOTE, ImageOutput, Output, advice_from_shapes, pick_images
 from gantool.export.graph.probe import SEEDS, clamp_note, find_problem, to_unit_range
 from gantool.export.options import Foreign
 from gantool.export.precision.simulate import Arrays, open_probed
@@ -70,7 +70,8 @@ class Original:
         images = _images(path, outputs, self._run(_graph_feeds(inputs, feeds), None), rows)
         (name,) = images.output.path
         self.interface = GeneratorInterface(inputs, name, images.layout, images.size)
-        self.notes = [f"gantool takes its output {name}"] if len(outputs) > 1 else []
+        self.notes = [f"gantool takes its output {name}"] * (len(outputs) > 1)
+        self.notes += [RGBA_NOTE] * (images.size[0] == 4)
 
     def images(self, feeds: Arrays) -> NDArray[np.float32]:
         """Return the images of z and label, float32 [N, C, H, W] in [-1, 1].
@@ -198,7 +199,7 @@ def _images(path: Path, outputs: Sequence[TensorInfo], found: list[Any], rows: i
             f"{path} has several outputs that may be images ({names}): export it with one of them, or rename "
             f"that output to image. It makes {made}"
         )
-    if images and images[0].size[0] != 4:
+    if images:
         return images[0]
     hint = advice_from_shapes([array.values.shape for array in arrays], rows)
     if not hint and any(isinstance(array, np.ndarray) and array.dtype == np.uint8 for array in found):

@@ -44,8 +44,8 @@ def dcgan_mismatch(state: State) -> str | None:
         expected = expected_state(nn.ModuleDict({"main": build_dcgan(state)}))
     if mismatch := expected.mismatch(state):
         return f"it is not a generator of PyTorch's DCGAN example: {mismatch}; {elsewhere}"
-    if shapes[-1][1] not in (1, 3):
-        return f"it makes images of {shapes[-1][1]} channels, and gantool writes 1 or 3; {elsewhere}"
+    if shapes[-1][1] not in (1, 3, 4):
+        return f"it makes images of {shapes[-1][1]} channels, and gantool writes 1, 3 or 4; {elsewhere}"
     return None
 
 

@@ -25,6 +25,7 @@ from gantool.export.graph.weights import ExpectedState, expected_state, read_wei
 from gantool.export.options import Foreign
 from gantool.export.source import RUNS, origin_of, split_key
 from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
+from gantool.models.alpha import Straight
 from gantool.models.sampling import float_images, seed_inputs
 from gantool.models.threads import limit_threads
 from gantool.runtime.errors import GantoolError
@@ -41,6 +42,16 @@ class LoadedGenerator:
     module: nn.Module
     metadata: Metadata  # as in a checkpoint, as far as known
     foreign: Foreign = field(default_factory=Foreign)  # scales its images to [-1, 1]
+
+    @property
+    def premultiplied(self) -> bool:
+        """Whether `network` makes premultiplied RGBA."""
+        return isinstance(self.module, Straight)
+
+    @property
+    def network(self) -> nn.Module:
+        """The module without the conversion to straight RGBA, which `straight.add_straight` adds to the graph."""
+        return self.module.generator if isinstance(self.module, Straight) else self.module
 
     @property
     def classes(self) -> int:
@@ -97,7 +108,8 @@ def _from_run(path: Path | None) -> LoadedGenerator:
         f"{network.latent} {network.distribution}, {checkpoint.metadata.images_seen / 1000:.1f} kimg of "
         f"{short(checkpoint.metadata.data)}"
     )
-    return LoadedGenerator(checkpoint.generator, checkpoint.metadata)
+    module = Straight(checkpoint.generator) if network.channels == 4 else checkpoint.generator
+    return LoadedGenerator(module, checkpoint.metadata)
 
 
 def _from_pytorch_dcgan(file: Path, foreign: Foreign) -> LoadedGenerator:

@@ -1,7 +1,8 @@
 """Write FP16 or BF16 into the graph: the engine computes in the types of its graph.
 
 Weights and arithmetic get the low type. The input `z` stays float32. The uint8 tail computes in float32, since the
-resolution of FP16 (1/8 of a grey level near white) would change grey levels needlessly. A node that stays in FP32
+resolution of FP16 (1/8 of a grey level near white) would change grey levels needlessly; so does the division by
+alpha that makes straight RGBA. A node that stays in FP32
 gets Casts around it, with none between two such nodes.
 """
 
@@ -16,7 +17,7 @@ import onnx_ir as ir
 from onnx_ir.convenience import get_const_tensor
 from onnx_ir.passes.common import ShapeInferencePass
 
-from gantool.export.graph.names import TAIL
+from gantool.export.graph.names import in_tail
 from gantool.runtime.artifacts.recipe import Low
 from gantool.runtime.errors import GantoolError
 
@@ -43,7 +44,7 @@ def convert_precision(model: ir.Model, low: Low, keep: Collection[str]) -> None:
             raise GantoolError(
                 f"node {node.name} ({node.op_type}) holds a subgraph: export it without control flow"
             )
-        pinned = node.op_type in _FIXED or node.name in keep or str(node.name).startswith(f"{TAIL}/")
+        pinned = node.op_type in _FIXED or node.name in keep or in_tail(node.name)
         pinned = pinned or not _exists_in(node, dtype, model.opset_imports.get(node.domain))
         wanted = ir.DataType.FLOAT if pinned else dtype
         for index, value in enumerate(node.inputs):

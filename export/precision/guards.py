@@ -14,6 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.convenience import get_const_tensor
 
+from gantool.export.graph.names import in_tail
 from gantool.export.precision import quantize
 from gantool.export.precision.cast import TYPES
 from gantool.export.precision.simulate import Arrays
@@ -33,6 +34,8 @@ def underflowing(full: onnx.ModelProto, low: Low, values: Arrays) -> dict[str, s
     model = ir.from_proto(full)
     found: dict[str, str] = {}
     for node in model.graph:
+        if in_tail(node.name):
+            continue
         small = _epsilon(node)
         if small and _smallest_underflow(np.array(small, np.float32), low):
             found[str(node.name)] = f"its epsilon {small:.3g} is 0 in {low.upper()}"

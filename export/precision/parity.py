@@ -19,7 +19,7 @@ from gantool.export.precision.psnr import MIN_PSNR, Parity, ParityRecord, compar
 from gantool.export.precision.simulate import Arrays, Simulation
 from gantool.runtime.classes import labels
 from gantool.runtime.latents import latents
-from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.outputs.images import to_uint8, visible
 from gantool.runtime.process.terminal import short
 from gantool.runtime.spec import Images
 
@@ -29,7 +29,11 @@ BATCH = 16
 FP32_MAX_DIFFERENCE = 1  # grey levels
 BATCH_MAX_DIFFERENCE = 1  # grey levels: the order of sums depends on the batch
 MIN_SPREAD = 0.5  # as a share of the reference's spread
-_LAST = ("images", f"{TAIL}/scale")  # values that infinities within a graph would reach
+_LAST = (
+    "images",
+    "images_premultiplied",
+    f"{TAIL}/scale",
+)  # values that infinities within a graph would reach
 
 
 @dataclass(frozen=True)
@@ -107,10 +111,11 @@ def measure(simulation: Simulation, reference: Reference) -> Report:
     if not simulation.fixed_batch:
         few = {name: value[:8] for name, value in reference.feeds.items()}
         alone = np.concatenate([as_uint8(values["images"]) for values in simulation.run(few, ["images"], 1)])
+    spreads = [float(visible(each).std(0).mean()) for each in (whole, reference.images)]
     return Report(
         compare(reference.images, whole),
-        float(whole.std(0).mean() / max(reference.images.std(0).mean(), 1e-9)),
-        int(np.abs(whole[: len(alone)].astype(np.int16) - alone).max()),
+        spreads[0] / max(spreads[1], 1e-9),
+        compare(whole[: len(alone)], alone).max_difference,
         simulation.producers.get(bad),  # later ones follow from the first
         bad,
         frozenset(infinite),

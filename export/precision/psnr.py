@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gantool.runtime.outputs.images import visible
 from gantool.runtime.spec import Images
 
 PARITY_KEY = "gantool_parity"  # key of the gate's measurements in a graph's metadata
@@ -42,8 +43,8 @@ class ParityRecord:
 
 
 def compare(reference: Images, images: Images) -> Parity:
-    """Compare images, uint8 [N, H, W, C], with their reference."""
-    difference = np.abs(images.astype(np.int16) - reference)  # [N, H, W, C]
+    """Compare images, uint8 [N, H, W, C], with their reference, as far as a colour is visible."""
+    difference = np.abs(visible(images).astype(np.int16) - visible(reference))  # [N, H, W, C]
     worst = np.square(difference, dtype=np.float64).mean((1, 2, 3)).max()
     psnr = 10 * math.log10(255**2 / worst) if worst else math.inf
     return Parity(psnr, int(difference.max()))

@@ -23,7 +23,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from gantool.export.graph.names import TAIL
+from gantool.export.graph.names import in_tail
 from gantool.export.precision import quantize
 from gantool.export.precision.cast import convert_precision, range_of
 from gantool.export.precision.guards import underflowing, upstream
@@ -137,7 +137,7 @@ def match_patterns(full: onnx.ModelProto, patterns: Sequence[str]) -> dict[str, 
 
     Raises UsageError if a pattern matches no node, or if together they match every layer.
     """
-    names = [node.name for node in full.graph.node if not node.name.startswith(f"{TAIL}/")]
+    names = [node.name for node in full.graph.node if not in_tail(node.name)]
     kept: dict[str, str] = {}
     for pattern in patterns:
         found = [name for name in names if fnmatchcase(name, pattern)]
@@ -175,7 +175,7 @@ def out_of_range(full: onnx.ModelProto, low: Low, values: Arrays) -> dict[str, s
             weights[weight.name] = onnx.numpy_helper.to_array(weight)
     found = {}
     for node in full.graph.node:
-        if node.name.startswith(f"{TAIL}/"):
+        if in_tail(node.name):
             continue
         known: list[NDArray[Any]] = [
             array
@@ -200,7 +200,7 @@ def _upstream_nodes(full: onnx.ModelProto, name: str | None, recipe: Recipe) -> 
     """Return the node `name` and the nodes before it, back to the layers, that are not in FP32 yet."""
     model = ir.from_proto(full)
     node = next((node for node in model.graph if node.name == name), None)
-    if node is None or str(name).startswith(f"{TAIL}/"):
+    if node is None or in_tail(name):
         return []
     feeding = [one for value in node.inputs if value is not None for one in upstream(model, value)]
     names = [] if node in quantize.quantizable_nodes(model) else [str(node.name)]

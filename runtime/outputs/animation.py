@@ -135,7 +135,9 @@ class Apng:
         return struct.pack(">I", self._sequence - 1)
 
     def _write(self, kind: bytes, data: bytes) -> None:
-        self._file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
+        self._file.write(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
 
 def _picture(frame: Images) -> Image.Image:

@@ -17,6 +17,7 @@ from gantool.runtime.spec import Images
 Name = Literal["png", "webp", "jpg"]
 ENCODINGS: tuple[Name, ...] = get_args(Name)
 _LEVELS = {"png": 9, "webp": 6}  # the highest level of each format
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by channels
 _PILLOW = {"png": "PNG", "webp": "WEBP", "jpg": "JPEG"}
 
 
@@ -42,7 +43,7 @@ class Encoding:
             raise UsageError(f"`quality` {self.quality}: {has}")
 
     def encode(self, image: Images) -> bytes:
-        """Return one image, uint8 [H, W, C] with C 1 or 3, as a file. Pillow releases the GIL."""
+        """Return one image, uint8 [H, W, C], as a file; JPEG has no RGBA. Pillow releases the GIL."""
         file = io.BytesIO()
         picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
         picture.save(file, _PILLOW[self.format], **self._options())
@@ -58,7 +59,7 @@ class Encoding:
             with Image.open(io.BytesIO(data), formats=[_PILLOW[self.format]]) as picture:
                 if picture.size != (width, height) or not self._ends(data):
                     return None
-                pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+                pixels = np.asarray(picture.convert(_MODES[channels]))
         except FileNotFoundError:
             return None
         except (OSError, SyntaxError, ValueError, EOFError, zlib.error):  # Pillow's errors for a damaged file
@@ -82,7 +83,13 @@ class Encoding:
             return {"quality": 90 if self.quality is None else self.quality}
         if self.format == "webp":
             level = self.level or 0
-            return {"lossless": True, "method": level, "quality": level * 100 // _LEVELS["webp"]}
+            # exact: also the colour of transparent pixels
+            return {
+                "lossless": True,
+                "exact": True,
+                "method": level,
+                "quality": level * 100 // _LEVELS["webp"],
+            }
         if self.level is None:
             # Run-length encoding only, without a search for repeated strings. Files are within a percent of level
             # 6, because Pillow filters rows in both cases, and a 256-pixel image takes a third of the time.

@@ -10,6 +10,7 @@ from gantool.runtime.errors import UsageError
 from gantool.runtime.items import Item, Items
 from gantool.runtime.outputs.base import Output, Target
 from gantool.runtime.outputs.image_files import ImageFiles
+from gantool.runtime.outputs.images import visible
 from gantool.runtime.outputs.npy import NpyArray
 from gantool.runtime.outputs.raw import RawFrames
 from gantool.runtime.outputs.webdataset import WebDataset
@@ -37,8 +38,8 @@ def check_same(output: Output, remake: Callable[[Item], Images]) -> None:
         again = remake(sample.item)
         if sample.encoding is not None:
             again = sample.encoding.round_trip(again)
-        if np.abs(sample.image.astype(np.int16) - again).mean() > _SAME:
+        if np.abs(visible(sample.image).astype(np.int16) - visible(again)).mean() > _SAME:
             raise UsageError(
                 f"`resume`: {sample.name} is not the image that this command makes of that seed (another engine, "
-                "`truncation` or `label`?): choose another `out`, or leave `resume` out"
+                "`truncation`, `label` or `background`?): choose another `out`, or leave `resume` out"
             )

@@ -91,6 +91,6 @@ def pieces(count: int, threads: int) -> Iterator[slice]:
 
 
 def save_image(path: Path, image: Images) -> None:
-    """Write one image, uint8 [H, W, C] with C 1 or 3, as PNG."""
+    """Write one image, uint8 [H, W, C], as PNG."""
     with atomic(path) as part:
         part.write_bytes(Encoding().encode(image))

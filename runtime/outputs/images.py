@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gantool.runtime.colours import Colour
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.spec import Images
 
@@ -49,6 +50,28 @@ def over_checkerboard(images: Images) -> Images:
     square = max(min(8, min(height, width) // 8), 1)
     rows, columns = np.arange(height)[:, None] // square, np.arange(width)[None, :] // square
     ground = np.where((rows + columns) % 2, _GREY, _WHITE)[..., None]  # [H, W, 1]
+    return _over(images, ground)
+
+
+def over_colour(images: Images, colour: Colour) -> Images:
+    """Lay straight RGBA images, uint8 [N, H, W, 4], on a colour; return uint8 [N, H, W, 3]."""
+    return _over(images, np.array(colour, np.uint32))
+
+
+def _over(images: Images, ground: NDArray[np.uint32]) -> Images:
     colours, alpha = images[..., :3].astype(np.uint32), images[..., 3:].astype(np.uint32)
     laid = (colours * alpha + ground * (255 - alpha) + 127) // 255
     return laid.astype(np.uint8)
+
+
+def visible(images: Images) -> Images:
+    """Return straight RGBA, uint8 [..., 4], with its colours multiplied by alpha, as comparisons need it.
+
+    The colour of a transparent pixel is not visible, and may be any. Images of other channels are returned as they
+    are.
+    """
+    if images.shape[-1] != 4:
+        return images
+    alpha = images[..., 3:].astype(np.uint16)
+    colours = (images[..., :3] * alpha + 127) // 255
+    return np.concatenate([colours.astype(np.uint8), images[..., 3:]], -1)

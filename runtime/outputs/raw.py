@@ -37,16 +37,9 @@ class RawFrames:
     @contextmanager
     def open(self) -> Iterator[Write]:
         """Write pixels. `write` raises GantoolError if the program that reads them has ended."""
-        stdout = sys.stdout.buffer
 
         def write(items: Sequence[Item], images: Images) -> None:  # noqa: ARG001
-            try:
-                stdout.write(np.ascontiguousarray(images).data)
-                stdout.flush()
-            except BrokenPipeError as error:
-                raise GantoolError(
-                    f"the program that reads the frames ended after {self.written:,} or a few more"
-                ) from error
+            write_pixels(images, self.written)
             self.written += len(images)
 
         yield write
@@ -55,8 +48,8 @@ class RawFrames:
 class RawFilm:
     """The frames of a film, to stdout."""
 
-    def __init__(self, film: Film) -> None:
-        self._frames, self._film = 0, film
+    def __init__(self) -> None:
+        self._frames = 0
 
     def add(self, frame: Images) -> None:
         """Write the pixels of the next frame. Raises GantoolError if the program that reads them has ended."""
@@ -74,4 +67,6 @@ def write_pixels(images: Images, before: int) -> None:
         stdout.write(np.ascontiguousarray(images).data)
         stdout.flush()
     except BrokenPipeError as error:
-        raise GantoolError(f"the program that reads the frames ended after {before:,} or a few more") from error
+        raise GantoolError(
+            f"the program that reads the frames ended after {before:,} or a few more"
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,12 @@ class Video:
 
     def __init__(self, path: Path, film: Film, threads: int) -> None:
         try:
-            import av
+            self._av: Any = import_module("av")
         except ModuleNotFoundError as error:
             raise MissingDependencyError("av", "video", f"writing {path.suffix}") from error
-        self._av: Any = av
         codec, options = CODECS[path.suffix.lower()]
-        self._file = av.open(str(path), "w")
-        self._stream: Any = self._file.add_stream(codec, rate=Fraction(film.fps).limit_denominator(1000))
+        self._file = self._av.open(str(path), "w")
+        self._stream = self._file.add_stream(codec, rate=Fraction(film.fps).limit_denominator(1000))
         self._stream.width, self._stream.height = film.width, film.height
         self._stream.pix_fmt, self._stream.options = "yuv420p", options
         self._stream.codec_context.thread_count = threads

@@ -43,7 +43,7 @@ SLOW = ("phases", "phases-stack", "cpu", "dla-onehot")
 @pytest.mark.parametrize(
     "name",
     [
-        *("dcgan28", "dcgan32", "dcgan64", "dcgan5-32", "conditional"),
+        *("dcgan28", "dcgan32", "dcgan64", "dcgan5-32", "conditional", "rgba", "sprites"),
         pytest.param("dcgan128", marks=pytest.mark.slow),  # as dcgan64, once more
     ],
 )

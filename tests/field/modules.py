@@ -277,7 +277,9 @@ CHECKPOINTS = [
             ("g.onnx", "export g.onnx"),
         )
     ),
-    Case("rgba", f"{DCGAN} rgba.pth", 1, ("images of 4 channels",), prepare=checkpoint("rgba.pth")),
+    Case(
+        "rgba", f"{DCGAN} rgba.pth", says=("takes its four channels as RGBA",), prepare=checkpoint("rgba.pth")
+    ),
     Case(
         "whole module",
         f"{MAKE} whole_module.pth",

@@ -37,6 +37,7 @@ NETWORKS = {
     "dcgan256": replace(PRESETS["dcgan256"], width=2),
     "attention": replace(PRESETS["dcgan32"], width=16, attention=8),
     "dcgan5-32": replace(PRESETS["dcgan5-32"], width=8),
+    "rgba": replace(PRESETS["dcgan16"], width=8, channels=4),
 }
 CLASSES = 5
 
@@ -108,11 +109,48 @@ def make_conditional() -> nn.Module:
     return module
 
 
+class Sprites(nn.Module):
+    """z [N, 12] -> straight RGBA [N, 4, 24, 16]: neither square nor opaque."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(12, 16 * 6 * 4),
+            nn.Unflatten(1, (16, 6, 4)),
+            nn.BatchNorm2d(16),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(16, 8, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(8, 4, 4, 2, 1, bias=False),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        images: Tensor = self.layers(z)
+        return images
+
+
+def make_sprites() -> nn.Module:
+    """Return a generator of RGBA, as `--from package.module:function` calls it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = Sprites()
+    enliven(module)
+    return module
+
+
+FOREIGN = {
+    "conditional": Foreign(f"{__name__}:make_conditional", latent=20, classes=CLASSES),
+    "sprites": Foreign(f"{__name__}:make_sprites", latent=12),
+}
+
+
 @cache
 def full_graph(
     name: str, opset: int = 17, lowering: Lowering = "none", output: Literal["uint8", "float"] = "uint8"
 ) -> tuple[onnx.ModelProto, Reference]:
-    """Return the FP32 graph of a network, or of the conditional one, and the images of PyTorch."""
+    """Return the FP32 graph of a network or of one of FOREIGN, and the images of PyTorch."""
 
     def make(path: Path) -> None:
         made = _full_graph(name, opset, lowering, output)
@@ -127,8 +165,8 @@ def _full_graph(name: str, opset: int, lowering: Lowering, output: Literal["uint
     with TemporaryDirectory() as folder:
         source: Path | None = Path(folder) / "c"
         foreign = Foreign()
-        if name == "conditional":
-            source, foreign = None, Foreign(f"{__name__}:make_conditional", latent=20, classes=CLASSES)
+        if name in FOREIGN:
+            source, foreign = None, FOREIGN[name]
         else:
             save_checkpoint(Path(folder) / "c", lived_in(NETWORKS[name]), 1000, "shapes")
         target = Path(folder) / "g.onnx"

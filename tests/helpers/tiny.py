@@ -11,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 LATENT, HEIGHT, WIDTH, CHANNELS = 6, 4, 4, 3
 
 
-def tiny_graph(output: str = "uint8", batch: str | int = "N") -> bytes:
+def tiny_graph(output: str = "uint8", batch: str | int = "N", channels: int = CHANNELS) -> bytes:
     """Return z [N, 6] -> ConvTranspose -> tanh -> images, uint8 [N, 4, 4, 3] or float [N, 3, 4, 4]."""
-    weights = np.random.RandomState(0).randn(LATENT, CHANNELS, HEIGHT, WIDTH).astype(np.float32)
+    weights = np.random.RandomState(0).randn(LATENT, channels, HEIGHT, WIDTH).astype(np.float32)
     constants = {
         "column": np.array([-1, LATENT, 1, 1], np.int64),
         "weights": weights,
@@ -33,10 +33,10 @@ def tiny_graph(output: str = "uint8", batch: str | int = "N") -> bytes:
         helper.make_node("Cast", ["last"], ["images"], to=TensorProto.UINT8),
     ]
     if output == "uint8":
-        images = helper.make_tensor_value_info("images", TensorProto.UINT8, [batch, HEIGHT, WIDTH, CHANNELS])
+        images = helper.make_tensor_value_info("images", TensorProto.UINT8, [batch, HEIGHT, WIDTH, channels])
     else:
         nodes = nodes[:3]
-        images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, CHANNELS, HEIGHT, WIDTH])
+        images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, channels, HEIGHT, WIDTH])
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(
         nodes,

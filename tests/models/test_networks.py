@@ -69,7 +69,7 @@ def test_dcgan5_is_the_keras_one() -> None:
         ({"size": 48}, "dcgan cannot make 48 pixels per side: choose 16, 28, 32, 64, 128, 256"),
         ({"architecture": "dcgan5", "size": 64}, "dcgan5 cannot make 64 pixels per side: choose 32"),
         ({"architecture": "stylegan"}, "architecture 'stylegan' is unknown: choose dcgan, dcgan5"),
-        ({"channels": 4}, "channels 4 is unknown: choose 1, 3"),
+        ({"channels": 2}, "channels 2 is unknown: choose 1, 3, 4"),
         ({"distribution": "cauchy"}, "choose normal, uniform, truncated"),
         ({"downsampling": "none"}, "choose strides, pooling"),
         ({"attention": 32}, "dcgan of 32 pixels has no place for attention 32: choose 0, 4, 8, 16"),

@@ -363,9 +363,13 @@ def test_a_full_disk_ends_it_with_one_line(graph: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "images").iterdir())
 
 
-@given(st.sampled_from(get_args(Name)), st.sampled_from([1, 3]), st.data())
+@given(
+    st.sampled_from([(kind, c) for kind in get_args(Name) for c in (1, 3, 4) if (kind, c) != ("jpg", 4)]),
+    st.data(),
+)
 @settings(max_examples=60)
-def test_a_cut_file_is_never_taken_for_whole(kind: Name, channels: int, data: st.DataObject) -> None:
+def test_a_cut_file_is_never_taken_for_whole(case: tuple[Name, int], data: st.DataObject) -> None:
+    kind, channels = case
     encoding = Encoding(kind)
     image = np.random.default_rng(0).integers(0, 255, (9, 7, channels), np.uint8)
     whole = encoding.encode(image)

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from gantool.runtime.cache import cache_dir
+from gantool.runtime.colours import colour
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.process.cpus import cores
 from gantool.runtime.process.pool import ordered_map
 from gantool.runtime.process.terminal import message_of
 from gantool.runtime.progress import task
-from gantool.train.data.colours import colour
 from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, fit
 from gantool.train.data.facts import Facts, Tally, facts_from_json
 from gantool.train.data.labels import Labels

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from gantool.train.data.colours import colour
+from gantool.runtime.colours import colour
 from gantool.train.data.sniff import START, what_else
 
 # Pillow must not try other formats, whatever the name of the file: for some, it starts other programs.

@@ -22,12 +22,13 @@ from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
+from gantool.runtime.outputs.images import over_colour
 from gantool.runtime.progress import track
 from gantool.runtime.spec import Images
 from gantool.train.data.dataset import ImageData
 from gantool.train.data.streams import own_stream
-from gantool.train.metrics.backgrounds import BACKGROUNDS, laid_on
 
+BACKGROUNDS = ((255, 255, 255), (0, 0, 0))  # what is white on white shows on black
 LARGEST = 128  # pixels of the shorter side; larger images are scaled down
 
 _VERSION = 2  # raise it when the same data give a different classifier
@@ -177,4 +178,4 @@ def _on_any_background(images: Images) -> Images:
     if images.shape[3] != 4:
         return images
     white = (torch.rand(len(images)) < 0.5).numpy()[:, None, None, None]
-    return np.where(white, *(laid_on(images, level) for level in BACKGROUNDS))
+    return np.where(white, *(over_colour(images, each) for each in BACKGROUNDS))

@@ -27,13 +27,13 @@ from torch import nn
 
 from gantool.runtime.backends.session import open_session
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.outputs.images import over_colour
 from gantool.runtime.process.apart import level_that_works
 from gantool.runtime.process.cpus import limit
 from gantool.runtime.progress import task
 from gantool.runtime.spec import Images
 from gantool.train.data.dataset import ImageData
-from gantool.train.metrics.backgrounds import BACKGROUNDS, laid_on
-from gantool.train.metrics.classifier import class_count, prepare, trained_classifier
+from gantool.train.metrics.classifier import BACKGROUNDS, class_count, prepare, trained_classifier
 
 Vectors = NDArray[np.float32]  # [N, F]
 
@@ -70,11 +70,13 @@ def _on_both_backgrounds(opaque: Extractor) -> Extractor:
     logits = opaque.logits
 
     def vectors(images: Images) -> Vectors:
-        return np.concatenate([opaque.vectors(laid_on(images, level)) for level in BACKGROUNDS], 1)  # [N, 2F]
+        return np.concatenate(
+            [opaque.vectors(over_colour(images, each)) for each in BACKGROUNDS], 1
+        )  # [N, 2F]
 
     def sum_of_logits(images: Images) -> NDArray[np.float32]:
         assert logits is not None
-        total: NDArray[np.float32] = sum(logits(laid_on(images, level)) for level in BACKGROUNDS)  # type: ignore[assignment]
+        total: NDArray[np.float32] = sum(logits(over_colour(images, each)) for each in BACKGROUNDS)  # type: ignore[assignment]
         return total
 
     return replace(opaque, vectors=vectors, logits=sum_of_logits if logits else None)
