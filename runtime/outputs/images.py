@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.spec import Images
 
+_WHITE, _GREY = np.uint32(255), np.uint32(204)  # the squares of a checkerboard
+
 
 def to_uint8(images: NDArray[np.float32], fp16: bool | None = False) -> Images:
     """Turn float images, [N, C, H, W] in [-1, 1], into uint8 [N, H, W, C] as the tail of the graph does.
@@ -36,3 +38,17 @@ def grid(images: Images, columns: int) -> Images:
     sheet[:n] = images
     cells = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)  # [rows, H, columns, W, C]
     return cells.reshape(rows * height, columns * width, channels)
+
+
+def over_checkerboard(images: Images) -> Images:
+    """Lay straight RGBA images, uint8 [N, H, W, 4], on a checkerboard of grey and white, as image editors do.
+
+    Return uint8 [N, H, W, 3]. Squares have 8 pixels a side, and fewer in images under 64 pixels.
+    """
+    _, height, width, _ = images.shape
+    square = max(min(8, min(height, width) // 8), 1)
+    rows, columns = np.arange(height)[:, None] // square, np.arange(width)[None, :] // square
+    ground = np.where((rows + columns) % 2, _GREY, _WHITE)[..., None]  # [H, W, 1]
+    colours, alpha = images[..., :3].astype(np.uint32), images[..., 3:].astype(np.uint32)
+    laid = (colours * alpha + ground * (255 - alpha) + 127) // 255
+    return laid.astype(np.uint8)
