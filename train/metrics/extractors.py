@@ -107,7 +107,7 @@ def _classifier(data: ImageData) -> Extractor:
         )
     with own_stream(0):  # initialize weights, which loading or training then replaces
         network = _Classifier(channels, classes)
-        network(torch.zeros(2, channels, min(_SIDE, height), min(_SIDE, width)))
+        network(_prepare(np.zeros((2, height, width, channels), np.uint8)))
     path = cache_dir() / "features" / f"classifier-{_key(data)}.safetensors"
     if _load(network, path):
         _log.debug("classifier from the cache: %s", path)
@@ -196,10 +196,11 @@ def _parts(images: Images) -> Iterator[Images]:
 
 
 def _prepare(images: Images) -> Tensor:
-    """Return images as float32 [N, C, h, w] in [-1, 1], scaled down to at most 32 pixels per side."""
+    """Return images as float32 [N, C, h, h] in [-1, 1], scaled down to squares of at most 32 pixels per side."""
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    if pixels.shape[2] > _SIDE:
-        pixels = adaptive_avg_pool2d(pixels, _SIDE)
+    side = min(_SIDE, *pixels.shape[2:])
+    if pixels.shape[2:] != (side, side):
+        pixels = adaptive_avg_pool2d(pixels, side)
     return pixels
 
 
