@@ -22,6 +22,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+from gantool.models.config import square
 from gantool.runtime.process.cpus import Others, cores
 from gantool.train.data.dataset import load_images
 
@@ -70,7 +71,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["GANTOOL_CACHE"] = str(folder / "cache")
-        load_images("fashion-mnist", 32)
+        load_images("fashion-mnist", square(32))
         images(folder / "idle", "--minutes", "0.1")  # tunes while it is alone
         there = before.cpus()
         rates: dict[str, float] = {}

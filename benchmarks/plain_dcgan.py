@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from gantool.models.config import square
 from gantool.runtime.outputs.images import to_uint8
 from gantool.train.data.dataset import load_images
 
@@ -84,7 +85,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    pixels = torch.from_numpy(np.array(load_images("fashion-mnist", 32).images)).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(np.array(load_images("fashion-mnist", square(32)).images)).permute(0, 3, 1, 2)
     loader = DataLoader(TensorDataset(pixels.float() / 127.5 - 1), BATCH, shuffle=True, drop_last=True)
     g, d = generator().apply(initialize), discriminator().apply(initialize)
     g_optimizer = torch.optim.Adam(g.parameters(), 0.0002, (0.5, 0.999))

@@ -23,6 +23,7 @@ from statistics import median
 
 import numpy as np
 
+from gantool.models.config import square
 from gantool.train.data.dataset import load_images
 from gantool.train.metrics.extractors import find_extractor
 from gantool.train.metrics.measure import measure
@@ -112,7 +113,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--side-by-side", action="store_true")
     arguments = parser.parse_args()
-    data = load_images("fashion-mnist", 32)
+    data = load_images("fashion-mnist", square(32))
     extractor = find_extractor("classifier", data)
     cores = sorted(os.sched_getaffinity(0))
     halves = (set(cores[::2]), set(cores[1::2])) if arguments.side_by_side else (set(cores), set(cores))

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gantool.models.config import CHECKPOINT_NAME, SIZES, NetworkConfig, config_from_json
+from gantool.models.config import CHECKPOINT_NAME, SIZES, NetworkConfig, Size, config_from_json, square
 from gantool.models.presets import DEFAULT_PRESET, PRESETS
 
 if TYPE_CHECKING:
@@ -19,10 +19,12 @@ __all__ = [
     "Discriminator",
     "Generator",
     "NetworkConfig",
+    "Size",
     "config_from_json",
     "load_checkpoint",
     "newest_checkpoint",
     "save_checkpoint",
+    "square",
 ]
 
 

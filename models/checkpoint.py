@@ -61,7 +61,7 @@ def _metadata(
     return Metadata.of(
         architecture=config.architecture,
         config=config.to_json(),
-        image=(config.size, config.size, config.channels),
+        image=(*config.size, config.channels),
         latent=config.latent,
         distribution=config.distribution,
         classes=config.classes,

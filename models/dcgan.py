@@ -10,12 +10,13 @@ Both are plain stacks of layers, so every engine can run them.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from gantool.models.attention import attention_at
-from gantool.models.config import NetworkConfig
+from gantool.models.config import NetworkConfig, Size
 
 MAX_WIDTHS = 16  # no layer has more than 16 times `width` channels, to limit the cost at 256 pixels
 
@@ -30,32 +31,30 @@ class Flatten(nn.Module):
         return values.permute(0, 2, 3, 1).flatten(1)
 
 
-def stages(config: NetworkConfig) -> tuple[int, list[int]]:
+def stages(config: NetworkConfig) -> tuple[Size, list[int]]:
     """Return the first resolution, and the channels of each stage up to the layer before the image.
 
-    64 pixels of width 64 give 4 and [512, 256, 128, 64]; 28 pixels give 7 and [128, 64].
+    64 pixels of width 64 give 4×4 and [512, 256, 128, 64]; 28 pixels give 7×7 and [128, 64]; 96×64 gives 6×4.
     """
-    first = 7 if config.size == 28 else 4
-    doublings = (config.size // first).bit_length() - 1
-    return first, [config.width * min(2**i, MAX_WIDTHS) for i in reversed(range(doublings))]
+    return config.first, [config.width * min(2**i, MAX_WIDTHS) for i in reversed(range(config.doublings))]
 
 
 def generator_dcgan(config: NetworkConfig, inputs: int) -> nn.Sequential:
-    """Return a network from z with embedding, [N, inputs], to images, [N, C, size, size]."""
+    """Return a network from z with embedding, [N, inputs], to images, [N, C, H, W]."""
     first, channels = stages(config)
     layers: list[nn.Module] = [
-        nn.Linear(inputs, channels[0] * first**2, bias=False),  # [N, C·h·w]
-        nn.Unflatten(1, (channels[0], first, first)),  # [N, C, h, w]
+        nn.Linear(inputs, channels[0] * math.prod(first), bias=False),  # [N, C·h·w]
+        nn.Unflatten(1, (channels[0], *first)),  # [N, C, h, w]
         nn.BatchNorm2d(channels[0]),
         nn.ReLU(inplace=True),
-        *attention_at(config, first, channels[0]),
+        *attention_at(config, min(first), channels[0]),
     ]
     for doublings, (wide, narrow) in enumerate(pairwise(channels), 1):
         layers += [
             *_double(config, wide, narrow, bias=False),  # [N, C/2, 2h, 2w]
             nn.BatchNorm2d(narrow),
             nn.ReLU(inplace=True),
-            *attention_at(config, first * 2**doublings, narrow),
+            *attention_at(config, min(first) * 2**doublings, narrow),
         ]
     return nn.Sequential(*layers, *_double(config, channels[-1], config.channels, bias=True), nn.Tanh())
 
@@ -68,26 +67,26 @@ def discriminator_dcgan(config: NetworkConfig) -> nn.Sequential:
     layers = [
         *_halve(config, config.channels, channels[0], 4, bias=True),
         nn.LeakyReLU(0.2, inplace=True),
-        *attention_at(config, config.size // 2, channels[0]),
+        *attention_at(config, min(config.size) // 2, channels[0]),
     ]
     for halvings, (narrow, wide) in enumerate(pairwise(channels), 2):
         layers += [
             *_halve(config, narrow, wide, 4, bias=not batch_norm),  # [N, 2C, h/2, w/2]
             *([nn.BatchNorm2d(wide)] if batch_norm else []),
             nn.LeakyReLU(0.2, inplace=True),
-            *attention_at(config, config.size // 2**halvings, wide),
+            *attention_at(config, min(config.size) // 2**halvings, wide),
         ]
-    return nn.Sequential(*layers, Flatten(), nn.Linear(channels[-1] * first**2, 1))
+    return nn.Sequential(*layers, Flatten(), nn.Linear(channels[-1] * math.prod(first), 1))
 
 
 def generator_dcgan5(config: NetworkConfig, inputs: int) -> nn.Sequential:
-    """Return a network from z with embedding, [N, inputs], to images, [N, C, 32, 32]."""
+    """Return a network from z with embedding, [N, inputs], to images, [N, C, H, W]."""
     channels = [8 * config.width, 4 * config.width, 2 * config.width, config.width]
     layers: list[nn.Module] = [
-        nn.Linear(inputs, channels[0] * 16, bias=False),
-        nn.BatchNorm1d(channels[0] * 16),
+        nn.Linear(inputs, channels[0] * math.prod(config.first), bias=False),
+        nn.BatchNorm1d(channels[0] * math.prod(config.first)),
         nn.LeakyReLU(0.3, inplace=True),
-        nn.Unflatten(1, (channels[0], 4, 4)),  # [N, 8w, 4, 4]
+        nn.Unflatten(1, (channels[0], *config.first)),  # [N, 8w, h, w]
     ]
     for (wide, narrow), stride in zip(pairwise(channels), (1, 2, 2), strict=True):
         layers += [
@@ -111,7 +110,7 @@ def discriminator_dcgan5(config: NetworkConfig) -> nn.Sequential:
             nn.LeakyReLU(0.3, inplace=True),
             nn.Dropout(0.3),
         ]
-    return nn.Sequential(*layers, Flatten(), nn.Linear(channels[-1] * 16, 1))
+    return nn.Sequential(*layers, Flatten(), nn.Linear(channels[-1] * math.prod(config.first), 1))
 
 
 def _halve(config: NetworkConfig, inputs: int, outputs: int, kernel: int, bias: bool) -> list[nn.Module]:

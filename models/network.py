@@ -41,7 +41,7 @@ _DISCRIMINATORS = {
 
 
 class Generator(nn.Module):
-    """z, float32 [N, latent], and with classes a label, int64 [N] -> images, float32 [N, C, size, size]."""
+    """z, float32 [N, latent], and with classes a label, int64 [N] -> images, float32 [N, C, H, W]."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Generator(nn.Module):
             self.embedding = nn.Embedding(config.classes, EMBEDDED)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the images of z, [N, C, size, size]. A conditional generator needs `label`."""
+        """Return the images of z, [N, C, H, W]. A conditional generator needs `label`."""
         if self.config.classes:
             z = torch.cat([z, self.embedding(label)], dim=1)  # [N, latent + 32]
         images: Tensor = self.layers(z)
@@ -63,7 +63,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """images, float32 [N, C, size, size] in [-1, 1], with classes a label, int64 [N] -> logits, float32 [N]."""
+    """images, float32 [N, C, H, W] in [-1, 1], with classes a label, int64 [N] -> logits, float32 [N]."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ The paper resizes by interpolation; these networks repeat or average pixels, whi
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -20,14 +21,16 @@ BLOCKS = 2  # at each resolution
 
 
 def generator_r3gan(config: NetworkConfig, inputs: int) -> nn.Sequential:
-    """Return a network from z with embedding, [N, inputs], to images, [N, C, size, size]."""
+    """Return a network from z with embedding, [N, inputs], to images, [N, C, H, W]."""
     first, channels = stages(config)
     layers: list[nn.Module] = [
-        nn.Linear(inputs, channels[0] * first**2),
-        nn.Unflatten(1, (channels[0], first, first)),  # [N, C, h, w]
+        nn.Linear(inputs, channels[0] * math.prod(first)),
+        nn.Unflatten(1, (channels[0], *first)),  # [N, C, h, w]
     ]
     for doublings, (wide, narrow) in enumerate(pairwise([channels[0], *channels])):
-        layers += [_Block(wide) for _ in range(BLOCKS)] + attention_at(config, first * 2**doublings, wide)
+        layers += [_Block(wide) for _ in range(BLOCKS)] + attention_at(
+            config, min(first) * 2**doublings, wide
+        )
         layers += [nn.Conv2d(wide, narrow, 1, bias=False), nn.Upsample(scale_factor=2)]  # [N, C, 2h, 2w]
     layers += [_Block(channels[-1]), nn.Conv2d(channels[-1], config.channels, 3, padding=1), nn.Tanh()]
     return _scaled(nn.Sequential(*layers))
@@ -40,11 +43,11 @@ def discriminator_r3gan(config: NetworkConfig) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Conv2d(config.channels, channels[0], 3, padding=1)]
     for halvings, (narrow, wide) in enumerate(pairwise([*channels, channels[-1]])):
         layers += [_Block(narrow) for _ in range(BLOCKS)] + attention_at(
-            config, config.size // 2**halvings, narrow
+            config, min(config.size) // 2**halvings, narrow
         )
         layers += [nn.AvgPool2d(2), nn.Conv2d(narrow, wide, 1, bias=False)]  # [N, C, h/2, w/2]
-    layers += [_Block(channels[-1]), *attention_at(config, first, channels[-1])]
-    layers += [Flatten(), nn.Linear(channels[-1] * first**2, 1)]
+    layers += [_Block(channels[-1]), *attention_at(config, min(first), channels[-1])]
+    layers += [Flatten(), nn.Linear(channels[-1] * math.prod(first), 1)]
     return _scaled(nn.Sequential(*layers))
 
 

@@ -7,6 +7,7 @@ can fold it into the convolution.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -17,15 +18,18 @@ from gantool.models.dcgan import Flatten, stages
 
 
 def generator_resnet(config: NetworkConfig, inputs: int) -> nn.Sequential:
-    """Return a network from z with embedding, [N, inputs], to images, [N, C, size, size]."""
+    """Return a network from z with embedding, [N, inputs], to images, [N, C, H, W]."""
     first, channels = stages(config)
     layers: list[nn.Module] = [
-        nn.Linear(inputs, channels[0] * first**2),
-        nn.Unflatten(1, (channels[0], first, first)),  # [N, C, h, w]
-        *attention_at(config, first, channels[0]),
+        nn.Linear(inputs, channels[0] * math.prod(first)),
+        nn.Unflatten(1, (channels[0], *first)),  # [N, C, h, w]
+        *attention_at(config, min(first), channels[0]),
     ]
     for doublings, (wide, narrow) in enumerate(pairwise([channels[0], *channels]), 1):
-        layers += [_Up(wide, narrow), *attention_at(config, first * 2**doublings, narrow)]  # [N, C, 2h, 2w]
+        layers += [
+            _Up(wide, narrow),
+            *attention_at(config, min(first) * 2**doublings, narrow),
+        ]  # [N, C, 2h, 2w]
     return nn.Sequential(*layers, nn.Conv2d(channels[-1], config.channels, 3, padding=1), nn.Tanh())
 
 
@@ -37,9 +41,9 @@ def discriminator_resnet(config: NetworkConfig) -> nn.Sequential:
     for halvings, (narrow, wide) in enumerate(pairwise(channels), 1):
         layers += [
             _Down(config, narrow, wide, image=halvings == 1),  # [N, C, h/2, w/2]
-            *attention_at(config, config.size // 2**halvings, wide),
+            *attention_at(config, min(config.size) // 2**halvings, wide),
         ]
-    last = nn.Linear(channels[-1] * first**2, 1)
+    last = nn.Linear(channels[-1] * math.prod(first), 1)
     return nn.Sequential(*layers, nn.LeakyReLU(0.2), Flatten(), last)
 
 

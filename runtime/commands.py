@@ -221,6 +221,6 @@ def _text(value: Any) -> str:
         return ""
     if value is True:
         return "on"
-    if isinstance(value, tuple):
+    if type(value) is tuple:
         return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -32,8 +32,8 @@ def read_config(path: Path, known: Mapping[str, Option]) -> Given:
     given: Given = {}
     for key, value in _items(_content(path)):
         option = names.get(key.replace("-", "_"))
-        if option is None or option.kind not in _KINDS:
-            listed = [name for name, one in names.items() if one.kind in _KINDS]
+        if option is None or not _in_file(option):
+            listed = [name for name, one in names.items() if _in_file(one)]
             raise UsageError(f"{path}: {key} is not an option: {_nearest(key, listed)}")
         if option.name in given:
             raise UsageError(f"{path}: {key} is given twice, under two names: leave one out")
@@ -44,13 +44,18 @@ def read_config(path: Path, known: Mapping[str, Option]) -> Given:
 
 def typed(option: Option, value: Any, where: str) -> Any:
     """Return a value converted to the type of its option. Raises UsageError, whose message begins with `where`."""
-    if option.flag is not None and option.flag.parse is not None and isinstance(value, str):
-        return option.flag.parse(value)
+    parse = option.flag and option.flag.parse
+    if parse and (isinstance(value, str) or option.kind not in _KINDS):
+        return parse(value)
     if not option.many:
         return _one(option.kind, value, where)
     if not isinstance(value, list):
         raise UsageError(f"{where} is {value!r}: expected a list")
     return tuple(_one(option.kind, each, where) for each in value)
+
+
+def _in_file(option: Option) -> bool:
+    return option.kind in _KINDS or (option.flag is not None and option.flag.parse is not None)
 
 
 def _one(kind: type, value: Any, where: str) -> Any:

@@ -38,7 +38,7 @@ class Flag(NamedTuple):  # not a dataclass: every start creates these, and a Nam
     metavar: str = ""
     check: Check | None = None
     choices: tuple[str, ...] = ()  # if the type is not a Literal
-    parse: Callable[[str], Any] | None = None  # text on the command line -> value
+    parse: Callable[[Any], Any] | None = None  # text, or a value in a file of options -> value of the field
     argument: bool = False  # positional: without a flag
     on_resume: bool = False  # may be changed when a run is resumed
 

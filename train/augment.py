@@ -60,12 +60,11 @@ def _contrast(images: Tensor) -> Tensor:
 
 
 def _translation(images: Tensor) -> Tensor:
-    """Move each image by up to an eighth of its side; fill the border with black, -1."""
-    count, _, height, width = images.shape
+    """Move each image by up to an eighth of its height and width; fill the border with black, -1."""
+    height, width = images.shape[2:]
     rows = torch.arange(height, device=images.device)[None, :, None]  # [1, H, 1]
     columns = torch.arange(width, device=images.device)[None, None, :]  # [1, 1, W]
-    most = int(width * SHIFT + 0.5)
-    down, right = torch.randint(-most, most + 1, (2, count, 1, 1), device=images.device)
+    down, right = (_shifts(images, side) for side in (height, width))  # [N, 1, 1] each
     y, x = rows + down, columns + right  # [N, H, 1], [N, 1, W]
     inside = ((y >= 0) & (y < height) & (x >= 0) & (x < width))[:, None]  # [N, 1, H, W]
     index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)  # [N, H, W]
@@ -75,15 +74,21 @@ def _translation(images: Tensor) -> Tensor:
     return torch.where(inside, moved.view_as(images), images.new_tensor(-1.0))
 
 
+def _shifts(images: Tensor, side: int) -> Tensor:
+    """Return the pixels to move each image by along a side, [N, 1, 1]."""
+    most = int(side * SHIFT + 0.5)
+    return torch.randint(-most, most + 1, (len(images), 1, 1), device=images.device)
+
+
 def _cutout(images: Tensor) -> Tensor:
-    """Fill a square of half the side with grey, 0."""
+    """Fill a rectangle of half the height and width with grey, 0."""
     count, _, height, width = images.shape
-    half = int(width * HOLE + 0.5) // 2
+    half_height, half_width = (int(side * HOLE + 0.5) // 2 for side in (height, width))
     centre_y, centre_x = torch.rand(2, count, 1, 1, device=images.device)  # [N, 1, 1] each
     rows = torch.arange(height, device=images.device)[None, :, None]
     columns = torch.arange(width, device=images.device)[None, None, :]
-    hole = ((rows - centre_y * height).abs() < half) & (
-        (columns - centre_x * width).abs() < half
+    hole = ((rows - centre_y * height).abs() < half_height) & (
+        (columns - centre_x * width).abs() < half_width
     )  # [N, H, W]
     return images.masked_fill(hole[:, None], 0.0)
 
@@ -93,9 +98,11 @@ def _flip(images: Tensor) -> Tensor:
 
 
 def _turn(images: Tensor) -> Tensor:
-    """Rotate each image by 0, 90, 180 or 270 degrees."""
+    """Rotate each image by 0, 90, 180 or 270 degrees; by 0 or 180 if it is not square."""
     turns = torch.randint(4, (len(images), 1, 1, 1), device=images.device)
-    for number in (1, 2, 3):
+    if images.shape[2] != images.shape[3]:
+        turns = turns // 2 * 2
+    for number in (1, 2, 3) if images.shape[2] == images.shape[3] else (2,):
         images = torch.where(turns == number, images.rot90(number, (2, 3)), images)
     return images
 

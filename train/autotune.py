@@ -182,7 +182,7 @@ class _Bench:
     def __init__(self, options: TrainingOptions, fabric: Fabric) -> None:
         network = options.network
         rng = np.random.default_rng(0)
-        shape = (options.batch, network.size, network.size, network.channels)
+        shape = (options.batch, *network.size, network.channels)
         self.real = rng.integers(0, 256, shape, np.uint8)
         self.labels = rng.integers(0, network.classes, options.batch) if network.classes else None
         self.options, self.fabric = options, fabric

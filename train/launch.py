@@ -111,7 +111,9 @@ def _tuned(
 def _with_data(planned: Planned) -> tuple[TrainingOptions, ImageData]:
     """Load the data; return the options with its channels and classes, and the data."""
     options, started = planned.options, time.monotonic()
-    loaded = load_images(planned.source, options.network.size, planned.channels, options.background)
+    loaded = load_images(
+        planned.source, options.network.size, planned.channels, options.background, options.fit
+    )
     if planned.conditional and not loaded.labels:
         raise UsageError(f"`conditional`: {planned.source.given} has no labels that can be read: see above")
     labels = loaded.labels if planned.conditional else None
@@ -133,7 +135,9 @@ def resume(resumed: Resumed, launch: LaunchOptions) -> Run:
         with rank_zero_first(fabric):
             _check_shares(options, fabric)
             network = options.network
-            loaded = load_images(options.data, network.size, network.channels, options.background)
+            loaded = load_images(
+                options.data, network.size, network.channels, options.background, options.fit
+            )
             state = load_resumable(folder, options, fabric)
         keep_freed_memory()  # after decoding the images, which frees memory that no step needs
         with rank_zero_errors(fabric):
@@ -167,7 +171,7 @@ def _train(session: Session, state: TrainingState) -> Run:
         _log.info(
             "%s",
             f"{folder}: {len(session.data.images):,} images of {session.data.name} at "
-            f"{network.size}×{network.size}×{network.channels}, {network.architecture} of width {network.width}, "
+            f"{network.size.by}×{network.channels}, {network.architecture} of width {network.width}, "
             f"on {state.device}{processes}, "
             f"from {state.images_seen / 1000:.1f} to {options.kimg:g} kimg"
             + (f" or {options.minutes:g} minutes" if options.minutes else ""),

@@ -25,6 +25,7 @@ from gantool.runtime.flags import (
 )
 from gantool.runtime.process.terminal import message_of
 from gantool.runtime.runs import RUNS
+from gantool.train.data.fitting import Fit
 from gantool.train.preset_options import TRAINING
 
 Loss = Literal["non-saturating", "hinge", "wgan-gp", "relativistic"]
@@ -189,6 +190,7 @@ class TrainingOptions:
             check=not_a_colour,
         ),
     ] = "white"
+    fit: Annotated[Fit, Flag("how images of another aspect are made to fit the size", group="Data")] = "crop"
 
     def __post_init__(self) -> None:
         check(self)
@@ -216,7 +218,7 @@ class TrainingOptions:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
-        return asdict(self)
+        return {**asdict(self), "network": self.network.to_json()}
 
 
 @dataclass(frozen=True)

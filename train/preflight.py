@@ -13,7 +13,7 @@ from pathlib import Path
 from gantool.models.config import CHECKPOINT_NAME, NetworkConfig
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.flags import options as options_of
-from gantool.train.data.decode import is_grey
+from gantool.train.data.decode import Into, is_grey
 from gantool.train.data.fashion_mnist import CLASSES as FASHION_CLASSES
 from gantool.train.data.fashion_mnist import NAME as FASHION_MNIST
 from gantool.train.data.labels import Labels, why_none
@@ -94,6 +94,7 @@ def dry_run(options: TrainingOptions, launch: LaunchOptions, given: Collection[s
     """
     if launch.resume is not None:
         return plan_resume(options, launch, given).options.resolved()
+    into = Into(options.network.size, background=options.background, fit=options.fit)
     channels, classes = (options.network.channels if "channels" in given else None), 0
     if options.data == FASHION_MNIST:  # its facts are known, so do not download it
         found, classes = 1, len(FASHION_CLASSES) if launch.conditional else 0
@@ -101,16 +102,16 @@ def dry_run(options: TrainingOptions, launch: LaunchOptions, given: Collection[s
         with _images(find_source(options.data), options.data) as listing:
             if launch.conditional:
                 classes = len(_classes(options.data, listing).classes)
-            found = _channels(listing, options.background) if channels is None else 0
+            found = _channels(listing, into) if channels is None else 0
     network: NetworkConfig = replace(options.network, channels=channels or found, classes=classes)
     return replace(_with_absolute_path(options), network=network).resolved()
 
 
-def _channels(listing: Listing, background: str) -> int:
+def _channels(listing: Listing, into: Into) -> int:
     """Return 3 if any image has colour by its header, else 1."""
     for index in range(len(listing.names)):
         try:
-            if not is_grey(listing.read(index), background):
+            if not is_grey(listing.read(index), into):
                 return 3
         except Exception:  # noqa: PERF203 (a damaged file can raise any error; decoding reports it later)
             continue

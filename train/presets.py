@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gantool.models.config import SIZES
+from gantool.models.config import SIZES, Size, near_sizes, square
 from gantool.models.presets import PRESETS
 from gantool.train.data.facts import Facts
 from gantool.train.options import TrainingOptions
@@ -17,32 +17,34 @@ def few(count: int) -> bool:
     return count <= FEW
 
 
-def fitting(size: int, count: int) -> tuple[str, list[str]]:
-    """Return the preset for `count` images of `size` × `size` pixels, and the flags to add."""
-    preset = "small" if few(count) else f"dcgan{size}"
+def fitting(size: Size, count: int) -> tuple[str, list[str]]:
+    """Return the preset for `count` images of a size, and the flags to add."""
+    preset = "small" if few(count) else f"dcgan{largest_size(min(size))}"
     return preset, [f"--size {size}"] if PRESETS[preset].size != size else []
 
 
 def largest_size(side: int) -> int:
     """Return the largest image size of a preset that does not enlarge images of `side` pixels."""
-    sizes = SIZES["dcgan"]
-    return max((size for size in sizes if size <= side), default=sizes[0])
+    return max((size for size in SIZES if size <= side), default=SIZES[0])
 
 
 def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
     """Return a line for each mismatch between the options and the images."""
-    made, size, lines = options.network.size, largest_size(facts.side), []
-    other, _ = fitting(size, facts.count)
+    size = options.network.size
+    made, side, lines = min(size), largest_size(facts.side), []
+    better = square(side) if size.height == size.width else _scaled(size, side)
+    other, _ = fitting(better, facts.count)
     kept = few(facts.count) and preset == other
-    kept_size = "" if PRESETS[other].size == size else f" `size` {size}"
-    other = f"`size` {size}" if kept else f"`preset` {other}{kept_size}"
+    kept_size = "" if PRESETS[other].size == better else f" `size` {better}"
+    other = f"`size` {better}" if kept else f"`preset` {other}{kept_size}"
     originals = f"half of the images have {facts.side} pixels or more a side"
     if facts.common == facts.count:
         originals = f"the images are {facts.commonest[0]}×{facts.commonest[1]}"
-    if made < size:
-        lines.append(f"{originals}; this preset makes {made}×{made} (to keep more of them: {other})")
+    shown = size.by
+    if made < side and min(better) > made:
+        lines.append(f"{originals}; this preset makes {shown} (to keep more of them: {other})")
     elif made > ENLARGED * facts.side:
-        lines.append(f"{originals}; they are enlarged to {made}×{made} (to train at their size: {other})")
+        lines.append(f"{originals}; they are enlarged to {shown} (to train at their size: {other})")
     if few(facts.count) and options.augment == "none":
         lines.append(
             f"{facts.count:,} images are few: without augmentation the discriminator memorizes them "
@@ -50,6 +52,12 @@ def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
         )
     elif preset == "small" and facts.count > MANY:
         lines.append(
-            f"{facts.count:,} images are many for this preset: `preset` dcgan{size} learns more of them"
+            f"{facts.count:,} images are many for this preset: `preset` dcgan{side} learns more of them"
         )
     return lines
+
+
+def _scaled(size: Size, side: int) -> Size:
+    """Return a size of about the same aspect that networks make, with a shorter side of about `side` pixels."""
+    factor = side / min(size)
+    return near_sizes("dcgan", Size(*(round(each * factor) for each in size)))[0]

@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from gantool.models.config import SIZES
+from gantool.models.config import SIZES, Size, doublings, near_sizes, parse_size
 from gantool.runtime.colours import not_a_colour
 from gantool.runtime.flags import Flag, between, check
+from gantool.train.data.fitting import Fit
 
 MIN_SAMPLES = 16  # least number of images for `gantool evaluate`
 
 
-def sizes() -> list[int]:
-    """Return the image sizes, in pixels per side, of all architectures."""
-    return sorted({size for each in SIZES.values() for size in each})
-
-
-def _size(size: int) -> str:
-    return "" if size in sizes() else f"choose {', '.join(map(str, sizes()))}"
+def _size(size: Size) -> str:
+    near = ", ".join(map(str, sorted(near_sizes("dcgan", size))))
+    return "" if doublings("dcgan", size) else f"no network makes this size: near sizes are {near}"
 
 
 def _channels(channels: int) -> str:
@@ -42,12 +39,14 @@ class DataOptions:
         Path, Flag("the .zip to write", "-o --out --dest", metavar="FILE.zip", check=_zip, group="Output")
     ] = Path("data.zip")
     size: Annotated[
-        int | None,
+        Size | None,
         Flag(
-            f"pixels per side: {', '.join(map(str, sizes()))}",
+            "pixels per side, as in 64, or height x width, as in 96x64",
             group="Images",
             check=_size,
-            shown="the largest that at least half of the images have",
+            metavar="N|HxW",
+            parse=parse_size,
+            shown=f"the largest of {', '.join(map(str, SIZES))} that at least half of the images have",
         ),
     ] = None
     channels: Annotated[
@@ -63,6 +62,9 @@ class DataOptions:
             check=not_a_colour,
         ),
     ] = "white"
+    fit: Annotated[Fit, Flag("how images of another aspect are made to fit the size", group="Images")] = (
+        "crop"
+    )
     labels: Annotated[bool, Flag("read classes from dataset.json, or from folders", group="Images")] = True
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gantool.models import CHECKPOINT_NAME, load_checkpoint
+from gantool.models.config import Size, square
 from gantool.models.sampling import sample_images
 from gantool.models.threads import leave_room
 from gantool.runtime.errors import GantoolError, UsageError
@@ -36,7 +37,7 @@ from gantool.train.metrics.measure import (
     warnings,
 )
 from gantool.train.metrics.scores import FeatureScores
-from gantool.train.options import read_options
+from gantool.train.options import TrainingOptions, read_options
 from gantool.train.requests import EvaluateOptions
 from gantool.train.run_dir import OPTIONS_NAME
 
@@ -114,7 +115,9 @@ def score(source: Path, options: EvaluateOptions) -> Scores:
     _log.debug("%s images in %.1f s", f"{len(images):,}", time.monotonic() - started)
     data = options.data or _data_of(named)
     _, height, width, channels = images.shape
-    loaded = load_images(data, height, channels, _background_of(named))
+    options_of_run = _options_of(named)
+    background, fit = (options_of_run.background, options_of_run.fit) if options_of_run else ("white", "crop")
+    loaded = load_images(data, Size(height, width), channels, background, fit)
     extractor = find_extractor(options.features, loaded)
     real = extractor.vectors(subsample(loaded.images))
     folder = options.out or (Path() if named.is_dir() else named.parent)
@@ -154,12 +157,14 @@ def _images(source: Path, samples: int) -> tuple[Path, Images, float | None]:
 
 
 def _folder_images(source: Path, samples: int) -> Images:
-    """Return the images of a folder or archive, resized to the median size of its first hundred images."""
+    """Return the images of a folder or archive, in their size, or if that differs as squares of a median size."""
     with find_source(str(source)).open() as listing:
-        sides = [min(image.size) for image in islice(_readable(listing.read, len(listing.names)), 100)]
-    if not sides:
+        found = [image.size for image in islice(_readable(listing.read, len(listing.names)), 100)]
+    if not found:
         raise GantoolError(f"{source} holds no checkpoint ({CHECKPOINT_NAME}) and no image that can be read")
-    return subsample(load_images(str(source), median_low(sides)).images, samples)
+    width, height = found[0]
+    size = Size(height, width) if len({*found}) == 1 else square(median_low(map(min, found)))
+    return subsample(load_images(str(source), size).images, samples)
 
 
 def _readable(read: Callable[[int], Any], count: int) -> Iterator[Any]:
@@ -172,15 +177,14 @@ def _readable(read: Callable[[int], Any], count: int) -> Iterator[Any]:
 
 def _data_of(named: Path) -> str:
     """Return the training data of a checkpoint or a graph. Raises UsageError if it is not known."""
-    options = named.parent / OPTIONS_NAME
-    if named.is_file() and options.is_file():
-        return read_options(options).data
+    if options := _options_of(named):
+        return options.data
     if named.suffix == ".safetensors" and load_checkpoint(named).metadata.data == FASHION_MNIST:
         return FASHION_MNIST
     raise UsageError(f"the training data of {named} are not known: give `data` FOLDER (or fashion-mnist)")
 
 
-def _background_of(named: Path) -> str:
-    """Return the background colour of transparent images in a run."""
+def _options_of(named: Path) -> TrainingOptions | None:
+    """Return the options of the run in whose folder a file lies, or None."""
     options = named.parent / OPTIONS_NAME
-    return read_options(options).background if named.is_file() and options.is_file() else "white"
+    return read_options(options) if named.is_file() and options.is_file() else None

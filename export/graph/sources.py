@@ -104,7 +104,7 @@ def _from_run(path: Path | None) -> LoadedGenerator:
     checkpoint = load_checkpoint(path)
     network = checkpoint.generator.config
     _log.info(
-        f"{path}: {network.architecture}, {network.size}×{network.size}×{network.channels}, latent "
+        f"{path}: {network.architecture}, {network.size.by}×{network.channels}, latent "
         f"{network.latent} {network.distribution}, {checkpoint.metadata.images_seen / 1000:.1f} kimg of "
         f"{short(checkpoint.metadata.data)}"
     )

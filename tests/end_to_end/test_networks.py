@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from conftest import run_gantool
-from gantool.models import Generator, NetworkConfig, save_checkpoint
+from gantool.models import Generator, NetworkConfig, save_checkpoint, square
 from gantool.models.attention import SelfAttention
 from gantool.runtime import Generator as Engine
 from gantool.runtime.outputs.images import to_uint8
 
-SMALL = NetworkConfig(size=16, width=8, latent=16)
+SMALL = NetworkConfig(size=square(16), width=8, latent=16)
 
 
 def save_lived_in(path: Path, change: dict[str, Any]) -> Generator:

@@ -13,6 +13,7 @@ from PIL import Image
 from conftest import run_gantool
 from gantool.export.directions import closed_form, linear_matrix
 from gantool.models import NetworkConfig, save_checkpoint
+from gantool.models.config import square
 from gantool.runtime.directions import Directions
 from gantool.runtime.errors import GantoolError
 from helpers.networks import lived_in
@@ -39,7 +40,7 @@ def test_a_layer_behind_a_normalization_has_no_matrix() -> None:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a conditional generator as checkpoint and graph."""
     folder = tmp_path_factory.mktemp("directions")
-    config = NetworkConfig(size=16, width=8, latent=12, classes=3)
+    config = NetworkConfig(size=square(16), width=8, latent=12, classes=3)
     save_checkpoint(folder / "g.safetensors", lived_in(config), 1000, "shapes", ("disc", "box", "ring"))
     run_gantool("export", "g.safetensors", "--engine", "none", cwd=folder, check=True)
     return folder

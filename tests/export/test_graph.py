@@ -51,7 +51,7 @@ def test_graphs_of_every_network(name: str, tmp_path: Path) -> None:
         assert (out.name, out.type.tensor_type.elem_type) == ("images", onnx.TensorProto.UINT8)
         batch, *rest = [dim.dim_param or dim.dim_value for dim in out.type.tensor_type.shape.dim]
         assert batch == "N"
-        assert rest == [config.size, config.size, config.channels]
+        assert rest == [*config.size, config.channels]
         operators = [node.op_type for node in graph.graph.node]
         assert "BatchNormalization" not in operators
         assert operators[-5:] == ["Mul", "Add", "Clip", "Transpose", "Cast"]

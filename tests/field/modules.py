@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from field.cases import BROUGHT, Case, Folder
-from gantool.models import Generator, NetworkConfig, save_checkpoint
+from gantool.models import Generator, NetworkConfig, save_checkpoint, square
 from helpers.archives import tarred, zipped
 from helpers.once import once
 
@@ -72,7 +72,7 @@ def generator(change: Any = None, **metadata: Any) -> Folder:
 
     def prepare(folder: Path) -> None:
         torch.manual_seed(0)
-        network = Generator(NetworkConfig(size=16, width=4)).eval()
+        network = Generator(NetworkConfig(size=square(16), width=4)).eval()
         if change:
             change(network)
         path = folder / "c.safetensors"

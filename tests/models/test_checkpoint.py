@@ -11,10 +11,17 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from gantool.models import Generator, NetworkConfig, load_checkpoint, newest_checkpoint, save_checkpoint
+from gantool.models import (
+    Generator,
+    NetworkConfig,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+    square,
+)
 from gantool.runtime.errors import GantoolError
 
-CONFIG = NetworkConfig(size=16, latent=5, width=2, distribution="uniform")
+CONFIG = NetworkConfig(size=square(16), latent=5, width=2, distribution="uniform")
 
 
 @pytest.fixture
@@ -57,7 +64,10 @@ def test_round_trip(path: Path) -> None:
             {"config": {**CONFIG.to_json(), "size": 256, "width": 8192}},
             "cannot build",
         ),  # terabytes, if believed
-        ({"config": {**CONFIG.to_json(), "size": 16.0}}, "cannot make 16.0"),
+        (
+            {"config": {**CONFIG.to_json(), "size": 16.0}},
+            "size 16.0 is neither a whole number nor height and width",
+        ),
         ({"images_seen": None}, "'images_seen' is None"),
         ({"latent": {"size": 5, "distribution": "normal"}}, "that of 'config'"),
     ],

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from gantool.models import Generator, NetworkConfig, sampling
+from gantool.models import Generator, NetworkConfig, sampling, square
 from gantool.models.sampling import config_inputs, sample_images
 
 
 @pytest.mark.parametrize("classes", [0, 3])
 def test_an_image_is_its_seed_in_any_batch(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    generator = Generator(NetworkConfig(size=16, width=2, latent=4, classes=classes)).eval()
+    generator = Generator(NetworkConfig(size=square(16), width=2, latent=4, classes=classes)).eval()
     whole = sample_images(generator, range(10))
     assert (whole.shape, whole.dtype.name) == ((10, 16, 16, 1), "uint8")
     monkeypatch.setattr(sampling, "BATCH", 3)
@@ -23,7 +23,7 @@ def test_an_image_is_its_seed_in_any_batch(classes: int, monkeypatch: pytest.Mon
 
 
 def test_labels_come_with_classes_alone() -> None:
-    (z,) = config_inputs(NetworkConfig(size=16, latent=4), range(5))
+    (z,) = config_inputs(NetworkConfig(size=square(16), latent=4), range(5))
     assert z.shape == (5, 4)
-    _, label = config_inputs(NetworkConfig(size=16, latent=4, classes=3), range(5))
+    _, label = config_inputs(NetworkConfig(size=square(16), latent=4, classes=3), range(5))
     assert label.tolist() == [0, 1, 2, 0, 1]

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from conftest import run_gantool
+from gantool.models.config import square
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.progress import Task, reported_to
@@ -55,7 +56,7 @@ def save(path: Path, colour: Colour) -> None:
 
 
 def load(source: Path | str, channels: int | None = None) -> ImageData:
-    return load_images(str(source), 8, channels)
+    return load_images(str(source), square(8), channels)
 
 
 def test_folder(folder: Path) -> None:
@@ -150,7 +151,7 @@ def test_what_cannot_be_read_is_named_and_skipped(folder: Path, monkeypatch: pyt
     (folder / "bomb2.png").write_bytes(encode(1, side=400))  # Pillow raises
     (folder / "new\nline.png").write_text("a name that writes its own log lines")
     with logged() as lines:
-        loaded = load_images(str(folder), 8)
+        loaded = load_images(str(folder), square(8))
     assert len(loaded.images) == 18
     reasons = dict(line.split(": ", 1) for line in loaded.skipped)
     names = "bomb1.png bomb2.png cut.jpg cut.png empty.png new?line.png nothing.gif ppm.png text.png"
@@ -175,7 +176,7 @@ def test_many_skipped_are_counted_in_the_log_and_kept_in_full(folder: Path) -> N
         (folder / f"bad{number:02d}.png").write_bytes(b"")
     for _ in range(2):  # decoded, then cached
         with logged(logging.WARNING) as lines:
-            loaded = load_images(str(folder), 8)
+            loaded = load_images(str(folder), square(8))
         assert len(loaded.skipped) == 13
         assert sum(line.startswith("skipped bad") for line in lines) == 10
         assert "... and 3 more" in lines
@@ -191,7 +192,7 @@ def test_a_file_over_the_limit_is_not_read(folder: Path, monkeypatch: pytest.Mon
 def test_progress(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "_PROGRESS_SECONDS", -1.0)
     with logged() as lines:
-        load_images(str(folder), 8)
+        load_images(str(folder), square(8))
     assert lines[0] == "decoded 1 of 16 images"
 
 
@@ -263,7 +264,7 @@ def test_generated_images_are_read_back(exported: Path, tmp_path: Path) -> None:
         flags = ("--shard-size", "8") if form == "tar" else ()
         run_gantool("generate", *seeds, "--format", form, *flags, "-o", form, cwd=tmp_path, check=True)
     names = ("png", "tar", "npy/images.npy")
-    one, *others = (load_images(str(tmp_path / name), 32).images for name in names)
+    one, *others = (load_images(str(tmp_path / name), square(32)).images for name in names)
     assert one.shape == (20, 32, 32, 1)
     for other in others:
         assert np.array_equal(one, other)
@@ -304,7 +305,7 @@ def test_a_change_is_noticed(folder: Path, change: str) -> None:
         save(folder / "04b.png", 44)
     elif change == "fewer":
         (folder / "03.png").unlink()
-    after = load_images(str(folder), 16 if change == "size" else 8).images
+    after = load_images(str(folder), square(16 if change == "size" else 8)).images
     assert len(list((cache_dir() / "images").glob("*.npy"))) == 2
     assert len(after) - len(before) == {"more": 1, "fewer": -1}.get(change, 0)
 
@@ -313,7 +314,7 @@ def test_each_ground_has_its_own_cache(folder: Path) -> None:
     Image.new("RGBA", (12, 12), (255, 0, 0, 0)).save(folder / "99.png")
 
     def corner(background: str) -> list[int]:
-        images = load_images(str(folder), 8, None, background).images
+        images = load_images(str(folder), square(8), None, background).images
         return list(images[16, 0, 0])
 
     for _ in range(2):  # decoded, then cached
@@ -326,7 +327,7 @@ def test_what_was_seen_is_said_of_the_cache_too(folder: Path) -> None:
     lines = []
     for _ in range(2):
         with logged() as said:
-            load_images(str(folder), 8)
+            load_images(str(folder), square(8))
         lines.append(said)
     assert lines[1] == [line for line in lines[0] if "decoded" not in line]
     assert lines[1][0].startswith("warning: 16 of 16 images are blank")
@@ -365,7 +366,7 @@ def test_an_interrupted_decode_leaves_nothing(folder: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), reported_to(Interrupts()):
-        load_images(str(folder), 8)
+        load_images(str(folder), square(8))
     assert list((cache_dir() / "images").iterdir()) == []
 
 
@@ -400,7 +401,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("size", "channels"), [(0, None), (8, 2), (8, 4)])
 def test_impossible_arguments(folder: Path, size: int, channels: int | None) -> None:
     with pytest.raises(UsageError):
-        load_images(str(folder), size, channels)
+        load_images(str(folder), square(size), channels)
 
 
 def test_cache_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

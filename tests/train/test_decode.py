@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from gantool.models import square
 from gantool.train.data.decode import Into, fit, open_image
 from gantool.train.data.facts import Tally
 
@@ -22,7 +23,7 @@ def decode(image: Image.Image, kind: str = "PNG", size: int = 8, **options: Any)
     """Save and decode again."""
     file = io.BytesIO()
     image.save(file, kind, **options)
-    return fit(open_image(file.getvalue()), Into(size)).pixels
+    return fit(open_image(file.getvalue()), Into(square(size))).pixels
 
 
 def assert_all(pixels: NDArray[np.uint8], *colour: int, within: int = 0) -> None:
@@ -51,7 +52,7 @@ def test_a_tiff_is_turned_once_and_its_first_page_is_taken() -> None:
     file = io.BytesIO()
     pages = [Image.fromarray(second)]
     Image.fromarray(first).save(file, "TIFF", save_all=True, append_images=pages, tiffinfo={274: 6})
-    fitted = fit(open_image(file.getvalue()), Into(8))
+    fitted = fit(open_image(file.getvalue()), Into(square(8)))
     assert fitted.several
     assert fitted.sides == (20, 30)
     assert fitted.pixels[4, 6, 0] > 150
@@ -69,22 +70,22 @@ def test_a_tiff_is_turned_once_and_its_first_page_is_taken() -> None:
     ],
 )
 def test_the_ground_is_what_was_asked_for(image: Image.Image, ground: str, expected: tuple[int, ...]) -> None:
-    assert_all(fit(image, Into(8, background=ground)).pixels, *expected)
+    assert_all(fit(image, Into(square(8), background=ground)).pixels, *expected)
 
 
 @pytest.mark.parametrize(("top", "bits"), [(255, 8), (1000, 10), (4095, 12), (16383, 14), (16384, 16)])
 def test_levels_of_files_of_sixteen_bits(top: int, bits: int) -> None:
     ramp = np.linspace(0, top, 64).reshape(8, 8).astype(np.uint16)
     tally = Tally()
-    tally.add(fit(Image.fromarray(ramp), Into(8)))
+    tally.add(fit(Image.fromarray(ramp), Into(square(8))))
     assert tally.bits == bits
-    pixels = fit(Image.fromarray(ramp), Into(8, bits=bits)).pixels[..., 0]
+    pixels = fit(Image.fromarray(ramp), Into(square(8), bits=bits)).pixels[..., 0]
     assert np.abs(pixels - ramp * (255 / (2**bits - 1))).max() <= 0.51
 
 
 def test_signed_levels_are_refused() -> None:
     with pytest.raises(ValueError, match="its levels go from -1,024 to 500"):
-        fit(Image.fromarray(np.linspace(-1024, 500, 64).reshape(8, 8).astype(np.int32)), Into(8))
+        fit(Image.fromarray(np.linspace(-1024, 500, 64).reshape(8, 8).astype(np.int32)), Into(square(8)))
 
 
 def test_grey_modes_give_one_channel() -> None:
@@ -128,7 +129,7 @@ def test_16_bit_grey_is_scaled_not_clipped() -> None:
     pixels = decode(Image.fromarray(ramp))  # mode I;16
     assert pixels[0, :, 0].tolist() == [0, 1, 1, 128, 156, 254, 255, 255]
     # what Pillow before 11 opens the same file as
-    assert np.array_equal(fit(Image.fromarray(ramp.astype(np.int32)), Into(8)).pixels, pixels)
+    assert np.array_equal(fit(Image.fromarray(ramp.astype(np.int32)), Into(square(8))).pixels, pixels)
 
 
 def test_16_bit_rgb_png() -> None:
@@ -139,7 +140,7 @@ def test_16_bit_rgb_png() -> None:
 
     header = chunk(b"IHDR", struct.pack(">2I5B", 8, 8, 16, 2, 0, 0, 0))
     png = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(row * 8)) + chunk(b"IEND", b"")
-    assert_all(fit(open_image(png), Into(8)).pixels, 255, 128, 1)
+    assert_all(fit(open_image(png), Into(square(8))).pixels, 255, 128, 1)
 
 
 def test_cmyk_jpeg() -> None:
@@ -148,13 +149,13 @@ def test_cmyk_jpeg() -> None:
 
 def test_floating_point_has_no_known_range() -> None:
     with pytest.raises(ValueError, match="no known range"):
-        fit(Image.new("F", (8, 8)), Into(8))
+        fit(Image.new("F", (8, 8)), Into(square(8)))
 
 
 def test_the_channels_asked_for() -> None:
     red, grey = Image.new("RGB", (9, 9), (255, 0, 0)), Image.new("L", (9, 9), 9)
-    assert_all(fit(red, Into(8, 1)).pixels, 76)  # ITU-R 601
-    assert_all(fit(grey, Into(8, 3)).pixels, 9, 9, 9)
+    assert_all(fit(red, Into(square(8), 1)).pixels, 76)  # ITU-R 601
+    assert_all(fit(grey, Into(square(8), 3)).pixels, 9, 9, 9)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -182,7 +183,7 @@ def test_the_middle_of_a_long_image() -> None:
 
 def test_resizing_does_not_alias() -> None:
     board = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    pixels = fit(Image.fromarray(board), Into(16)).pixels
+    pixels = fit(Image.fromarray(board), Into(square(16))).pixels
     assert np.abs(pixels.astype(int) - 128).max() <= 2
 
 
@@ -197,7 +198,7 @@ def test_resizing_does_not_alias() -> None:
 def test_any_image_gives_the_size_asked_for(
     width: int, height: int, size: int, mode: str, channels: int | None
 ) -> None:
-    pixels = fit(Image.new(mode, (width, height)), Into(size, channels)).pixels
+    pixels = fit(Image.new(mode, (width, height)), Into(square(size), channels)).pixels
     assert pixels.shape == (size, size, channels or (3 if mode in ("P", "RGB", "RGBA") else 1))
     assert pixels.dtype == np.uint8
 
@@ -234,7 +235,7 @@ def test_tiff_of_sixteen_bits_a_channel(mode: str, bits: int, order: str, packed
         )
     behind = struct.pack(f"{order}{len(mode)}H", *[16] * len(mode)) + strip
     data = head + struct.pack(f"{order}I", 8) + ifd + bytes(4) + behind
-    fitted = fit(open_image(data), Into(8, bits=bits))
+    fitted = fit(open_image(data), Into(square(8), bits=bits))
     expected = np.round(levels[..., :3] / (2**bits - 1) * 255)
     assert np.abs(fitted.pixels - expected).max() <= (1 if bits == 16 else 0)
     assert fitted.deepest is not None

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from conftest import run_gantool
+from gantool.models.config import square
 from gantool.runtime.errors import pip_install
 from gantool.train.data.dataset import load_images
 from gantool.train.evaluate import evaluate
@@ -185,7 +186,7 @@ def test_a_classifier_that_tells_nothing_is_no_judge(tmp_path: Path) -> None:
 
 
 def test_labels_come_from_folders_and_from_dataset_json(classes: Path) -> None:
-    labels = load_images(str(classes), 32).labels
+    labels = load_images(str(classes), square(32)).labels
     assert labels
     assert labels.classes == ("above", "left")
     assert labels.values.tolist() == [0] * 20 + [1] * 20
@@ -194,12 +195,12 @@ def test_labels_come_from_folders_and_from_dataset_json(classes: Path) -> None:
         json.dumps({"labels": [[name, i % 3] for i, name in enumerate(names)]})
     )
     (classes / names[0]).write_bytes(b"damaged")
-    labels = load_images(str(classes), 32).labels
+    labels = load_images(str(classes), square(32)).labels
     assert labels
     assert labels.values.tolist() == [index % 3 for index in range(40)][1:]
     (classes / "dataset.json").write_text("{")
     with logged(logging.WARNING) as notes:
-        assert load_images(str(classes), 32).labels is None
+        assert load_images(str(classes), square(32)).labels is None
     assert "dataset.json is damaged" in "".join(notes)
 
 

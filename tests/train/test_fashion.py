@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gantool.models.config import square
 from gantool.runtime.errors import GantoolError
 from gantool.train.data import fashion_mnist as fashion
 from gantool.train.data.dataset import load_images
@@ -47,11 +48,11 @@ def test_own_folder(own: Path, place: str, packed: bool) -> None:
     (own / place).mkdir(exist_ok=True)
     name, data = (f"{fashion.FILE}.gz", gzip.compress(idx())) if packed else (fashion.FILE, idx())
     (own / place / name).write_bytes(data)
-    loaded = load_images("fashion-mnist", 8)
+    loaded = load_images("fashion-mnist", square(8))
     assert loaded.name == "fashion-mnist"
     assert loaded.skipped == ()
     assert np.array_equal(loaded.images[..., 0], IMAGES)
-    assert load_images("fashion-mnist", 32, 3).images.shape == (20, 32, 32, 3)
+    assert load_images("fashion-mnist", square(32), 3).images.shape == (20, 32, 32, 3)
 
 
 @pytest.mark.parametrize(
@@ -67,28 +68,28 @@ def test_own_folder(own: Path, place: str, packed: bool) -> None:
 def test_an_idx_file_is_not_believed(own: Path, data: bytes, reason: str) -> None:
     (own / fashion.FILE).write_bytes(data)
     with pytest.raises(GantoolError, match=reason):
-        load_images("fashion-mnist", 8)
+        load_images("fashion-mnist", square(8))
 
 
 @pytest.mark.parametrize("data", [idx(), gzip.compress(idx())[:-20]])
 def test_a_broken_gzip(own: Path, data: bytes) -> None:
     (own / f"{fashion.FILE}.gz").write_bytes(data)
     with pytest.raises(GantoolError, match="is not an IDX file of images"):
-        load_images("fashion-mnist", 8)
+        load_images("fashion-mnist", square(8))
 
 
 def test_only_the_own_folder_may_hold_other_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "system").mkdir()
     (tmp_path / "system" / fashion.FILE).write_bytes(idx())
     with pytest.raises(GantoolError, match="is not Fashion-MNIST: SHA-256"):
-        load_images("fashion-mnist", 8)
+        load_images("fashion-mnist", square(8))
     monkeypatch.setattr(fashion, "SHA256", hashlib.sha256(idx()).hexdigest())
-    assert len(load_images("fashion-mnist", 8).images) == 20
+    assert len(load_images("fashion-mnist", square(8)).images) == 20
 
 
 def test_without_a_network_the_error_says_what_to_do(tmp_path: Path, own: Path) -> None:
     with pytest.raises(GantoolError) as caught:
-        load_images("fashion-mnist", 8)
+        load_images("fashion-mnist", square(8))
     text = str(caught.value)
     for place in (own, own / "fashion-mnist", tmp_path / "system", tmp_path / "cache" / "fashion-mnist"):
         assert str(place) in text
@@ -102,10 +103,10 @@ def test_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fashion, "URLS", (NOWHERE, mirror.as_uri()))
     monkeypatch.setattr(fashion, "SHA256", hashlib.sha256(idx()).hexdigest())
     with logged() as lines:
-        assert np.array_equal(load_images("fashion-mnist", 8).images[..., 0], IMAGES)
+        assert np.array_equal(load_images("fashion-mnist", square(8)).images[..., 0], IMAGES)
     assert f"downloading {mirror.as_uri()}" in lines
     mirror.unlink()  # now it is in the cache
-    assert len(load_images("fashion-mnist", 16).images) == 20
+    assert len(load_images("fashion-mnist", square(16)).images) == 20
 
 
 @pytest.mark.parametrize("data", [gzip.compress(idx()), gzip.compress(idx())[:-20], b"<html>", b""])
@@ -116,5 +117,5 @@ def test_a_wrong_download_leaves_nothing(
     mirror.write_bytes(data)
     monkeypatch.setattr(fashion, "URLS", (mirror.as_uri(),))
     with pytest.raises(GantoolError, match="no download worked"):
-        load_images("fashion-mnist", 8)
+        load_images("fashion-mnist", square(8))
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gantool.models import PRESETS, SIZES
+from gantool.models import PRESETS, SIZES, Size, square
+from gantool.models.config import parse_size
 from gantool.train.losses import LOSSES
 from gantool.train.options import PENALTIES
 from gantool.train.presets import fitting
@@ -72,14 +73,15 @@ def test_no_torch_before_it_is_needed(folder: Path) -> None:
 
 
 def test_a_preset_that_fits() -> None:
-    assert fitting(64, 600) == ("small", [])
-    assert fitting(32, 4_000) == ("small", ["--size 32"])
-    assert fitting(64, 60_000) == ("dcgan64", [])
-    for size, count in product(SIZES["dcgan"], (20, 100_000)):
+    assert fitting(square(64), 600) == ("small", [])
+    assert fitting(square(32), 4_000) == ("small", ["--size 32"])
+    assert fitting(square(64), 60_000) == ("dcgan64", [])
+    assert fitting(Size(96, 64), 60_000) == ("dcgan64", ["--size 96x64"])
+    for size, count in product((*map(square, SIZES), Size(96, 64), Size(28, 56)), (20, 100_000)):
         preset, flags = fitting(size, count)
         network = PRESETS[preset]
         if flags:
-            network = replace(network, size=int(flags[0].split()[1]))
+            network = replace(network, size=parse_size(flags[0].split()[1]))
         assert network.size == size
 
 

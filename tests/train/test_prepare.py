@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from conftest import run_gantool
+from gantool.models.config import square
 from gantool.train.data.dataset import load_images
 
 
@@ -50,7 +51,7 @@ def test_a_folder_becomes_a_data_set(folder: Path, tmp_path: Path) -> None:
     assert text["class_names"] == ["cats", "dogs"]
     with Image.open(tmp_path / "d.png") as sheet:
         assert sheet.size == (16 * 32, 2 * 32)
-    loaded = load_images(str(tmp_path / "d.zip"), 32)
+    loaded = load_images(str(tmp_path / "d.zip"), square(32))
     assert loaded.images.shape == (20, 32, 32, 1)
     assert loaded.skipped == ()
 

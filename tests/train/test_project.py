@@ -13,6 +13,7 @@ from PIL import Image
 
 from conftest import run_gantool
 from gantool.models import NetworkConfig, load_checkpoint, save_checkpoint
+from gantool.models.config import square
 from gantool.models.sampling import float_images, sample_images
 from gantool.runtime.outputs.images import to_uint8
 from helpers.networks import lived_in
@@ -45,8 +46,8 @@ def projected(folder: Path, *arguments: object) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("config", "count"),
     [
-        (NetworkConfig(size=16, width=8, latent=32), 3),
-        pytest.param(NetworkConfig(size=32, width=8), 10, marks=pytest.mark.slow),
+        (NetworkConfig(size=square(16), width=8, latent=32), 3),
+        pytest.param(NetworkConfig(size=square(32), width=8), 10, marks=pytest.mark.slow),
     ],
     ids=["16 pixels", "32 pixels"],
 )
@@ -63,13 +64,13 @@ def test_the_generators_own_images_come_back(tmp_path: Path, config: NetworkConf
     generator = load_checkpoint(path).generator
     again = to_uint8(float_images(generator, (torch.from_numpy(z),)))
     with Image.open(tmp_path / "projected/pairs.png") as sheet:
-        pairs = np.asarray(sheet).reshape(count, config.size, 2, config.size)  # [N, H, 2, W]
+        pairs = np.asarray(sheet).reshape(count, config.size.height, 2, config.size.width)  # [N, H, 2, W]
     assert np.array_equal(pairs[:, :, 0], np.stack(images))
     assert np.abs(pairs[:, :, 1].astype(int) - again[..., 0]).max() <= 1
 
 
 def test_a_conditional_generator_finds_the_class_or_takes_it(tmp_path: Path) -> None:
-    path = generator_file(tmp_path, NetworkConfig(size=16, width=8, latent=32, classes=3))
+    path = generator_file(tmp_path, NetworkConfig(size=square(16), width=8, latent=32, classes=3))
     names = own_pictures(tmp_path, path, 1)  # seed 100,000 is of class 1
     (found,) = projected(tmp_path, *names, "--steps", 60)
     assert found["label"] == 100_000 % 3
@@ -88,7 +89,7 @@ def test_a_conditional_generator_finds_the_class_or_takes_it(tmp_path: Path) -> 
     ],
 )
 def test_what_cannot_be_projected(tmp_path: Path, arguments: tuple[str, ...], problem: str) -> None:
-    path = generator_file(tmp_path, NetworkConfig(size=16, width=8))
+    path = generator_file(tmp_path, NetworkConfig(size=square(16), width=8))
     own_pictures(tmp_path, path, 1)
     (tmp_path / "text.png").write_text("this is not a picture")
     result = run_gantool("project", *arguments, "--checkpoint", path, cwd=tmp_path)

@@ -133,7 +133,7 @@ def test_a_data_set_and_its_scores_are_values(
 ) -> None:
     with logged(logging.WARNING) as warnings:
         made = prepare(DataOptions(str(images), out=tmp_path / "d.zip"))
-    assert (made.count, made.files, made.size, made.channels) == (20, 22, 32, 1)
+    assert (made.count, made.files, made.size, made.channels) == (20, 22, (32, 32), 1)
     assert made.duplicates == ("cats/twice.png",)
     assert warnings == [f"left out {made.skipped[0]}"]
     assert made.labels

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gantool.models import NetworkConfig
+from gantool.models import NetworkConfig, square
 from gantool.train.data.dataset import ImageData
 from gantool.train.distributed import single_device
 from gantool.train.options import TrainingOptions
@@ -18,7 +18,7 @@ from gantool.train.session import Pace, Session
 from gantool.train.state import TrainingState, new_state
 from gantool.train.ticks import interval_ended
 
-OPTIONS = TrainingOptions(NetworkConfig(size=16, width=2, latent=4), "boxes", kimg=1.0, device="cpu")
+OPTIONS = TrainingOptions(NetworkConfig(size=square(16), width=2, latent=4), "boxes", kimg=1.0, device="cpu")
 DATA = ImageData(np.zeros((16, 16, 16, 1), np.uint8), "boxes", ())
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from conftest import run_gantool
-from gantool.models import NetworkConfig
+from gantool.models import NetworkConfig, square
 from gantool.runtime.process import cpus
 from gantool.train import autotune as speed
 from gantool.train.autotune import Tuned, best_rate, fastest
@@ -22,7 +22,7 @@ from gantool.train.distributed import single_device
 from gantool.train.options import TrainingOptions
 from helpers.logs import logged
 
-OPTIONS = TrainingOptions(NetworkConfig(size=16, width=2, latent=4), "boxes", batch=4, device="cpu")
+OPTIONS = TrainingOptions(NetworkConfig(size=square(16), width=2, latent=4), "boxes", batch=4, device="cpu")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gantool.models import NetworkConfig
+from gantool.models import NetworkConfig, square
 from gantool.models.config import Distribution
 from gantool.runtime.errors import UsageError
 from gantool.runtime.latents import latents
@@ -23,7 +23,7 @@ from gantool.train.penalties import gradient_penalty, r1_penalty
 from gantool.train.state import TrainingState, new_state, sample_latents
 from gantool.train.step import step
 
-NETWORK = NetworkConfig(size=16, width=2, latent=4)
+NETWORK = NetworkConfig(size=square(16), width=2, latent=4)
 OPTIONS = TrainingOptions(NETWORK, "boxes", batch=8, device="cpu", lr=0.01)
 
 
@@ -139,11 +139,15 @@ def test_penalties_of_a_plane() -> None:
 
 
 @given(
-    kind=st.sampled_from(["diff", "ada"]), size=st.sampled_from([16, 28]), channels=st.sampled_from([1, 3])
+    kind=st.sampled_from(["diff", "ada"]),
+    size=st.sampled_from([(16, 16), (28, 28), (24, 16), (16, 40)]),
+    channels=st.sampled_from([1, 3]),
 )
 @settings(max_examples=10)
-def test_augmented_images_keep_their_shape_and_pass_gradients(kind: str, size: int, channels: int) -> None:
-    images = (torch.rand(4, channels, size, size) * 2 - 1).requires_grad_()
+def test_augmented_images_keep_their_shape_and_pass_gradients(
+    kind: str, size: tuple[int, int], channels: int
+) -> None:
+    images = (torch.rand(4, channels, *size) * 2 - 1).requires_grad_()
     changed = augment(images, kind, probability=1.0)
     assert changed.shape == images.shape
     assert torch.isfinite(changed).all()

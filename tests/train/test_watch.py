@@ -14,7 +14,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import run_gantool
-from gantool.models import NetworkConfig, load_checkpoint
+from gantool.models import NetworkConfig, load_checkpoint, square
 from gantool.runtime.errors import pip_install
 from gantool.runtime.process.cpus import cores
 from gantool.train import autotune, callbacks
@@ -112,7 +112,9 @@ def test_alarms_ring_once_and_again_after_all_was_well() -> None:
 
 def test_speed_is_measured_once_and_leaves_the_random_state_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "_TURN", 0.01)  # seconds
-    options = TrainingOptions(NetworkConfig(size=16, width=3, latent=9), "boxes", batch=6, device="cpu")
+    options = TrainingOptions(
+        NetworkConfig(size=square(16), width=3, latent=9), "boxes", batch=6, device="cpu"
+    )
     before = torch.get_rng_state()
     with logged() as notes:
         chosen = fastest(options, single_device("cpu"), None).options
@@ -127,7 +129,9 @@ def test_speed_is_measured_once_and_leaves_the_random_state_alone(monkeypatch: p
 
 def test_fewer_threads_are_tried_and_left_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "_TURN", 0.01)  # seconds
-    options = TrainingOptions(NetworkConfig(size=16, width=3, latent=8), "boxes", batch=6, device="cpu")
+    options = TrainingOptions(
+        NetworkConfig(size=square(16), width=3, latent=8), "boxes", batch=6, device="cpu"
+    )
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)

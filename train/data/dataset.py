@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from gantool.models.config import Size
 from gantool.runtime.cache import cache_dir
 from gantool.runtime.colours import colour
 from gantool.runtime.errors import GantoolError, UsageError
@@ -28,12 +29,13 @@ from gantool.runtime.process.terminal import message_of
 from gantool.runtime.progress import task
 from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, fit
 from gantool.train.data.facts import Facts, Tally, facts_from_json
+from gantool.train.data.fitting import Fit
 from gantool.train.data.labels import Labels
 from gantool.train.data.listing import MIN_IMAGES, Listing, instead, no_images, shown, shown_others
 from gantool.train.data.sources import Source, find_source
 from gantool.train.notes import log_notes
 
-_VERSION = 5  # of the cache: raise it when the same file decodes to other pixels
+_VERSION = 6  # of the cache: raise it when the same file decodes to other pixels
 _HEADER_BYTES = 128
 _MAX_THREADS = 8  # each holds one decoded image of any size
 _NAMED = 10  # skipped files that are logged; ImageData has all
@@ -55,31 +57,33 @@ class ImageData:
 
 def load_images(
     source: str | Source,
-    size: int,
+    size: Size,
     channels: int | None = None,
     background: str = "white",
+    fit: Fit = "crop",
 ) -> ImageData:
-    """Return the images of `source` as uint8 [N, size, size, C], in the order of their names.
+    """Return the images of `source` as uint8 [N, H, W, C] of a size, in the order of their names.
 
     source:     "fashion-mnist" (always the data set; a folder of that name is ./fashion-mnist), a folder, a zip or
                 tars with PNG, JPEG, WebP, GIF (first frame), BMP or TIFF (first page) files at any depth, an .npy
                 or .npz of uint8 [N, H, W, C], or a Source of `find_source`
     channels:   1 or 3; None is 1 if every readable image is grey, else 3
     background: colour behind transparent images: white, black or #rrggbb
+    fit:        how images of another aspect are made to fit: crop to the middle, pad with the background, stretch
 
-    Each image is rotated by its EXIF orientation, blended with the background if it is transparent, center-cropped
-    to a square and resized with Lanczos. Images of 16 bits are scaled by the number of bits that the set uses. The
+    Each image is rotated by its EXIF orientation, blended with the background if it is transparent, made to fit and
+    resized with Lanczos. Images of 16 bits are scaled by the number of bits that the set uses. The
     first call decodes into `cache_dir()`; later calls map that file until the source changes. Unreadable files are
     logged and skipped; notes on the images are logged too.
 
     Raises GantoolError if the source is missing, has fewer than MIN_IMAGES readable images, or if the cache cannot
     be written; UsageError for another size or number of channels.
     """
-    if size < 1 or channels not in (None, 1, 3):
-        raise UsageError(f"images of {size} x {size} pixels and {channels} channels: use 1 or 3 channels")
+    if min(size) < 1 or channels not in (None, 1, 3):
+        raise UsageError(f"images of {size} pixels and {channels} channels: use 1 or 3 channels")
     colour(background)
     found = find_source(source) if isinstance(source, str) else source
-    into = Into(size, channels, background)
+    into = Into(size, channels, background, fit=fit)
     images, skipped, labels, unlabelled, facts = _cached(found, into) or _decode(found, into)
     if unlabelled:
         _log.warning("going on without labels: %s", unlabelled)
@@ -87,7 +91,7 @@ def load_images(
         _log.warning("skipped %s", line)
     if len(skipped) > _NAMED:
         _log.warning("... and %s more", f"{len(skipped) - _NAMED:,}")
-    log_notes(_log, facts.notes(background))
+    log_notes(_log, facts.notes(background, fit))
     return ImageData(images, found.name, skipped, labels, facts)
 
 
@@ -96,7 +100,7 @@ _Loaded = tuple[NDArray[np.uint8], tuple[str, ...], Labels | None, str, Facts]
 
 
 def _cache_path(source: Source, into: Into, channels: int) -> Path:
-    text = f"{_VERSION} {source.identity} {into.size} {channels} {colour(into.background)}"
+    text = f"{_VERSION} {source.identity} {into.size} {channels} {colour(into.background)} {into.fit}"
     return cache_dir() / "images" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
 
 
@@ -112,7 +116,7 @@ def _cached(source: Source, into: Into) -> _Loaded | None:
         path = _cache_path(source, into, candidate)
         try:
             note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            shape = (int(note["count"]), into.size, into.size, candidate)
+            shape = (int(note["count"]), *into.size, candidate)
             with path.open("rb") as file:
                 whole = file.read(_HEADER_BYTES) == _npy_header(shape)
             whole = whole and path.stat().st_size == _HEADER_BYTES + int(np.prod(shape, dtype=np.int64))
@@ -223,7 +227,7 @@ def _write(listing: Listing, path: Path, into: Into) -> tuple[dict[int, str], Ta
                 _log.info("decoded %s of %s images", f"{index + 1:,}", f"{total:,}")
                 due = time.monotonic() + _PROGRESS_SECONDS
         file.seek(0)
-        file.write(_npy_header((total - len(skipped), into.size, into.size, into.channels or 1)))
+        file.write(_npy_header((total - len(skipped), *into.size, into.channels or 1)))
     return skipped, tally
 
 

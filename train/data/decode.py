@@ -1,4 +1,4 @@
-"""Decode one image file to a square uint8 image for training."""
+"""Decode one image file to a uint8 image of one size for training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from gantool.models.config import Size
 from gantool.runtime.colours import colour
+from gantool.train.data.fitting import Fit, contained, cropped, other_aspect
 from gantool.train.data.sniff import START, what_else
 
 # Pillow must not try other formats, whatever the name of the file: for some, it starts other programs.
@@ -47,18 +49,20 @@ _TURNS = {
 class Into:
     """The format into which all images of a set are converted."""
 
-    size: int  # pixels per side
+    size: Size
     channels: int | None = None  # 1 or 3; None: 1 for a grey image, 3 for one with colour
     background: str = "white"  # behind transparent images: white, black or #rrggbb
     bits: int = 16  # used in files of 16 bits: with 12, level 4095 is white
+    fit: Fit = "crop"  # how images of another aspect are made to fit
 
 
 @dataclass(frozen=True)
 class Fitted:
     """One converted image, and facts about the original."""
 
-    pixels: NDArray[np.uint8]  # [size, size, C]
+    pixels: NDArray[np.uint8]  # [H, W, C]
     sides: tuple[int, int]  # width and height of the original, after rotation
+    other_aspect: bool = False  # than the size
     transparent: bool = False  # at least in part
     hidden: bool = False  # blank on this background, but not on the opposite one
     deepest: int | None = None  # largest level in a file of 16 bits; None for other files
@@ -100,15 +104,20 @@ def checked(image: Image.Image) -> Image.Image:
     return image
 
 
-def is_grey(image: Image.Image, background: str) -> bool:
-    """Return whether an image is grey, by its header, after it is blended with the background."""
-    if image.has_transparency_data and len(set(colour(background))) > 1:
+def is_grey(image: Image.Image, into: Into) -> bool:
+    """Return whether an image is grey, by its header, after it is laid on the background."""
+    framed = into.fit == "pad" and other_aspect(image.size, into.size)
+    if (image.has_transparency_data or framed) and len(set(colour(into.background))) > 1:
         return False
+    return _is_grey_mode(image)
+
+
+def _is_grey_mode(image: Image.Image) -> bool:
     return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
 
 
 def fit(image: Image.Image, into: Into) -> Fitted:
-    """Rotate an image by its EXIF orientation, center-crop it to a square, blend it with the background, resize it.
+    """Rotate an image by its EXIF orientation, make it fit the aspect, blend it with the background, resize it.
 
     The filter is Lanczos with antialiasing, as in StyleGAN's dataset_tool.py. Of several pages or frames, take the
     first. Raises Pillow's errors for damaged pixels, and ValueError for an image without pixels or of a kind whose
@@ -123,18 +132,18 @@ def fit(image: Image.Image, into: Into) -> Fitted:
         if min(image.size) < 1:
             raise ValueError("it has no pixels")
         image = _upright(image)
-        sides, image = image.size, _square(image)
+        sides, image = image.size, _of_aspect(image, into)
         deepest = None
         if image.mode.startswith("I"):
             image, deepest = _shallow(image, into.bits)
         elif deep:
-            image, deepest = _shallow_colour(image, lower and _square(lower), into.bits)
+            image, deepest = _shallow_colour(image, lower and _of_aspect(lower, into), into.bits)
         transparent, hidden = _is_transparent(image), False
         pixels = _resized(_blended(image, into.background), into)
         if transparent and _span(pixels) < CONTRAST:
             other = _resized(_blended(image, opposite(into.background)), into)
             hidden = _span(other) >= CONTRAST
-    return Fitted(pixels, sides, transparent, hidden, deepest, several)
+    return Fitted(pixels, sides, other_aspect(sides, into.size), transparent, hidden, deepest, several)
 
 
 def _span(pixels: NDArray[np.uint8]) -> int:
@@ -144,12 +153,16 @@ def _span(pixels: NDArray[np.uint8]) -> int:
 
 
 def _resized(image: Image.Image, into: Into) -> NDArray[np.uint8]:
-    """Return an image of mode L or RGB as uint8 [size, size, C]."""
+    """Return an image of mode L or RGB as uint8 [H, W, C]."""
     if into.channels == 1:
         image = image.convert("L")
-    if image.size != (into.size, into.size):
-        image = image.resize((into.size, into.size), Image.Resampling.LANCZOS)
-    pixels = np.asarray(image, dtype=np.uint8).reshape(into.size, into.size, -1)  # [H, W, 1 or 3]
+    height, width = into.size
+    inside = contained(image.size, into.size) if into.fit == "pad" else (width, height)
+    if image.size != inside:
+        image = image.resize(inside, Image.Resampling.LANCZOS)
+    if inside != (width, height):
+        image = _framed(image, into)
+    pixels = np.asarray(image, dtype=np.uint8).reshape(height, width, -1)  # [H, W, 1 or 3]
     if into.channels == 3 and pixels.shape[2] == 1:
         pixels = pixels.repeat(3, axis=2)  # [H, W, 3]
     return pixels
@@ -163,10 +176,21 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _square(image: Image.Image) -> Image.Image:
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image if image.width == image.height else image.crop((left, top, left + side, top + side))
+def _of_aspect(image: Image.Image, into: Into) -> Image.Image:
+    """Crop an image to the aspect of the size, if that is how it is made to fit."""
+    if into.fit != "crop" or not other_aspect(image.size, into.size):
+        return image
+    return image.crop(cropped(image.size, into.size))
+
+
+def _framed(image: Image.Image, into: Into) -> Image.Image:
+    """Lay an image of mode L or RGB in the middle of a frame of the background."""
+    ground = colour(into.background)
+    if image.mode == "L" and len(set(ground)) > 1 and into.channels != 1:
+        image = image.convert("RGB")
+    frame = Image.new("RGB", (into.size.width, into.size.height), ground).convert(image.mode)
+    frame.paste(image, ((frame.width - image.width) // 2, (frame.height - image.height) // 2))
+    return frame
 
 
 def _shallow(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
@@ -268,7 +292,7 @@ def _blended(image: Image.Image, background: str) -> Image.Image:
         raise ValueError(
             "its pixels are floating-point numbers, of no known range: write them as 8 or 16 bits"
         )
-    grey = is_grey(image, background)
+    grey = _is_grey_mode(image) and (not image.has_transparency_data or len(set(colour(background))) == 1)
     opaque = "L" if grey else "RGB"
     if not image.has_transparency_data:
         return image if image.mode == opaque else image.convert(opaque)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, opposite
+from gantool.train.data.fitting import DONE, Fit
 
 MANY = 0.1  # warn if at least this fraction of the images is blank
 DARK = 64  # warn if the pixels of the set span fewer grey levels, of 256
@@ -22,7 +23,7 @@ class Facts:
     commonest: tuple[int, int]
     common: int  # number of images of the commonest size
     side: int  # half of the images have at least this shorter side
-    cropped: int  # images that are not square
+    other_aspect: int  # images of another aspect than the size
     transparent: int  # images with transparency
     blank: int  # images of one flat colour, or nearly so
     hidden: int  # blank images that are not blank on the opposite background
@@ -36,12 +37,13 @@ class Facts:
         """Return the fields as a JSON object."""
         return asdict(self)
 
-    def notes(self, background: str) -> list[str]:
+    def notes(self, background: str, fit: Fit) -> list[str]:
         """Return a line for each conversion of images and for each problem, to show to the user."""
         of = f"of {self.count:,} images"
         lines = []
-        if self.cropped:
-            lines.append(f"{self.cropped:,} {of} are not square: cropped to the square in the middle")
+        if self.other_aspect:
+            done = DONE[fit].format(ground=background)
+            lines.append(f"{self.other_aspect:,} {of} have another aspect: {done}")
         if self.several:
             lines.append(f"{self.several:,} {of} have several pages or frames: the first was read")
         if self.transparent:
@@ -97,9 +99,8 @@ class Tally:
     def add(self, image: Fitted) -> None:
         """Count one image."""
         self.sides[image.sides] += 1
-        width, height = image.sides
         seen = {
-            "cropped": width != height,
+            "other_aspect": image.other_aspect,
             "transparent": image.transparent,
             "blank": image.blank,
             "hidden": image.hidden,
@@ -128,7 +129,7 @@ class Tally:
             if 2 * seen <= total:
                 break
         commonest, common = self.sides.most_common(1)[0]
-        names = ("cropped", "transparent", "blank", "hidden", "deep", "several")
+        names = ("other_aspect", "transparent", "blank", "hidden", "deep", "several")
         return Facts(
             count=total,
             smallest=min(self.sides),

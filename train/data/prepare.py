@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import statistics
 import zipfile
 from collections import Counter
@@ -21,6 +22,7 @@ from shlex import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from gantool.models.config import SIZES, Size, square
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
 from gantool.runtime.outputs.encoding import Encoding
@@ -30,11 +32,12 @@ from gantool.runtime.progress import task, track
 from gantool.train.data.dataset import ColourError, decoded
 from gantool.train.data.decode import Into
 from gantool.train.data.facts import Facts, Tally
+from gantool.train.data.fitting import Fit
 from gantool.train.data.labels import DATASET_JSON, Labels, why_none
 from gantool.train.data.listing import MIN_IMAGES, Listing, instead, no_images, shown, shown_others
 from gantool.train.data.sources import find_source
 from gantool.train.presets import few, fitting
-from gantool.train.requests import DataOptions, sizes
+from gantool.train.requests import DataOptions
 
 COLUMNS, ROWS = 16, 8  # of the contact sheet
 _PNG = Encoding(level=6)  # as in earlier versions, so that the same images give the same bytes
@@ -50,7 +53,7 @@ class Prepared:
 
     path: Path  # the zip
     sheet: Path  # the contact sheet
-    size: int
+    size: Size
     channels: int
     count: int  # images in it
     files: int  # files in the source that may be images
@@ -61,6 +64,7 @@ class Prepared:
     label_note: str  # why there are no labels, if the user may expect some
     facts: Facts  # of the readable images
     background: str
+    fit: Fit
     mean: float  # of all pixels, in grey levels
     spread: float  # standard deviation of all pixels, in grey levels
 
@@ -79,7 +83,7 @@ class _Making:
     count: int = 0
     total: float = 0.0  # sum of all pixels
     squares: float = 0.0  # sum of the squares of all pixels
-    sheet: list[NDArray[np.uint8]] = field(default_factory=list)  # [size, size, C] each
+    sheet: list[NDArray[np.uint8]] = field(default_factory=list)  # [H, W, C] each
 
     @property
     def channels(self) -> int:
@@ -88,7 +92,7 @@ class _Making:
 
     def done(self, out: Path, known: Labels | None, note: str) -> Prepared:
         """Return the finished data set."""
-        pixels = self.count * self.into.size**2 * self.channels
+        pixels = self.count * math.prod(self.into.size) * self.channels
         mean = self.total / pixels
         return Prepared(
             out,
@@ -104,6 +108,7 @@ class _Making:
             note,
             self.tally.facts(),
             self.into.background,
+            self.into.fit,
             mean,
             max(self.squares / pixels - mean**2, 0) ** 0.5,
         )
@@ -112,8 +117,8 @@ class _Making:
 def prepare(options: DataOptions) -> Prepared:
     """Write the images of a source to a zip, and a contact sheet beside it.
 
-    Images are center-cropped to a square and resized. Unreadable files and duplicates are left out. Labels come
-    from the source, see labels.py.
+    Images are made to fit the aspect of the size, and resized. Unreadable files and duplicates are left out.
+    Labels come from the source, see labels.py.
 
     Raises GantoolError for a source with too few images or damaged labels.
     """
@@ -124,9 +129,9 @@ def prepare(options: DataOptions) -> Prepared:
         _log.debug("%s files of images in %s", f"{len(listing.names):,}", options.source)
         known = listing.labels() if options.labels else None
         why = why_none(listing.names) if options.labels and not known else ""
-        size = options.size or _common_size(_shorter(listing))
-        _log.debug("writing images of %d×%d", size, size)
-        into = Into(size, channels, options.background)
+        size = options.size or square(_common_size(_shorter(listing)))
+        _log.debug("writing images of %d×%d", *size)
+        into = Into(size, channels, options.background, fit=options.fit)
         with atomic(options.out) as part:
             try:
                 made = _write(listing, part, into, known)
@@ -169,13 +174,13 @@ def summary(made: Prepared) -> str:
     """Return a summary of the data set as text."""
     facts = made.facts
     lines = [
-        f"{made.count:,} images of {made.size}×{made.size}×{made.channels}, of {made.files:,} files; "
+        f"{made.count:,} images of {made.size.by}×{made.channels}, of {made.files:,} files; "
         f"left out {len(made.duplicates):,} as duplicates and {len(made.skipped):,} as unreadable",
         f"originals {_originals(facts)}; grey levels {made.mean:.1f} ± {made.spread:.1f}",
     ]
     if made.others:
         lines.append(f"not read: {shown_others(made.others)}")
-    lines += facts.notes(made.background)
+    lines += facts.notes(made.background, made.fit)
     if labels := made.labels:
         count, counts = len(labels.classes), Counter(labels.values.tolist())
         lines.append(f"{count} {'class' if count == 1 else 'classes'}:")
@@ -224,7 +229,7 @@ def _shorter(listing: Listing) -> list[int]:
 def _common_size(shorter: list[int]) -> int:
     """Return the largest size of a preset that at least half of the images have."""
     middle = statistics.median(shorter) if shorter else 0
-    return max((size for size in sizes() if size <= middle), default=sizes()[0])
+    return max((size for size in SIZES if size <= middle), default=SIZES[0])
 
 
 def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> _Making:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from gantool.runtime.errors import UsageError
+from gantool.models.config import Size
 from gantool.runtime.spec import Images
 from gantool.train.data.dataset import load_images
 from gantool.train.metrics.extractors import find_extractor
@@ -17,21 +17,18 @@ from gantool.train.metrics.scores import frechet
 def distance_to(data: str, features: str) -> Callable[[Images], float]:
     """Return a function from images, uint8 [N, H, W, C], to their Fréchet distance to `data`.
 
-    Its first call reads the data and makes the extractor `features`, because only then is the size known. It raises
-    UsageError for images that are not square: the images of data sets are.
+    Its first call reads the data and makes the extractor `features`, because only then is the size known.
     """
 
     @cache
-    def real(size: int, channels: int) -> tuple[Any, Any]:
+    def real(size: Size, channels: int) -> tuple[Any, Any]:
         loaded = load_images(data, size, channels)
         extractor = find_extractor(features, loaded)
         return extractor, extractor.vectors(subsample(loaded.images))
 
     def distance(images: Images) -> float:
         _, height, width, channels = images.shape
-        if height != width:
-            raise UsageError(f"`data` compares square images, and these are {height}×{width}: leave it out")
-        extractor, vectors = real(height, channels)
+        extractor, vectors = real(Size(height, width), channels)
         return frechet(vectors, extractor.vectors(images))
 
     return distance
