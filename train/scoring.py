@@ -95,6 +95,11 @@ class Scores:
         for name, text in MEANING.items():
             of_real = f"{getattr(self.real_halves, name):.4f}" if self.real_halves else ""
             lines.append(f"  {name:<10} {getattr(self.measured.scores, name):>10.4f} {of_real:>10}   {text}")
+        if (board := self.measured.checkerboard) is not None:
+            lines.append(
+                f"  {'checkerboard':<10} {board:>8.4f} {1:>10.4f}   energy at a period of two pixels; a visible "
+                "checkerboard has 2 or more"
+            )
         if classes := self.measured.classes:
             total, missing = len(classes.shares), len(classes.missing)
             named = f"; missing: {', '.join(classes.missing)}" if missing else ""

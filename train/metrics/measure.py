@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from gantool.train.data.dataset import ImageData
 from gantool.train.data.labels import Labels
 from gantool.train.metrics.extractors import Extractor, Vectors
 from gantool.train.metrics.scores import FeatureScores, scores
+from gantool.train.metrics.spectrum import checkerboard
 
 LEAST = 6  # least number of vectors per side
 FEW = 10  # with fewer images per dimension of a vector, the Fréchet distance is far too high
@@ -43,11 +45,17 @@ class Measurement:
     samples: int  # generated images
     real: int  # images of the data
     scores: FeatureScores  # rounded to five decimals
+    checkerboard: float | None  # see `spectrum`; None if the images say nothing about it
     classes: ClassShares | None  # of labelled data, if the extractor classifies
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as a flat JSON object."""
-        value = {"samples": self.samples, "real": self.real, **asdict(self.scores)}
+        value = {
+            "samples": self.samples,
+            "real": self.real,
+            **asdict(self.scores),
+            "checkerboard": self.checkerboard,
+        }
         return value if self.classes is None else {**value, "classes": asdict(self.classes)}
 
 
@@ -65,7 +73,10 @@ def measure(
     if extractor.logits and data.labels:
         shown = (extractor.logits(each).argmax(1) for each in (real, images))
         classes = _classes(data.labels, *shown)
-    return Measurement(len(images), len(real), found, classes)
+    board = checkerboard(images, real)
+    return Measurement(
+        len(images), len(real), found, round(board, 3) if math.isfinite(board) else None, classes
+    )
 
 
 def score_halves(real: Vectors) -> FeatureScores | None:

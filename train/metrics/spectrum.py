@@ -1,7 +1,7 @@
 """See a checkerboard in the spectrum of images.
 
-Upsampling by strides can leave a pattern with a period of two pixels (Odena, Dumoulin and Olah 2016, Deconvolution
-and Checkerboard Artifacts): a line of the spectrum at the highest frequency, the Nyquist frequency, that is brighter
+Upsampling by strides can leave a pattern with a period of two pixels (Odena, Dumoulin and Olah 2016,
+"Deconvolution and Checkerboard Artifacts"): a line of the spectrum at the highest frequency that is brighter
 than the frequencies beside it. Sharp or blurred images have more or less energy at all of these alike.
 """
 
@@ -24,7 +24,7 @@ _MOST = 2000  # images
 
 
 def checkerboard(images: Images, real: Images) -> float:
-    """Return the line of images, [N, H, W, C], over that of real images: 1 is as real, well above is a checkerboard.
+    """Return the line of images, [N, H, W, C], over that of real ones: 1 is as real, well above is a checkerboard.
 
     NaN for images of fewer than 16 pixels per side, and if either has no energy at high frequencies.
     """
