@@ -77,6 +77,8 @@ def parse_classes(text: str, spec: Spec) -> tuple[int, ...]:
         return every_class(spec)
     found: dict[int, None] = {}
     for part in map(str.strip, text.split(",")):
+        if not part:
+            raise UsageError(f"`label` {text!r}: a class is missing; write them as in Shoes,2,5-7, or all")
         match = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})", part)
         if match and _by_name(part, names) is None:
             low, high = int(match[1]), int(match[2])

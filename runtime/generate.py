@@ -8,28 +8,32 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gantool.runtime.colours import Colour, colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.generator import Generator
 from gantool.runtime.items import Item, Items
-from gantool.runtime.latents import check_truncation, latents
+from gantool.runtime.latents import check_truncation, check_z, latents, rows_of
 from gantool.runtime.outputs.base import Output, Target
 from gantool.runtime.outputs.dataset_json import labels_file
 from gantool.runtime.outputs.folder import DEFAULT, folder_for
 from gantool.runtime.outputs.formats import OUTPUTS, check_same
 from gantool.runtime.outputs.images import over_colour
 from gantool.runtime.outputs.sheet import Sheet
+from gantool.runtime.outputs.z_file import read_z, write_z
 from gantool.runtime.process.pool import thread_count
 from gantool.runtime.process.signals import stop_signals
 from gantool.runtime.progress import task
 from gantool.runtime.request import Request
-from gantool.runtime.seeds import parse_shard
 from gantool.runtime.selection import Selection, seeds_of, select
+from gantool.runtime.shards import parse_shard
 from gantool.runtime.spec import Images, Latents, Spec
 
+ZOf = Callable[[list[Item]], Latents]  # z of a batch, float32 [n, latent]
 Batches = Iterator[tuple[list[Item], Images]]  # items, and their images, uint8 [n, H, W, C]
 _log = logging.getLogger(__name__)
 
@@ -73,17 +77,19 @@ def generate(engine: Path, request: Request) -> Generated:
 
     Raises UsageError for an invalid request, before any work, and GantoolError if the engine fails.
     """
-    target, seeds, sheet = _target(request), seeds_of(request), Sheet.of(request)
+    target, sheet = _target(request), Sheet.of(request)
+    rows_of_z = None if request.z is None else read_z(request.z)
+    seeds = seeds_of(request, 0 if rows_of_z is None else len(rows_of_z))
     _check_raw(request, target)
     with Generator.load(engine, request.provider, request.threads) as generator:
         spec = generator.spec
         _check_transparency(request, target, spec)
         sheet.check(spec)
-        check_truncation(request.truncation, None, spec.distribution)
+        z_of = _z_of(request, spec, rows_of_z)
         selected = select(request, seeds, spec)
         items = selected.items
         _note(request, generator, items)
-        stream: Callable[[Iterable[Item]], Batches] = partial(_stream, generator, request)
+        stream: Callable[[Iterable[Item]], Batches] = partial(_stream, generator, z_of, request.batch)
         stream(())  # raises UsageError for an invalid batch before any work
         if request.background is not None:
             stream, spec = _laid(stream, colour(request.background)), replace(spec, channels=3)
@@ -97,6 +103,8 @@ def generate(engine: Path, request: Request) -> Generated:
             target.folder.mkdir(parents=True, exist_ok=True)
             if labels := labels_file(target, items, selected.every, spec):
                 labels.write(target.folder)
+            if request.dump_z:
+                write_z(target.folder / _z_name(target), items, z_of, spec.latent)
         cells = sheet.cells
         first = _write(output, target, stream, items, request, 0 if request.resume else cells)
         path = None
@@ -110,14 +118,19 @@ def generate(engine: Path, request: Request) -> Generated:
         return Generated(place, len(items), found, spec, items.classes, path, cells, request.out or DEFAULT)
 
 
-def _stream(generator: Generator, request: Request, items: Iterable[Item]) -> Batches:
+def _z_of(request: Request, spec: Spec, rows: NDArray[Any] | None) -> ZOf:
+    """Return the function that computes the z of items, or reads it. Raises UsageError."""
+    check_truncation(request.truncation, request.resample, spec.distribution)
+    if rows is not None:
+        array = check_z(rows, spec.latent)
+        return lambda items: rows_of(array, [item.seed for item in items])
+    how = (spec.latent, spec.distribution, request.truncation, request.resample)
+    return lambda items: latents((item.seed for item in items), *how)
+
+
+def _stream(generator: Generator, z_of: ZOf, batch: int | None, items: Iterable[Item]) -> Batches:
     """Yield batches of items with their images."""
-    spec = generator.spec
-
-    def z_of(batch: list[Item]) -> Latents:
-        return latents((item.seed for item in batch), spec.latent, spec.distribution, request.truncation)
-
-    return generator.run(((item, item.label) for item in items), z_of, request.batch)
+    return generator.run(((item, item.label) for item in items), z_of, batch)
 
 
 def _placed(request: Request, target: Target, selected: Selection, spec: Spec) -> Target:
@@ -128,14 +141,19 @@ def _placed(request: Request, target: Target, selected: Selection, spec: Spec) -
 
     def taken(folder: Path) -> Path | None:
         output = OUTPUTS[target.format](replace(target, folder=folder), selected.items, spec)
-        sheet = folder / _sheet_name(target)
-        found = output.existing() or (sheet if request.grid is not None and sheet.exists() else None)
+        extra = [folder / _sheet_name(target)] if request.grid is not None else []
+        extra += [folder / _z_name(target)] if request.dump_z else []
+        found = output.existing() or next((path for path in extra if path.exists()), None)
         return found or (labels.other_classes(folder) if labels else None)
 
     folder = folder_for(request.out, taken, resume=request.resume, force=request.force)
     if request.resume and labels and (found := labels.other_classes(folder)):
         raise UsageError(f"`resume`: {found} has the labels of other classes: choose another `out`")
     return replace(target, folder=folder)
+
+
+def _z_name(target: Target) -> str:
+    return f"z{target.part}.npy"
 
 
 def _sheet_name(target: Target) -> str:
@@ -224,8 +242,9 @@ def _check_raw(request: Request, target: Target) -> None:
         raise UsageError("raw frames go to a program, not to a terminal: | ffplay -f rawvideo ...")
     if request.grid is not None:
         raise UsageError("`grid` does not work with raw frames: write the sheet in a separate run")
-    if request.resume:
-        raise UsageError("`resume` is for files, not for raw frames")
+    for name, given in (("resume", request.resume), ("dump_z", request.dump_z)):
+        if given:
+            raise UsageError(f"`{name}` is for files, not for raw frames")
 
 
 def _note(request: Request, generator: Generator, items: Items) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gantool.runtime.errors import UsageError
-from gantool.runtime.seeds import MAX_SEED, Mix, Row, Seed, Step
+from gantool.runtime.seeds import MAX_SEED, Mix, Seed, Step, first_seed
 
 DISTRIBUTIONS = ("normal", "uniform", "truncated")
 LARGEST = 2.0  # magnitude in a truncated z
@@ -103,9 +103,9 @@ def check_z(z: ArrayLike, size: int) -> NDArray[np.float32]:
     return array.astype(np.float32, copy=False) if not isinstance(array, np.memmap) else array
 
 
-def rows_of(z: NDArray[Any], rows: Sequence[Row]) -> NDArray[np.float32]:
+def rows_of(z: NDArray[Any], rows: Sequence[Seed]) -> NDArray[np.float32]:
     """Return these rows of z, float32 [n, latent]."""
-    return np.ascontiguousarray(z[[row.number for row in rows]], np.float32)
+    return np.ascontiguousarray(z[[first_seed(row) for row in rows]], np.float32)
 
 
 def slerp(start: NDArray[np.float64], end: NDArray[np.float64], part: float) -> NDArray[np.float64]:

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from gantool.runtime.colours import not_a_colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check
-from gantool.runtime.seeds import MAX_SEED
+from gantool.runtime.seeds import MAX_SEED, STEPS
+from gantool.runtime.variations import COUNT, SPREAD
 
 Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 Format = Literal["png", "webp", "jpg", "npy", "tar", "-"]
@@ -28,7 +29,36 @@ class Request:
     """Which images to make, how to run the engine, and where to write. Raises UsageError for invalid values."""
 
     seeds: Annotated[
-        str | None, Flag("seeds, as 0,1,4-6; ends included", group="Images", metavar="SEEDS", shown="0-63")
+        str | None,
+        Flag(
+            "seeds 0,1,4-6, ends included; mixes 1+2 and 3*0.7+9*0.3; walks 3~9",
+            group="Images",
+            metavar="SEEDS",
+            shown="0-63",
+        ),
+    ] = None
+    steps: Annotated[
+        int | None, Flag("images of each leg of a walk, ends included", group="Images", shown=str(STEPS))
+    ] = None
+    near: Annotated[
+        str | None,
+        Flag("a seed or a mix, and variations of it, instead of seeds", group="Images", metavar="SEED"),
+    ] = None
+    spread: Annotated[
+        float | None,
+        Flag("how far they are from it: 0.001 to 1, which is unrelated", group="Images", shown=f"{SPREAD:g}"),
+    ] = None
+    count: Annotated[
+        int | None, Flag("how many images, the first without variation", group="Images", shown=str(COUNT))
+    ] = None
+    z: Annotated[
+        Path | None,
+        Flag(
+            "z from an array, float32 [N, latent], instead of seeds",
+            "--z",
+            group="Images",
+            metavar="FILE.npy",
+        ),
     ] = None
     out: Annotated[
         Path | None,
@@ -79,6 +109,14 @@ class Request:
         float,
         Flag("scale of z: below 1, images are more typical and less varied", "--trunc", group="Images"),
     ] = 1.0
+    resample: Annotated[
+        float | None,
+        Flag(
+            "draw numbers of z beyond ± this again, as BigGAN does, instead of scaling",
+            "--trunc-resample",
+            group="Images",
+        ),
+    ] = None
     label: Annotated[
         str | None,
         Flag(
@@ -129,6 +167,9 @@ class Request:
         ),
     ] = None
     resume: Annotated[bool, Flag("generate only the images that are missing or damaged", group="Output")] = (
+        False
+    )
+    dump_z: Annotated[bool, Flag("also write z.npy, float32 [N, latent], a row an image", group="Output")] = (
         False
     )
     force: Annotated[bool, Flag("overwrite images that are there", group="Output")] = False

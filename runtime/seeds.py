@@ -13,14 +13,13 @@ So `3*2+9*-1` is a mix too. A seed that occurs twice in a blend is there once, w
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, pairwise
 from operator import index
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 from gantool.runtime.errors import UsageError
 
@@ -145,18 +144,18 @@ def _as_seed(seed: object) -> Seed:
         raise UsageError(f"seed {seed!r}: seeds are whole numbers, or mixes as in '1+2'") from None
 
 
-def parse_seeds(text: str, steps: int | None = None) -> Seeds:
+def parse_seeds(text: str, steps: int | None = None, option: str = "seeds") -> Seeds:
     """Parse `0,1,4-6` (ends included) into seeds 0, 1, 4, 5, 6, and mixes and walks as the grammar says.
 
-    `steps` is the number of images of a leg of a walk; None is STEPS. Raises UsageError for anything else, for a
-    seed above 2**32 - 1, and for `steps` without a walk.
+    `steps` is the number of images of a leg of a walk; None is STEPS. `option` is for messages. Raises UsageError
+    for anything else, for a seed above 2**32 - 1, and for `steps` without a walk.
     """
     parts: list[Sequence[Seed]] = []
     try:
         for each in text.split(","):
             parts += _parse_part(each.strip(), steps or STEPS)
     except ValueError as error:
-        raise UsageError(f"`seeds` {text!r}: {error}") from None
+        raise UsageError(f"`{option}` {text!r}: {error}") from None
     if steps is not None:
         if "~" not in text:
             raise UsageError(f"`steps` {steps} is for walks, as in 3~9: `seeds` {text!r} has none")
@@ -165,11 +164,11 @@ def parse_seeds(text: str, steps: int | None = None) -> Seeds:
     return Seeds(tuple(parts))
 
 
-def parse_seed(text: str) -> Seed:
+def parse_seed(text: str, option: str = "seeds") -> Seed:
     """Parse one image, as in `5`, `1+2` or `3~9@2of8`: what `str` of a seed returns. Raises UsageError."""
-    found = parse_seeds(text)
+    found = parse_seeds(text, option=option)
     if len(found) != 1:
-        raise UsageError(f"`seeds` {text!r}: {len(found):,} seeds, expected one")
+        raise UsageError(f"`{option}` {text!r}: {len(found):,} images, expected one")
     return found[0]
 
 
@@ -221,7 +220,9 @@ def _parse_blend(text: str) -> Blend:
     for each in text.split("+"):
         match = _TERM.fullmatch(each.strip())
         if not match:
-            raise ValueError(f"{each.strip()!r} is not a seed with a weight; write mixes as in 3*0.7+9*0.3")
+            raise ValueError(
+                f"{each.strip()!r} is not a seed, with or without a weight; write mixes as in 3*0.7+9*0.3"
+            )
         _check_largest(int(match[1]))
         terms.append((int(match[1]), float(match[2] or 1)))
         if match[2] and "+" not in text and terms[0][1] > 0:  # 0x10 may be meant as a hexadecimal number
@@ -242,32 +243,6 @@ def blend(terms: Iterable[tuple[int, float]]) -> Blend:
     if len(left) > _MAX_TERMS:
         raise ValueError(f"a mix of {len(left)} seeds; at most {_MAX_TERMS} can be mixed")
     return left[0][0] if len(left) == 1 and left[0][1] > 0 else Mix(left)
-
-
-def near(text: str, spread: float, count: int) -> Seeds:
-    """Return one seed or mix, then `count - 1` variations of it.
-
-    A variation lies `spread` * 90° from it on the great circle towards a seed: it is the mix of both with cosine
-    and sine as weights, of four digits each. The seeds are 0, 1, 2 and so on, without those of `text` itself.
-    """
-    center = parse_seed(text)
-    if isinstance(center, (Step, Row)):
-        raise UsageError(f"`near` {text}: give a seed or a mix of seeds")
-    if not 0.001 <= spread <= 1:
-        raise UsageError(f"`spread` {spread:g}: give a number from 0.001 to 1")
-    if not 1 <= count <= MAX_SEED:
-        raise UsageError(f"`count` {count}: give a whole number from 1 to {MAX_SEED}")
-    return Seeds(((center,), Series(partial(_variation, center, spread), range(count - 1))))
-
-
-def _variation(center: Blend, spread: float, number: int) -> Seed:
-    terms = ((center, 1.0),) if isinstance(center, int) else center.terms
-    for seed in sorted(seed for seed, _ in terms):
-        number += number >= seed
-    norm, angle = math.sqrt(sum(weight**2 for _, weight in terms)), spread * math.pi / 2
-    scale = math.cos(angle) / norm
-    mixed = [(seed, float(f"{weight * scale:.4g}")) for seed, weight in terms]
-    return blend([*mixed, (number, float(f"{math.sin(angle):.4g}"))])
 
 
 def _check_largest(seed: int) -> None:
@@ -302,37 +277,3 @@ def first_seed(seed: Seed) -> int:
     if isinstance(seed, Row):
         return seed.number
     return seed if isinstance(seed, int) else seed.terms[0][0]
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """Parse `3/16`, the third of sixteen parts, into (3, 16)."""
-    match = re.fullmatch(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})", text)
-    if not match or int(match[1]) > int(match[2]):
-        raise UsageError(f"`shard` {text}: give the part and the number of parts, counted from 1, as in 3/16")
-    return int(match[1]), int(match[2])
-
-
-def shard(seeds: Seeds, index: int, count: int) -> Seeds:
-    """Return the seeds with remainder `index - 1` modulo `count`, in their order.
-
-    So shards 1 to `count` are disjoint and hold all seeds, a seed is in the same shard of any list, and the shards
-    of a range differ in size by one at most. The number of an image of a walk is its place in it, that of a mix is
-    the sum of its seeds.
-    """
-    parts = (_shard(part, index - 1, count) for part in seeds.parts)
-    return Seeds(tuple(part for part in parts if part))
-
-
-def _shard(part: Sequence[Seed], remainder: int, count: int) -> Sequence[Seed]:
-    if isinstance(part, range):
-        return range(part.start + (remainder - part.start) % count, part.stop, count)
-    if isinstance(part, Series):
-        numbers = cast("range", _shard(part.numbers, remainder, count))
-        return Series(part.make, numbers)
-    return [seed for seed in part if _key(seed) % count == remainder]
-
-
-def _key(seed: Seed) -> int:
-    if isinstance(seed, (Step, Row)):
-        return seed.number
-    return seed if isinstance(seed, int) else sum(each for each, _ in seed.terms)

@@ -9,8 +9,10 @@ from gantool.runtime.classes import Shares, every_class, labels, parse_classes, 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.items import Items
 from gantool.runtime.request import Request
-from gantool.runtime.seeds import Seed, Seeds, first_seed, parse_seeds, parse_shard, seed_name, shard
+from gantool.runtime.seeds import Row, Seed, Seeds, Series, first_seed, parse_seeds, seed_name
+from gantool.runtime.shards import parse_shard, shard
 from gantool.runtime.spec import Spec
+from gantool.runtime.variations import COUNT, SPREAD, near
 
 DEFAULT_SEEDS = "0-63"
 
@@ -23,16 +25,35 @@ class Selection:
     every: Items  # those of all shards
 
 
-def seeds_of(request: Request) -> Seeds:
-    """Return the seeds of all shards. Raises UsageError."""
-    if request.per_class is None:
-        return parse_seeds(DEFAULT_SEEDS if request.seeds is None else request.seeds)
-    if request.seeds is not None:
-        raise UsageError(
-            f"`per_class` {request.per_class} takes seeds 0 to {request.per_class - 1}: leave `seeds` out, or give "
-            "`label` all and `seeds`"
-        )
-    return Seeds((range(request.per_class),))
+def seeds_of(request: Request, rows: int = 0) -> Seeds:
+    """Return the seeds of all shards, or `rows` rows of a file. Raises UsageError for options that contradict."""
+    sources = {
+        "seeds": request.seeds,
+        "per_class": request.per_class,
+        "near": request.near,
+        "z": request.z,
+    }
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"`{given[0]}` and `{given[1]}` both say which images to make: give one of them")
+    _check_depends(request, "steps", "seeds")
+    _check_depends(request, "spread", "near")
+    _check_depends(request, "count", "near")
+    if request.near is not None:
+        spread = SPREAD if request.spread is None else request.spread
+        return near(request.near, spread, COUNT if request.count is None else request.count)
+    if request.per_class is not None:
+        return Seeds((range(request.per_class),))
+    if request.z is not None:
+        if request.truncation != 1 or request.resample is not None:
+            raise UsageError("`z` has z as it is used: leave `truncation` and `resample` out")
+        return Seeds((Series(Row, range(rows)),))
+    return parse_seeds(DEFAULT_SEEDS if request.seeds is None else request.seeds, request.steps)
+
+
+def _check_depends(request: Request, name: str, on: str) -> None:
+    if getattr(request, name) is not None and getattr(request, on) is None:
+        raise UsageError(f"`{name}` {getattr(request, name)} is for `{on}`: give that too")
 
 
 def select(request: Request, seeds: Seeds, spec: Spec) -> Selection:

@@ -13,7 +13,8 @@ from gantool.runtime.items import Items
 from gantool.runtime.latents import DISTRIBUTIONS, latents
 from gantool.runtime.outputs.base import Target
 from gantool.runtime.outputs.webdataset import split
-from gantool.runtime.seeds import MAX_SEED, Seeds, as_seeds, parse_seeds, parse_shard, shard
+from gantool.runtime.seeds import MAX_SEED, Seeds, as_seeds, parse_seeds
+from gantool.runtime.shards import parse_shard, shard
 
 seeds = st.integers(0, MAX_SEED)
 ranges = st.tuples(seeds, st.integers(0, 50)).map(lambda pair: (pair[0], min(pair[0] + pair[1], MAX_SEED)))
