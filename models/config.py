@@ -124,7 +124,9 @@ class NetworkConfig:
             parse=parse_size,
         ),
     ] = DEFAULT_SIZE
-    channels: Annotated[int, Flag("1 for grey, 3 for RGB", group="Data", shown="those of the images")] = 1
+    channels: Annotated[
+        int, Flag("1 for grey, 3 for RGB, 4 for RGBA", group="Data", shown="those of the images")
+    ] = 1
     latent: Annotated[int, Flag("size of the latent vector z", group=GROUP)] = 100
     distribution: Annotated[Distribution, Flag("distribution of z", group=GROUP)] = "normal"
     # channels of the layer before the image; they double whenever the resolution halves
@@ -154,7 +156,7 @@ class NetworkConfig:
             ("downsampling", get_args(Downsampling)),
             ("upsampling", get_args(Upsampling)),
             ("discriminator_norm", get_args(Norm)),
-            ("channels", (1, 3)),
+            ("channels", (1, 3, 4)),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} {getattr(self, name)!r} is unknown: choose {_listed(allowed)}")

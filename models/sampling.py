@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gantool.models.alpha import straight
 from gantool.models.config import NetworkConfig
 from gantool.models.network import Generator
 from gantool.runtime.outputs.images import to_uint8
@@ -35,10 +36,16 @@ def config_inputs(
 
 
 def float_images(module: nn.Module, inputs: tuple[Tensor, ...]) -> NDArray[np.float32]:
-    """Return the images of a generator, float32 [N, C, H, W], on the CPU."""
+    """Return the images of a generator, float32 [N, C, H, W], on the CPU. RGBA is straight.
+
+    A `Generator` of four channels makes premultiplied RGBA; other modules make straight RGBA themselves.
+    """
     with torch.no_grad():
-        images: NDArray[np.float32] = module(*inputs).float().cpu().numpy()
-    return images
+        images = module(*inputs).float()
+        if isinstance(module, Generator):
+            images = straight(images)
+        made: NDArray[np.float32] = images.cpu().numpy()
+    return made
 
 
 def sample_images(generator: Generator, seeds: Sequence[int]) -> Images:

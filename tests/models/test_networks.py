@@ -28,7 +28,7 @@ from gantool.runtime.errors import UsageError
 
 
 @pytest.mark.parametrize("downsampling", ["strides", "pooling"])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize(
     ("architecture", "size"),
     [
@@ -98,7 +98,7 @@ def test_dcgan5_is_the_keras_one() -> None:
             "dcgan5 cannot make 28×28 pixels, .* 32, 40, 48, 56",
         ),
         ({"architecture": "stylegan"}, "architecture 'stylegan' is unknown: choose dcgan, dcgan5"),
-        ({"channels": 4}, "channels 4 is unknown: choose 1, 3"),
+        ({"channels": 2}, "channels 2 is unknown: choose 1, 3, 4"),
         ({"distribution": "cauchy"}, "choose normal, uniform, truncated"),
         ({"downsampling": "none"}, "choose strides, pooling"),
         ({"attention": 32}, "dcgan of 32×32 pixels has no place for attention 32: choose 0, 4, 8, 16"),
