@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gantool.models.alpha import Straight
+from gantool.models.alpha import straight
 from gantool.models.config import NetworkConfig
 from gantool.models.network import Generator
 from gantool.runtime.classes import labels
@@ -42,19 +42,25 @@ def config_inputs(
 
 
 def float_images(module: nn.Module, inputs: tuple[Tensor, ...]) -> NDArray[np.float32]:
-    """Return the images of a generator, float32 [N, C, H, W], on the CPU."""
+    """Return the images of a generator, float32 [N, C, H, W], on the CPU. RGBA is straight.
+
+    A `Generator` of four channels makes premultiplied RGBA; other modules make straight RGBA themselves.
+    """
     with torch.no_grad():
-        images: NDArray[np.float32] = module(*inputs).float().cpu().numpy()
-    return images
+        images = module(*inputs).float()
+        if isinstance(module, Generator):
+            images = straight(images)
+        made: NDArray[np.float32] = images.cpu().numpy()
+    return made
 
 
 def sample_images(generator: Generator, seeds: Sequence[Seed]) -> Images:
     """Return the images of `seeds`, uint8 [N, H, W, C], computed on the generator's device; RGBA is straight."""
-    device, module = next(generator.parameters()).device, Straight(generator)
+    device = next(generator.parameters()).device
     parts = []
     with task("generating", len(seeds), "images") as made:
         for start in range(0, len(seeds), BATCH):
             inputs = config_inputs(generator.config, seeds[start : start + BATCH], device)
-            parts.append(to_uint8(float_images(module, inputs)))  # [n, H, W, C]
+            parts.append(to_uint8(float_images(generator, inputs)))  # [n, H, W, C]
             made.update(min(start + BATCH, len(seeds)))
     return np.concatenate(parts)

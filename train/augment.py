@@ -6,6 +6,7 @@ ada    The same, plus flips and quarter turns, each with a probability that adap
        of real images is over 0.6, and falls otherwise.
 
 Every change is differentiable, so gradients reach the generator. Images are float32 [N, C, H, W] in [-1, 1].
+RGBA is premultiplied: changes of colour leave alpha as it is, and the colour of a transparent pixel black.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+Change = Callable[[Tensor], Tensor]  # images -> images of the same shape
 
 TARGET = 0.6  # mean sign of the logits of real images
 ADJUST_KIMG = 100.0  # the probability takes at least this long to go from 0 to 1
@@ -45,6 +48,21 @@ def _random(images: Tensor) -> Tensor:
     return torch.rand(len(images), 1, 1, 1, device=images.device)  # [N, 1, 1, 1] in 0..1
 
 
+def _of_colours(change: Change) -> Change:
+    """Return a change of colour that leaves alpha as it is.
+
+    It works on premultiplied colours, where 0 is black: a pixel gets the part of the change that its alpha shows.
+    """
+
+    def changed(images: Tensor) -> Tensor:
+        if images.shape[1] != 4:
+            return change(images)
+        colours, alpha = images[:, :3], images[:, 3:]
+        return torch.cat([colours + (change(colours) - colours) * (alpha + 1) / 2, alpha], 1)
+
+    return changed
+
+
 def _brightness(images: Tensor) -> Tensor:
     return images + (_random(images) - 0.5)
 
@@ -60,7 +78,7 @@ def _contrast(images: Tensor) -> Tensor:
 
 
 def _translation(images: Tensor) -> Tensor:
-    """Move each image by up to an eighth of its height and width; fill the border with black, -1."""
+    """Move each image by up to an eighth of its height and width; fill the border with -1, black or transparent."""
     height, width = images.shape[2:]
     rows = torch.arange(height, device=images.device)[None, :, None]  # [1, H, 1]
     columns = torch.arange(width, device=images.device)[None, None, :]  # [1, 1, W]
@@ -107,4 +125,10 @@ def _turn(images: Tensor) -> Tensor:
     return images
 
 
-_DIFF: tuple[Callable[[Tensor], Tensor], ...] = (_brightness, _saturation, _contrast, _translation, _cutout)
+_DIFF: tuple[Change, ...] = (
+    _of_colours(_brightness),
+    _of_colours(_saturation),
+    _of_colours(_contrast),
+    _translation,
+    _cutout,
+)

@@ -18,7 +18,7 @@ import torch
 from gantool.models import CHECKPOINT_NAME, Generator
 from gantool.models.sampling import config_inputs, float_images, sample_images
 from gantool.runtime.outputs.image_files import save_image
-from gantool.runtime.outputs.images import grid, to_uint8
+from gantool.runtime.outputs.images import sheet, to_uint8
 from gantool.runtime.progress import Task
 from gantool.runtime.spec import Images
 from gantool.train.data.streams import aside
@@ -243,7 +243,7 @@ class Snapshot(Callback):
         if not np.isfinite(fakes).all():
             raise diverged(self.session, self.state)
         images = to_uint8(fakes)
-        save_image(self.session.folder / fakes_name(self.state.images_seen), grid(images, columns=8))
+        save_image(self.session.folder / fakes_name(self.state.images_seen), sheet(images, columns=8))
         return ema, images
 
 

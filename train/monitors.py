@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gantool.runtime.spec import Images
+from gantool.train.data.decode import visible
 
 COLLAPSED = 0.5  # alarm if the diversity is below this fraction of the data's
 # The discriminator's alarm goes on above the first accuracy, and off below the second, so that it does not repeat.
@@ -16,7 +17,7 @@ EARLY_KIMG = 20.0  # no alarm before this: early in a run, the discriminator is 
 
 def diversity(images: Images) -> float:
     """Return the mean distance between two images: the root of the mean squared difference of grey levels."""
-    flat = images.reshape(len(images), -1).astype(np.float64)
+    flat = visible(images).reshape(len(images), -1).astype(np.float64)
     half = len(flat) // 2
     return float(np.sqrt(np.square(flat[:half] - flat[half : 2 * half]).mean(1)).mean())
 

@@ -182,14 +182,15 @@ class TrainingOptions:
     # the run may change the number of threads, up to this one, if other programs are busy; None: it stays
     threads_up_to: int | None = None
     background: Annotated[
-        str,
+        str | None,
         Flag(
-            "background of transparent images: white, black or #rrggbb",
+            "lay transparent images on a colour: white, black or #rrggbb",
             group="Data",
             metavar="COLOUR",
             check=not_a_colour,
+            shown="kept transparent where most images are, else white",
         ),
-    ] = "white"
+    ] = None
     fit: Annotated[Fit, Flag("how images of another aspect are made to fit the size", group="Data")] = "crop"
 
     def __post_init__(self) -> None:
@@ -278,8 +279,7 @@ def from_preset(given: Mapping[str, Any]) -> TrainingOptions:
     try:
         config = replace(PRESETS[preset], **network)
     except ValueError as error:
-        hint = "; transparent images are blended with `background`" if given.get("channels") == 4 else ""
-        raise UsageError(f"{error}{hint}") from error
+        raise UsageError(str(error)) from error
     known = options(TrainingOptions).keys() - of_network.keys()
     own = {name: value for name, value in values.items() if name in known}
     return TrainingOptions(config, **{**TRAINING.get(preset, {}), **own})

@@ -13,6 +13,7 @@ from pathlib import Path
 from gantool.models.config import CHECKPOINT_NAME, NetworkConfig
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.flags import options as options_of
+from gantool.train.data.dataset import likely_transparent
 from gantool.train.data.decode import Into, is_grey
 from gantool.train.data.fashion_mnist import CLASSES as FASHION_CLASSES
 from gantool.train.data.fashion_mnist import NAME as FASHION_MNIST
@@ -108,7 +109,9 @@ def dry_run(options: TrainingOptions, launch: LaunchOptions, given: Collection[s
 
 
 def _channels(listing: Listing, into: Into) -> int:
-    """Return 3 if any image has colour by its header, else 1."""
+    """Return 4 if transparency stays, 3 if any image has colour by its header, else 1."""
+    if into.background is None and likely_transparent(listing):
+        return 4
     for index in range(len(listing.names)):
         try:
             if not is_grey(listing.read(index), into):

@@ -28,7 +28,7 @@ from gantool.runtime.classes import class_number, labels
 from gantool.runtime.errors import UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.outputs.image_files import save_image
-from gantool.runtime.outputs.images import grid, to_uint8
+from gantool.runtime.outputs.images import grid, over_checkerboard, to_uint8, visible
 from gantool.runtime.progress import Task, task
 from gantool.runtime.spec import Images
 from gantool.train.data.decode import Into, fit, open_image
@@ -104,15 +104,15 @@ def project(options: ProjectOptions) -> Projected:
     found, images = [], []
     for path, picture in zip(options.pictures, pictures, strict=True):
         z, of_class, image = search.nearest(picture, options.steps, path)
-        error = float(np.abs(image.astype(np.int16) - picture).mean())
+        error = float(np.abs(visible(image).astype(np.int16) - visible(picture)).mean())
         found.append(Projection(path, z, of_class, error))
         images.append(image)
     options.out.mkdir(parents=True, exist_ok=True)
     latents, sheet = options.out / "z.npy", options.out / "pairs.png"
     with atomic(latents) as part, part.open("wb") as file:
         np.save(file, np.stack([each.z for each in found]))
-    pairs = np.stack([pictures, np.stack(images)], 1)  # [N, 2, H, W, C]
-    save_image(sheet, grid(pairs.reshape(-1, *pairs.shape[2:]), columns=2))
+    pairs = np.stack([pictures, np.stack(images)], 1).reshape(-1, *pictures.shape[1:])  # [N · 2, H, W, C]
+    save_image(sheet, grid(over_checkerboard(pairs) if pairs.shape[3] == 4 else pairs, columns=2))
     return Projected(tuple(found), latents, sheet)
 
 

@@ -21,7 +21,7 @@ def _size(size: Size) -> str:
 
 
 def _channels(channels: int) -> str:
-    return "" if channels in (1, 3) else "choose 1 or 3; transparent images are blended with `background`"
+    return "" if channels in (1, 3, 4) else "choose 1, 3 or 4"
 
 
 def _zip(path: Path) -> str:
@@ -51,17 +51,20 @@ class DataOptions:
     ] = None
     channels: Annotated[
         int | None,
-        Flag("1 for grey, 3 for RGB", group="Images", check=_channels, shown="those of the images"),
+        Flag(
+            "1 for grey, 3 for RGB, 4 for RGBA", group="Images", check=_channels, shown="those of the images"
+        ),
     ] = None
     background: Annotated[
-        str,
+        str | None,
         Flag(
-            "background of transparent images: white, black or #rrggbb",
+            "lay transparent images on a colour: white, black or #rrggbb",
             group="Images",
             metavar="COLOUR",
             check=not_a_colour,
+            shown="kept transparent where most images are, else white",
         ),
-    ] = "white"
+    ] = None
     fit: Annotated[Fit, Flag("how images of another aspect are made to fit the size", group="Images")] = (
         "crop"
     )

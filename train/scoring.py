@@ -121,7 +121,7 @@ def score(source: Path, options: EvaluateOptions) -> Scores:
     data = options.data or _data_of(named)
     _, height, width, channels = images.shape
     options_of_run = _options_of(named)
-    background, fit = (options_of_run.background, options_of_run.fit) if options_of_run else ("white", "crop")
+    background, fit = (options_of_run.background, options_of_run.fit) if options_of_run else (None, "crop")
     loaded = load_images(data, Size(height, width), channels, background, fit)
     extractor = find_extractor(options.features, loaded)
     real = extractor.vectors(subsample(loaded.images))

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gantool.models.alpha import premultiplied
 from gantool.runtime.spec import Images
 from gantool.train.augment import adapt, augment
 from gantool.train.distributed import average_gradients, mean
@@ -75,7 +76,7 @@ def optimizer_step(
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Real and generated images in [-1, 1], before augmentation, and the labels of both."""
+    """Real and generated images in [-1, 1], before augmentation, and the labels of both. RGBA is premultiplied."""
 
     real: Tensor  # [B, C, H, W]
     fake: Tensor  # [B, C, H, W]
@@ -88,6 +89,7 @@ def _micro_batch(
     """Copy real images to the device, and generate as many images."""
     labels = None if classes is None else torch.from_numpy(classes).to(state.device)  # [B]
     real = torch.from_numpy(pixels).to(state.device).permute(0, 3, 1, 2).float() / 127.5 - 1  # [B, C, H, W]
+    real = premultiplied(real)
     if options.mirror:
         flipped = torch.rand(len(real), 1, 1, 1, device=state.device) < 0.5
         real = torch.where(flipped, real.flip(3), real)

@@ -41,6 +41,11 @@ def grid(images: Images, columns: int) -> Images:
     return cells.reshape(rows * height, columns * width, channels)
 
 
+def sheet(images: Images, columns: int) -> Images:
+    """Arrange images as `grid` does, for people: RGBA over a checkerboard."""
+    return grid(over_checkerboard(images) if images.shape[3] == 4 else images, columns)
+
+
 def over_checkerboard(images: Images) -> Images:
     """Lay straight RGBA images, uint8 [N, H, W, 4], on a checkerboard of grey and white, as image editors do.
 

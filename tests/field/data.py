@@ -280,13 +280,20 @@ CASES: list[Case] = [
     # transparency
     Case(
         "white-glyphs",
-        "data white_icons",
+        "data white_icons --background white",
         1,
         (
             "holds 1 different readable image in 24 files",
             "24 of 24 images are blank after blending with white",
             "give --background black",
         ),
+        prepare=odd("white_icons"),
+    ),
+    Case(
+        "white-glyphs-kept",
+        "data white_icons",
+        says=("24 images of 64×64×4", "24 of 24 images are transparent in part: kept, 4 channels"),
+        never=("blank",),
         prepare=odd("white_icons"),
     ),
     Case(
@@ -298,7 +305,7 @@ CASES: list[Case] = [
     ),
     Case(
         "white-glyphs-trained",
-        f"train --data white_icons {RUN}",
+        f"train --data white_icons --background white {RUN}",
         says=("24 of 24 images are blank after blending with white: give --background black",),
         prepare=odd("white_icons"),
     ),
@@ -311,7 +318,7 @@ CASES: list[Case] = [
     ),
     Case(
         "pale-glyphs",
-        "data set",
+        "data set --background white",
         says=("24 of 24 images are blank after blending with white",),
         prepare=tree(many("a", count=24), lambda: glyph(int(rng.integers(243, 254)))),
     ),
@@ -957,7 +964,7 @@ CASES: list[Case] = [
         prepare=tree(many("a", "b", count=9), lambda: png(noise(32, 3))),
     ),
     Case("preset-misspelt", "train --preset smal", 2, ("--preset smal: did you mean small?",)),
-    Case("four-channels", "train --channels 4", 2, ("transparent images are blended with --background",)),
+    Case("two-channels", "train --channels 2", 2, ("channels 2 is unknown: choose 1, 3, 4",)),
 ]
 
 

@@ -28,7 +28,7 @@ from gantool.runtime.errors import UsageError
 
 
 @pytest.mark.parametrize("downsampling", ["strides", "pooling"])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize(
     ("architecture", "size"),
     [

@@ -97,8 +97,8 @@ def test_damaged_labels(folder: Path, tmp_path: Path, labels: str, message: str)
     ("flags", "code", "message"),
     [
         (("-o", "d.tar"), 2, "ends in .zip"),
-        (("--size", "33"), 2, "choose 16, 28, 32"),
-        (("--channels", "4"), 2, "choose 1 or 3"),
+        (("--size", "33"), 2, "near sizes are 28, 32, 36, 40"),
+        (("--channels", "5"), 2, "choose 1, 3 or 4"),
     ],
 )
 def test_flags_that_cannot_be(

@@ -141,7 +141,7 @@ def test_penalties_of_a_plane() -> None:
 @given(
     kind=st.sampled_from(["diff", "ada"]),
     size=st.sampled_from([(16, 16), (28, 28), (24, 16), (16, 40)]),
-    channels=st.sampled_from([1, 3]),
+    channels=st.sampled_from([1, 3, 4]),
 )
 @settings(max_examples=10)
 def test_augmented_images_keep_their_shape_and_pass_gradients(

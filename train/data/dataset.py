@@ -10,7 +10,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from gantool.runtime.process.cpus import cores
 from gantool.runtime.process.pool import ordered_map
 from gantool.runtime.process.terminal import message_of
 from gantool.runtime.progress import task
-from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, fit
+from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, fit, is_transparent
 from gantool.train.data.facts import Facts, Tally, facts_from_json
 from gantool.train.data.fitting import Fit
 from gantool.train.data.labels import Labels
@@ -39,6 +39,7 @@ _VERSION = 6  # of the cache: raise it when the same file decodes to other pixel
 _HEADER_BYTES = 128
 _MAX_THREADS = 8  # each holds one decoded image of any size
 _NAMED = 10  # skipped files that are logged; ImageData has all
+_LOOK = 64  # images that are decoded to guess whether most are transparent
 _PROGRESS_SECONDS = 10.0  # between log lines; a terminal also has a bar
 
 _log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def load_images(
     source: str | Source,
     size: Size,
     channels: int | None = None,
-    background: str = "white",
+    background: str | None = None,
     fit: Fit = "crop",
 ) -> ImageData:
     """Return the images of `source` as uint8 [N, H, W, C] of a size, in the order of their names.
@@ -67,8 +68,9 @@ def load_images(
     source:     "fashion-mnist" (always the data set; a folder of that name is ./fashion-mnist), a folder, a zip or
                 tars with PNG, JPEG, WebP, GIF (first frame), BMP or TIFF (first page) files at any depth, an .npy
                 or .npz of uint8 [N, H, W, C], or a Source of `find_source`
-    channels:   1 or 3; None is 1 if every readable image is grey, else 3
-    background: colour behind transparent images: white, black or #rrggbb
+    channels:   1, 3 or 4 (straight RGBA, with colour 0 where alpha is 0); None is 4 if over half of the images are
+                transparent and no background is given, else 1 if every readable image is grey, else 3
+    background: colour behind transparent images: white, black or #rrggbb; None is white with 1 and 3 channels
     fit:        how images of another aspect are made to fit: crop to the middle, pad with the background, stretch
 
     Each image is rotated by its EXIF orientation, blended with the background if it is transparent, made to fit and
@@ -79,9 +81,10 @@ def load_images(
     Raises GantoolError if the source is missing, has fewer than MIN_IMAGES readable images, or if the cache cannot
     be written; UsageError for another size or number of channels.
     """
-    if min(size) < 1 or channels not in (None, 1, 3):
-        raise UsageError(f"images of {size} pixels and {channels} channels: use 1 or 3 channels")
-    colour(background)
+    if min(size) < 1 or channels not in (None, 1, 3, 4):
+        raise UsageError(f"images of {size} pixels and {channels} channels: use 1, 3 or 4 channels")
+    if background is not None:
+        colour(background)
     found = find_source(source) if isinstance(source, str) else source
     into = Into(size, channels, background, fit=fit)
     images, skipped, labels, unlabelled, facts = _cached(found, into) or _decode(found, into)
@@ -91,7 +94,7 @@ def load_images(
         _log.warning("skipped %s", line)
     if len(skipped) > _NAMED:
         _log.warning("... and %s more", f"{len(skipped) - _NAMED:,}")
-    log_notes(_log, facts.notes(background, fit))
+    log_notes(_log, facts.notes(replace(into, channels=images.shape[3])))
     return ImageData(images, found.name, skipped, labels, facts)
 
 
@@ -100,7 +103,9 @@ _Loaded = tuple[NDArray[np.uint8], tuple[str, ...], Labels | None, str, Facts]
 
 
 def _cache_path(source: Source, into: Into, channels: int) -> Path:
-    text = f"{_VERSION} {source.identity} {into.size} {channels} {colour(into.background)} {into.fit}"
+    # with a background, transparency does not choose the channels: another result, even on white
+    ground = into.background and colour(into.background)
+    text = f"{_VERSION} {source.identity} {into.size} {channels} {ground} {into.fit}"
     return cache_dir() / "images" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
 
 
@@ -112,7 +117,7 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
 
 def _cached(source: Source, into: Into) -> _Loaded | None:
     """Return the images that an earlier call decoded, or None if they are not in the cache or are damaged."""
-    for candidate in (1, 3) if into.channels is None else (into.channels,):
+    for candidate in (1, 3, 4) if into.channels is None else (into.channels,):
         path = _cache_path(source, into, candidate)
         try:
             note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -135,31 +140,65 @@ def _cached(source: Source, into: Into) -> _Loaded | None:
     return None
 
 
-class ColourError(Exception):
-    """An image has colour, but all were assumed to be grey."""
+class OtherChannelsError(Exception):
+    """The images need another number of channels than the one that was tried."""
+
+
+def attempts(into: Into, listing: Listing) -> list[Into]:
+    """Return what to convert the images to: as `into` says, or what to try, one after the other.
+
+    None for the channels stands for grey, which the first image with colour refutes.
+    """
+    if into.channels is not None:
+        return [into]
+    ways = [into, replace(into, channels=3)]
+    if into.background is not None:
+        return ways
+    alpha = replace(into, channels=4)
+    return [alpha, *ways] if likely_transparent(listing) else [*ways, alpha]
+
+
+def likely_transparent(listing: Listing) -> bool:
+    """Return whether over half of a sample of the images are transparent, at least in part."""
+    count = len(listing.names)
+    readable = transparent = 0
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        for index in np.linspace(0, count - 1, min(count, _LOOK), dtype=np.int64).tolist():
+            with suppress(Exception):  # a damaged file can raise any error; decoding reports it later
+                transparent += is_transparent(listing.read(index))
+                readable += 1
+    return 2 * transparent > readable
+
+
+def check_channels(into: Into, tally: Tally, auto: bool) -> None:
+    """Raise OtherChannelsError if transparency chooses the channels, and chooses others."""
+    if auto and into.background is None and tally.mostly_transparent != (into.channels == 4):
+        raise OtherChannelsError
 
 
 def _decode(found: Source, into: Into) -> _Loaded:
     if into.channels is not None:
-        return _decode_to(found, into, into.channels)
-    try:
-        return _decode_to(found, into, 1)
-    except ColourError:  # usually raised at the first image, so little work is lost
-        return _decode_to(found, into, 3)
+        return _decode_to(found, into, auto=False)
+    with found.open() as listing:
+        ways = attempts(into, listing)
+    for way in ways[:-1]:
+        with suppress(OtherChannelsError):  # grey is usually refuted by the first image
+            return _decode_to(found, way, auto=True)
+    return _decode_to(found, ways[-1], auto=True)
 
 
-def _decode_to(found: Source, into: Into, channels: int) -> _Loaded:
-    auto = into.channels is None
-    path = _cache_path(found, into, channels)
-    # with `into.channels` None, the first image with colour raises ColourError
-    wanted = into if auto and channels == 1 else replace(into, channels=channels)
+def _decode_to(found: Source, into: Into, *, auto: bool) -> _Loaded:
+    """Decode as `into` says. `auto`: nobody asked for its channels; raise OtherChannelsError if they are wrong."""
+    path = _cache_path(found, into, into.channels or 1)
     try:
         with found.open() as listing, atomic(path) as part:
             if not listing.names:
                 raise no_images(found.given, listing.others)
-            skipped, tally = _write(listing, part, wanted)
+            skipped, tally = _write(listing, part, into)
+            check_channels(into, tally, auto)
             if tally.bits < 16:  # the set does not use all 16 bits, which is known only now: decode again
-                skipped, tally = _write(listing, part, replace(wanted, bits=tally.bits))
+                skipped, tally = _write(listing, part, replace(into, bits=tally.bits))
             count = len(listing.names) - len(skipped)
             if count < MIN_IMAGES:
                 raise GantoolError(_too_few(found.given, count, list(skipped.values()), listing.others))
@@ -202,7 +241,7 @@ def _write(listing: Listing, path: Path, into: Into) -> tuple[dict[int, str], Ta
     """Write the readable images as one .npy; return index -> "path: reason" for the others, and the facts.
 
     The header is written last, when the number of images is known. With `into.channels` None, all must be grey:
-    raises ColourError at the first one that is not.
+    raises OtherChannelsError at the first one that is not.
     """
     skipped: dict[int, str] = {}
     tally = Tally()
@@ -218,7 +257,7 @@ def _write(listing: Listing, path: Path, into: Into) -> tuple[dict[int, str], Ta
             if isinstance(result, str):
                 skipped[index] = f"{shown(listing.names[index])}: {result}"
             elif into.channels is None and result.pixels.shape[2] == 3:
-                raise ColourError
+                raise OtherChannelsError
             else:
                 file.write(result.pixels.tobytes())
                 tally.add(result)

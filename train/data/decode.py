@@ -50,10 +50,17 @@ class Into:
     """The format into which all images of a set are converted."""
 
     size: Size
-    channels: int | None = None  # 1 or 3; None: 1 for a grey image, 3 for one with colour
-    background: str = "white"  # behind transparent images: white, black or #rrggbb
+    channels: int | None = None  # 1, 3 or 4; None: 1 for a grey image, 3 for one with colour
+    background: str | None = None  # behind transparent images: white, black or #rrggbb; None: see `ground`
     bits: int = 16  # used in files of 16 bits: with 12, level 4095 is white
     fit: Fit = "crop"  # how images of another aspect are made to fit
+
+    @property
+    def ground(self) -> str | None:
+        """The colour on which transparent images are laid; None: they stay transparent, with four channels."""
+        if self.background is None and self.channels != 4:
+            return "white"
+        return self.background
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,19 @@ class Fitted:
     @property
     def blank(self) -> bool:
         """Whether the image is one flat colour, or nearly so."""
-        return _span(self.pixels) < CONTRAST
+        return _span(visible(self.pixels)) < CONTRAST
+
+
+def visible(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Multiply the colours of straight RGBA, uint8 [..., 4], by alpha, as an eye sees them on black.
+
+    Images of other channels are returned as they are.
+    """
+    if pixels.shape[-1] != 4:
+        return pixels
+    alpha = pixels[..., 3:]
+    colours = (pixels[..., :3].astype(np.uint16) * alpha + 127) // 255
+    return np.concatenate([colours.astype(np.uint8), alpha], axis=-1)
 
 
 def opposite(background: str) -> str:
@@ -107,9 +126,13 @@ def checked(image: Image.Image) -> Image.Image:
 def is_grey(image: Image.Image, into: Into) -> bool:
     """Return whether an image is grey, by its header, after it is laid on the background."""
     framed = into.fit == "pad" and other_aspect(image.size, into.size)
-    if (image.has_transparency_data or framed) and len(set(colour(into.background))) > 1:
+    if (image.has_transparency_data or framed) and not _is_grey(into.ground or "white"):
         return False
     return _is_grey_mode(image)
+
+
+def _is_grey(background: str) -> bool:
+    return len(set(colour(background))) == 1
 
 
 def _is_grey_mode(image: Image.Image) -> bool:
@@ -138,10 +161,10 @@ def fit(image: Image.Image, into: Into) -> Fitted:
             image, deepest = _shallow(image, into.bits)
         elif deep:
             image, deepest = _shallow_colour(image, lower and _of_aspect(lower, into), into.bits)
-        transparent, hidden = _is_transparent(image), False
-        pixels = _resized(_blended(image, into.background), into)
-        if transparent and _span(pixels) < CONTRAST:
-            other = _resized(_blended(image, opposite(into.background)), into)
+        transparent, hidden, ground = is_transparent(image), False, into.ground
+        pixels = _resized(_blended(image, ground), into)
+        if transparent and ground is not None and _span(pixels) < CONTRAST:
+            other = _resized(_blended(image, opposite(ground)), into)
             hidden = _span(other) >= CONTRAST
     return Fitted(pixels, sides, other_aspect(sides, into.size), transparent, hidden, deepest, several)
 
@@ -153,19 +176,21 @@ def _span(pixels: NDArray[np.uint8]) -> int:
 
 
 def _resized(image: Image.Image, into: Into) -> NDArray[np.uint8]:
-    """Return an image of mode L or RGB as uint8 [H, W, C]."""
+    """Return an image of mode L, RGB or RGBA as uint8 [H, W, C]."""
     if into.channels == 1:
         image = image.convert("L")
+    elif into.channels == 4:
+        image = image.convert("RGBA")
     height, width = into.size
     inside = contained(image.size, into.size) if into.fit == "pad" else (width, height)
     if image.size != inside:
-        image = image.resize(inside, Image.Resampling.LANCZOS)
+        image = image.resize(inside, Image.Resampling.LANCZOS)  # RGBA is premultiplied while it is resized
     if inside != (width, height):
         image = _framed(image, into)
-    pixels = np.asarray(image, dtype=np.uint8).reshape(height, width, -1)  # [H, W, 1 or 3]
+    pixels = np.asarray(image, dtype=np.uint8).reshape(height, width, -1)  # [H, W, C]
     if into.channels == 3 and pixels.shape[2] == 1:
         pixels = pixels.repeat(3, axis=2)  # [H, W, 3]
-    return pixels
+    return pixels if pixels.shape[2] != 4 else pixels * (pixels[..., 3:] > 0)  # no colour where none is seen
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -184,11 +209,14 @@ def _of_aspect(image: Image.Image, into: Into) -> Image.Image:
 
 
 def _framed(image: Image.Image, into: Into) -> Image.Image:
-    """Lay an image of mode L or RGB in the middle of a frame of the background."""
-    ground = colour(into.background)
-    if image.mode == "L" and len(set(ground)) > 1 and into.channels != 1:
-        image = image.convert("RGB")
-    frame = Image.new("RGB", (into.size.width, into.size.height), ground).convert(image.mode)
+    """Lay an image of mode L, RGB or RGBA in the middle of a frame of the background, or of transparency."""
+    height, width = into.size
+    if into.ground is None:
+        frame = Image.new("RGBA", (width, height))
+    else:
+        if image.mode == "L" and not _is_grey(into.ground) and into.channels != 1:
+            image = image.convert("RGB")
+        frame = Image.new("RGB", (width, height), colour(into.ground)).convert(image.mode)
     frame.paste(image, ((frame.width - image.width) // 2, (frame.height - image.height) // 2))
     return frame
 
@@ -278,7 +306,8 @@ def _several(image: Image.Image) -> bool:
     return True
 
 
-def _is_transparent(image: Image.Image) -> bool:
+def is_transparent(image: Image.Image) -> bool:
+    """Return whether an image is transparent, at least in part."""
     if not image.has_transparency_data:
         return False
     alpha = image if "A" in image.getbands() else image.convert("LA" if image.mode == "La" else "RGBA")
@@ -286,16 +315,21 @@ def _is_transparent(image: Image.Image) -> bool:
     return bool(lowest < 255)  # type: ignore[operator]  # one band, so it is not a tuple
 
 
-def _blended(image: Image.Image, background: str) -> Image.Image:
-    """Blend an image with the background; return it in mode L or RGB."""
+def _blended(image: Image.Image, background: str | None) -> Image.Image:
+    """Blend an image with the background; return it in mode L or RGB. Without one, return it in mode RGBA."""
     if image.mode == "F":
         raise ValueError(
             "its pixels are floating-point numbers, of no known range: write them as 8 or 16 bits"
         )
-    grey = _is_grey_mode(image) and (not image.has_transparency_data or len(set(colour(background))) == 1)
-    opaque = "L" if grey else "RGB"
     if not image.has_transparency_data:
+        opaque = "L" if _is_grey_mode(image) else "RGB"
         return image if image.mode == opaque else image.convert(opaque)
+    if image.mode == "La":
+        image = image.convert("LA")
+    if background is None:
+        return image.convert("RGBA")
+    grey = _is_grey_mode(image) and _is_grey(background)
+    opaque = "L" if grey else "RGB"
     image = image.convert("LA" if grey else "RGBA")
     flat = Image.new(opaque, image.size, colour(background)[0] if grey else colour(background))
     flat.paste(image.convert(opaque), mask=image.getchannel("A"))

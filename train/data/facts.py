@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, opposite
-from gantool.train.data.fitting import DONE, Fit
+from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, Into, opposite, visible
+from gantool.train.data.fitting import DONE
 
 MANY = 0.1  # warn if at least this fraction of the images is blank
 DARK = 64  # warn if the pixels of the set span fewer grey levels, of 256
@@ -37,28 +37,31 @@ class Facts:
         """Return the fields as a JSON object."""
         return asdict(self)
 
-    def notes(self, background: str, fit: Fit) -> list[str]:
+    def notes(self, into: Into) -> list[str]:
         """Return a line for each conversion of images and for each problem, to show to the user."""
+        ground = into.ground
         of = f"of {self.count:,} images"
         lines = []
         if self.other_aspect:
-            done = DONE[fit].format(ground=background)
+            done = DONE[into.fit].format(ground=ground or "transparency")
             lines.append(f"{self.other_aspect:,} {of} have another aspect: {done}")
         if self.several:
             lines.append(f"{self.several:,} {of} have several pages or frames: the first was read")
         if self.transparent:
-            lines.append(
-                f"{self.transparent:,} {of} are transparent in part: blended with {background} "
-                "(gantool train --background sets another colour)"
+            done = (
+                "kept, 4 channels (gantool train --background COLOUR lays them on a colour)"
+                if ground is None
+                else f"blended with {ground} (gantool train --background sets another colour)"
             )
+            lines.append(f"{self.transparent:,} {of} are transparent in part: {done}")
         if self.deep and self.bits < 16:
             lines.append(
                 f"{self.deep:,} {of} are files of 16 bits that use only {self.bits}: "
                 f"{2**self.bits - 1:,} was taken for white"
             )
-        return [*lines, *self.warnings(background)]
+        return [*lines, *self.warnings(ground)]
 
-    def warnings(self, background: str) -> list[str]:
+    def warnings(self, ground: str | None) -> list[str]:
         """Return lines about problems for training: blank images, and sets with little contrast."""
         share = f"{self.blank:,} of {self.count:,} images"
         if self.blank < max(MANY * self.count, 1):
@@ -69,10 +72,9 @@ class Facts:
                     "stretch their contrast first"
                 ]
             return []
-        if self.hidden > self.blank / 2:
+        if ground is not None and self.hidden > self.blank / 2:
             return [
-                f"warning: {share} are blank after blending with {background}: "
-                f"give --background {opposite(background)}"
+                f"warning: {share} are blank after blending with {ground}: give --background {opposite(ground)}"
             ]
         return [
             f"warning: {share} are blank or nearly so (they span fewer than {CONTRAST} of 256 grey levels): "
@@ -108,9 +110,15 @@ class Tally:
             "several": image.several,
         }
         self.counts.update(name for name, found in seen.items() if found)
-        self.low = min(self.low, int(image.pixels.min()))
-        self.high = max(self.high, int(image.pixels.max()))
+        pixels = visible(image.pixels)
+        self.low = min(self.low, int(pixels.min()))
+        self.high = max(self.high, int(pixels.max()))
         self.deepest = max(self.deepest, image.deepest or 0)
+
+    @property
+    def mostly_transparent(self) -> bool:
+        """Whether over half of the images are transparent, at least in part."""
+        return 2 * self.counts["transparent"] > sum(self.sides.values())
 
     @property
     def bits(self) -> int:

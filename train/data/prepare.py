@@ -27,12 +27,11 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
 from gantool.runtime.outputs.encoding import Encoding
 from gantool.runtime.outputs.image_files import save_image
-from gantool.runtime.outputs.images import grid
+from gantool.runtime.outputs.images import sheet
 from gantool.runtime.progress import task, track
-from gantool.train.data.dataset import ColourError, decoded
+from gantool.train.data.dataset import OtherChannelsError, attempts, check_channels, decoded
 from gantool.train.data.decode import Into
 from gantool.train.data.facts import Facts, Tally
-from gantool.train.data.fitting import Fit
 from gantool.train.data.labels import DATASET_JSON, Labels, why_none
 from gantool.train.data.listing import MIN_IMAGES, Listing, instead, no_images, shown, shown_others
 from gantool.train.data.sources import find_source
@@ -63,8 +62,7 @@ class Prepared:
     labels: Labels | None
     label_note: str  # why there are no labels, if the user may expect some
     facts: Facts  # of the readable images
-    background: str
-    fit: Fit
+    into: Into  # how the images were converted
     mean: float  # of all pixels, in grey levels
     spread: float  # standard deviation of all pixels, in grey levels
 
@@ -107,8 +105,7 @@ class _Making:
             known and replace(known, values=np.array(self.labels)),
             note,
             self.tally.facts(),
-            self.into.background,
-            self.into.fit,
+            replace(self.into, channels=self.channels),
             mean,
             max(self.squares / pixels - mean**2, 0) ** 0.5,
         )
@@ -133,18 +130,18 @@ def prepare(options: DataOptions) -> Prepared:
         _log.debug("writing images of %d×%d", *size)
         into = Into(size, channels, options.background, fit=options.fit)
         with atomic(options.out) as part:
-            try:
-                made = _write(listing, part, into, known)
-            except ColourError:
-                into = replace(into, channels=3)
-                made = _write(listing, part, into, known)
+            for way in attempts(into, listing):
+                with suppress(OtherChannelsError):
+                    made = _write(listing, part, way, known)
+                    check_channels(way, made.tally, auto=channels is None)
+                    break
             if made.tally.bits < 16:  # the set does not use all 16 bits: write it again, scaled
-                made = _write(listing, part, replace(into, bits=made.tally.bits), known)
+                made = _write(listing, part, replace(made.into, bits=made.tally.bits), known)
             if made.count < MIN_IMAGES:
                 raise GantoolError(_too_few(options.source, made))
         # only for folders that the user may have meant as classes
         note = f"no classes: {why}" if "not classes" in why else ""
-        save_image(options.out.with_suffix(".png"), grid(np.stack(made.sheet), COLUMNS))
+        save_image(options.out.with_suffix(".png"), sheet(np.stack(made.sheet), COLUMNS))
     for line in made.skipped[:_NAMED]:
         _log.warning("left out %s", line)
     for name in made.duplicates[:_NAMED]:
@@ -154,7 +151,7 @@ def prepare(options: DataOptions) -> Prepared:
 
 def _too_few(source: str, made: _Making) -> str:
     """Return the message for a source with too few images."""
-    reasons, odd = [], made.tally.facts().warnings(made.into.background) if made.count else []
+    reasons, odd = [], made.tally.facts().warnings(made.into.ground) if made.count else []
     if made.duplicates:
         reasons.append(f"{len(made.duplicates):,} are the same as others when decoded")
     if made.skipped:
@@ -180,7 +177,7 @@ def summary(made: Prepared) -> str:
     ]
     if made.others:
         lines.append(f"not read: {shown_others(made.others)}")
-    lines += facts.notes(made.background, made.fit)
+    lines += facts.notes(made.into)
     if labels := made.labels:
         count, counts = len(labels.classes), Counter(labels.values.tolist())
         lines.append(f"{count} {'class' if count == 1 else 'classes'}:")
@@ -233,7 +230,7 @@ def _common_size(shorter: list[int]) -> int:
 
 
 def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> _Making:
-    """Write the zip. If `into.channels` is None, all images must be grey: raises ColourError for any other."""
+    """Write the zip. If `into.channels` is None, all images must be grey: else raises OtherChannelsError."""
     made = _Making(into, len(listing.names), listing.others)
     seen: set[bytes] = set()
     table: list[tuple[str, int]] = []
@@ -251,7 +248,7 @@ def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> _M
                 continue
             pixels = image.pixels
             if pixels.shape[2] != made.channels:
-                raise ColourError
+                raise OtherChannelsError
             made.tally.add(image)
             digest = hashlib.sha256(pixels.tobytes()).digest()
             if digest in seen:

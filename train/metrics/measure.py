@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gantool.runtime.outputs.images import grid
+from gantool.runtime.outputs.images import sheet
 from gantool.runtime.spec import Images
 from gantool.train.data.dataset import ImageData
 from gantool.train.data.labels import Labels
@@ -120,7 +120,7 @@ def nearest_sheet(extractor: Extractor, real: Images, images: Images) -> Images:
     distances = torch.cdist(vectors, others)  # [12, N]
     near = distances.topk(min(NEIGHBOURS, len(real)), largest=False).indices.numpy()  # [12, 4]
     rows = np.concatenate([chosen[:, None], real[near]], axis=1)  # [12, 5, H, W, C]
-    return grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
+    return sheet(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
 
 
 def _classes(labels: Labels, real: NDArray[np.int64], fake: NDArray[np.int64]) -> ClassShares:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from gantool.runtime.outputs.images import visible
 from gantool.runtime.spec import Images
-from gantool.train.metrics.scores import spread
 
 _BESIDE = (2, 3, 4)  # frequencies below the highest that it is compared with, in periods per image
 _LEAST = 16  # pixels per side
@@ -36,8 +35,8 @@ def line(images: Images) -> float:
     """Return the energy at a period of two pixels over that of the frequencies beside it; NaN if there is none."""
     if min(images.shape[1:3]) < _LEAST:
         return float("nan")
-    images = spread(images, _MOST)
-    energy = sum(_energies(images))  # [H, W]
+    images = images[np.linspace(0, len(images) - 1, min(_MOST, len(images)), dtype=np.int64)]
+    energy = np.sum(list(_energies(images)), 0)  # [H, W]
     parts = []
     for axis in (0, 1):
         along = energy.mean(1 - axis)  # by frequency on this axis
