@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,13 +52,19 @@ class Directions:
             ) from error
         return found
 
-    def shift(self, steps: dict[str, float]) -> NDArray[np.float32]:
-        """Return what to add to z, float32 [latent], for a number of steps along each direction by name.
+    def shift(self, steps: Iterable[tuple[str, float]], latent: int) -> NDArray[np.float32]:
+        """Return what to add to z, float32 [latent], for pairs of the name of a direction and a number of steps.
 
-        Raises UsageError for a name that is unknown.
+        Raises UsageError for an unknown name, and for directions of another size than z.
         """
-        total = np.zeros(self.vectors.shape[1], np.float32)
-        for name, step in steps.items():
+        size = self.vectors.shape[1]
+        if size != latent:
+            raise UsageError(
+                f"`directions`: its vectors have {size:,} numbers, z of this engine has {latent:,}: make "
+                "directions of this generator"
+            )
+        total = np.zeros(size, np.float32)
+        for name, step in steps:
             if name not in self.names:
                 known = ", ".join(map(printable, self.names))
                 raise UsageError(f"`direction` {name}: the directions of this file are {known}")

@@ -121,11 +121,22 @@ def generate(engine: Path, request: Request) -> Generated:
 def _z_of(request: Request, spec: Spec, rows: NDArray[Any] | None) -> ZOf:
     """Return the function that computes the z of items, or reads it. Raises UsageError."""
     check_truncation(request.truncation, request.resample, spec.distribution)
+    shift = _shift(request, spec)
     if rows is not None:
         array = check_z(rows, spec.latent)
-        return lambda items: rows_of(array, [item.seed for item in items])
+        return lambda items: rows_of(array, [item.seed for item in items]) + shift
     how = (spec.latent, spec.distribution, request.truncation, request.resample)
-    return lambda items: latents((item.seed for item in items), *how)
+    return lambda items: latents((item.seed for item in items), *how) + shift
+
+
+def _shift(request: Request, spec: Spec) -> Latents | np.float32:
+    """Return what `direction` adds to z: float32 [latent], or 0."""
+    if not request.direction:
+        return np.float32(0)
+    from gantool.runtime.directions import Directions, parse_step  # here, so that every run starts faster
+
+    steps = [parse_step(text) for text in request.direction]
+    return Directions.load(request.directions).shift(steps, spec.latent)
 
 
 def _stream(generator: Generator, z_of: ZOf, batch: int | None, items: Iterable[Item]) -> Batches:

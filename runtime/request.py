@@ -117,6 +117,17 @@ class Request:
             group="Images",
         ),
     ] = None
+    direction: Annotated[
+        tuple[str, ...],
+        Flag(
+            "move all z along a direction, as 0=1.5 or smile=-2; repeatable",
+            group="Images",
+            metavar="NAME=STEPS",
+        ),
+    ] = ()
+    directions: Annotated[Path, Flag("file of gantool directions", group="Images", metavar="FILE.npz")] = (
+        Path("directions.npz")
+    )
     label: Annotated[
         str | None,
         Flag(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from gantool.models import NetworkConfig, save_checkpoint
 from gantool.models.config import square
 from gantool.runtime.directions import Directions
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.generator import Generator
 from helpers.networks import lived_in
 
 
@@ -56,3 +58,49 @@ def test_checkpoint_and_graph_have_the_same_directions(files: Path) -> None:
     with Image.open(files / "g.onnx.png") as a, Image.open(files / "g.safetensors.png") as b:
         assert a.size == b.size
         assert np.abs(np.asarray(a).astype(int) - np.asarray(b)).max() <= 2
+
+
+def made(folder: Path, *flags: str) -> Any:
+    """Return the image of seed 0 of class 1 with these flags, [16, 16]."""
+    run_gantool(
+        "generate", "g.onnx", "--seeds", "0", "--class", "1", "--force", *flags, cwd=folder, check=True
+    )
+    with Image.open(folder / "images/seed0000.png") as image:
+        return np.asarray(image).astype(int)
+
+
+def test_generate_moves_along_directions(files: Path) -> None:
+    run_gantool("directions", "g.onnx", "--group", "smile=1,5,9/2,7", cwd=files, check=True)
+    known = Directions.load(files / "directions.npz")
+    with Generator.load(files / "g.onnx") as generator:
+        z = generator.z([0]) + 1.5 * known.vectors[0] - 2 * known.vectors[known.names.index("smile")]
+        expected = generator.images(z=z, label=1)[0, :, :, 0].astype(int)
+    moved = made(files, "--direction", "0=1", "--direction", "smile=-2", "--direction", "0=0.5")
+    assert np.abs(moved - expected).max() <= 1
+    assert np.abs(made(files) - expected).mean() > 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "problem"),
+    [
+        (("generate", "g.onnx", "--direction", "7"), 2, "write the direction and the steps"),
+        (("generate", "g.onnx", "--direction", "frown=1"), 2, "the directions of this file are 0, 1"),
+        (("generate", "g.onnx", "--direction", "0=1", "--directions", "no.npz"), 1, "there is no no.npz"),
+        (
+            ("generate", "g.onnx", "--direction", "0=1", "--directions", "g.onnx"),
+            1,
+            "does not hold directions",
+        ),
+        (("directions", "g.onnx", "--group", "smile"), 2, "write a name"),
+        (("directions", "g.onnx", "--group", "smile=1/1"), 2, "give different seeds"),
+        (("directions", "g.onnx", "--count", "0"), 2, "leaves no direction"),
+        (("directions", "g.onnx", "-o", "d.json"), 2, "ends in .npz"),
+        (("directions", "g.onnx", "--class", "disk"), 2, "did you mean disc?"),
+        (("directions", "none.onnx"), 1, "none.onnx"),
+    ],
+)
+def test_wrong_directions(files: Path, flags: tuple[str, ...], code: int, problem: str) -> None:
+    if not (files / "directions.npz").exists():
+        run_gantool("directions", "g.onnx", cwd=files, check=True)
+    result = run_gantool(*flags, cwd=files)
+    assert (result.returncode, problem in result.stderr) == (code, True), result.stderr
