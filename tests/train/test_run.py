@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import run_gantool, training
+from gantool.models import load_checkpoint
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.train.data.prepare import prepare
 from gantool.train.evaluate import evaluate
@@ -126,6 +127,14 @@ def test_the_options_of_a_run_before_it_begins(
     planned = dry_run(options(data="images"), conditional, ())
     assert (planned.data, planned.network.channels, planned.network.classes) == (str(images), 1, 2)
     assert dry_run(options(channels=3), there, ["channels"]).network.channels == 3
+
+
+def test_a_checkpoint_knows_how_many_images_each_class_had(images: Path, there: LaunchOptions) -> None:
+    (images / "dogs/0.png").unlink()
+    conditional = LaunchOptions(outdir=there.outdir, autotune=False, conditional=True)
+    metadata = load_checkpoint(train(options(data=str(images)), conditional).checkpoint).metadata
+    assert metadata.class_names == ("cats", "dogs")
+    assert metadata.class_counts == (11, 9)
 
 
 def test_a_data_set_and_its_scores_are_values(
