@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gantool.export.options import DatasetDistance
-from gantool.export.precision.parity import as_uint8, feeds_of
+from gantool.export.precision.parity import as_levels, feeds_of
 from gantool.export.precision.psnr import ParityRecord
 from gantool.export.precision.simulate import Arrays, Simulation
 from gantool.runtime import Generator
@@ -62,10 +62,10 @@ def distances(full: Generator, low: Simulation | None, to_data: DatasetDistance)
     feeds = feeds_of(SEEDS, spec.latent, spec.distribution, spec.classes)
     images = full.images(SEEDS, label=None if spec.classes is not None else 0)
     fp32 = to_data.measure(images)
-    own = None if low is None else to_data.measure(_images(low, feeds))
+    own = None if low is None else to_data.measure(_images(low, feeds, spec.bits))
     return Distances(to_data.data, to_data.features, len(SEEDS), fp32, own)
 
 
-def _images(simulation: Simulation, feeds: Arrays) -> Images:
+def _images(simulation: Simulation, feeds: Arrays, bits: int) -> Images:
     parts = [values["images"] for values in simulation.run(feeds, ["images"], BATCH)]
-    return as_uint8(np.concatenate(parts))
+    return as_levels(np.concatenate(parts), bits)

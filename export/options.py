@@ -18,6 +18,7 @@ Low = Literal["fp16", "bf16"]
 Calibration = Literal["minmax", "percentile", "entropy"]
 Lowering = Literal["none", "subpixel", "phases", "phases-stack", "cpu", "dla", "dla-onehot"]
 LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)
+Output = Literal["uint8", "uint16", "float"]
 Engine = Literal["auto", "tensorrt", "rtx", "none"]
 
 OPSETS = range(17, 24)
@@ -172,7 +173,12 @@ class ExportOptions:
         ),
     ] = None
     output: Annotated[
-        Literal["uint8", "float"] | None, Flag("type of the images", group=_GRAPH, shown="uint8")
+        Output | None,
+        Flag(
+            "type of the images; uint16 for grey levels of 16 bits",
+            group=_GRAPH,
+            shown="uint8, or uint16 for 16 bits",
+        ),
     ] = None
     lowering: Annotated[
         Literal["auto", Lowering] | None,

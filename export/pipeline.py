@@ -14,7 +14,8 @@ from gantool.export.engine.options import BuildOptions
 from gantool.export.job import BundleSource, ForeignGraph, Job, OwnGraph, check_precision, plan_export
 from gantool.export.options import ExportOptions
 from gantool.export.packaging import bundle, triton
-from gantool.runtime.errors import MissingDependencyError
+from gantool.runtime.artifacts.onnx import UINT16, output_type
+from gantool.runtime.errors import MissingDependencyError, UsageError
 from gantool.runtime.files import scratch
 from gantool.runtime.generator import Generator
 from gantool.runtime.progress import task
@@ -60,8 +61,30 @@ def export(
     if job.library is not None:
         if not options.overwrite:
             check_precision(job.base, job.library, graphs.last.recipe.precision)
-        engine = build_engine(graphs.last, job.base, job.library, build_options)
+        parsed = _in_floats(graphs.last, build_options)
+        engine = build_engine(graphs.last, job.base, job.library, build_options, parsed)
     return _write(job, options, build_options, graphs, engine)
+
+
+def _in_floats(graph: Graph, build_options: BuildOptions) -> bytes | None:
+    """Return a graph of uint16 images in its form with floats, which TensorRT takes; None for any other graph."""
+    if output_type(graph.path, graph.data, "images") != UINT16:
+        return None
+    if build_options.strip_weights:
+        raise UsageError(
+            f"`strip_weights` needs a graph that TensorRT takes, and {graph.name} makes uint16: export it with "
+            "`output` float"
+        )
+    try:
+        from gantool.export.graph.external import model_of
+        from gantool.export.graph.without_tail import without_tail
+    except ModuleNotFoundError as error:
+        purpose = f"building an engine from {graph.name}, whose images have 16 bits,"
+        raise MissingDependencyError(error.name or "onnx", "export", purpose) from error
+    _log.info(
+        f"{graph.name} makes uint16, which TensorRT lacks: the engine makes floats, and gantool rounds them"
+    )
+    return bytes(without_tail(model_of(graph.path, graph.data)).SerializeToString())
 
 
 def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions) -> _Graphs:

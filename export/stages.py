@@ -28,6 +28,7 @@ from gantool.export.options import (
     DatasetDistance,
     ExportOptions,
     Lowering,
+    Output,
     Precision,
 )
 from gantool.export.precision.cast import is_reduced
@@ -52,10 +53,10 @@ from gantool.export.precision.sensitivity import (
 from gantool.export.precision.simulate import Arrays, Simulation
 from gantool.export.tune_lowering import Timer, autotune
 from gantool.runtime.artifacts.recipe import Recipe, read_recipe
-from gantool.runtime.errors import GantoolError, VerificationError
+from gantool.runtime.errors import GantoolError, UsageError, VerificationError
 from gantool.runtime.generator import Generator
 from gantool.runtime.metadata import Metadata
-from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.outputs.images import to_levels
 from gantool.runtime.process.terminal import short
 from gantool.runtime.spec import Images
 
@@ -92,11 +93,11 @@ def from_torch(
     from gantool.export.graph.sources import load_source
 
     loaded = load_source(source, options.foreign)
-    images = to_uint8(loaded.images(SEEDS))
-    reference = _reference(loaded.metadata, images)
+    output, metadata = _output(loaded.metadata, options)
+    reference = _reference(metadata, to_levels(loaded.images(SEEDS), metadata.bits))
     opset = options.opset or _oldest_opset(options.precision)
     model = float_graph(loaded, opset, options.opset is not None)
-    made = _Float(ir.to_proto(model), loaded.metadata, target, "PyTorch")
+    made = _Float(ir.to_proto(model), metadata, output, target, "PyTorch")
     return _finished(made, options, reference, timer)
 
 
@@ -106,15 +107,15 @@ def from_onnx(source: Path, target: Path, options: ExportOptions, timer: Timer |
     Raises GantoolError if it is not a generator, and VerificationError if the images change.
     """
     model, metadata, original = import_onnx(source, options.foreign, _oldest_opset(options.precision))
-    reference = _reference(metadata, to_uint8(original.images(_feeds(metadata, SEEDS))))
+    output, metadata = _output(metadata, options)
+    reference = _reference(metadata, to_levels(original.images(_feeds(metadata, SEEDS)), metadata.bits))
     height, width, channels = metadata.image
     size = f"{height}×{width}×{channels}, latent {metadata.latent} {metadata.distribution}"
     for line in original.notes:
         _log.info(f"{source}: {line}")
     _log.info(f"{source}: {size}; {CHECKED}")
-    made = _Float(
-        ir.to_proto(model), metadata, target, source.name, MIN_PSNR["fp16"] if original.reduced else None
-    )
+    lowest = MIN_PSNR["fp16"] if original.reduced else None
+    made = _Float(ir.to_proto(model), metadata, output, target, source.name, lowest)
     return _finished(made, options, reference, timer)
 
 
@@ -163,6 +164,7 @@ class _Float:
 
     proto: onnx.ModelProto
     metadata: Metadata
+    output: Output
     target: Path
     reference: str  # name of the reference, for messages
     min_psnr: float | None = None  # dB; set if the original is in a lower precision itself
@@ -190,6 +192,18 @@ def _reference(metadata: Metadata, images: Images) -> Reference:
     return Reference(_feeds(metadata, SEEDS), images, _feeds(metadata, CALIBRATION_SEEDS))
 
 
+def _output(metadata: Metadata, options: ExportOptions) -> tuple[Output, Metadata]:
+    """Return the type of a graph's images, and its metadata, with the bits of images that the runtime makes of it.
+
+    Raises UsageError for colour images of 16 bits.
+    """
+    output: Output = options.output or ("uint16" if metadata.bits == 16 else "uint8")
+    if output == "uint16" and metadata.image[2] != 1:
+        raise UsageError(f"`output` uint16 is for grey images: these have {metadata.image[2]} channels")
+    bits = {"uint8": 8, "uint16": 16, "float": metadata.bits}[output]
+    return output, metadata.with_bits(bits)
+
+
 def _feeds(metadata: Metadata, seeds: Sequence[int]) -> Arrays:
     return feeds_of(seeds, metadata.latent, metadata.distribution or "normal", metadata.classes)
 
@@ -203,7 +217,7 @@ def _finished(made: _Float, options: ExportOptions, reference: Reference, timer:
     """Lower a float graph, append its tail and metadata, and verify it."""
 
     def make(lowering: Lowering) -> onnx.ModelProto:
-        return finish(ir.from_proto(made.proto), made.metadata, lowering, options.output or "uint8")
+        return finish(ir.from_proto(made.proto), made.metadata, lowering, made.output)
 
     lowering = autotune(make, timer) if timer else cast("Lowering", options.lowering or "none")
     model = make(lowering)

@@ -20,6 +20,7 @@ from gantool.export.artifact import Graph
 from gantool.export.engine.build import SUFFIXES, build
 from gantool.export.engine.options import BuildOptions, Library
 from gantool.export.graph.external import write_model
+from gantool.export.graph.without_tail import without_tail
 from gantool.export.options import LOWERINGS, ExportOptions, Lowering
 from gantool.export.precision.sensitivity import apply_recipe
 from gantool.runtime.artifacts.plan import NAMES
@@ -96,7 +97,7 @@ def engine_timer(library: Library, options: BuildOptions, low: Low | None) -> Ti
     """Time engines that are built here, in `low` (None: FP32); INT8 is calibrated later and not timed."""
 
     def load(graph: onnx.ModelProto, stack: ExitStack) -> dict[str, Run]:
-        model = apply_recipe(graph, Recipe(low)) if low else graph
+        model = without_tail(apply_recipe(graph, Recipe(low)) if low else graph)
         with TemporaryDirectory() as folder:
             plan = Path(folder) / f"g{SUFFIXES[library]}"
             lowered = Graph.of_data(Path("g.onnx"), model.SerializeToString())

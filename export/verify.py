@@ -14,7 +14,7 @@ import numpy as np
 
 from gantool.export.artifact_files import resolve_file, training_difference, training_metadata
 from gantool.export.packaging import bundle
-from gantool.export.precision.psnr import MIN_PSNR, Parity, compare
+from gantool.export.precision.psnr import MIN_PSNR, ROUNDING, Parity, compare
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.artifacts.recipe import recipe_of
 from gantool.runtime.artifacts.sidecar import read_sidecar
@@ -151,9 +151,10 @@ def _of_checkpoint(path: Path, seeds: Sequence[Seed]) -> tuple[Images, Images]:
     from gantool.models.threads import limit_threads
 
     limit_threads()
-    generator = load_checkpoint(path).generator
+    checkpoint = load_checkpoint(path)
+    generator, bits = checkpoint.generator, checkpoint.metadata.bits
     parts = [seeds[:7][start : start + 3] for start in range(0, len(seeds[:7]), 3)]
-    images, *few = (sample_images(generator, part) for part in (seeds, *parts))
+    images, *few = (sample_images(generator, part, bits) for part in (seeds, *parts))
     return images, np.concatenate(few)
 
 
@@ -186,6 +187,6 @@ def _problem(row: Row, first: Row, parity: Parity, min_psnr: float | None) -> st
     limit = min(MIN_PSNR[row.precision], MIN_PSNR[first.precision]) if min_psnr is None else min_psnr
     if parity.psnr < limit:
         return f"{parity}; expected at least {limit:g} dB"
-    if row.batch_difference > 1:
+    if row.batch_difference > ROUNDING[parity.white]:
         return f"a seed's image depends on its batch: {row.batch_difference} grey levels"
     return ""

@@ -14,7 +14,7 @@ from gantool.models.config import NetworkConfig
 from gantool.models.network import Generator
 from gantool.runtime.classes import labels
 from gantool.runtime.latents import latents
-from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.outputs.images import to_levels
 from gantool.runtime.progress import task
 from gantool.runtime.seeds import Seed
 from gantool.runtime.spec import Images
@@ -54,13 +54,13 @@ def float_images(module: nn.Module, inputs: tuple[Tensor, ...]) -> NDArray[np.fl
     return made
 
 
-def sample_images(generator: Generator, seeds: Sequence[Seed]) -> Images:
-    """Return the images of `seeds`, uint8 [N, H, W, C], computed on the generator's device; RGBA is straight."""
+def sample_images(generator: Generator, seeds: Sequence[Seed], bits: int = 8) -> Images:
+    """Return the images of `seeds`, [N, H, W, C] of `bits`, on the generator's device; RGBA is straight."""
     device = next(generator.parameters()).device
     parts = []
     with task("generating", len(seeds), "images") as made:
         for start in range(0, len(seeds), BATCH):
             inputs = config_inputs(generator.config, seeds[start : start + BATCH], device)
-            parts.append(to_uint8(float_images(generator, inputs)))  # [n, H, W, C]
+            parts.append(to_levels(float_images(generator, inputs), bits))  # [n, H, W, C]
             made.update(min(start + BATCH, len(seeds)))
     return np.concatenate(parts)

@@ -20,6 +20,7 @@ from gantool.runtime.items import Item, Items
 from gantool.runtime.latents import check_truncation, check_z, latents, rows_of
 from gantool.runtime.outputs.base import Output, Target
 from gantool.runtime.outputs.dataset_json import labels_file
+from gantool.runtime.outputs.encoding import BITS_16, ENCODINGS
 from gantool.runtime.outputs.folder import DEFAULT, folder_for
 from gantool.runtime.outputs.formats import OUTPUTS, check_same
 from gantool.runtime.outputs.images import over_colour
@@ -33,8 +34,15 @@ from gantool.runtime.selection import Selection, seeds_of, select
 from gantool.runtime.shards import parse_shard
 from gantool.runtime.spec import Images, Latents, Spec
 
+# the names of pixel formats in FFmpeg and GStreamer, by channels and bits
+_FRAMES = {
+    (1, 8): ("gray", "gray8"),
+    (1, 16): ("gray16le", "gray16-le"),
+    (3, 8): ("rgb24", "rgb"),
+    (4, 8): ("rgba", "rgba"),
+}
 ZOf = Callable[[list[Item]], Latents]  # z of a batch, float32 [n, latent]
-Batches = Iterator[tuple[list[Item], Images]]  # items, and their images, uint8 [n, H, W, C]
+Batches = Iterator[tuple[list[Item], Images]]  # items, and their images, [n, H, W, C]
 _log = logging.getLogger(__name__)
 
 
@@ -83,7 +91,7 @@ def generate(engine: Path, request: Request) -> Generated:
     _check_raw(request, target)
     with Generator.load(engine, request.provider, request.threads) as generator:
         spec = generator.spec
-        _check_transparency(request, target, spec)
+        _check_pixels(request, target, spec)
         sheet.check(spec)
         z_of = _z_of(request, spec, rows_of_z)
         selected = select(request, seeds, spec)
@@ -98,7 +106,7 @@ def generate(engine: Path, request: Request) -> Generated:
         if request.resume:
             check_same(output, lambda item: next(stream([item]))[1][0])
         if target.format == "-":
-            _log.info("raw frames of %s, uint8; to play them:\n%s", spec.size, _players(spec))
+            _log.info("raw frames of %s, uint%d; to play them:\n%s", spec.size, spec.bits, _players(spec))
         else:
             target.folder.mkdir(parents=True, exist_ok=True)
             if labels := labels_file(target, items, selected.every, spec):
@@ -225,8 +233,8 @@ def _target(request: Request) -> Target:
     )
 
 
-def _check_transparency(request: Request, target: Target, spec: Spec) -> None:
-    """Raise UsageError for a format without transparency, or for a background that nothing would show."""
+def _check_pixels(request: Request, target: Target, spec: Spec) -> None:
+    """Raise UsageError for a format that does not hold the pixels, or for a background that nothing would show."""
     if spec.channels != 4 and request.background is not None:
         raise UsageError(
             f"`background` {request.background} is for transparent images: this engine makes images of {spec.size}"
@@ -235,6 +243,11 @@ def _check_transparency(request: Request, target: Target, spec: Spec) -> None:
         raise UsageError(
             "`format` jpg has no transparency: choose png or webp, or lay the images on a colour with `background` "
             "white"
+        )
+    if spec.bits == 16 and target.format in ENCODINGS and target.format not in BITS_16:
+        raise UsageError(
+            f"`format` {target.format} holds 8 bits, and this generator makes grey levels of 16: choose "
+            f"{', '.join(BITS_16)} or npy"
         )
 
 
@@ -269,7 +282,7 @@ def _note(request: Request, generator: Generator, items: Items) -> None:
 
 def _players(spec: Spec) -> str:
     """Return commands that play raw frames; each begins with a pipe."""
-    ffmpeg, gstreamer = {1: ("gray", "gray8"), 3: ("rgb24", "rgb"), 4: ("rgba", "rgba")}[spec.channels]
+    ffmpeg, gstreamer = _FRAMES[spec.channels, spec.bits]
     size = f"width={spec.width} height={spec.height}"
     return (
         f"  | ffplay -f rawvideo -pixel_format {ffmpeg} -video_size {spec.width}x{spec.height} -framerate 25 -\n"

@@ -157,9 +157,9 @@ class Generator:
         z: ArrayLike | None = None,
         resample: float | None = None,
     ) -> Images:
-        """Return the images of `seeds` or `z` as one array, uint8 [N, H, W, C]."""
+        """Return the images of `seeds` or `z` as one array, uint8 (uint16 for 16 `spec.bits`) [N, H, W, C]."""
         spec = self.spec
-        empty = np.empty((0, spec.height, spec.width, spec.channels), np.uint8)
+        empty = np.empty((0, spec.height, spec.width, spec.channels), f"uint{spec.bits}")
         made = self.generate(seeds, batch, truncation, label, z=z, resample=resample)
         return np.concatenate([empty, *made])
 

@@ -26,7 +26,7 @@ from gantool.runtime.generator import Generator
 from gantool.runtime.latents import check_truncation, latents, slerp
 from gantool.runtime.options import MorphOptions
 from gantool.runtime.outputs.animation import Apng, Film, Gif, Joiner, WebP
-from gantool.runtime.outputs.images import grid, over_colour
+from gantool.runtime.outputs.images import eight_bits, grid, over_colour
 from gantool.runtime.outputs.raw import RawFilm
 from gantool.runtime.outputs.video import CODECS, Video
 from gantool.runtime.process.cpus import limit
@@ -208,6 +208,7 @@ def _framed(stream: Iterator[tuple[list[tuple[int, int]], Images]], cells: int) 
 
 def _frame(options: MorphOptions, film: Film, cells: Images, columns: int) -> Images:
     """Return a frame, uint8 [H, W, C], from the images of its cells."""
+    cells = eight_bits(cells)
     if cells.shape[3] == 4 and film.channels == 3:
         cells = over_colour(cells, colour(options.background or "white"))
     frame = grid(cells, columns)

@@ -15,7 +15,7 @@ from gantool.runtime.seeds import MAX_SEED, STEPS
 from gantool.runtime.variations import COUNT, SPREAD
 
 Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
-Format = Literal["png", "webp", "jpg", "npy", "tar", "-"]
+Format = Literal["png", "webp", "jpg", "tiff", "npy", "tar", "-"]
 Balance = Literal["even", "data"]
 Layout = Literal["flat", "folders"]
 
@@ -158,8 +158,8 @@ class Request:
     format: Annotated[
         Format | None,
         Flag(
-            "{choices}; webp is lossless, npy is one array of all images, tar is PNG in shards of a WebDataset, - "
-            "is raw frames to stdout",
+            "{choices}; webp is lossless, tiff is not compressed, npy is one array of all images, tar is PNG in "
+            "shards of a WebDataset, - is raw frames to stdout",
             group="Output",
             shown="png",
         ),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import listed, short, sides
-from gantool.runtime.spec import Spec
+from gantool.runtime.spec import ImageType, Spec
 
 MAX_LATENT = 1 << 20
 Mode = Literal["input", "output"]
@@ -54,7 +54,7 @@ class Signature:
     height: int
     width: int
     channels: int  # 1, 3 or 4
-    dtype: Literal["uint8", "float32"]  # of images: uint8 [N, H, W, C], float32 [N, C, H, W]
+    dtype: ImageType  # of images: uint8 or uint16 [N, H, W, C], float32 [N, C, H, W]
     label: str | None  # its type; None: the generator takes no label
 
     @classmethod
@@ -88,11 +88,18 @@ class Signature:
             min_batch=self.batch or 1,
             max_batch=self.batch,
             dtype=self.dtype,
+            bits=self._bits(metadata),
             distribution=distribution or "normal",
             classes=0 if self.label is None else classes or None,
             class_names=() if self.label is None else names,
             class_counts=() if self.label is None else counts,
         )
+
+    def _bits(self, metadata: Metadata) -> int:
+        """Return the bits of an image: those of whole numbers, and of floats what the metadata say."""
+        if self.dtype == "float32":
+            return metadata.bits if self.channels == 1 else 8
+        return 16 if self.dtype == "uint16" else 8
 
 
 def tensors_of(spec: Spec) -> tuple[Tensor, ...]:
@@ -112,7 +119,7 @@ def _match(tensors: Sequence[Tensor], labels: Sequence[str], *, check_batch: boo
     match found:
         case {
             "z": ("input", "float32", [batch, int(latent)]),
-            "images": ("output", "uint8" | "float32" as kind, [same, int(a), int(b), int(c)]),
+            "images": ("output", "uint8" | "uint16" | "float32" as kind, [same, int(a), int(b), int(c)]),
         } if (
             len(tensors) == (2 if label is None else 3)
             and label in (None, *(("input", name, [batch]) for name in labels))
@@ -120,11 +127,10 @@ def _match(tensors: Sequence[Tensor], labels: Sequence[str], *, check_batch: boo
             and 0 < latent <= MAX_LATENT
             and min(a, b, c) > 0
         ):
-            size = (a, b, c) if kind == "uint8" else (b, c, a)
-            if size[2] in (1, 3, 4):
+            size = (b, c, a) if kind == "float32" else (a, b, c)
+            if size[2] in ((1,) if kind == "uint16" else (1, 3, 4)):
                 fixed = batch if isinstance(batch, int) else None
-                dtype: Literal["uint8", "float32"] = "uint8" if kind == "uint8" else "float32"
-                return Signature(fixed, latent, *size, dtype, None if label is None else label[1])
+                return Signature(fixed, latent, *size, kind, None if label is None else label[1])
     return None
 
 

@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Images = NDArray[np.uint8]  # [N, H, W, C]
+Images = NDArray[np.uint8 | np.uint16]  # [N, H, W, C]
+ImageType = Literal["uint8", "uint16", "float32"]
 Latents = NDArray[np.float32]  # [N, latent]
 Labels = NDArray[np.int64]  # [N], from 0
 
@@ -24,7 +25,8 @@ class Spec:
     channels: int  # 1: grey, 3: RGB, 4: straight RGBA
     min_batch: int = 1
     max_batch: int | None = None  # None: any
-    dtype: Literal["uint8", "float32"] = "uint8"  # of the engine's output; `infer` returns uint8 either way
+    dtype: ImageType = "uint8"  # of the engine's output; `infer` returns whole numbers either way
+    bits: int = 8  # of an image that `infer` returns: 8 is uint8, 16 is uint16
     # from the metadata of the graph or the sidecar
     distribution: str = "normal"  # of z
     # 0: the engine takes no label; None: it takes one, but the number of classes is unknown
@@ -35,14 +37,14 @@ class Spec:
     @property
     def size(self) -> str:
         """The size of an image for messages, as "32×32×3": height, width, channels."""
-        return f"{self.height}×{self.width}×{self.channels}"
+        return f"{self.height}×{self.width}×{self.channels}{' in 16 bits' if self.bits == 16 else ''}"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """The shape of one image as the engine gives it: (H, W, C) of uint8, (C, H, W) of float32."""
-        if self.dtype == "uint8":
-            return self.height, self.width, self.channels
-        return self.channels, self.height, self.width
+        """The shape of one image as the engine gives it: (H, W, C) of whole numbers, (C, H, W) of float32."""
+        if self.dtype == "float32":
+            return self.channels, self.height, self.width
+        return self.height, self.width, self.channels
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,7 @@ class Backend(Protocol):
         """The inputs and outputs of the engine."""
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
-        """Turn z, float32 [n, latent], into images, uint8 [n, H, W, C]; min_batch <= n <= max_batch.
+        """Turn z, float32 [n, latent], into images, [n, H, W, C] of `spec.bits`; min_batch <= n <= max_batch.
 
         `label`, int64 [n], is for engines whose `spec.classes` is not 0, and only for these.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -33,12 +33,17 @@ class Engine:
         return plan
 
 
-def build_engine(graph: Graph, base: Path, library: Library, options: BuildOptions) -> Engine:
-    """Build BASE.plan or BASE.rtx.plan in memory. Raises the errors of `build`."""
+def build_engine(
+    graph: Graph, base: Path, library: Library, options: BuildOptions, parsed: bytes | None = None
+) -> Engine:
+    """Build BASE.plan or BASE.rtx.plan in memory. Raises the errors of `build`.
+
+    parsed: the graph in the form that the library takes, if that is not its own
+    """
     path = base.with_name(base.name + SUFFIXES[library])
     _log.info(f"{path.name}: building with {NAMES[library]} (seconds on a desktop, minutes on a Jetson) ...")
     started = time.monotonic()
-    built = build(graph, library, options)
+    built = build(graph if parsed is None else replace(graph, data=parsed), library, options)
     _log.info(f"{path.name}: built in {time.monotonic() - started:.1f} s; {built.receipt}")
     _note_limits(graph, path, built, options)
     return Engine(path, built.plan, _sidecar(graph, path, library, built, options))

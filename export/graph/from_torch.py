@@ -2,7 +2,7 @@
 
 Inputs z       float32 [N, latent]
        label   int64 [N], of a conditional generator
-Output images  uint8 [N, H, W, C], or float32 [N, C, H, W] in [-1, 1]
+Output images  uint8 [N, H, W, C], uint16 [N, H, W, 1], or float32 [N, C, H, W] in [-1, 1]
 
 Weights are inside, N is dynamic, BatchNorm is folded, and `metadata_props["gantool"]` carries the metadata of
 the checkpoint. Passes change an `onnx_ir.Model` in place.
@@ -26,11 +26,12 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from gantool.export.graph.cause import cause_of
 from gantool.export.graph.fold_batchnorm import fold_batchnorm
 from gantool.export.graph.lowering import lower
-from gantool.export.graph.names import TAIL, free_names
+from gantool.export.graph.names import TAIL, TAIL_16, free_names
 from gantool.export.graph.simplify import simplify
 from gantool.export.options import NATIVE_OPSET, Foreign, Lowering
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.metadata import Metadata
+from gantool.runtime.outputs.images import TAILS
 from gantool.runtime.process.terminal import short
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def float_graph(source: LoadedGenerator, opset: int, exactly: bool) -> ir.Model:
 
 
 def finish(model: ir.Model, metadata: Metadata, lowering: Lowering, output: str) -> onnx.ModelProto:
-    """Lower a float graph in place, append the uint8 tail, add the metadata, and return it as protobuf.
+    """Lower a float graph in place, append the tail of `output`, add the metadata, and return it as protobuf.
 
     Raises GantoolError if the lowering does not fit.
     """
@@ -73,8 +74,8 @@ def finish(model: ir.Model, metadata: Metadata, lowering: Lowering, output: str)
         raise GantoolError(
             f"`lowering` {lowering} does not fit this network ({reasons}): choose another, or none"
         )
-    if output == "uint8":
-        add_uint8_tail(model)
+    if output != "float":
+        add_tail(model, 16 if output == "uint16" else 8)
     model.graph.name = metadata.architecture
     model.metadata_props["gantool"] = json.dumps(metadata.to_json())
     model.producer_name, model.producer_version = "gantool", metadata.gantool
@@ -195,25 +196,27 @@ def add_range(model: ir.Model, foreign: Foreign) -> None:
     model.graph.outputs[0] = value
 
 
-def add_uint8_tail(model: ir.Model) -> None:
-    """Turn the output from float32 [N, C, H, W] in [-1, 1] into uint8 [N, H, W, C].
+def add_tail(model: ir.Model, bits: int) -> None:
+    """Turn the output from float32 [N, C, H, W] in [-1, 1] into uint8 or uint16 [N, H, W, C].
 
     x * 127.5 + 128, clipped to 0..255, transposed, cast: in this order, since TensorRT supports uint8 only as a
-    network's output, and its cast is undefined outside [0, 256).
+    network's output, and its cast is undefined outside [0, 256). `to_levels` does the same to an array.
     """
+    prefix, (scale, shift, white) = {8: TAIL, 16: TAIL_16}[bits], TAILS[bits]
+    kind = ir.DataType.UINT8 if bits == 8 else ir.DataType.UINT16
     (images,) = model.graph.outputs
     batch, channels, height, width = images.shape or ir.Shape([])
     images.name = "images_float"
     value = images  # [N, C, H, W]
     for step in (
-        _Step(f"{TAIL}/scale", "Mul", [127.5]),
-        _Step(f"{TAIL}/shift", "Add", [128.0]),
-        _Step(f"{TAIL}/clip", "Clip", [0.0, 255.0]),
-        _Step(f"{TAIL}/to_nhwc", "Transpose", [], {"perm": [0, 2, 3, 1]}),  # [N, H, W, C]
-        _Step(f"{TAIL}/to_uint8", "Cast", [], {"to": ir.DataType.UINT8}),
+        _Step(f"{prefix}/scale", "Mul", [scale]),
+        _Step(f"{prefix}/shift", "Add", [shift]),
+        _Step(f"{prefix}/clip", "Clip", [0.0, white]),
+        _Step(f"{prefix}/to_nhwc", "Transpose", [], {"perm": [0, 2, 3, 1]}),  # [N, H, W, C]
+        _Step(f"{prefix}/to_uint{bits}", "Cast", [], {"to": kind}),
     ):
         value = _append(model.graph, value, step)
-    value.name, value.type = "images", ir.TensorType(ir.DataType.UINT8)
+    value.name, value.type = "images", ir.TensorType(kind)
     value.shape = ir.Shape([batch, height, width, channels])
     model.graph.outputs[0] = value
 

@@ -8,15 +8,16 @@ from itertools import chain, count
 import onnx_ir as ir
 
 TAIL = "uint8_tail"  # prefix of the names of nodes that turn floats into uint8
+TAIL_16 = "uint16_tail"  # or into uint16
 STRAIGHT = "straight_tail"  # and of those that turn premultiplied into straight RGBA
 TAKEN = ("z", "label", "images", "images_float", "images_in_range", "images_premultiplied")
 # All other names that gantool adds to a graph from elsewhere start with one of these.
-PREFIXES = tuple(f"{each}/" for each in ("z", "label", "images", "range", STRAIGHT, TAIL))
+PREFIXES = tuple(f"{each}/" for each in ("z", "label", "images", "range", STRAIGHT, TAIL, TAIL_16))
 
 
 def in_tail(node: str | None) -> bool:
     """Return whether a node belongs to a tail, by its name. The precision pass leaves these in FP32."""
-    return str(node).startswith((f"{TAIL}/", f"{STRAIGHT}/"))
+    return str(node).startswith((f"{TAIL}/", f"{TAIL_16}/", f"{STRAIGHT}/"))
 
 
 def free_names(model: ir.Model, but: Collection[ir.Value | None] = ()) -> None:

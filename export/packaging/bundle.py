@@ -223,7 +223,7 @@ def _pixels(path: Path, name: str, data: bytes) -> Images:
     """Return the image in a PNG, uint8 [H, W, C]; check its size before decoding it."""
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            if image.mode not in ("L", "RGB", "RGBA") or max(image.size) > MAX_SIDE:
+            if image.mode not in ("L", "RGB", "RGBA", "I;16") or max(image.size) > MAX_SIDE:
                 raise ValueError(
                     f"{image.mode} of {image.size}, expected grey, RGB or RGBA up to {MAX_SIDE} a side"
                 )

@@ -25,7 +25,13 @@ from gantool.runtime.spec import Spec
 _log = logging.getLogger(__name__)
 
 CONFIG, LABELS = "config.pbtxt", "labels.txt"
-_TYPES = {"float32": "TYPE_FP32", "uint8": "TYPE_UINT8", "int64": "TYPE_INT64", "int32": "TYPE_INT32"}
+_TYPES = {
+    "float32": "TYPE_FP32",
+    "uint8": "TYPE_UINT8",
+    "uint16": "TYPE_UINT16",
+    "int64": "TYPE_INT64",
+    "int32": "TYPE_INT32",
+}
 
 
 def parse_entry(target: Path, name: str) -> Path:

@@ -14,25 +14,24 @@ from typing import Any
 
 import numpy as np
 
-from gantool.export.graph.names import TAIL
-from gantool.export.precision.psnr import MIN_PSNR, Parity, ParityRecord, compare
+from gantool.export.graph.names import TAIL, TAIL_16
+from gantool.export.precision.psnr import MIN_PSNR, ROUNDING, Parity, ParityRecord, compare
 from gantool.export.precision.simulate import Arrays, Simulation
 from gantool.runtime.classes import labels
 from gantool.runtime.latents import latents
-from gantool.runtime.outputs.images import to_uint8, visible
+from gantool.runtime.outputs.images import in_levels, visible
 from gantool.runtime.process.terminal import short
 from gantool.runtime.spec import Images
 
 SEEDS = range(64)
 CALIBRATION_SEEDS = range(64, 128)
 BATCH = 16
-FP32_MAX_DIFFERENCE = 1  # grey levels
-BATCH_MAX_DIFFERENCE = 1  # grey levels: the order of sums depends on the batch
 MIN_SPREAD = 0.5  # as a share of the reference's spread
 _LAST = (
     "images",
     "images_premultiplied",
     f"{TAIL}/scale",
+    f"{TAIL_16}/scale",
 )  # values that infinities within a graph would reach
 
 
@@ -66,18 +65,19 @@ class Report:
 
     def problem(self, precision: str, min_psnr: float | None = None) -> str | None:
         """Return why the graph does not pass, or None. `min_psnr` is in dB; None: MIN_PSNR of the precision."""
-        far = self.parity.max_difference > FP32_MAX_DIFFERENCE
+        most = ROUNDING[self.parity.white]
+        far = self.parity.max_difference > most
         if self.bad and (precision != "fp32" or far or not self.infinite.isdisjoint(_LAST)):
             source = f"{short(self.bad)} ({short(self.bad_value)})"
             return f"{source} outputs NaN or infinity: its values exceed the range of their type"
         if precision == "fp32" and min_psnr is None:
             if far:
-                return f"{self.parity}; expected at most {FP32_MAX_DIFFERENCE}"
+                return f"{self.parity}; expected at most {most}"
         elif self.parity.psnr < (limit := MIN_PSNR[precision] if min_psnr is None else min_psnr):
             return f"{self.parity}; expected at least {limit:g} dB on each of {len(SEEDS)} seeds"
         if self.spread < MIN_SPREAD:
             return f"images of different seeds are alike: {self.spread:.0%} of the reference's spread is left"
-        if self.batch_difference > BATCH_MAX_DIFFERENCE:
+        if self.batch_difference > most:
             return f"a seed's image depends on its batch: {self.batch_difference} grey levels"
         return None
 
@@ -101,16 +101,18 @@ class Report:
 def measure(simulation: Simulation, reference: Reference) -> Report:
     """Measure a graph in the simulation of a device that computes in the graph's types."""
     images, bad, infinite = [], "", set[str]()
+    bits = 8 * reference.images.dtype.itemsize
     for values in simulation.run(reference.feeds, list(simulation.producers), BATCH):
         broken = [value for value in simulation.producers if not np.isfinite(values[value]).all()]
         bad = bad or next((value for value in broken if value not in reference.infinite), "")
         infinite |= set(broken)
-        images.append(as_uint8(values["images"]))
+        images.append(as_levels(values["images"], bits))
     whole = np.concatenate(images)
     alone = whole
     if not simulation.fixed_batch:
         few = {name: value[:8] for name, value in reference.feeds.items()}
-        alone = np.concatenate([as_uint8(values["images"]) for values in simulation.run(few, ["images"], 1)])
+        single = simulation.run(few, ["images"], 1)
+        alone = np.concatenate([as_levels(values["images"], bits) for values in single])
     spreads = [float(visible(each).std(0).mean()) for each in (whole, reference.images)]
     return Report(
         compare(reference.images, whole),
@@ -125,12 +127,12 @@ def measure(simulation: Simulation, reference: Reference) -> Report:
 def with_worse_parity(report: Report, reference: Reference, images: Images) -> Report:
     """Return the report with the worse of its parity and that of `images`, from plain ONNX Runtime."""
     parity, own = compare(reference.images, images), report.parity
-    worst = Parity(min(own.psnr, parity.psnr), max(own.max_difference, parity.max_difference))
+    worst = Parity(min(own.psnr, parity.psnr), max(own.max_difference, parity.max_difference), own.white)
     return replace(report, parity=worst)
 
 
-def as_uint8(images: Any) -> Images:
-    """Return the output of a graph, uint8 [N, H, W, C] or float [N, C, H, W], as uint8."""
-    if images.dtype == np.uint8:
-        return np.asarray(images, np.uint8)
-    return to_uint8(np.nan_to_num(images))  # `measure` reports NaN separately
+def as_levels(images: Any, bits: int) -> Images:
+    """Return the output of a graph, whole numbers [N, H, W, C] or floats [N, C, H, W], as whole numbers."""
+    return in_levels(
+        images if images.dtype.kind == "u" else np.nan_to_num(images), bits
+    )  # `measure` reports NaN

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from gantool.runtime.outputs.images import visible
+from gantool.runtime.outputs.images import eight_bits, visible
 from gantool.runtime.spec import Images
 
 PARITY_KEY = "gantool_parity"  # key of the gate's measurements in a graph's metadata
+# Largest difference that rounding explains: the order of sums depends on the library and the batch. In levels, by
+# the level of white.
+ROUNDING = {255: 1, 65535: 16}
 # dB that the worst image must reach against the FP32 reference, by the precision of the graph or engine.
 MIN_PSNR = {"fp32": 50.0, "fp16": 40.0, "bf16": 30.0, "int8": 30.0}
 
@@ -21,11 +24,12 @@ class Parity:
     """The difference between images and their reference."""
 
     psnr: float  # dB, of the worst image; infinite if all are equal
-    max_difference: int  # grey levels
+    max_difference: int  # levels
+    white: int = 255  # the highest level: 255, or 65535 for images of 16 bits
 
     def __str__(self) -> str:
         psnr = "equal" if math.isinf(self.psnr) else f"PSNR {self.psnr:.1f} dB"
-        return f"{psnr}, largest difference {self.max_difference} of 255"
+        return f"{psnr}, largest difference {self.max_difference} of {self.white}"
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,16 @@ class ParityRecord:
 
 
 def compare(reference: Images, images: Images) -> Parity:
-    """Compare images, uint8 [N, H, W, C], with their reference, as far as a colour is visible."""
-    difference = np.abs(visible(images).astype(np.int16) - visible(reference))  # [N, H, W, C]
-    worst = np.square(difference, dtype=np.float64).mean((1, 2, 3)).max()
-    psnr = 10 * math.log10(255**2 / worst) if worst else math.inf
-    return Parity(psnr, int(difference.max()))
+    """Compare images, [N, H, W, C], with their reference, as far as a colour is visible.
+
+    Images of 8 bits are compared with images of 16 in 8 bits.
+    """
+    if images.dtype != reference.dtype:
+        reference, images = eight_bits(reference), eight_bits(images)
+    difference = np.abs(visible(images).astype(np.int32) - visible(reference))  # [N, H, W, C]
+    worst, white = (
+        np.square(difference, dtype=np.float64).mean((1, 2, 3)).max(),
+        int(np.iinfo(images.dtype).max),
+    )
+    psnr = 10 * math.log10(white**2 / worst) if worst else math.inf
+    return Parity(psnr, int(difference.max()), white)

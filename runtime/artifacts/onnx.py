@@ -9,7 +9,7 @@ numbers are those of onnx.proto:
     NodeProto       5 attribute, in it 5 a tensor, 10 tensors, 6 and 11 graphs, 22 and 23 sparse tensors
     SparseTensor    1 values, 2 indices
     TensorProto     14 data_location, 1 for a file outside
-    ValueInfoProto  1 name, 2 type, in it 1 tensor_type, 2 shape, 1 dim, 1 dim_value
+    ValueInfoProto  1 name, 2 type, in it 1 tensor_type (1 elem_type), 2 shape, 1 dim, 1 dim_value
 
 Tags and enums are truncated to 32 bits, as in protobuf.
 """
@@ -17,7 +17,7 @@ Tags and enums are truncated to 32 bits, as in protobuf.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -27,12 +27,13 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import reason_of, short
 
+UINT16 = 4  # TensorProto.DataType
 RECIPE_KEY = "gantool_recipe"  # a key of the metadata, see recipe.py
 _GRAPH, _METADATA_PROPS, _KEY, _VALUE = 7, 14, 1, 2
 _NODE, _INITIALIZER, _ATTRIBUTE, _TENSORS, _GRAPHS = 1, 5, 5, (5, 10), (6, 11)
 _FUNCTION, _FUNCTION_NODE, _FUNCTION_ATTRIBUTE = 25, 7, 11
 _SPARSE_INITIALIZER, _SPARSE_TENSORS, _SPARSE_PARTS = 15, (22, 23), (1, 2)
-_OUTPUT, _SHAPE, _DIM_VALUE = 12, (2, 1, 2, 1), 1
+_OUTPUT, _TENSOR_TYPE, _ELEM_TYPE, _SHAPE, _DIM_VALUE = 12, (2, 1), 1, (2, 1), 1
 _32_BITS = (1 << 32) - 1
 _DATA_LOCATION, _EXTERNAL = 14, 1
 _DEPTH = 8  # levels of nested graphs; a generator has one
@@ -120,13 +121,28 @@ def content(graph: Path, data: bytes | mmap) -> Iterator[bytes | memoryview]:
 def output_shape(graph: Path, data: bytes | mmap, name: str) -> list[int | None]:
     """Return the shape that a graph declares for its output `name`; None for a dynamic dimension."""
     with _damage_of(graph, data):
-        for entry in _messages(memoryview(data), _GRAPH):
-            for output in _messages(entry, _OUTPUT):
-                if any(bytes(text) == name.encode() for text in _messages(output, 1)):
-                    dims = [output]
-                    for number in _SHAPE:
-                        dims = [inner for message in dims for inner in _messages(message, number)]
-                    return [_dim_value(dim) for dim in dims]
+        return [_dim_value(dim) for dim in _of_output(data, name, (*_TENSOR_TYPE, *_SHAPE))]
+
+
+def output_type(graph: Path, data: bytes | mmap, name: str) -> int | None:
+    """Return the type that a graph declares for its output `name`, as UINT16, or None."""
+    with _damage_of(graph, data):
+        for kind in _of_output(data, name, _TENSOR_TYPE):
+            for number, value in _fields(kind):
+                if number == _ELEM_TYPE and isinstance(value, int):
+                    return value & _32_BITS
+    return None
+
+
+def _of_output(data: bytes | mmap, name: str, path: Sequence[int]) -> list[memoryview]:
+    """Return the messages inside the output `name` of a graph, at a path of field numbers."""
+    for entry in _messages(memoryview(data), _GRAPH):
+        for output in _messages(entry, _OUTPUT):
+            if any(bytes(text) == name.encode() for text in _messages(output, 1)):
+                found = [output]
+                for number in path:
+                    found = [inner for message in found for inner in _messages(message, number)]
+                return found
     return []
 
 

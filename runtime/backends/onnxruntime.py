@@ -15,7 +15,7 @@ from gantool.runtime.backends.quiet import import_onnxruntime, run_options
 from gantool.runtime.backends.session import LEVELS, open_session, refused, said
 from gantool.runtime.backends.sharding import infer_split, should_split
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, pip_install
-from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.outputs.images import in_levels
 from gantool.runtime.process.apart import level_that_works
 from gantool.runtime.process.cpus import cores, limit
 from gantool.runtime.process.interrupt import stopped
@@ -49,7 +49,7 @@ class OnnxRuntimeBackend:
         self.spec = spec_of_graph(path, self._graph, _tensors(self._session))
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
-        """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C], on all cores."""
+        """Turn z, float32 [n, latent], and label, int64 [n], into images, [n, H, W, C], on all cores."""
         return self._run(self._session, z, label)
 
     def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:
@@ -109,7 +109,7 @@ class OnnxRuntimeBackend:
                 "try a smaller --batch"
             ) from error
         check_images(self._path, images, self.spec, len(z))
-        return images if self.spec.dtype == "uint8" else to_uint8(images, in_fp16(self._path, self._graph))
+        return in_levels(images, self.spec.bits, in_fp16(self._path, self._graph))
 
 
 def _tensors(session: Any) -> list[Tensor]:

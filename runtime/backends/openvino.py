@@ -17,7 +17,7 @@ from gantool.runtime.backends.providers import adds_int8_exactly
 from gantool.runtime.backends.quiet import import_core
 from gantool.runtime.backends.sharding import infer_split, should_split
 from gantool.runtime.errors import GantoolError, MissingDependencyError, pip_install
-from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.outputs.images import in_levels
 from gantool.runtime.process.apart import check_openvino
 from gantool.runtime.process.cpus import limit
 from gantool.runtime.process.interrupt import uncancellable
@@ -25,7 +25,7 @@ from gantool.runtime.process.terminal import short
 from gantool.runtime.signature import INPUT, OUTPUT, Tensor
 from gantool.runtime.spec import Batch, Images, Labels, Latents
 
-_TYPES = {"f32": "float32", "i64": "int64", "u8": "uint8"}
+_TYPES = {"f32": "float32", "i64": "int64", "u8": "uint8", "u16": "uint16"}
 _OTHERWISE = "run it with --provider cpu, or export it again"
 
 
@@ -66,7 +66,7 @@ class OpenVinoBackend:
         self.name = "OpenVINO, CPU" + (f" in {precision}" if precision in ("BF16", "F16") else "")
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
-        """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C], on all cores."""
+        """Turn z, float32 [n, latent], and label, int64 [n], into images, [n, H, W, C], on all cores."""
         return self._run(self._latency_requests, z, label)
 
     def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:
@@ -100,7 +100,7 @@ class OpenVinoBackend:
         finally:
             requests.put(request)
         check_images(self._path, images, self.spec, len(z))
-        return images if self.spec.dtype == "uint8" else to_uint8(images, self._fp16)
+        return in_levels(images, self.spec.bits, self._fp16)
 
     @contextmanager
     def _translate_errors(self, what: str, advice: str) -> Iterator[None]:

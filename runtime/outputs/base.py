@@ -16,7 +16,7 @@ from gantool.runtime.seeds import MAX_SEED
 from gantool.runtime.spec import Images
 
 FORMATS: tuple[Format, ...] = get_args(Format)
-Write = Callable[[Sequence[Item], Images], None]  # takes the items and images of a batch, uint8 [n, H, W, C]
+Write = Callable[[Sequence[Item], Images], None]  # takes the items and images of a batch, [n, H, W, C]
 
 
 @dataclass(frozen=True)

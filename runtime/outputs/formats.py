@@ -21,24 +21,26 @@ OUTPUTS: dict[Format, Callable[[Target, Items, Spec], Output]] = {
     "png": ImageFiles,
     "webp": ImageFiles,
     "jpg": ImageFiles,
+    "tiff": ImageFiles,
     "npy": NpyArray,
     "tar": WebDataset,
     "-": RawFrames,
 }
-# Largest mean difference of two images of the same seed, in grey levels. Providers and precisions differ by less.
+# Largest mean difference of two images of the same seed, in levels of 255. Providers and precisions differ by less.
 _SAME = 3.0
 
 
 def check_same(output: Output, remake: Callable[[Item], Images]) -> None:
     """Make the images of `output.sample()` again. Raises UsageError if one differs.
 
-    `remake` returns the image of an item, uint8 [H, W, C].
+    `remake` returns the image of an item, [H, W, C].
     """
     for sample in output.sample():
         again = remake(sample.item)
         if sample.encoding is not None:
             again = sample.encoding.round_trip(again)
-        if np.abs(visible(sample.image).astype(np.int16) - visible(again)).mean() > _SAME:
+        difference = np.abs(visible(sample.image).astype(np.int32) - visible(again)).mean()
+        if difference > _SAME * np.iinfo(again.dtype).max / 255:
             raise UsageError(
                 f"`resume`: {sample.name} is not the image that this command makes of that seed (another engine, "
                 "`truncation`, `label` or `background`?): choose another `out`, or leave `resume` out"

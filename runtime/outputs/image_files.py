@@ -22,7 +22,7 @@ class ImageFiles:
     def __init__(self, target: Target, items: Items, spec: Spec) -> None:
         self.found = self.written = 0
         self._folder, self._encoding, self._threads = target.folder, target.encoding, target.threads
-        self._items, self._size = items, (spec.height, spec.width, spec.channels)
+        self._items, self._size = items, (spec.height, spec.width, spec.channels, spec.bits)
 
     def existing(self) -> Path | None:
         """Return the first file of an item."""
@@ -75,7 +75,7 @@ class ImageFiles:
         return os.path.join(self._folder, image_name(item, self._encoding))  # noqa: PTH118
 
     def _read(self, item: Item) -> Images | None:
-        """Return the image of an item, uint8 [H, W, C], or None if its file is missing or damaged."""
+        """Return the image of an item, [H, W, C], or None if its file is missing or damaged."""
         return self._encoding.decode(Path(self._path(item)), *self._size)
 
 
@@ -91,6 +91,6 @@ def pieces(count: int, threads: int) -> Iterator[slice]:
 
 
 def save_image(path: Path, image: Images) -> None:
-    """Write one image, uint8 [H, W, C], as PNG."""
+    """Write one image, [H, W, C], as PNG."""
     with atomic(path) as part:
         part.write_bytes(Encoding().encode(image))

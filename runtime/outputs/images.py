@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,14 +11,22 @@ from gantool.runtime.colours import Colour
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.spec import Images
 
+# factor, shift and white of each number of bits: levels of x in [-1, 1]
+TAILS = {8: (127.5, 128.0, 255.0), 16: (32767.5, 32768.0, 65535.0)}
 _WHITE, _GREY = np.uint32(255), np.uint32(204)  # the squares of a checkerboard
 
 
-def to_uint8(images: NDArray[np.float32], fp16: bool | None = False) -> Images:
-    """Turn float images, [N, C, H, W] in [-1, 1], into uint8 [N, H, W, C] as the tail of the graph does.
+def to_uint8(images: NDArray[np.float32], fp16: bool | None = False) -> NDArray[np.uint8]:
+    """Turn float images, [N, C, H, W] in [-1, 1], into uint8 [N, H, W, C], see `to_levels`."""
+    return to_levels(images, 8, fp16).astype(np.uint8, copy=False)
 
-    x * 127.5 + 128, clipped to 0..255, truncated to whole numbers. Raises GantoolError for NaN. `fp16` says whether
-    the images were computed in FP16, which may have overflowed; None if that is not known.
+
+def to_levels(images: NDArray[np.float32], bits: int, fp16: bool | None = False) -> Images:
+    """Turn float images, [N, C, H, W] in [-1, 1], into uint8 or uint16 [N, H, W, C] as the tail of the graph does.
+
+    x * 127.5 + 128, clipped to 0..255, truncated to whole numbers; in 16 bits x * 32767.5 + 32768, to 65535. Raises
+    GantoolError for NaN. `fp16` says whether the images were computed in FP16, which may have overflowed; None if
+    that is not known.
     """
     if np.isnan(images).any():
         weights = "its weights hold NaN, or numbers so large that they overflow"
@@ -24,18 +34,31 @@ def to_uint8(images: NDArray[np.float32], fp16: bool | None = False) -> Images:
         if fp16 is None:
             advice += "; if it computes in FP16, export again without --fp16"
         raise GantoolError(f"the engine gave NaN instead of images: {advice}")
-    levels = np.clip(images * np.float32(127.5) + np.float32(128), 0, 255)
-    return np.ascontiguousarray(levels.astype(np.uint8).transpose(0, 2, 3, 1))  # [N, H, W, C]
+    scale, shift, white = TAILS[bits]
+    levels = np.clip(images * np.float32(scale) + np.float32(shift), 0, white)
+    return np.ascontiguousarray(levels.astype(f"uint{bits}").transpose(0, 2, 3, 1))  # [N, H, W, C]
+
+
+def in_levels(images: NDArray[Any], bits: int, fp16: bool | None = False) -> Images:
+    """Return the output of an engine, whole numbers [N, H, W, C] or floats [N, C, H, W], as whole numbers."""
+    return images if images.dtype.kind == "u" else to_levels(images, bits, fp16)
+
+
+def eight_bits(images: Images) -> NDArray[np.uint8]:
+    """Round images of 16 bits to 8; return others as they are."""
+    if images.dtype == np.uint16:
+        return ((images.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    return images.astype(np.uint8, copy=False)
 
 
 def grid(images: Images, columns: int) -> Images:
-    """Arrange images, uint8 [N, H, W, C], row by row; return one image, uint8 [rows·H, columns·W, C].
+    """Arrange images, [N, H, W, C], row by row; return one image, [rows·H, columns·W, C].
 
     Empty cells at the end are black.
     """
     n, height, width, channels = images.shape
     rows = -(-n // columns)
-    sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
+    sheet = np.zeros((rows * columns, height, width, channels), images.dtype)
     sheet[:n] = images
     cells = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)  # [rows, H, columns, W, C]
     return cells.reshape(rows * height, columns * width, channels)

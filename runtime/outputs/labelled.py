@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from gantool.runtime.outputs.images import grid, over_checkerboard
+from gantool.runtime.outputs.images import eight_bits, grid, over_checkerboard
 from gantool.runtime.spec import Images
 
 _SIZE = 12  # pixels of the letters
@@ -16,10 +16,11 @@ _PAD = 4
 
 
 def labelled_grid(images: Images, rows: Sequence[str], columns: Sequence[str]) -> Images:
-    """Return images, uint8 [R·C, H, W, 1, 3 or 4], as one sheet with labels, uint8 [height, width, 3].
+    """Return images, [R·C, H, W, 1, 3 or 4], as one sheet with labels, uint8 [height, width, 3].
 
     Images of fewer than 64 pixels are enlarged by repeating pixels.
     """
+    images = eight_bits(images)
     if images.shape[3] == 4:
         images = over_checkerboard(images)
     enlarged = max(_LEAST // min(images.shape[1:3]), 1)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -22,7 +22,7 @@ _PARTS = 8  # parts of an array; the first image of each is a sample
 
 
 class NpyArray:
-    """An Output that writes one array, uint8 [N, H, W, C], in the order of the items."""
+    """An Output that writes one array, uint8 or uint16 [N, H, W, C], in the order of the items."""
 
     def __init__(self, target: Target, items: Items, spec: Spec) -> None:
         self.found = self.written = 0
@@ -30,8 +30,9 @@ class NpyArray:
         self._part = self._path.with_name(f"{self._path.name}.part")
         self._items = items
         self._shape = (len(items), spec.height, spec.width, spec.channels)
-        self._image_bytes = spec.height * spec.width * spec.channels
-        self._header = array_header(self._shape)
+        self._type = np.dtype(f"<u{spec.bits // 8}")
+        self._image_bytes = spec.height * spec.width * spec.channels * self._type.itemsize
+        self._header = array_header(self._shape, self._type)
 
     def existing(self) -> Path | None:
         """Return the array, or the part of an interrupted run."""
@@ -49,7 +50,7 @@ class NpyArray:
         path, count = self._begun()
         if not count:
             return
-        images = np.memmap(path, np.uint8, "r", len(self._header), (count, *self._shape[1:]))
+        images = np.memmap(path, self._type, "r", len(self._header), (count, *self._shape[1:]))
         for index in sorted({count * part // _PARTS for part in range(_PARTS)} | {count - 1}):
             yield Sample(f"image {index} of {path}", self._items[index], images[index])
 
@@ -93,7 +94,7 @@ class NpyArray:
         self.written = min(self.written, max(own_bytes, 0) // self._image_bytes)
 
     def _append(self, file: BinaryIO, images: Images) -> None:
-        file.write(np.ascontiguousarray(images).data)
+        file.write(np.ascontiguousarray(images, self._type).data)
         self.written += len(images)
 
     def _begun(self) -> tuple[Path, int]:
@@ -115,7 +116,7 @@ class NpyArray:
             elif path == self._path and rows == total * self._image_bytes:
                 return path, total
         if others:
-            size = "×".join(map(str, self._shape[1:]))
+            size = "×".join(map(str, self._shape[1:])) + (" in 16 bits" if self._type.itemsize > 1 else "")
             raise UsageError(
                 f"`resume`: {others[0]} is not an array of {total:,} images of {size}: choose another `out`, or "
                 "leave `resume` out"
@@ -123,10 +124,12 @@ class NpyArray:
         return self._part, 0
 
 
-def array_header(shape: tuple[int, ...]) -> bytes:
-    """Return the header of a .npy file with a uint8 array of this shape."""
+def array_header(shape: tuple[int, ...], kind: Any = np.uint8) -> bytes:
+    """Return the header of a .npy file with an array of this shape and type."""
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": np.dtype(kind).str, "fortran_order": False, "shape": shape}
+    )
     return header.getvalue()
 
 

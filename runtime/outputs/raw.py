@@ -64,7 +64,7 @@ def write_pixels(images: Images, before: int) -> None:
     """Write pixels to stdout. Raises GantoolError, with the number of images `before`, if its reader has ended."""
     stdout = sys.stdout.buffer
     try:
-        stdout.write(np.ascontiguousarray(images).data)
+        stdout.write(np.ascontiguousarray(images, images.dtype.newbyteorder("<")).data)
         stdout.flush()
     except BrokenPipeError as error:
         raise GantoolError(

@@ -38,7 +38,8 @@ class WebDataset:
     def __init__(self, target: Target, items: Items, spec: Spec) -> None:
         self.found = self.written = 0
         self._folder, self._encoding, self._threads = target.folder, target.encoding, target.threads
-        self._size, self._class_names = (spec.height, spec.width, spec.channels), spec.class_names
+        self._size = (spec.height, spec.width, spec.channels, spec.bits)
+        self._class_names = spec.class_names
         self._shards = partial(split, target, items)
         self._missing: list[Shard] | None = None  # None: all shards
 

@@ -10,12 +10,13 @@ import onnx
 import pytest
 import torch
 
-from gantool.export.graph.from_torch import add_uint8_tail
+from gantool.export.graph.from_torch import add_tail
 from gantool.export.options import ExportOptions, Precision
 from gantool.export.precision.parity import SEEDS, Reference, measure, with_worse_parity
 from gantool.export.precision.psnr import compare
 from gantool.export.precision.simulate import Simulation
 from gantool.models import Generator, load_checkpoint, save_checkpoint
+from gantool.models.alpha import Straight
 from gantool.runtime import Generator as Runtime
 from gantool.runtime import VerificationError
 from gantool.runtime.latents import latents
@@ -38,7 +39,7 @@ def test_graphs_of_every_network(name: str, tmp_path: Path) -> None:
     with torch.no_grad():
         z = torch.from_numpy(latents(SEEDS, config.latent, config.distribution))
         np.testing.assert_array_equal(
-            reference.images, to_uint8(load_checkpoint(checkpoint).generator(z).numpy())
+            reference.images, to_uint8(Straight(load_checkpoint(checkpoint).generator)(z).numpy())
         )
     assert reference.images.std() > 10  # images, not a grey area
 
@@ -122,12 +123,12 @@ def test_float_output_serves_as_well(tmp_path: Path) -> None:
 def test_a_graph_of_other_weights_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_checkpoint(tmp_path / "c", lived_in(NETWORKS["dcgan16"]), 1, "shapes")
 
-    def spoiled(model: onnx.ModelProto) -> None:
+    def spoiled(model: onnx.ModelProto, bits: int) -> None:
         _spoil(model)
-        add_uint8_tail(model)
+        add_tail(model, bits)
 
     # an export that spoils a weight on the way: only parity can notice
-    monkeypatch.setattr("gantool.export.graph.from_torch.add_uint8_tail", spoiled)
+    monkeypatch.setattr("gantool.export.graph.from_torch.add_tail", spoiled)
     with pytest.raises(VerificationError, match="does not agree with its reference"):
         export_full(tmp_path / "c", tmp_path / "g.onnx", ExportOptions())
 

@@ -19,7 +19,7 @@ from onnx.numpy_helper import from_array
 from gantool.export.artifact import Graph
 from gantool.export.engine.build import build
 from gantool.export.engine.options import BuildOptions
-from gantool.export.graph.from_torch import add_uint8_tail
+from gantool.export.graph.from_torch import add_tail
 from gantool.export.graph.lowering import Lowered, lower
 from gantool.export.options import LOWERINGS, Lowering
 from gantool.export.precision.psnr import compare
@@ -142,7 +142,7 @@ def network(name: str) -> onnx.ModelProto:
 
 def with_tail(graph: onnx.ModelProto) -> onnx.ModelProto:
     model = ir.from_proto(graph)
-    add_uint8_tail(model)
+    add_tail(model, 8)
     return ir.to_proto(model)
 
 

@@ -27,7 +27,7 @@ from gantool.runtime.backends.tensorrt.library import (
 from gantool.runtime.backends.tensorrt.rtx import RuntimeCache
 from gantool.runtime.errors import EngineMismatchError, GantoolError, UsageError
 from gantool.runtime.metadata import Metadata
-from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.outputs.images import in_levels
 from gantool.runtime.signature import Signature, Tensor
 from gantool.runtime.spec import Batch, Images, Labels, Latents, Spec
 
@@ -78,7 +78,7 @@ class TensorRTBackend:
             self._load(trt, driver, metadata)
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
-        """Turn z, float32 [n, latent], and label, int64 [n], into images, uint8 [n, H, W, C].
+        """Turn z, float32 [n, latent], and label, int64 [n], into images, [n, H, W, C].
 
         Raises UsageError for shapes that the engine does not accept, and GantoolError, after freeing everything,
         if the engine or the GPU fails.
@@ -218,7 +218,7 @@ class TensorRTBackend:
             with self._closing():
                 self._complete(pending)
         assert pending.images is not None
-        return pending.images if self.spec.dtype == "uint8" else to_uint8(pending.images, None)
+        return in_levels(pending.images, self.spec.bits, None)
 
     def _complete(self, pending: Pending) -> None:
         """Wait for a batch, and copy its images out of the buffer, which a later batch will overwrite."""

@@ -24,7 +24,7 @@ from gantool.runtime.backends.tensorrt.runner import TensorRTBackend
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.generator import Generator
 from gantool.runtime.latents import latents
-from gantool.runtime.outputs.images import to_uint8
+from gantool.runtime.outputs.images import to_levels, to_uint8
 from gantool.runtime.spec import Batch
 from helpers.fake_tensorrt import (
     CACHE,
@@ -117,6 +117,15 @@ def test_images_come_out_and_all_is_freed(kind: str, tmp_path: Path) -> None:
     world.check_all_freed()
     for z, images in results:  # still whole after later batches, and after the buffers are gone
         np.testing.assert_array_equal(images, images_of(z, (4, 5, 3), "UINT8"))
+
+
+def test_float_engine_of_16_bits_gives_uint16_images(tmp_path: Path) -> None:
+    world = World(tensors={"images": ("OUTPUT", "FLOAT", (-1, 1, 4, 5)), "z": ("INPUT", "FLOAT", (-1, 6))})
+    plan = write_plan(tmp_path)
+    write_sidecar(plan, metadata={"bits": 16})
+    images = load(plan, world).infer(some_z(2))
+    np.testing.assert_array_equal(images, to_levels(images_of(some_z(2), (1, 4, 5), "FLOAT"), 16))
+    assert images.dtype == np.uint16
 
 
 def test_float_engine_gives_uint8_images(tmp_path: Path) -> None:
