@@ -148,6 +148,10 @@ class NetworkConfig:
     attention: Annotated[
         int, Flag("add self-attention to both networks at this resolution; 0 for none", group=GROUP)
     ] = 0
+    tile: Annotated[
+        bool,
+        Flag("make seamless textures: the right edge meets the left, the bottom the top", group=GROUP),
+    ] = False
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -170,6 +174,8 @@ class NetworkConfig:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise ValueError(f"{name} {value!r} is not a whole number from {least} to {most}")
+        if type(self.tile) is not bool:
+            raise ValueError(f"tile {self.tile!r} is neither true nor false")
         places = (0, *self._attention_places())
         if type(self.attention) is not int or self.attention not in places:
             raise ValueError(
@@ -196,11 +202,14 @@ class NetworkConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
-        return {**asdict(self), "size": self.size.to_json()}
+        value = {**asdict(self), "size": self.size.to_json()}
+        if not self.tile:  # earlier versions read such a file too
+            del value["tile"]
+        return value
 
 
 # Fields that may be missing in older checkpoints; they then have their default.
-_NEWER = {"classes", "upsampling", "discriminator_norm", "attention"}
+_NEWER = {"classes", "upsampling", "discriminator_norm", "attention", "tile"}
 
 
 def config_from_json(value: dict[str, Any]) -> NetworkConfig:

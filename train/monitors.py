@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gantool.runtime.outputs.images import visible
 from gantool.runtime.spec import Images
-from gantool.train.data.decode import visible
 
 COLLAPSED = 0.5  # alarm if the diversity is below this fraction of the data's
 # The discriminator's alarm goes on above the first accuracy, and off below the second, so that it does not repeat.

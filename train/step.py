@@ -132,7 +132,7 @@ def _logits(state: TrainingState, images: Tensor, labels: Tensor | None) -> Tens
 
 def _augmented(options: TrainingOptions, state: TrainingState, images: Tensor) -> Tensor:
     """Return images with augmentation and instance noise, the discriminator's input."""
-    images = augment(images, options.augment, state.augment_p)
+    images = augment(images, options.augment, state.augment_p, tile=options.network.tile)
     if options.instance_noise:
         images = images + options.instance_noise * torch.randn_like(images)
     return images

@@ -16,6 +16,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gantool.models.config import Size
 from gantool.runtime.colours import colour
+from gantool.runtime.outputs.images import visible
 from gantool.train.data.fitting import Fit, contained, cropped, other_aspect
 from gantool.train.data.sniff import START, what_else
 
@@ -79,18 +80,6 @@ class Fitted:
     def blank(self) -> bool:
         """Whether the image is one flat colour, or nearly so."""
         return _span(visible(self.pixels)) < CONTRAST
-
-
-def visible(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Multiply the colours of straight RGBA, uint8 [..., 4], by alpha, as an eye sees them on black.
-
-    Images of other channels are returned as they are.
-    """
-    if pixels.shape[-1] != 4:
-        return pixels
-    alpha = pixels[..., 3:]
-    colours = (pixels[..., :3].astype(np.uint16) * alpha + 127) // 255
-    return np.concatenate([colours.astype(np.uint8), alpha], axis=-1)
 
 
 def opposite(background: str) -> str:

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, Into, opposite, visible
+from gantool.runtime.outputs.images import visible
+from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, Into, opposite
 from gantool.train.data.fitting import DONE
 
 MANY = 0.1  # warn if at least this fraction of the images is blank
