@@ -44,6 +44,7 @@ class Metadata:
         images_seen: int | None = None,
         class_names: Sequence[str] = (),
         class_counts: Sequence[int] = (),
+        bits: int = 8,
     ) -> Metadata:
         """Return the metadata of a generator that this gantool makes, without the fields that are None."""
         from importlib.metadata import version  # here, so that every command starts faster
@@ -53,6 +54,7 @@ class Metadata:
             "architecture": architecture,
             "config": config,
             "image": None if image is None else list(image),
+            "bits": None if bits == 8 else bits,
             "latent": {"size": latent, "distribution": distribution},
             "classes": classes,
             "images_seen": images_seen,
@@ -112,6 +114,14 @@ class Metadata:
             case [int(height), int(width), int(channels)]:
                 return height, width, channels
         raise self.wrong("image", "height, width and channels")
+
+    @property
+    def bits(self) -> int:
+        """The bits of a grey level: 8, or 16 for grey images of 16 bits."""
+        bits = self.content.get("bits", 8)
+        if bits not in (8, 16):
+            raise self.wrong("bits", "8 or 16")
+        return int(bits)
 
     @property
     def latent(self) -> int:
@@ -195,6 +205,11 @@ class Metadata:
     def with_image(self, image: tuple[int, int, int]) -> Metadata:
         """Return a copy with another shape of an image: H, W, C."""
         return replace(self, content={**self.content, "image": list(image)})
+
+    def with_bits(self, bits: int) -> Metadata:
+        """Return a copy with other bits of a grey level."""
+        others = {name: value for name, value in self.content.items() if name != "bits"}
+        return replace(self, content=others if bits == 8 else {**others, "bits": bits})
 
     def with_data(self, data: str) -> Metadata:
         """Return a copy with another name of the data set."""

@@ -135,8 +135,8 @@ def prepare(options: DataOptions) -> Prepared:
                     made = _write(listing, part, way, known)
                     check_channels(way, made.tally, auto=channels is None)
                     break
-            if made.tally.bits < 16:  # the set does not use all 16 bits: write it again, scaled
-                made = _write(listing, part, replace(made.into, bits=made.tally.bits), known)
+            if (rescaled := made.tally.rescaled(made.into)) != made.into:  # the set does not use all 16 bits
+                made = _write(listing, part, rescaled, known)
             if made.count < MIN_IMAGES:
                 raise GantoolError(_too_few(options.source, made))
         # only for folders that the user may have meant as classes
