@@ -13,7 +13,7 @@ from pathlib import Path
 from gantool.models.config import CHECKPOINT_NAME, NetworkConfig
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.flags import options as options_of
-from gantool.train.data.dataset import likely_transparent
+from gantool.train.data.channels import likely_transparent
 from gantool.train.data.decode import Into, is_grey
 from gantool.train.data.fashion_mnist import CLASSES as FASHION_CLASSES
 from gantool.train.data.fashion_mnist import NAME as FASHION_MNIST

@@ -94,6 +94,18 @@ def test_resizing_keeps_sixteen_bits() -> None:
     assert (shallow == 25_700).all()
 
 
+def test_a_transparent_level_of_sixteen_bits(tmp_path: Path) -> None:
+    """It becomes the background, and does not count as a level of the set."""
+    levels = np.full((8, 8), 30_000, np.uint16)
+    levels[0] = 65_535
+    Image.fromarray(levels).save(tmp_path / "a.png", transparency=65_535)
+    with Image.open(tmp_path / "a.png") as image:
+        fitted = fit(image, Into(square(8), 1, "black", kept_bits=16))
+    assert fitted.transparent
+    assert fitted.span == (30_000, 30_000)
+    assert fitted.pixels[:, 0, 0].tolist() == [0, *[30_000] * 7]
+
+
 def test_an_array_of_sixteen_bits(tmp_path: Path) -> None:
     """Taken as it is."""
     array = np.random.default_rng(0).integers(0, 65536, (20, 8, 8), np.uint16)

@@ -28,7 +28,8 @@ from gantool.runtime.process.cpus import cores
 from gantool.runtime.process.pool import ordered_map
 from gantool.runtime.process.terminal import message_of
 from gantool.runtime.progress import task
-from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, eight_bits, fit, is_transparent
+from gantool.train.data.channels import OtherChannelsError, attempts, check_channels
+from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, eight_bits, fit
 from gantool.train.data.facts import Facts, Tally, facts_from_json
 from gantool.train.data.fitting import Fit
 from gantool.train.data.labels import Labels
@@ -41,7 +42,6 @@ _VERSION = 6  # of the cache: raise it when the same file decodes to other pixel
 _HEADER_BYTES = 128
 _MAX_THREADS = 8  # each holds one decoded image of any size
 _NAMED = 10  # skipped files that are logged; ImageData has all
-_LOOK = 64  # images that are decoded to guess whether most are transparent
 _PROGRESS_SECONDS = 10.0  # between log lines; a terminal also has a bar
 
 _log = logging.getLogger(__name__)
@@ -158,43 +158,6 @@ def _cached(source: Source, into: Into) -> _Loaded | None:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
-
-
-class OtherChannelsError(Exception):
-    """The images need another number of channels than the one that was tried."""
-
-
-def attempts(into: Into, listing: Listing) -> list[Into]:
-    """Return what to convert the images to: as `into` says, or what to try, one after the other.
-
-    None for the channels stands for grey, which the first image with colour refutes.
-    """
-    if into.channels is not None:
-        return [into]
-    ways = [into, replace(into, channels=3)]
-    if into.background is not None:
-        return ways
-    alpha = replace(into, channels=4)
-    return [alpha, *ways] if likely_transparent(listing) else [*ways, alpha]
-
-
-def likely_transparent(listing: Listing) -> bool:
-    """Return whether over half of a sample of the images are transparent, at least in part."""
-    count = len(listing.names)
-    readable = transparent = 0
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        for index in np.linspace(0, count - 1, min(count, _LOOK), dtype=np.int64).tolist():
-            with suppress(Exception):  # a damaged file can raise any error; decoding reports it later
-                transparent += is_transparent(listing.read(index))
-                readable += 1
-    return 2 * transparent > readable
-
-
-def check_channels(into: Into, tally: Tally, auto: bool) -> None:
-    """Raise OtherChannelsError if transparency chooses the channels, and chooses others."""
-    if auto and into.background is None and tally.mostly_transparent != (into.channels == 4):
-        raise OtherChannelsError
 
 
 def _decode(found: Source, into: Into) -> _Loaded:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gantool.models.config import Size
-from gantool.runtime.colours import Colour, colour
+from gantool.runtime.colours import colour
 from gantool.runtime.outputs.images import visible
 from gantool.train.data.deep import (
     Bounds,
@@ -24,6 +24,14 @@ from gantool.train.data.deep import (
     shallow_colour,
 )
 from gantool.train.data.fitting import Fit, contained, cropped, other_aspect
+from gantool.train.data.ground import (
+    blended,
+    grey_level,
+    is_grey_colour,
+    is_grey_mode,
+    is_transparent,
+    opposite,
+)
 from gantool.train.data.levels import WHOLE, bounds
 from gantool.train.data.sniff import START, what_else
 
@@ -95,11 +103,6 @@ class Fitted:
         return _span(visible(self.pixels)) < CONTRAST
 
 
-def opposite(background: str) -> str:
-    """Return the colour, black or white, that contrasts with `background`."""
-    return "black" if sum(colour(background)) > 3 * 127 else "white"
-
-
 def open_image(data: bytes) -> Image.Image:
     """Read the header of an image file of one of FORMATS; `fit` decodes its pixels later.
 
@@ -128,17 +131,9 @@ def checked(image: Image.Image) -> Image.Image:
 def is_grey(image: Image.Image, into: Into) -> bool:
     """Return whether an image is grey, by its header, after it is laid on the background."""
     framed = into.fit == "pad" and other_aspect(image.size, into.size)
-    if (image.has_transparency_data or framed) and not _is_grey(into.ground or "white"):
+    if (image.has_transparency_data or framed) and not is_grey_colour(into.ground or "white"):
         return False
-    return _is_grey_mode(image)
-
-
-def _is_grey(background: str) -> bool:
-    return len(set(colour(background))) == 1
-
-
-def _is_grey_mode(image: Image.Image) -> bool:
-    return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+    return is_grey_mode(image)
 
 
 def fit(image: Image.Image, into: Into) -> Fitted:
@@ -170,22 +165,22 @@ def fit(image: Image.Image, into: Into) -> Fitted:
             lower = lower and _of_aspect(_upright(lower), into)
             image, span = shallow_colour(image, lower, into.bits, into.bounds)
         transparent, hidden, ground = is_transparent(image), False, into.ground
-        pixels = _resized(_blended(image, ground), into)
+        pixels = _resized(blended(image, ground), into)
         if transparent and ground is not None and _span(pixels) < CONTRAST:
-            other = _resized(_blended(image, opposite(ground)), into)
+            other = _resized(blended(image, opposite(ground)), into)
             hidden = _span(other) >= CONTRAST
     return Fitted(pixels, sides, other_aspect(sides, into.size), transparent, hidden, span, several)
 
 
 def _sixteen(image: Image.Image, into: Into, fitted: Fitted) -> Fitted:
     """Complete `fitted` by the pixels of an image as uint16 [H, W, 1]; those of 8 bits are stretched to 16."""
-    ground = float(_on_grey(colour(into.ground or "white")) * 257)
+    ground = float(grey_level(colour(into.ground or "white")) * 257)
     transparent, span = is_transparent(image), None
     if image.mode.startswith("I"):
         levels, seen, span = grey_levels(image)
     else:
         levels, seen = (
-            np.asarray(_blended(image, into.ground or "white").convert("L")).astype(np.int32) * 257,
+            np.asarray(blended(image, into.ground or "white").convert("L")).astype(np.int32) * 257,
             None,
         )
     low, high = into.bounds
@@ -203,12 +198,6 @@ def _sixteen(image: Image.Image, into: Into, fitted: Fitted) -> Fitted:
     frame.paste(grey, ((width - grey.width) // 2, (height - grey.height) // 2))
     pixels = np.clip(np.rint(np.asarray(frame)), 0, 65535).astype(np.uint16)[..., None]  # [H, W, 1]
     return replace(fitted, pixels=pixels, transparent=transparent, span=span)
-
-
-def _on_grey(ground: Colour) -> int:
-    level = Image.new("RGB", (1, 1), ground).convert("L").getpixel((0, 0))
-    assert isinstance(level, int)
-    return level
 
 
 def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -261,7 +250,7 @@ def _framed(image: Image.Image, into: Into) -> Image.Image:
     if into.ground is None:
         frame = Image.new("RGBA", (width, height))
     else:
-        if image.mode == "L" and not _is_grey(into.ground) and into.channels != 1:
+        if image.mode == "L" and not is_grey_colour(into.ground) and into.channels != 1:
             image = image.convert("RGB")
         frame = Image.new("RGB", (width, height), colour(into.ground)).convert(image.mode)
     frame.paste(image, ((frame.width - image.width) // 2, (frame.height - image.height) // 2))
@@ -281,33 +270,3 @@ def _several(image: Image.Image) -> bool:
     finally:
         image.seek(0)
     return True
-
-
-def is_transparent(image: Image.Image) -> bool:
-    """Return whether an image is transparent, at least in part."""
-    if not image.has_transparency_data:
-        return False
-    alpha = image if "A" in image.getbands() else image.convert("LA" if image.mode == "La" else "RGBA")
-    lowest, _ = alpha.getchannel("A").getextrema()
-    return bool(lowest < 255)  # type: ignore[operator]  # one band, so it is not a tuple
-
-
-def _blended(image: Image.Image, background: str | None) -> Image.Image:
-    """Blend an image with the background; return it in mode L or RGB. Without one, return it in mode RGBA."""
-    if image.mode == "F":
-        raise ValueError(
-            "its pixels are floating-point numbers, of no known range: write them as 8 or 16 bits"
-        )
-    if not image.has_transparency_data:
-        opaque = "L" if _is_grey_mode(image) else "RGB"
-        return image if image.mode == opaque else image.convert(opaque)
-    if image.mode == "La":
-        image = image.convert("LA")
-    if background is None:
-        return image.convert("RGBA")
-    grey = _is_grey_mode(image) and _is_grey(background)
-    opaque = "L" if grey else "RGB"
-    image = image.convert("LA" if grey else "RGBA")
-    flat = Image.new(opaque, image.size, colour(background)[0] if grey else colour(background))
-    flat.paste(image.convert(opaque), mask=image.getchannel("A"))
-    return flat

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from gantool.runtime.outputs.images import visible
-from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, Into, eight_bits, opposite
+from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, Into, eight_bits
 from gantool.train.data.fitting import DONE
+from gantool.train.data.ground import opposite
 from gantool.train.data.levels import AUTO, levels_text
 
 MANY = 0.1  # warn if at least this fraction of the images is blank

@@ -29,7 +29,8 @@ from gantool.runtime.outputs.encoding import Encoding
 from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.images import sheet
 from gantool.runtime.progress import task, track
-from gantool.train.data.dataset import OtherChannelsError, attempts, check_channels, decoded
+from gantool.train.data.channels import OtherChannelsError, attempts, check_channels
+from gantool.train.data.dataset import decoded
 from gantool.train.data.decode import Into
 from gantool.train.data.facts import Facts, Tally
 from gantool.train.data.labels import DATASET_JSON, Labels, why_none
