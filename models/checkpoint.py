@@ -62,6 +62,7 @@ def _metadata(
         architecture=config.architecture,
         config=config.to_json(),
         image=(*config.size, config.channels),
+        bits=config.bits,
         latent=config.latent,
         distribution=config.distribution,
         classes=config.classes,

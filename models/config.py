@@ -148,6 +148,13 @@ class NetworkConfig:
     attention: Annotated[
         int, Flag("add self-attention to both networks at this resolution; 0 for none", group=GROUP)
     ] = 0
+    tile: Annotated[
+        bool,
+        Flag("make seamless textures: the right edge meets the left, the bottom the top", group=GROUP),
+    ] = False
+    bits: Annotated[
+        int, Flag("bits of a grey level: 8, or 16 to keep those of files of 16 bits", group="Data")
+    ] = 8
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -157,9 +164,12 @@ class NetworkConfig:
             ("upsampling", get_args(Upsampling)),
             ("discriminator_norm", get_args(Norm)),
             ("channels", (1, 3, 4)),
+            ("bits", (8, 16)),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} {getattr(self, name)!r} is unknown: choose {_listed(allowed)}")
+        if self.bits == 16 and self.channels != 1:
+            raise ValueError(f"images of 16 bits are grey: `bits` 16 needs `channels` 1, not {self.channels}")
         if not self.doublings:
             near = sorted(near_sizes(self.architecture, self.size))
             raise ValueError(
@@ -170,6 +180,8 @@ class NetworkConfig:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise ValueError(f"{name} {value!r} is not a whole number from {least} to {most}")
+        if type(self.tile) is not bool:
+            raise ValueError(f"tile {self.tile!r} is neither true nor false")
         places = (0, *self._attention_places())
         if type(self.attention) is not int or self.attention not in places:
             raise ValueError(
@@ -196,11 +208,15 @@ class NetworkConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
-        return {**asdict(self), "size": self.size.to_json()}
+        value = {**asdict(self), "size": self.size.to_json()}
+        ordinary = {"tile": False, "bits": 8}  # left out, so that earlier versions read such a file too
+        return {
+            name: each for name, each in value.items() if ordinary.get(name) != each or name not in ordinary
+        }
 
 
 # Fields that may be missing in older checkpoints; they then have their default.
-_NEWER = {"classes", "upsampling", "discriminator_norm", "attention"}
+_NEWER = {"classes", "upsampling", "discriminator_norm", "attention", "tile", "bits"}
 
 
 def config_from_json(value: dict[str, Any]) -> NetworkConfig:

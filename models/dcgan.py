@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gantool.models.attention import attention_at
 from gantool.models.config import NetworkConfig, Size
+from gantool.models.tile import convolution, transposed
 
 MAX_WIDTHS = 16  # no layer has more than 16 times `width` channels, to limit the cost at 256 pixels
 
@@ -90,14 +91,16 @@ def generator_dcgan5(config: NetworkConfig, inputs: int) -> nn.Sequential:
     ]
     for (wide, narrow), stride in zip(pairwise(channels), (1, 2, 2), strict=True):
         layers += [
-            nn.ConvTranspose2d(
-                wide, narrow, 5, stride, padding=2, output_padding=stride - 1, bias=False
+            *transposed(
+                config, wide, narrow, 5, stride=stride, padding=2, output_padding=stride - 1, bias=False
             ),  # [N, C/2, stride·h, stride·w]
             nn.BatchNorm2d(narrow),
             nn.LeakyReLU(0.3, inplace=True),
         ]
-    image = nn.ConvTranspose2d(channels[-1], config.channels, 5, 2, padding=2, output_padding=1, bias=False)
-    return nn.Sequential(*layers, image, nn.Tanh())
+    image = transposed(
+        config, channels[-1], config.channels, 5, stride=2, padding=2, output_padding=1, bias=False
+    )
+    return nn.Sequential(*layers, *image, nn.Tanh())
 
 
 def discriminator_dcgan5(config: NetworkConfig) -> nn.Sequential:
@@ -116,16 +119,16 @@ def discriminator_dcgan5(config: NetworkConfig) -> nn.Sequential:
 def _halve(config: NetworkConfig, inputs: int, outputs: int, kernel: int, bias: bool) -> list[nn.Module]:
     """Return layers that halve the resolution: stride 2, or an odd kernel and 2×2 average pooling."""
     if config.downsampling == "strides":
-        return [nn.Conv2d(inputs, outputs, kernel, stride=2, padding=(kernel - 1) // 2, bias=bias)]
+        return convolution(config, inputs, outputs, kernel, stride=2, padding=(kernel - 1) // 2, bias=bias)
     odd = kernel - 1 + kernel % 2
-    return [nn.Conv2d(inputs, outputs, odd, padding=odd // 2, bias=bias), nn.AvgPool2d(2)]
+    return [*convolution(config, inputs, outputs, odd, padding=odd // 2, bias=bias), nn.AvgPool2d(2)]
 
 
 def _double(config: NetworkConfig, inputs: int, outputs: int, bias: bool) -> list[nn.Module]:
     """Return layers that double the resolution: a transposed convolution, or nearest upsampling and a 3×3 one."""
     if config.upsampling == "transposed":
-        return [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)]
-    return [nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)]
+        return transposed(config, inputs, outputs, 4, stride=2, padding=1, bias=bias)
+    return [nn.Upsample(scale_factor=2), *convolution(config, inputs, outputs, 3, padding=1, bias=bias)]
 
 
 def initialize(layer: nn.Module) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gantool.models.attention import attention_at
 from gantool.models.config import NetworkConfig
 from gantool.models.dcgan import Flatten, stages
+from gantool.models.tile import convolution
 
 GROUP = 16  # channels per group
 BLOCKS = 2  # at each resolution
@@ -28,11 +29,15 @@ def generator_r3gan(config: NetworkConfig, inputs: int) -> nn.Sequential:
         nn.Unflatten(1, (channels[0], *first)),  # [N, C, h, w]
     ]
     for doublings, (wide, narrow) in enumerate(pairwise([channels[0], *channels])):
-        layers += [_Block(wide) for _ in range(BLOCKS)] + attention_at(
+        layers += [_Block(config, wide) for _ in range(BLOCKS)] + attention_at(
             config, min(first) * 2**doublings, wide
         )
         layers += [nn.Conv2d(wide, narrow, 1, bias=False), nn.Upsample(scale_factor=2)]  # [N, C, 2h, 2w]
-    layers += [_Block(channels[-1]), nn.Conv2d(channels[-1], config.channels, 3, padding=1), nn.Tanh()]
+    layers += [
+        _Block(config, channels[-1]),
+        *convolution(config, channels[-1], config.channels, 3, padding=1),
+        nn.Tanh(),
+    ]
     return _scaled(nn.Sequential(*layers))
 
 
@@ -40,25 +45,25 @@ def discriminator_r3gan(config: NetworkConfig) -> nn.Sequential:
     """Return a network from images to logits, [N, 1]."""
     first, channels = stages(config)
     channels = channels[::-1]
-    layers: list[nn.Module] = [nn.Conv2d(config.channels, channels[0], 3, padding=1)]
+    layers = convolution(config, config.channels, channels[0], 3, padding=1)
     for halvings, (narrow, wide) in enumerate(pairwise([*channels, channels[-1]])):
-        layers += [_Block(narrow) for _ in range(BLOCKS)] + attention_at(
+        layers += [_Block(config, narrow) for _ in range(BLOCKS)] + attention_at(
             config, min(config.size) // 2**halvings, narrow
         )
         layers += [nn.AvgPool2d(2), nn.Conv2d(narrow, wide, 1, bias=False)]  # [N, C, h/2, w/2]
-    layers += [_Block(channels[-1]), *attention_at(config, min(first), channels[-1])]
+    layers += [_Block(config, channels[-1]), *attention_at(config, min(first), channels[-1])]
     layers += [Flatten(), nn.Linear(channels[-1] * math.prod(first), 1)]
     return _scaled(nn.Sequential(*layers))
 
 
 class _Block(nn.Module):
-    def __init__(self, channels: int) -> None:
+    def __init__(self, config: NetworkConfig, channels: int) -> None:
         super().__init__()
         groups = channels // GROUP if channels % GROUP == 0 else 1
         self.main = nn.Sequential(
             nn.Conv2d(channels, channels, 1),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1, groups=groups),
+            *convolution(config, channels, channels, 3, padding=1, groups=groups),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(channels, channels, 1, bias=False),
         )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gantool.models.attention import attention_at
 from gantool.models.config import NetworkConfig
 from gantool.models.dcgan import Flatten, stages
+from gantool.models.tile import convolution
 
 
 def generator_resnet(config: NetworkConfig, inputs: int) -> nn.Sequential:
@@ -27,10 +28,12 @@ def generator_resnet(config: NetworkConfig, inputs: int) -> nn.Sequential:
     ]
     for doublings, (wide, narrow) in enumerate(pairwise([channels[0], *channels]), 1):
         layers += [
-            _Up(wide, narrow),
+            _Up(config, wide, narrow),
             *attention_at(config, min(first) * 2**doublings, narrow),
         ]  # [N, C, 2h, 2w]
-    return nn.Sequential(*layers, nn.Conv2d(channels[-1], config.channels, 3, padding=1), nn.Tanh())
+    return nn.Sequential(
+        *layers, *convolution(config, channels[-1], config.channels, 3, padding=1), nn.Tanh()
+    )
 
 
 def discriminator_resnet(config: NetworkConfig) -> nn.Sequential:
@@ -48,14 +51,14 @@ def discriminator_resnet(config: NetworkConfig) -> nn.Sequential:
 
 
 class _Up(nn.Module):
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, config: NetworkConfig, inputs: int, outputs: int) -> None:
         super().__init__()
         self.main = nn.Sequential(
             nn.Upsample(scale_factor=2),
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            *convolution(config, inputs, outputs, 3, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
             nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            *convolution(config, outputs, outputs, 3, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
         )
         # a 1×1 convolution before upsampling gives the same result as after it, for a quarter of the work
@@ -73,10 +76,10 @@ class _Down(nn.Module):
         norm = config.discriminator_norm == "batch" and not image
         self.main = nn.Sequential(
             *([] if image else [nn.LeakyReLU(0.2)]),
-            nn.Conv2d(inputs, outputs, 3, padding=1),
+            *convolution(config, inputs, outputs, 3, padding=1),
             *([nn.BatchNorm2d(outputs)] if norm else []),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(outputs, outputs, 3, padding=1),
+            *convolution(config, outputs, outputs, 3, padding=1),
             nn.AvgPool2d(2),
         )
         self.skip = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1))

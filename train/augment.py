@@ -24,11 +24,12 @@ SHIFT = 1 / 8  # largest translation, as a fraction of the side
 HOLE = 1 / 2  # side of the cutout, as a fraction of the side
 
 
-def augment(images: Tensor, kind: str, probability: float) -> Tensor:
-    """Return augmented images of the same shape. Only ada uses `probability`."""
+def augment(images: Tensor, kind: str, probability: float, *, tile: bool = False) -> Tensor:
+    """Return augmented images of the same shape. Only ada uses `probability`. With `tile`, translation wraps."""
     if kind == "none" or (kind == "ada" and probability == 0):
         return images
-    changes = _DIFF if kind == "diff" else (_flip, _turn, *_DIFF)
+    diff = (*_COLOURS, _roll if tile else _translation, _cutout)
+    changes = diff if kind == "diff" else (_flip, _turn, *diff)
     for change in changes:
         changed = change(images)
         if kind == "ada":
@@ -80,22 +81,38 @@ def _contrast(images: Tensor) -> Tensor:
 def _translation(images: Tensor) -> Tensor:
     """Move each image by up to an eighth of its height and width; fill the border with -1, black or transparent."""
     height, width = images.shape[2:]
+    y, x = _places(images)
+    inside = ((y >= 0) & (y < height) & (x >= 0) & (x < width))[:, None]  # [N, 1, H, W]
+    moved = _taken(images, y.clamp(0, height - 1), x.clamp(0, width - 1))
+    return torch.where(inside, moved, images.new_tensor(-1.0))
+
+
+def _roll(images: Tensor) -> Tensor:
+    """Move each image as `_translation` does; what leaves it at one edge comes back at the opposite one."""
+    y, x = _places(images)
+    return _taken(images, y % images.shape[2], x % images.shape[3])
+
+
+def _places(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where each pixel of the moved images comes from: rows, [N, H, 1], and columns, [N, 1, W]."""
+    height, width = images.shape[2:]
     rows = torch.arange(height, device=images.device)[None, :, None]  # [1, H, 1]
     columns = torch.arange(width, device=images.device)[None, None, :]  # [1, 1, W]
-    down, right = (_shifts(images, side) for side in (height, width))  # [N, 1, 1] each
-    y, x = rows + down, columns + right  # [N, H, 1], [N, 1, W]
-    inside = ((y >= 0) & (y < height) & (x >= 0) & (x < width))[:, None]  # [N, 1, H, W]
-    index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)  # [N, H, W]
-    moved = images.flatten(2).gather(
-        2, index.flatten(1)[:, None].expand(-1, images.shape[1], -1)
-    )  # [N, C, H·W]
-    return torch.where(inside, moved.view_as(images), images.new_tensor(-1.0))
+    down, right = (_shifts(images, side) for side in (height, width))
+    return rows + down, columns + right
 
 
 def _shifts(images: Tensor, side: int) -> Tensor:
     """Return the pixels to move each image by along a side, [N, 1, 1]."""
     most = int(side * SHIFT + 0.5)
     return torch.randint(-most, most + 1, (len(images), 1, 1), device=images.device)
+
+
+def _taken(images: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Return the pixels of images in rows `y`, [N, H, 1], and columns `x`, [N, 1, W]."""
+    index = (y * images.shape[3] + x).flatten(1)  # [N, H·W]
+    moved = images.flatten(2).gather(2, index[:, None].expand(-1, images.shape[1], -1))  # [N, C, H·W]
+    return moved.view_as(images)
 
 
 def _cutout(images: Tensor) -> Tensor:
@@ -125,10 +142,4 @@ def _turn(images: Tensor) -> Tensor:
     return images
 
 
-_DIFF: tuple[Change, ...] = (
-    _of_colours(_brightness),
-    _of_colours(_saturation),
-    _of_colours(_contrast),
-    _translation,
-    _cutout,
-)
+_COLOURS = tuple(map(_of_colours, (_brightness, _saturation, _contrast)))

@@ -183,7 +183,7 @@ class _Bench:
         network = options.network
         rng = np.random.default_rng(0)
         shape = (options.batch, *network.size, network.channels)
-        self.real = rng.integers(0, 256, shape, np.uint8)
+        self.real = rng.integers(0, 256, shape, np.uint8 if network.bits == 8 else np.uint16)
         self.labels = rng.integers(0, network.classes, options.batch) if network.classes else None
         self.options, self.fabric = options, fabric
         self.most = torch.get_num_threads()

@@ -99,7 +99,7 @@ class CollapseAlarm(Callback):
 
     def __init__(self, session: Session, state: TrainingState) -> None:
         self.state = state
-        self.monitor = CollapseMonitor(diversity(subsample(session.data.images, FAKES)))
+        self.monitor = CollapseMonitor(diversity(subsample(session.data.in_eight_bits.images, FAKES)))
 
     def on_tick(self, stats: TickStats) -> None:
         """Check the accuracy of the discriminator."""
@@ -131,10 +131,11 @@ class FrechetMetric(Callback):
         if not state.fabric.is_global_zero:
             return
         with stopwatch.paused(), aside(state.device):
-            self.extractor: Extractor = find_extractor("classifier", session.data)
+            self.data = session.data.in_eight_bits  # as the images that it generates
+            self.extractor: Extractor = find_extractor("classifier", self.data)
             if self.extractor.warning:
                 _log.warning("note: %s", self.extractor.warning)
-            self.real = self.extractor.vectors(subsample(session.data.images))  # [N, F]
+            self.real = self.extractor.vectors(subsample(self.data.images))  # [N, F]
 
     def on_tick(self, stats: TickStats) -> None:  # noqa: ARG002
         """Measure if it is due."""
@@ -159,7 +160,7 @@ class FrechetMetric(Callback):
                 images = self._images(ema)
             if not state.fabric.is_global_zero:
                 return
-            measured = measure(self.extractor, self.session.data, images, self.real)
+            measured = measure(self.extractor, self.data, images, self.real)
         scores, kimg = measured.scores, state.images_seen / 1000
         value: dict[str, Any] = {
             "kimg": kimg,

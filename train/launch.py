@@ -24,6 +24,7 @@ from gantool.runtime.process.steady import steady_stderr
 from gantool.runtime.runs import new_run
 from gantool.train.autotune import Tuned, best_rate, fastest
 from gantool.train.data.dataset import ImageData, load_images
+from gantool.train.data.sources import Source
 from gantool.train.distributed import (
     check_batch_divisible,
     detect_lost_rank,
@@ -111,9 +112,7 @@ def _tuned(
 def _with_data(planned: Planned) -> tuple[TrainingOptions, ImageData]:
     """Load the data; return the options with its channels and classes, and the data."""
     options, started = planned.options, time.monotonic()
-    loaded = load_images(
-        planned.source, options.network.size, planned.channels, options.background, options.fit
-    )
+    loaded = _load(planned.source, options, planned.channels)
     if planned.conditional and not loaded.labels:
         raise UsageError(f"`conditional`: {planned.source.given} has no labels that can be read: see above")
     labels = loaded.labels if planned.conditional else None
@@ -127,6 +126,20 @@ def _with_data(planned: Planned) -> tuple[TrainingOptions, ImageData]:
     return replace(options, network=network), loaded
 
 
+def _load(source: str | Source, options: TrainingOptions, channels: int | None) -> ImageData:
+    """Load images as the options of a run say; None for the channels: those of the images."""
+    network = options.network
+    return load_images(
+        source,
+        network.size,
+        channels,
+        options.background,
+        options.fit,
+        options.levels,
+        network.bits,
+    )
+
+
 @steady_stderr()
 def resume(resumed: Resumed, launch: LaunchOptions) -> Run:
     """Resume a run."""
@@ -135,9 +148,7 @@ def resume(resumed: Resumed, launch: LaunchOptions) -> Run:
         with rank_zero_first(fabric):
             _check_shares(options, fabric)
             network = options.network
-            loaded = load_images(
-                options.data, network.size, network.channels, options.background, options.fit
-            )
+            loaded = _load(options.data, options, network.channels)
             state = load_resumable(folder, options, fabric)
         keep_freed_memory()  # after decoding the images, which frees memory that no step needs
         with rank_zero_errors(fabric):

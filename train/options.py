@@ -26,6 +26,7 @@ from gantool.runtime.flags import (
 from gantool.runtime.process.terminal import message_of
 from gantool.runtime.runs import RUNS
 from gantool.train.data.fitting import Fit
+from gantool.train.data.levels import not_levels
 from gantool.train.preset_options import TRAINING
 
 Loss = Literal["non-saturating", "hinge", "wgan-gp", "relativistic"]
@@ -192,6 +193,17 @@ class TrainingOptions:
         ),
     ] = None
     fit: Annotated[Fit, Flag("how images of another aspect are made to fit the size", group="Data")] = "crop"
+
+    levels: Annotated[
+        str | None,
+        Flag(
+            "levels of files of 16 bits that become black and white: LOW-HIGH, or auto for those of the set",
+            group="Data",
+            metavar="auto|LOW-HIGH",
+            check=not_levels,
+            shown="0 to the bits that the set uses",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         check(self)

@@ -13,7 +13,7 @@ from pathlib import Path
 from gantool.models.config import CHECKPOINT_NAME, NetworkConfig
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.flags import options as options_of
-from gantool.train.data.dataset import likely_transparent
+from gantool.train.data.channels import likely_transparent
 from gantool.train.data.decode import Into, is_grey
 from gantool.train.data.fashion_mnist import CLASSES as FASHION_CLASSES
 from gantool.train.data.fashion_mnist import NAME as FASHION_MNIST
@@ -57,7 +57,7 @@ def plan(options: TrainingOptions, launch: LaunchOptions, given: Collection[str]
         _with_absolute_path(options),
         source,
         launch.conditional,
-        options.network.channels if "channels" in given else None,
+        _asked_channels(options, given),
         options.precision if "precision" in given else None,
     )
 
@@ -67,6 +67,11 @@ def _with_absolute_path(options: TrainingOptions) -> TrainingOptions:
     if options.data == FASHION_MNIST or not Path(options.data).exists():
         return options
     return replace(options, data=str(Path(options.data).absolute()))
+
+
+def _asked_channels(options: TrainingOptions, given: Collection[str]) -> int | None:
+    """Return the channels that were asked for; None: those of the images. Images of 16 bits are grey."""
+    return options.network.channels if "channels" in given or options.network.bits == 16 else None
 
 
 @contextmanager
@@ -96,7 +101,7 @@ def dry_run(options: TrainingOptions, launch: LaunchOptions, given: Collection[s
     if launch.resume is not None:
         return plan_resume(options, launch, given).options.resolved()
     into = Into(options.network.size, background=options.background, fit=options.fit)
-    channels, classes = (options.network.channels if "channels" in given else None), 0
+    channels, classes = _asked_channels(options, given), 0
     if options.data == FASHION_MNIST:  # its facts are known, so do not download it
         found, classes = 1, len(FASHION_CLASSES) if launch.conditional else 0
     else:

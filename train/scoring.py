@@ -120,9 +120,11 @@ def score(source: Path, options: EvaluateOptions) -> Scores:
     _log.debug("%s images in %.1f s", f"{len(images):,}", time.monotonic() - started)
     data = options.data or _data_of(named)
     _, height, width, channels = images.shape
-    options_of_run = _options_of(named)
-    background, fit = (options_of_run.background, options_of_run.fit) if options_of_run else (None, "crop")
-    loaded = load_images(data, Size(height, width), channels, background, fit)
+    if run := _options_of(named):
+        how = (run.background, run.fit, run.levels, run.network.bits)
+        loaded = load_images(data, Size(height, width), channels, *how).in_eight_bits
+    else:
+        loaded = load_images(data, Size(height, width), channels)
     extractor = find_extractor(options.features, loaded)
     real = extractor.vectors(subsample(loaded.images))
     folder = options.out or (Path() if named.is_dir() else named.parent)

@@ -88,7 +88,9 @@ def _micro_batch(
 ) -> MicroBatch:
     """Copy real images to the device, and generate as many images."""
     labels = None if classes is None else torch.from_numpy(classes).to(state.device)  # [B]
-    real = torch.from_numpy(pixels).to(state.device).permute(0, 3, 1, 2).float() / 127.5 - 1  # [B, C, H, W]
+    # torch computes little with uint16
+    values = pixels / np.float32(257) if pixels.dtype == np.uint16 else pixels
+    real = torch.from_numpy(values).to(state.device).permute(0, 3, 1, 2).float() / 127.5 - 1  # [B, C, H, W]
     real = premultiplied(real)
     if options.mirror:
         flipped = torch.rand(len(real), 1, 1, 1, device=state.device) < 0.5
@@ -132,7 +134,7 @@ def _logits(state: TrainingState, images: Tensor, labels: Tensor | None) -> Tens
 
 def _augmented(options: TrainingOptions, state: TrainingState, images: Tensor) -> Tensor:
     """Return images with augmentation and instance noise, the discriminator's input."""
-    images = augment(images, options.augment, state.augment_p)
+    images = augment(images, options.augment, state.augment_p, tile=options.network.tile)
     if options.instance_noise:
         images = images + options.instance_noise * torch.randn_like(images)
     return images

@@ -27,7 +27,7 @@ from gantool.runtime.latents import latents
 from helpers.networks import NETWORKS, full_graph, in_fp16
 
 REWRITING = tuple(name for name in LOWERINGS if name != "none")
-SOME = ("dcgan28", "dcgan32", "dcgan64", "dcgan5-32", "attention")
+SOME = ("dcgan28", "dcgan32", "dcgan64", "dcgan5-32", "attention", "tile")
 
 
 def run(graph: onnx.ModelProto, x: NDArray[Any]) -> NDArray[Any]:

@@ -23,7 +23,7 @@ from gantool.export.options import ExportOptions, Foreign, Lowering, Precision
 from gantool.export.precision.parity import Reference
 from gantool.export.precision.sensitivity import apply_recipe
 from gantool.export.stages import Verified
-from gantool.models import PRESETS, Generator, NetworkConfig, save_checkpoint
+from gantool.models import PRESETS, Generator, NetworkConfig, Size, save_checkpoint
 from gantool.models.attention import SelfAttention
 from gantool.runtime.artifacts.recipe import Recipe
 from helpers.once import once
@@ -38,6 +38,7 @@ NETWORKS = {
     "attention": replace(PRESETS["dcgan32"], width=16, attention=8),
     "dcgan5-32": replace(PRESETS["dcgan5-32"], width=8),
     "rgba": replace(PRESETS["dcgan16"], width=8, channels=4),
+    "tile": replace(PRESETS["dcgan32"], width=8, size=Size(48, 32), tile=True),
 }
 CLASSES = 5
 

@@ -238,6 +238,6 @@ def test_tiff_of_sixteen_bits_a_channel(mode: str, bits: int, order: str, packed
     fitted = fit(open_image(data), Into(square(8), bits=bits))
     expected = np.round(levels[..., :3] / (2**bits - 1) * 255)
     assert np.abs(fitted.pixels - expected).max() <= (1 if bits == 16 else 0)
-    assert fitted.deepest is not None
-    assert fitted.deepest >> 8 == levels[..., :3].max() >> 8
+    assert fitted.span is not None
+    assert [each >> 8 for each in fitted.span] == [levels[..., :3].min() >> 8, levels[..., :3].max() >> 8]
     assert not fitted.transparent

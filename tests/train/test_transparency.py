@@ -19,9 +19,10 @@ from PIL import Image, ImageDraw
 from gantool.models import NetworkConfig, Size, square
 from gantool.models.alpha import premultiplied
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.outputs.images import visible
 from gantool.train import augment
 from gantool.train.data.dataset import load_images
-from gantool.train.data.decode import Fitted, Into, fit, open_image, visible
+from gantool.train.data.decode import Fitted, Into, fit, open_image
 from gantool.train.data.prepare import prepare, summary
 from gantool.train.options import LaunchOptions, TrainingOptions, read_options
 from gantool.train.preflight import dry_run
@@ -213,6 +214,19 @@ def test_augmentation_of_what_is_not_seen(kind: str, monkeypatch: pytest.MonkeyP
     changed = augment.augment(opaque, kind, 1.0)
     assert {*changed[:, 3].flatten().tolist()} <= {-1.0, 1.0}
     assert (changed[:, :3] - opaque[:, :3]).abs().mean() > 0.1
+
+
+def test_textures_move_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What leaves at one edge comes back at the other; without tile it is lost."""
+    monkeypatch.setattr(augment, "HOLE", 0)
+    torch.manual_seed(0)
+    images = premultiplied(torch.randint(0, 2, (16, 4, 24, 16)) * 2.0 - 1)
+
+    def seen(images: torch.Tensor) -> list[float]:
+        return ((images[:, 3] + 1) / 2).sum((1, 2)).tolist()
+
+    assert seen(augment.augment(images, "diff", 1.0, tile=True)) == seen(images)
+    assert sum(seen(augment.augment(images, "diff", 1.0))) < sum(seen(images))
 
 
 def test_colours_of_half_transparent_pixels_change_by_half() -> None:

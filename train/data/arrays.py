@@ -25,7 +25,7 @@ _TINY = 64 * 64  # pixels of an image that is not worth a thread
 
 @contextmanager
 def open_array(path: Path) -> Iterator[Listing]:
-    """Open an array, uint8 [N, H, W, C] with C 1, 3 or 4, or [N, H, W]. Raises GantoolError for any other file."""
+    """Open an array: uint8 [N, H, W, C] with C 1, 3 or 4, or [N, H, W], or grey uint16. Raises GantoolError."""
     try:
         array = (
             _unpacked(path) if zipfile.is_zipfile(path) else np.load(path, mmap_mode="r", allow_pickle=False)
@@ -42,7 +42,8 @@ def open_array(path: Path) -> Iterator[Listing]:
             f"{path} holds {array.dtype} {list(array.shape)}: expected uint8 [N, H, W, C] with C 1, 3 or 4; in "
             f"Python: x = np.load('{path.name}'), then np.save('images.npy', {fix})"
         )
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3, 4):
+    deep = images.dtype == np.uint16 and images.shape[3:] == (1,)  # grey of 16 bits
+    if (images.dtype != np.uint8 and not deep) or images.ndim != 4 or images.shape[3] not in (1, 3, 4):
         raise GantoolError(
             f"{path} holds {array.dtype} {list(array.shape)}: expected uint8 [N, H, W, C] with C 1, 3 or 4"
         )

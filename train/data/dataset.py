@@ -13,6 +13,7 @@ from collections.abc import Generator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,12 @@ from gantool.runtime.process.cpus import cores
 from gantool.runtime.process.pool import ordered_map
 from gantool.runtime.process.terminal import message_of
 from gantool.runtime.progress import task
-from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, fit, is_transparent
+from gantool.train.data.channels import OtherChannelsError, attempts, check_channels
+from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, eight_bits, fit
 from gantool.train.data.facts import Facts, Tally, facts_from_json
 from gantool.train.data.fitting import Fit
 from gantool.train.data.labels import Labels
+from gantool.train.data.levels import AUTO, levels_text
 from gantool.train.data.listing import MIN_IMAGES, Listing, instead, no_images, shown, shown_others
 from gantool.train.data.sources import Source, find_source
 from gantool.train.notes import log_notes
@@ -39,7 +42,6 @@ _VERSION = 6  # of the cache: raise it when the same file decodes to other pixel
 _HEADER_BYTES = 128
 _MAX_THREADS = 8  # each holds one decoded image of any size
 _NAMED = 10  # skipped files that are logged; ImageData has all
-_LOOK = 64  # images that are decoded to guess whether most are transparent
 _PROGRESS_SECONDS = 10.0  # between log lines; a terminal also has a bar
 
 _log = logging.getLogger(__name__)
@@ -49,11 +51,16 @@ _log = logging.getLogger(__name__)
 class ImageData:
     """Images to train on."""
 
-    images: NDArray[np.uint8]  # [N, H, W, C], memory-mapped and read-only
+    images: NDArray[Any]  # [N, H, W, C], memory-mapped and read-only; uint8, or uint16 if 16 bits are kept
     name: str  # short, safe in a file name: "fashion-mnist", or the stem of the folder or zip
     skipped: tuple[str, ...]  # "path: reason" for each file that could not be read
     labels: Labels | None = None  # from folders, a dataset.json or the data set
     facts: Facts | None = None  # statistics from decoding
+
+    @property
+    def in_eight_bits(self) -> ImageData:
+        """The same data with images of uint8, for comparisons."""
+        return replace(self, images=eight_bits(self.images))
 
 
 def load_images(
@@ -62,6 +69,8 @@ def load_images(
     channels: int | None = None,
     background: str | None = None,
     fit: Fit = "crop",
+    levels: str | None = None,
+    bits: int = 8,
 ) -> ImageData:
     """Return the images of `source` as uint8 [N, H, W, C] of a size, in the order of their names.
 
@@ -72,6 +81,9 @@ def load_images(
                 transparent and no background is given, else 1 if every readable image is grey, else 3
     background: colour behind transparent images: white, black or #rrggbb; None is white with 1 and 3 channels
     fit:        how images of another aspect are made to fit: crop to the middle, pad with the background, stretch
+    levels:     of files of 16 bits, that become black and white: LOW-HIGH, or auto for those of the set; None: by
+                the number of bits that the set uses with 8 bits, 0-65535 with 16
+    bits:       8, or 16 for uint16 [N, H, W, 1] of grey images
 
     Each image is rotated by its EXIF orientation, blended with the background if it is transparent, made to fit and
     resized with Lanczos. Images of 16 bits are scaled by the number of bits that the set uses. The
@@ -86,7 +98,7 @@ def load_images(
     if background is not None:
         colour(background)
     found = find_source(source) if isinstance(source, str) else source
-    into = Into(size, channels, background, fit=fit)
+    into = Into(size, channels, background, fit=fit, kept_bits=bits, levels=levels)
     images, skipped, labels, unlabelled, facts = _cached(found, into) or _decode(found, into)
     if unlabelled:
         _log.warning("going on without labels: %s", unlabelled)
@@ -94,6 +106,8 @@ def load_images(
         _log.warning("skipped %s", line)
     if len(skipped) > _NAMED:
         _log.warning("... and %s more", f"{len(skipped) - _NAMED:,}")
+    if levels == AUTO and facts.deep:
+        into = replace(into, levels=levels_text(facts.lowest, facts.deepest))
     log_notes(_log, facts.notes(replace(into, channels=images.shape[3])))
     return ImageData(images, found.name, skipped, labels, facts)
 
@@ -105,13 +119,18 @@ _Loaded = tuple[NDArray[np.uint8], tuple[str, ...], Labels | None, str, Facts]
 def _cache_path(source: Source, into: Into, channels: int) -> Path:
     # with a background, transparency does not choose the channels: another result, even on white
     ground = into.background and colour(into.background)
-    text = f"{_VERSION} {source.identity} {into.size} {channels} {ground} {into.fit}"
+    text = f"{_VERSION} {source.identity} {into.size} {channels} {ground} {into.fit} {into.kept_bits} {into.levels}"
     return cache_dir() / "images" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
 
 
-def _npy_header(shape: tuple[int, ...]) -> bytes:
-    """Return the header of a .npy file (format 1.0) of uint8, with _HEADER_BYTES bytes for any shape."""
-    text = repr({"descr": "|u1", "fortran_order": False, "shape": shape}).ljust(_HEADER_BYTES - 11) + "\n"
+def _npy_header(shape: tuple[int, ...], bits: int) -> bytes:
+    """Return the header of a .npy file (format 1.0) of whole numbers, with _HEADER_BYTES bytes for any shape."""
+    text = (
+        repr({"descr": "|u1" if bits == 8 else "<u2", "fortran_order": False, "shape": shape}).ljust(
+            _HEADER_BYTES - 11
+        )
+        + "\n"
+    )
     return np.lib.format.magic(1, 0) + struct.pack("<H", len(text)) + text.encode()
 
 
@@ -123,8 +142,9 @@ def _cached(source: Source, into: Into) -> _Loaded | None:
             note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             shape = (int(note["count"]), *into.size, candidate)
             with path.open("rb") as file:
-                whole = file.read(_HEADER_BYTES) == _npy_header(shape)
-            whole = whole and path.stat().st_size == _HEADER_BYTES + int(np.prod(shape, dtype=np.int64))
+                whole = file.read(_HEADER_BYTES) == _npy_header(shape, into.kept_bits)
+            count = int(np.prod(shape, dtype=np.int64)) * into.kept_bits // 8
+            whole = whole and path.stat().st_size == _HEADER_BYTES + count
             # without "auto", the channels were requested, and may not be those of the images
             if whole and (note["auto"] or into.channels is not None):
                 found = note["labels"]
@@ -138,43 +158,6 @@ def _cached(source: Source, into: Into) -> _Loaded | None:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
-
-
-class OtherChannelsError(Exception):
-    """The images need another number of channels than the one that was tried."""
-
-
-def attempts(into: Into, listing: Listing) -> list[Into]:
-    """Return what to convert the images to: as `into` says, or what to try, one after the other.
-
-    None for the channels stands for grey, which the first image with colour refutes.
-    """
-    if into.channels is not None:
-        return [into]
-    ways = [into, replace(into, channels=3)]
-    if into.background is not None:
-        return ways
-    alpha = replace(into, channels=4)
-    return [alpha, *ways] if likely_transparent(listing) else [*ways, alpha]
-
-
-def likely_transparent(listing: Listing) -> bool:
-    """Return whether over half of a sample of the images are transparent, at least in part."""
-    count = len(listing.names)
-    readable = transparent = 0
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        for index in np.linspace(0, count - 1, min(count, _LOOK), dtype=np.int64).tolist():
-            with suppress(Exception):  # a damaged file can raise any error; decoding reports it later
-                transparent += is_transparent(listing.read(index))
-                readable += 1
-    return 2 * transparent > readable
-
-
-def check_channels(into: Into, tally: Tally, auto: bool) -> None:
-    """Raise OtherChannelsError if transparency chooses the channels, and chooses others."""
-    if auto and into.background is None and tally.mostly_transparent != (into.channels == 4):
-        raise OtherChannelsError
 
 
 def _decode(found: Source, into: Into) -> _Loaded:
@@ -197,8 +180,10 @@ def _decode_to(found: Source, into: Into, *, auto: bool) -> _Loaded:
                 raise no_images(found.given, listing.others)
             skipped, tally = _write(listing, part, into)
             check_channels(into, tally, auto)
-            if tally.bits < 16:  # the set does not use all 16 bits, which is known only now: decode again
-                skipped, tally = _write(listing, part, replace(into, bits=tally.bits))
+            if (
+                rescaled := tally.rescaled(into)
+            ) != into:  # the levels of the set are known only now: decode again
+                skipped, tally = _write(listing, part, rescaled)
             count = len(listing.names) - len(skipped)
             if count < MIN_IMAGES:
                 raise GantoolError(_too_few(found.given, count, list(skipped.values()), listing.others))
@@ -247,6 +232,7 @@ def _write(listing: Listing, path: Path, into: Into) -> tuple[dict[int, str], Ta
     tally = Tally()
     total = len(listing.names)
     due = time.monotonic() + _PROGRESS_SECONDS
+    stored = np.dtype("|u1" if into.kept_bits == 8 else "<u2")
     with (
         path.open("wb") as file,
         task("decoding", total, "images") as done,
@@ -259,14 +245,14 @@ def _write(listing: Listing, path: Path, into: Into) -> tuple[dict[int, str], Ta
             elif into.channels is None and result.pixels.shape[2] == 3:
                 raise OtherChannelsError
             else:
-                file.write(result.pixels.tobytes())
+                file.write(result.pixels.astype(stored, copy=False).tobytes())
                 tally.add(result)
             done.update(index + 1)
             if time.monotonic() > due:
                 _log.info("decoded %s of %s images", f"{index + 1:,}", f"{total:,}")
                 due = time.monotonic() + _PROGRESS_SECONDS
         file.seek(0)
-        file.write(_npy_header((total - len(skipped), *into.size, into.channels or 1)))
+        file.write(_npy_header((total - len(skipped), *into.size, into.channels or 1), into.kept_bits))
     return skipped, tally
 
 

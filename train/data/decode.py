@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import re
-import sys
 import threading
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +14,25 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gantool.models.config import Size
 from gantool.runtime.colours import colour
+from gantool.runtime.outputs.images import visible
+from gantool.train.data.deep import (
+    Bounds,
+    grey_levels,
+    is_deep_colour,
+    lower_bytes,
+    shallow,
+    shallow_colour,
+)
 from gantool.train.data.fitting import Fit, contained, cropped, other_aspect
+from gantool.train.data.ground import (
+    blended,
+    grey_level,
+    is_grey_colour,
+    is_grey_mode,
+    is_transparent,
+    opposite,
+)
+from gantool.train.data.levels import WHOLE, bounds
 from gantool.train.data.sniff import START, what_else
 
 # Pillow must not try other formats, whatever the name of the file: for some, it starts other programs.
@@ -27,9 +43,6 @@ KINDS = "PNG, JPEG, WebP, GIF, BMP and TIFF"  # for people
 MIN_SIDE = 4  # pixels: smaller images are tracking pixels of web pages
 CONTRAST = 16  # an image whose pixels span fewer grey levels is blank, or nearly so
 DEPTHS = (8, 10, 12, 14, 16)  # numbers of bits that cameras and scanners use in files of 16 bits
-
-_DEEP = re.compile(";16[BLN]$")  # byte order: big, little, or native
-_OPPOSITE_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 _LARGE = threading.Lock()
 _LARGE_PIXELS = 1 << 24
@@ -54,6 +67,8 @@ class Into:
     background: str | None = None  # behind transparent images: white, black or #rrggbb; None: see `ground`
     bits: int = 16  # used in files of 16 bits: with 12, level 4095 is white
     fit: Fit = "crop"  # how images of another aspect are made to fit
+    kept_bits: int = 8  # of each level of the pixels; 16 with one channel alone
+    levels: str | None = None  # of files of 16 bits, that become black and white: LOW-HIGH; None: by `bits`
 
     @property
     def ground(self) -> str | None:
@@ -62,40 +77,30 @@ class Into:
             return "white"
         return self.background
 
+    @property
+    def bounds(self) -> Bounds:
+        """The levels of files of 16 bits that become black and white."""
+        if self.levels is not None:
+            return bounds(self.levels)
+        return WHOLE if self.kept_bits == 16 else (0, 2**self.bits - 1)
+
 
 @dataclass(frozen=True)
 class Fitted:
     """One converted image, and facts about the original."""
 
-    pixels: NDArray[np.uint8]  # [H, W, C]
+    pixels: NDArray[Any]  # [H, W, C], uint8, or uint16 with `kept_bits` 16
     sides: tuple[int, int]  # width and height of the original, after rotation
     other_aspect: bool = False  # than the size
     transparent: bool = False  # at least in part
     hidden: bool = False  # blank on this background, but not on the opposite one
-    deepest: int | None = None  # largest level in a file of 16 bits; None for other files
+    span: Bounds | None = None  # smallest and largest level in a file of 16 bits; None for other files
     several: bool = False  # the file has several pages or frames; this is the first
 
     @property
     def blank(self) -> bool:
         """Whether the image is one flat colour, or nearly so."""
         return _span(visible(self.pixels)) < CONTRAST
-
-
-def visible(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Multiply the colours of straight RGBA, uint8 [..., 4], by alpha, as an eye sees them on black.
-
-    Images of other channels are returned as they are.
-    """
-    if pixels.shape[-1] != 4:
-        return pixels
-    alpha = pixels[..., 3:]
-    colours = (pixels[..., :3].astype(np.uint16) * alpha + 127) // 255
-    return np.concatenate([colours.astype(np.uint8), alpha], axis=-1)
-
-
-def opposite(background: str) -> str:
-    """Return the colour, black or white, that contrasts with `background`."""
-    return "black" if sum(colour(background)) > 3 * 127 else "white"
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -126,17 +131,9 @@ def checked(image: Image.Image) -> Image.Image:
 def is_grey(image: Image.Image, into: Into) -> bool:
     """Return whether an image is grey, by its header, after it is laid on the background."""
     framed = into.fit == "pad" and other_aspect(image.size, into.size)
-    if (image.has_transparency_data or framed) and not _is_grey(into.ground or "white"):
+    if (image.has_transparency_data or framed) and not is_grey_colour(into.ground or "white"):
         return False
-    return _is_grey_mode(image)
-
-
-def _is_grey(background: str) -> bool:
-    return len(set(colour(background))) == 1
-
-
-def _is_grey_mode(image: Image.Image) -> bool:
-    return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+    return is_grey_mode(image)
 
 
 def fit(image: Image.Image, into: Into) -> Fitted:
@@ -149,29 +146,68 @@ def fit(image: Image.Image, into: Into) -> Fitted:
     # one large image at a time: a small file may need 1.5 GB while it is converted
     with _LARGE if image.width * image.height > _LARGE_PIXELS else nullcontext():
         several = _several(image)
-        deep = _deep_colour(image)
-        lower = _lower_bytes(image) if deep and (into.bits < 16 or "transparency" in image.info) else None
+        deep = is_deep_colour(image)
+        all_bits = into.bits < 16 or into.levels is not None or "transparency" in image.info
+        lower = lower_bytes(image) if deep and all_bits else None
         image.load()
         if min(image.size) < 1:
             raise ValueError("it has no pixels")
         image = _upright(image)
         sides, image = image.size, _of_aspect(image, into)
-        deepest = None
+        span = None
+        if into.kept_bits == 16:
+            return _sixteen(
+                image, into, Fitted(np.empty(0), sides, other_aspect(sides, into.size), several=several)
+            )
         if image.mode.startswith("I"):
-            image, deepest = _shallow(image, into.bits)
+            image, span = shallow(image, into.bounds)
         elif deep:
-            image, deepest = _shallow_colour(image, lower and _of_aspect(lower, into), into.bits)
+            lower = lower and _of_aspect(_upright(lower), into)
+            image, span = shallow_colour(image, lower, into.bits, into.bounds)
         transparent, hidden, ground = is_transparent(image), False, into.ground
-        pixels = _resized(_blended(image, ground), into)
+        pixels = _resized(blended(image, ground), into)
         if transparent and ground is not None and _span(pixels) < CONTRAST:
-            other = _resized(_blended(image, opposite(ground)), into)
+            other = _resized(blended(image, opposite(ground)), into)
             hidden = _span(other) >= CONTRAST
-    return Fitted(pixels, sides, other_aspect(sides, into.size), transparent, hidden, deepest, several)
+    return Fitted(pixels, sides, other_aspect(sides, into.size), transparent, hidden, span, several)
 
 
-def _span(pixels: NDArray[np.uint8]) -> int:
+def _sixteen(image: Image.Image, into: Into, fitted: Fitted) -> Fitted:
+    """Complete `fitted` by the pixels of an image as uint16 [H, W, 1]; those of 8 bits are stretched to 16."""
+    ground = float(grey_level(colour(into.ground or "white")) * 257)
+    transparent, span = is_transparent(image), None
+    if image.mode.startswith("I"):
+        levels, seen, span = grey_levels(image)
+    else:
+        levels, seen = (
+            np.asarray(blended(image, into.ground or "white").convert("L")).astype(np.int32) * 257,
+            None,
+        )
+    low, high = into.bounds
+    scaled = (np.clip(levels, low, high).astype(np.float32) - low) * np.float32(
+        65535 / (high - low)
+    )  # [h, w]
+    if seen is not None:
+        scaled = np.where(seen, scaled, np.float32(ground))
+    grey = Image.fromarray(scaled)
+    height, width = into.size
+    inside = contained(grey.size, into.size) if into.fit == "pad" else (width, height)
+    if grey.size != inside:
+        grey = grey.resize(inside, Image.Resampling.LANCZOS)
+    frame = Image.new("F", (width, height), ground)
+    frame.paste(grey, ((width - grey.width) // 2, (height - grey.height) // 2))
+    pixels = np.clip(np.rint(np.asarray(frame)), 0, 65535).astype(np.uint16)[..., None]  # [H, W, 1]
+    return replace(fitted, pixels=pixels, transparent=transparent, span=span)
+
+
+def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the upper eight bits of uint16; uint8 is returned as it is."""
+    return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+
+
+def _span(pixels: NDArray[Any]) -> int:
     """Return the difference between the brightest and the darkest level of the channel where it is largest."""
-    flat = pixels.reshape(-1, pixels.shape[2])  # [H·W, C]
+    flat = eight_bits(pixels).reshape(-1, pixels.shape[2])  # [H·W, C]
     return int((flat.max(0).astype(np.int16) - flat.min(0)).max())
 
 
@@ -214,81 +250,11 @@ def _framed(image: Image.Image, into: Into) -> Image.Image:
     if into.ground is None:
         frame = Image.new("RGBA", (width, height))
     else:
-        if image.mode == "L" and not _is_grey(into.ground) and into.channels != 1:
+        if image.mode == "L" and not is_grey_colour(into.ground) and into.channels != 1:
             image = image.convert("RGB")
         frame = Image.new("RGB", (width, height), colour(into.ground)).convert(image.mode)
     frame.paste(image, ((frame.width - image.width) // 2, (frame.height - image.height) // 2))
     return frame
-
-
-def _shallow(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
-    """Convert a grey image of 16 bits (mode I;16, in older Pillow also I) to 8; return it and its largest level."""
-    levels = np.asarray(image)  # [H, W]
-    low, high = int(levels.min()), int(levels.max())
-    if low < 0 or high > 65535:
-        raise ValueError(f"its levels go from {low:,} to {high:,}: scale them to 0 to 65,535 first")
-    scaled = _eight(levels, bits)
-    if (clear := image.info.get("transparency")) is not None:  # the level that marks transparent pixels
-        seen = levels != clear
-        high = int(levels[seen].max(initial=0))  # without the mark, which can be any level
-        scaled = np.dstack([scaled, np.uint8(255) * seen])  # [H, W, 2]
-    return Image.fromarray(scaled), high
-
-
-def _deep_colour(image: Image.Image) -> bool:
-    """Return whether a file has 16 bits per channel, of which Pillow reads only the upper eight."""
-    tiles: list[Any] = getattr(image, "tile", [])  # only an image from a file has tiles
-    return (
-        image.mode in ("RGB", "RGBA") and bool(tiles) and _DEEP.search(_raw_mode(tiles[0].args)) is not None
-    )
-
-
-def _raw_mode(args: Any) -> str:
-    """Return Pillow's name for how a tile of a file stores pixels: "RGB;16B"."""
-    return str(args if isinstance(args, str) else args[0])
-
-
-def _lower_bytes(image: Image.Image) -> Image.Image:
-    """Return the lower eight of 16 bits per channel, by reading the same file with the opposite byte order."""
-
-    def swapped(args: Any) -> Any:
-        raw = _raw_mode(args)
-        lower = "RGBA" if raw == "LA;16B" else raw[:-1] + _OPPOSITE_ORDER[raw[-1]]  # there is no LA;16L
-        return lower if isinstance(args, str) else (lower, *args[1:])
-
-    again: Any = Image.open(io.BytesIO(image.fp.getvalue()), formats=FORMATS)  # type: ignore[attr-defined]
-    grey = _raw_mode(again.tile[0].args) == "LA;16B"
-    again.tile = [tile._replace(args=swapped(tile.args)) for tile in again.tile]
-    again.load()
-    again = _upright(again)
-    if grey:
-        _, level, _, alpha = again.split()
-        again = Image.merge("RGBA", (level, level, level, alpha))
-    return cast("Image.Image", again)
-
-
-def _shallow_colour(image: Image.Image, lower: Image.Image | None, bits: int) -> tuple[Image.Image, int]:
-    """Combine upper and lower bytes of a colour image, scale them to 8 bits; return it and its largest level."""
-    upper = np.asarray(image)  # [H, W, 3 or 4]
-    if lower is None:
-        return image, int(upper[..., :3].max()) * 256 + 255
-    levels = upper.astype(np.int32) * 256 + np.asarray(lower)
-    colours, alpha = levels[..., :3], upper[..., 3:]
-    high = int(colours.max())
-    if (clear := image.info.get("transparency")) is not None:  # the colour that marks transparent pixels
-        seen = (levels != clear).any(2)
-        high = int(colours[seen].max(initial=0))
-        alpha = np.uint8(255) * seen[..., None]
-    elif alpha.size and levels[..., 3].max() < 2**bits:  # alpha uses as many bits as the colours
-        alpha = _eight(levels[..., 3:], bits)
-    return Image.fromarray(np.dstack([_eight(colours, bits), alpha])), high
-
-
-def _eight(levels: NDArray[Any], bits: int) -> NDArray[np.uint8]:
-    """Scale levels of `bits` bits, of any shape, to uint8."""
-    top = 2**bits - 1
-    scaled: NDArray[np.int32] = (np.minimum(levels, top).astype(np.int32) * 255 + top // 2) // top
-    return scaled.astype(np.uint8)
 
 
 def _several(image: Image.Image) -> bool:
@@ -304,33 +270,3 @@ def _several(image: Image.Image) -> bool:
     finally:
         image.seek(0)
     return True
-
-
-def is_transparent(image: Image.Image) -> bool:
-    """Return whether an image is transparent, at least in part."""
-    if not image.has_transparency_data:
-        return False
-    alpha = image if "A" in image.getbands() else image.convert("LA" if image.mode == "La" else "RGBA")
-    lowest, _ = alpha.getchannel("A").getextrema()
-    return bool(lowest < 255)  # type: ignore[operator]  # one band, so it is not a tuple
-
-
-def _blended(image: Image.Image, background: str | None) -> Image.Image:
-    """Blend an image with the background; return it in mode L or RGB. Without one, return it in mode RGBA."""
-    if image.mode == "F":
-        raise ValueError(
-            "its pixels are floating-point numbers, of no known range: write them as 8 or 16 bits"
-        )
-    if not image.has_transparency_data:
-        opaque = "L" if _is_grey_mode(image) else "RGB"
-        return image if image.mode == opaque else image.convert(opaque)
-    if image.mode == "La":
-        image = image.convert("LA")
-    if background is None:
-        return image.convert("RGBA")
-    grey = _is_grey_mode(image) and _is_grey(background)
-    opaque = "L" if grey else "RGB"
-    image = image.convert("LA" if grey else "RGBA")
-    flat = Image.new(opaque, image.size, colour(background)[0] if grey else colour(background))
-    flat.paste(image.convert(opaque), mask=image.getchannel("A"))
-    return flat

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, Into, opposite, visible
+from gantool.runtime.outputs.images import visible
+from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, Into, eight_bits
 from gantool.train.data.fitting import DONE
+from gantool.train.data.ground import opposite
+from gantool.train.data.levels import AUTO, levels_text
 
 MANY = 0.1  # warn if at least this fraction of the images is blank
 DARK = 64  # warn if the pixels of the set span fewer grey levels, of 256
@@ -31,6 +34,8 @@ class Facts:
     high: int  # brightest level of all pixels
     deep: int  # images of 16 bits
     bits: int  # number of bits that they use: one of DEPTHS
+    lowest: int  # their darkest and their brightest level
+    deepest: int
     several: int  # files with several pages or frames
 
     def to_json(self) -> dict[str, Any]:
@@ -54,7 +59,15 @@ class Facts:
                 else f"blended with {ground} (gantool train --background sets another colour)"
             )
             lines.append(f"{self.transparent:,} {of} are transparent in part: {done}")
-        if self.deep and self.bits < 16:
+        if self.deep and (into.levels is not None or into.kept_bits == 16):
+            black, white = into.bounds
+            lines.append(
+                f"{self.deep:,} {of} are files of 16 bits, of levels from {self.lowest:,} to {self.deepest:,}: "
+                f"{black:,} was taken for black, {white:,} for white, in {into.kept_bits} bits"
+            )
+        elif into.levels is not None or into.kept_bits == 16:
+            lines.append("note: no image has 16 bits")
+        elif self.deep and self.bits < 16:
             lines.append(
                 f"{self.deep:,} {of} are files of 16 bits that use only {self.bits}: "
                 f"{2**self.bits - 1:,} was taken for white"
@@ -96,6 +109,7 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     low: int = 255
     high: int = 0
+    lowest: int = 65535
     deepest: int = 0
 
     def add(self, image: Fitted) -> None:
@@ -106,14 +120,21 @@ class Tally:
             "transparent": image.transparent,
             "blank": image.blank,
             "hidden": image.hidden,
-            "deep": image.deepest is not None,
+            "deep": image.span is not None,
             "several": image.several,
         }
         self.counts.update(name for name, found in seen.items() if found)
-        pixels = visible(image.pixels)
+        pixels = visible(eight_bits(image.pixels))
         self.low = min(self.low, int(pixels.min()))
         self.high = max(self.high, int(pixels.max()))
-        self.deepest = max(self.deepest, image.deepest or 0)
+        if image.span is not None:
+            self.lowest, self.deepest = min(self.lowest, image.span[0]), max(self.deepest, image.span[1])
+
+    def rescaled(self, into: Into) -> Into:
+        """Return how to convert the images of 16 bits, when the levels of all of them are known."""
+        if into.levels == AUTO and self.counts["deep"]:
+            return replace(into, levels=levels_text(self.lowest, self.deepest))
+        return replace(into, bits=self.bits) if into.levels is None and into.kept_bits == 8 else into
 
     @property
     def mostly_transparent(self) -> bool:
@@ -148,5 +169,7 @@ class Tally:
             low=self.low,
             high=self.high,
             bits=self.bits,
+            lowest=self.lowest,
+            deepest=self.deepest,
             **{name: self.counts[name] for name in names},
         )

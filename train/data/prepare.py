@@ -29,7 +29,8 @@ from gantool.runtime.outputs.encoding import Encoding
 from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.images import sheet
 from gantool.runtime.progress import task, track
-from gantool.train.data.dataset import OtherChannelsError, attempts, check_channels, decoded
+from gantool.train.data.channels import OtherChannelsError, attempts, check_channels
+from gantool.train.data.dataset import decoded
 from gantool.train.data.decode import Into
 from gantool.train.data.facts import Facts, Tally
 from gantool.train.data.labels import DATASET_JSON, Labels, why_none
@@ -135,8 +136,8 @@ def prepare(options: DataOptions) -> Prepared:
                     made = _write(listing, part, way, known)
                     check_channels(way, made.tally, auto=channels is None)
                     break
-            if made.tally.bits < 16:  # the set does not use all 16 bits: write it again, scaled
-                made = _write(listing, part, replace(made.into, bits=made.tally.bits), known)
+            if (rescaled := made.tally.rescaled(made.into)) != made.into:  # the set does not use all 16 bits
+                made = _write(listing, part, rescaled, known)
             if made.count < MIN_IMAGES:
                 raise GantoolError(_too_few(options.source, made))
         # only for folders that the user may have meant as classes
