@@ -24,6 +24,7 @@ from gantool.runtime.outputs.encoding import BITS_16, ENCODINGS
 from gantool.runtime.outputs.folder import DEFAULT, folder_for
 from gantool.runtime.outputs.formats import OUTPUTS, check_same
 from gantool.runtime.outputs.images import over_colour
+from gantool.runtime.outputs.raw import players
 from gantool.runtime.outputs.sheet import Sheet
 from gantool.runtime.outputs.z_file import read_z, write_z
 from gantool.runtime.process.pool import thread_count
@@ -34,13 +35,6 @@ from gantool.runtime.selection import Selection, seeds_of, select
 from gantool.runtime.shards import parse_shard
 from gantool.runtime.spec import Images, Latents, Spec
 
-# the names of pixel formats in FFmpeg and GStreamer, by channels and bits
-_FRAMES = {
-    (1, 8): ("gray", "gray8"),
-    (1, 16): ("gray16le", "gray16-le"),
-    (3, 8): ("rgb24", "rgb"),
-    (4, 8): ("rgba", "rgba"),
-}
 ZOf = Callable[[list[Item]], Latents]  # z of a batch, float32 [n, latent]
 Batches = Iterator[tuple[list[Item], Images]]  # items, and their images, [n, H, W, C]
 _log = logging.getLogger(__name__)
@@ -106,7 +100,8 @@ def generate(engine: Path, request: Request) -> Generated:
         if request.resume:
             check_same(output, lambda item: next(stream([item]))[1][0])
         if target.format == "-":
-            _log.info("raw frames of %s, uint%d; to play them:\n%s", spec.size, spec.bits, _players(spec))
+            commands = players(spec.height, spec.width, spec.channels, spec.bits)
+            _log.info("raw frames of %s, uint%d; to play them:\n%s", spec.size, spec.bits, commands)
         else:
             target.folder.mkdir(parents=True, exist_ok=True)
             if labels := labels_file(target, items, selected.every, spec):
@@ -278,14 +273,3 @@ def _note(request: Request, generator: Generator, items: Items) -> None:
     if request.truncation == 0 and len(items) > 1:
         of = "" if generator.spec.classes == 0 or len(items.classes) == 1 else " of a class"
         _log.warning("note: with `truncation` 0 the images of all seeds%s are the same", of)
-
-
-def _players(spec: Spec) -> str:
-    """Return commands that play raw frames; each begins with a pipe."""
-    ffmpeg, gstreamer = _FRAMES[spec.channels, spec.bits]
-    size = f"width={spec.width} height={spec.height}"
-    return (
-        f"  | ffplay -f rawvideo -pixel_format {ffmpeg} -video_size {spec.width}x{spec.height} -framerate 25 -\n"
-        f"  | gst-launch-1.0 fdsrc ! rawvideoparse {size} format={gstreamer} framerate=25/1 ! videoconvert "
-        "! autovideosink"
-    )

@@ -27,7 +27,7 @@ from gantool.runtime.latents import check_truncation, latents, slerp
 from gantool.runtime.options import MorphOptions
 from gantool.runtime.outputs.animation import Apng, Film, Gif, Joiner, WebP
 from gantool.runtime.outputs.images import eight_bits, grid, over_colour
-from gantool.runtime.outputs.raw import RawFilm
+from gantool.runtime.outputs.raw import RawFilm, players
 from gantool.runtime.outputs.video import CODECS, Video
 from gantool.runtime.process.cpus import limit
 from gantool.runtime.process.signals import stop_signals
@@ -54,7 +54,7 @@ class Morphed:
         film = self.film
         seconds = film.frames / film.fps
         return (
-            f"{film.frames:,} frames of {film.height}×{film.width}×{film.channels} in {self.path or 'stdout'}, "
+            f"{film.frames:,} frames of {film.size} in {self.path or 'stdout'}, "
             f"{seconds:.1f} s at {film.fps:g} frames a second"
         )
 
@@ -198,9 +198,7 @@ def _framed(stream: Iterator[tuple[list[tuple[int, int]], Images]], cells: int) 
     left: list[Images] = []
     for _, images in stream:
         for image in images:
-            left.append(
-                image.copy()
-            )  # a view would keep the whole batch in memory, or the engine may reuse it
+            left.append(eight_bits(image).copy())  # a view would keep the batch in memory, or change with it
             if len(left) == cells:
                 yield np.stack(left)
                 left = []
@@ -222,6 +220,8 @@ def _joiner(options: MorphOptions, film: Film) -> Iterator[Joiner]:
     """Open the file, whole or not at all, or stdout."""
     suffix = options.out.suffix.lower()
     if str(options.out) == "-":
+        commands = players(film.height, film.width, film.channels, fps=film.fps)
+        _log.info("raw frames of %s, uint8; to play them:\n%s", film.size, commands)
         yield RawFilm()
     elif suffix in CODECS:
         with atomic(options.out) as part:

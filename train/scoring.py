@@ -20,6 +20,7 @@ from gantool.models.threads import leave_room
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.generator import Generator
 from gantool.runtime.outputs.image_files import save_image
+from gantool.runtime.outputs.images import eight_bits
 from gantool.runtime.process.cpus import Others
 from gantool.runtime.progress import task
 from gantool.runtime.spec import Images
@@ -158,7 +159,7 @@ def _images(source: Path, samples: int) -> tuple[Path, Images, float | None]:
     with Generator.load(source) as engine, task("generating", samples, "images") as made:
         parts: list[Images] = []
         for part in engine.generate(range(samples)):
-            parts.append(part.copy())  # the engine may reuse its memory
+            parts.append(eight_bits(part).copy())  # the engine may reuse its memory
             made.update(sum(map(len, parts)))
         return source, np.concatenate(parts), None
 

@@ -31,6 +31,11 @@ class Film:
     fps: float  # frames a second
     frames: int
 
+    @property
+    def size(self) -> str:
+        """The size of a frame for messages, as "64×64×3": height, width, channels."""
+        return f"{self.height}×{self.width}×{self.channels}"
+
 
 class Joiner(Protocol):
     """Writes the frames of a film to a file, one after another."""

@@ -14,6 +14,14 @@ from gantool.runtime.items import Item, Items
 from gantool.runtime.outputs.base import Sample, Target, Write
 from gantool.runtime.spec import Images, Spec
 
+# Names of a kind of pixels in FFmpeg and GStreamer, by channels and bits.
+_PIXELS = {
+    (1, 8): ("gray", "gray8"),
+    (1, 16): ("gray16le", "gray16-le"),
+    (3, 8): ("rgb24", "rgb"),
+    (4, 8): ("rgba", "rgba"),
+}
+
 
 class RawFrames:
     """An Output that writes pixels to stdout. It cannot resume."""
@@ -70,3 +78,14 @@ def write_pixels(images: Images, before: int) -> None:
         raise GantoolError(
             f"the program that reads the frames ended after {before:,} or a few more"
         ) from error
+
+
+def players(height: int, width: int, channels: int, bits: int = 8, fps: float = 25) -> str:
+    """Return commands that play raw frames; each begins with a pipe."""
+    ffmpeg, gstreamer = _PIXELS[channels, bits]
+    size = f"width={width} height={height}"
+    return (
+        f"  | ffplay -f rawvideo -pixel_format {ffmpeg} -video_size {width}x{height} -framerate {fps:g} -\n"
+        f"  | gst-launch-1.0 fdsrc ! rawvideoparse {size} format={gstreamer} framerate={round(fps * 1000)}/1000 ! "
+        "videoconvert ! autovideosink"
+    )
