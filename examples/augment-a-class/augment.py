@@ -4,7 +4,7 @@
     python augment.py score ten             # accuracy of a classifier on them
     python augment.py score ten generated   # and with generated images added
 
-Accuracy is on the 10,000 test images, the mean of five trainings that differ in their seed.
+Accuracy is on the 10,000 test images, the mean of three trainings that differ in their seed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from gantool.train.data.fashion_mnist import CLASSES, SYSTEM_FOLDER
 
 DATA = SYSTEM_FOLDER  # Debian's package dataset-fashion-mnist, with the test images
 SIDE = 28
-SEEDS = 5
-STEPS, BATCH = 1500, 64
+SEEDS = 3
+STEPS, BATCH = 600, 64
 REAL_SHARE = 0.5  # of a batch, if there are generated images too
 
 
