@@ -8,7 +8,9 @@ The images of an array have the names "image 0", "image 1" and so on.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from gantool.runtime.process.terminal import message_of
 from gantool.runtime.spec import Spec
 
 NAME = "dataset.json"
+_FIRST = b'{"labels": [\n'
+_TAIL = 1 << 22  # bytes that hold the names of the classes
 Entry = tuple[str, int]  # the name of an image relative to the file, with /, and its class
 
 
@@ -36,13 +40,12 @@ class LabelsFile:
     def other_classes(self, folder: Path) -> Path | None:
         """Return the file in `folder` if it is of other classes, so that it cannot have more of these."""
         try:
-            content = _read(folder / self.name)
+            names = _class_names(folder / self.name)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except ValueError:
             return folder / self.name
-        same = (content.get("class_names") or []) == list(self.class_names)
-        return None if same else folder / self.name
+        return None if names == list(self.class_names) else folder / self.name
 
     def write(self, folder: Path) -> None:
         """Write the labels; keep those of other images that are there, and the file if it is the same already.
@@ -67,7 +70,7 @@ class LabelsFile:
 
     def _text(self, others: dict[str, int]) -> Iterator[str]:
         """Yield the file in pieces: one image a line."""
-        yield '{"labels": ['
+        yield _FIRST.decode().rstrip()
         before = ""
         for entries in (others.items(), self):
             for entry in entries:
@@ -109,9 +112,25 @@ def _is(path: Path, pieces: Iterable[str]) -> bool:
         return False
 
 
+def _class_names(path: Path) -> Any:
+    """Return the names of the classes in a file, [] for none. Raises OSError, or ValueError for another form."""
+    with path.open("rb") as file:
+        if (
+            file.read(len(_FIRST)) == _FIRST
+        ):  # gantool's own: its last line has the names, before it lie millions
+            file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))
+            with suppress(ValueError, RecursionError):
+                last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+                return json.loads(_FIRST + last).get("class_names") or []
+    return _read(path).get("class_names") or []
+
+
 def _read(path: Path) -> dict[str, Any]:
     """Return the content of a file. Raises OSError, or ValueError if it is not of this form."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     if not isinstance(content, dict) or not isinstance(content.get("labels"), list):
         raise ValueError('it has no list of "labels"')
     return content

@@ -168,6 +168,32 @@ def test_labels_of_other_images_of_a_folder_stay(graph: Path, tmp_path: Path) ->
     assert "--resume: set/dataset.json has the labels of other classes" in said
 
 
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"labels": null}', "[" * 99999, '{"labels": [\n', '{"labels": [\nx]}']
+)
+def test_a_file_of_labels_that_is_none_is_left_as_it_is(text: str, graph: Path, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/dataset.json").write_text(text)
+    said = generate(graph, tmp_path, "--seeds", "0", "-o", "set", code=2)
+    assert "--out set already has dataset.json" in said
+    assert (tmp_path / "set/dataset.json").read_text() == text
+    generate(graph, tmp_path, "--seeds", "0", "-o", "set", "--force")
+    assert json.loads((tmp_path / "set/dataset.json").read_text())["labels"] == [["seed0000.png", 0]]
+
+
+def test_labels_of_another_tool_without_names_of_classes(graph: Path, tmp_path: Path) -> None:
+    model = onnx.load(graph)
+    (entry,) = (entry for entry in model.metadata_props if entry.key == "gantool")
+    entry.value = json.dumps({**json.loads(entry.value), "class_names": None})
+    onnx.save(model, tmp_path / "g.onnx")
+    generate(tmp_path / "g.onnx", tmp_path, "--seeds", "7", "--layout", "folders", "-o", "set")
+    (tmp_path / "set/dataset.json").write_text('{"labels": [["1/seed0007.png", 1], ["gone.png", 2]]}')
+    generate(tmp_path / "g.onnx", tmp_path, "--seeds", "0-1", "--class", "all", "-o", "set")
+    content = json.loads((tmp_path / "set/dataset.json").read_text())
+    assert content["labels"][:2] == [["1/seed0007.png", 1], ["seed0000-0.png", 0]]
+    assert content.keys() == {"labels"}
+
+
 @pytest.mark.parametrize("form", ["png", "npy", "tar"])
 def test_resume_with_classes_gives_the_same_files(form: str, graph: Path, tmp_path: Path) -> None:
     flags = ("--per-class", "4", "--format", form, "--shard-size", "5")
