@@ -28,7 +28,7 @@ from gantool.runtime.backends.providers import OF_ONNX_RUNTIME, PROVIDERS
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
 from gantool.runtime.process import child
 
-GENERATORS = ("fp32", "fp16", "int8", "conditional")
+GENERATORS = ("fp32", "fp16", "int8", "conditional", "rgba")
 TIMEOUT = 1800  # seconds for one way; a Jetson takes minutes to build
 PASSED, BUILT, SKIPPED, FAILED = "passed", "built only", "skipped", "failed"
 

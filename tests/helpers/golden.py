@@ -9,15 +9,20 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from gantool import models
 from gantool.export.engine.options import BuildOptions
 from gantool.export.options import ExportOptions, Foreign, Precision
 from gantool.export.pipeline import export
+from gantool.models import NetworkConfig, save_checkpoint
+from gantool.models.config import Size
 
 LATENT, WIDTH, CLASSES = 16, 4, 5
+Module = TypeVar("Module", bound=nn.Module)
 PRECISIONS = {"fp32": Precision(), "fp16": Precision("fp16"), "int8": Precision(int8=True)}
 
 
@@ -51,7 +56,21 @@ def make_conditional() -> Generator:
     return _seeded(Generator(CLASSES))
 
 
-def _seeded(generator: Generator) -> Generator:
+def save_rgba(path: Path) -> None:
+    """Write a checkpoint of four channels: its graph ends with the division by alpha."""
+    config = NetworkConfig(size=Size(16, 16), channels=4, latent=LATENT, width=WIDTH)
+    generator = _seeded(models.Generator(config))
+    last = [layer for layer in generator.modules() if isinstance(layer, nn.ConvTranspose2d)][-1]
+    assert last.bias is not None
+    with (
+        torch.no_grad()
+    ):  # some pixels are opaque, some transparent, and colours of both are neither black nor white
+        last.weight *= 4
+        last.bias.copy_(torch.tensor([-0.5, -0.5, -0.5, 0.5]))
+    save_checkpoint(path, generator, 0, "golden")
+
+
+def _seeded(generator: Module) -> Module:
     stream = torch.Generator().manual_seed(0)
     for name, value in generator.state_dict().items():
         if value.is_floating_point():
@@ -61,7 +80,7 @@ def _seeded(generator: Generator) -> Generator:
 
 
 def write(folder: Path) -> None:
-    """Write fp32.tar, fp16.tar, int8.tar and conditional.tar."""
+    """Write fp32.tar, fp16.tar, int8.tar, conditional.tar and rgba.tar."""
     sys.path.insert(0, str(Path(__file__).parent))
     kinds = {name: (precision, "make", 0) for name, precision in PRECISIONS.items()}
     kinds["conditional"] = (PRECISIONS["fp16"], "make_conditional", CLASSES)
@@ -75,6 +94,11 @@ def write(folder: Path) -> None:
                 bundle=folder / f"{name}.tar",
             )
             export(None, options, BuildOptions())
+        save_rgba(Path(scratch) / "c")
+        options = ExportOptions(
+            Path(scratch) / "rgba", "none", precision=PRECISIONS["fp16"], bundle=folder / "rgba.tar"
+        )
+        export(Path(scratch) / "c", options, BuildOptions())
 
 
 if __name__ == "__main__":
