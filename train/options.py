@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from gantool.models.config import NetworkConfig, config_from_json
+from gantool.models.config import NetworkConfig, config_from_json, parse_size
 from gantool.models.presets import DEFAULT_PRESET, PRESETS
 from gantool.runtime.colours import not_a_colour
 from gantool.runtime.config import typed
@@ -287,6 +287,8 @@ def from_preset(given: Mapping[str, Any]) -> TrainingOptions:
     of_network = options(NetworkConfig)
     check_given({"preset": preset}, options(TrainingOptions))
     network = {name: value for name, value in given.items() if name in of_network}
+    if "size" in network:
+        network["size"] = parse_size(network["size"])
     check_given(network, of_network)
     try:
         config = replace(PRESETS[preset], **network)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from gantool.models.config import SIZES, Size, near_sizes, square
 from gantool.models.presets import PRESETS
 from gantool.train.data.facts import Facts
+from gantool.train.data.fitting import other_aspect
 from gantool.train.options import TrainingOptions
 
 FEW = 4_000  # up to this many images, the discriminator memorizes them without augmentation
 MANY = 20_000  # more images than this do not help the small network of the preset small
+SAME_ASPECT = 0.05  # aspects that differ by a smaller part count as the same in advice
 ENLARGED = 1.5  # warn if images are enlarged by more than this factor; 28 to 32 pixels is fine
 
 
@@ -45,6 +47,12 @@ def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
         lines.append(f"{originals}; this preset makes {shown} (to keep more of them: {other})")
     elif made > ENLARGED * facts.side:
         lines.append(f"{originals}; they are enlarged to {shown} (to train at their size: {other})")
+    if options.fit == "crop" and (whole := _uncropped(size, facts)):
+        width, height = facts.commonest
+        lines.append(
+            f"most images are {width} wide and {height} high, and cropped to {shown} "
+            f"(to keep all of them: `size` {whole})"
+        )
     if few(facts.count) and options.augment == "none":
         lines.append(
             f"{facts.count:,} images are few: without augmentation the discriminator memorizes them "
@@ -55,6 +63,16 @@ def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
             f"{facts.count:,} images are many for this preset: `preset` dcgan{side} learns more of them"
         )
     return lines
+
+
+def _uncropped(size: Size, facts: Facts) -> Size | None:
+    """Return the size of the aspect of most images, if they are cropped and a network makes one."""
+    width, height = facts.commonest
+    if not other_aspect(facts.commonest, size) or 2 * facts.common <= facts.count:
+        return None
+    whole = _scaled(Size(height, width), min(size))
+    same = abs(whole.width * height / (whole.height * width) - 1) <= SAME_ASPECT
+    return whole if same and whole != size else None
 
 
 def _scaled(size: Size, side: int) -> Size:

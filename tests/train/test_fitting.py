@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gantool.models import Size
+from gantool.models import NetworkConfig, Size
 from gantool.train.data.dataset import load_images
 from gantool.train.data.decode import Into, fit
 from gantool.train.data.fitting import Fit, contained, cropped, other_aspect
+from gantool.train.options import TrainingOptions
+from gantool.train.presets import advice
 from helpers.logs import logged
 
 SIDES = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
@@ -91,6 +94,30 @@ def test_one_line_says_what_was_done(tmp_path: Path) -> None:
         "pad": "20 of 20 images have another aspect: padded with white",
         "stretch": "20 of 20 images have another aspect: stretched",
     }
+
+
+@pytest.mark.parametrize(
+    ("sides", "size", "advised"),
+    [
+        ((300, 450), Size(64, 64), "96x64"),  # most images are cards
+        ((300, 450), Size(96, 64), ""),
+        ((300, 440), Size(96, 64), ""),  # nearly the same
+        ((64, 64), Size(48, 32), "32"),
+        ((2000, 20), Size(64, 64), ""),  # no network makes it
+    ],
+)
+def test_a_size_that_crops_nothing_is_advised(
+    tmp_path: Path, sides: tuple[int, int], size: Size, advised: str
+) -> None:
+    for index in range(20):
+        Image.new("L", sides if index < 15 else (80, 80), index * 12).save(tmp_path / f"{index}.png")
+    facts = load_images(str(tmp_path), size).facts
+    assert facts
+    options = TrainingOptions(NetworkConfig(size=size), str(tmp_path))
+    said = " ".join(line for line in advice("dcgan32", options, facts) if "cropped" in line)
+    assert said.partition("(to keep all of them: `size` ")[2].rstrip(")") == advised
+    padded = replace(options, fit="pad")
+    assert not any("cropped" in line for line in advice("dcgan32", padded, facts))
 
 
 def test_an_array_of_the_size_is_taken_as_it_is(tmp_path: Path) -> None:

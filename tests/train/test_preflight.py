@@ -16,7 +16,7 @@ from PIL import Image
 from gantool.models import PRESETS, SIZES, Size, square
 from gantool.models.config import parse_size
 from gantool.train.losses import LOSSES
-from gantool.train.options import PENALTIES
+from gantool.train.options import PENALTIES, from_preset
 from gantool.train.presets import fitting
 
 HEAVY = {"torch", "lightning_fabric", "safetensors", "onnx", "onnxruntime"}
@@ -47,7 +47,10 @@ def test_no_torch_before_it_is_needed(folder: Path) -> None:
         "train --data empty": 1,
         "train --preset smal": 2,
         "train --size 33": 2,
-        "train --channels 4": 2,
+        "train --channels 2": 2,
+        "train --bits 16 --channels 3": 2,
+        "train --levels 9-3": 2,
+        "train --size 64x66": 2,
         "train --loss l2": 2,
         "train --kimg 0": 2,
         "train --background red": 2,
@@ -83,6 +86,17 @@ def test_a_preset_that_fits() -> None:
         if flags:
             network = replace(network, size=parse_size(flags[0].split()[1]))
         assert network.size == size
+
+
+@pytest.mark.parametrize(
+    ("given", "size"), [(64, (64, 64)), ("64", (64, 64)), ("96x64", (96, 64)), ([96, 64], (96, 64))]
+)
+def test_a_size_from_python_or_from_a_file(given: object, size: tuple[int, int]) -> None:
+    """As a flag takes it, or as training_options.json has it; it comes back from there."""
+    options = from_preset({"size": given})
+    assert options.network.size == size
+    written = json.loads(json.dumps(options.to_json()))["network"]["size"]
+    assert from_preset({"size": written}) == options
 
 
 def test_every_loss_has_its_penalties() -> None:

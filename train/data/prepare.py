@@ -196,6 +196,8 @@ def next_command(made: Prepared) -> str:
     reasons = []
     if few(made.count):
         reasons.append(f"{made.count:,} images: adaptive augmentation")
+    if made.channels == 4 and 2 * made.facts.transparent <= made.facts.count:
+        words.append("--channels 4")  # which gantool train does not choose by itself
     if made.labels and len(made.labels.classes) > 1:
         words.append("--conditional")
         reasons.append(f"{len(made.labels.classes)} classes")
