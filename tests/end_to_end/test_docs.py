@@ -179,7 +179,7 @@ def is_quick(line: Line) -> bool:
     """Say whether a command needs neither a GPU, nor time, nor what is not in the folder of `reader`."""
     heavy = ("--devices", "--tensorboard", "-", "g.plan", "g.tar", "0-999999", "--clear")
     classes = ("--class", "--per-class")  # the generator of the folder has none
-    missing = ("z.npy",)
+    missing = ("z.npy", "--direction")
     return line.starts and line.words[0] in QUICK and not {*heavy, *classes, *missing} & {*line.words}
 
 
