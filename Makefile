@@ -7,6 +7,7 @@
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
 #   make bench-train    quality by time against a plain script, into benchmarks/train.md; 35 minutes
+#   make bench-icons    presets on 3,786 emoji, into benchmarks/icons.md; an hour; needs npm
 #   make bench-busy     training beside other programs, into benchmarks/busy.md; 4 minutes
 #   make bench-export   times, sizes and PSNR of exports, into benchmarks/export.md
 
@@ -20,7 +21,7 @@ DEV := $(VENV)/.dev
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 INSTALL = $(BIN)/pip install --disable-pip-version-check $(PINNED)
 
-.PHONY: demo data test slow coverage golden bench bench-busy bench-export bench-train lint format clean
+.PHONY: demo data test slow coverage golden bench bench-busy bench-export bench-icons bench-train lint format clean
 
 $(DEMO): pyproject.toml constraints.txt
 	@$(if $(PINNED),:,echo "$$($(PYTHON) -V): installing the newest versions, not those of constraints.txt")
@@ -74,6 +75,16 @@ bench-busy: data
 
 bench-train: data
 	$(BIN)/python benchmarks/train.py
+
+bench-icons: $(DEV) .emoji
+	$(BIN)/python benchmarks/icons.py .emoji
+
+# 3,786 emoji, 64×64, in a folder for each category
+.emoji:
+	rm -rf .emoji.part && mkdir .emoji.part
+	cd .emoji.part && npm pack --silent emoji-datasource-twitter@16.0.0 && tar xzf *.tgz
+	$(BIN)/python examples/emoji/emoji.py .emoji.part/package .emoji.part/emoji
+	mv .emoji.part/emoji .emoji && rm -rf .emoji.part
 
 lint: $(DEV)
 	$(BIN)/ruff check .

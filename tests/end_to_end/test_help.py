@@ -28,7 +28,12 @@ from gantool.train.run import Run
 
 QUICK = "--no-autotune --device cpu --kimg 0.05"
 # what a run finds out when it starts, in the words of the help
-FOUND = {"channels": "those of the images", "precision": "the fastest here"}
+FOUND = {
+    "background": "kept transparent where most images are, else white",
+    "channels": "those of the images",
+    "levels": "0 to the bits that the set uses",
+    "precision": "the fastest here",
+}
 
 
 def defaults(help_text: str) -> dict[str, str]:
@@ -63,7 +68,7 @@ def test_the_help_is_what_runs(preset: str, tmp_path: Path, monkeypatch: pytest.
     assert gantool(f"train --preset {preset}", tmp_path).code == 0
     run = planned[0].options.resolved().to_json()
     assert run == dry
-    values = {**dry, **dry["network"]}
+    values = {"tile": False, "bits": 8, **dry, **dry["network"]}  # the JSON leaves these out at their default
     flags = {name: option for name, option in options(TrainingOptions).items() if option.flag}
     assert len(flags) > 35
     for name, option in flags.items():

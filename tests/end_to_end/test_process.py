@@ -164,7 +164,7 @@ def test_what_a_killed_run_left_goes_with_the_next(exported: Path, tmp_path: Pat
     foreign = folder / ".images.part.tar"
     for path in (alive, other, foreign):
         path.touch()
-    run_gantool(*flags[:-1], "0-3", cwd=tmp_path, check=True, process=True)
+    run_gantool(*flags[:-1], "0-3", "--force", cwd=tmp_path, check=True, process=True)
     assert set(folder.glob(".*")) == {alive, other, foreign}
 
 

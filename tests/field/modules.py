@@ -402,7 +402,7 @@ INTERFACES = [
     Case("channels last", f"export --from more_nets:nhwc --latent 32 {NONE}", says=("[N, H, W, C]", "32×32×3")),
     Case("one-hot", f"export --from more_nets:onehot --latent 32 --classes 10 {NONE}", says=("one-hot", "10 classes")),
     Case("flat", f"export --from more_nets:flat --latent 32 {NONE}", 1, ("[2, 784]", "images.view(-1, 1, 28, 28)"), ("--classes",)),
-    Case("four channels", f"export --from vae_decoder:rgba --latent 16 {NONE}", 1, ("[2, 4, 28, 28]", "images[:, :3]"), ("--classes",)),
+    Case("four channels", f"export --from vae_decoder:rgba --latent 16 {NONE}", says=("takes its four channels as RGBA", "28×28×4")),
     Case("latent of a Linear", f"export --from vae_decoder:tanh --latent 17 {NONE}", 1, ("vae_decoder.py:22", "--latent 16"), ("--classes",)),
     Case("latent of a convolution", f"export --from more_nets:depthwise --latent 30 {NONE}", 1, ("--latent 32",)),
     Case("latent beside a label", f"export --from ptgan_like:cgan --latent 90 --classes 10 {NONE}", 1, ("--latent 100",)),
