@@ -78,7 +78,7 @@ class TensorRTBackend:
             self._load(trt, driver, metadata)
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
-        """Turn z, float32 [n, latent], and label, int64 [n], into images, [n, H, W, C].
+        """Turn z, float32 [n, latent], and label, as `spec` has it, into images, [n, H, W, C].
 
         Raises UsageError for shapes that the engine does not accept, and GantoolError, after freeing everything,
         if the engine or the GPU fails.
@@ -164,9 +164,9 @@ class TensorRTBackend:
             with suppress(GantoolError):  # without memory for a second set it is slower, but works
                 self._buffer_sets.append(self._new_buffers(spec, signature.label))
 
-    def _new_buffers(self, spec: Spec, label_type: str | None) -> BufferSet:
+    def _new_buffers(self, spec: Spec, label: Tensor | None) -> BufferSet:
         assert self._device is not None
-        buffers = BufferSet(self._device, spec, label_type)
+        buffers = BufferSet(self._device, spec, label)
         self._add_context(buffers)
         return buffers
 
@@ -276,6 +276,8 @@ class TensorRTBackend:
             raise UsageError(f"z is {list(z.shape)}, {self._path} takes [{low} to {high}, {latent}]")
         found = None if label is None else label.shape
         wanted = None if self.spec.classes == 0 else z.shape[:1]
+        if self.spec.soft_labels:
+            wanted = (len(z), self.spec.classes)
         if found != wanted:
             raise UsageError(f"label has shape {found}, {self._path} takes {wanted}")
         return {"z": z} if label is None else {"z": z, "label": label}

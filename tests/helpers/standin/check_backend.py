@@ -371,7 +371,9 @@ def test_engine_that_is_no_generator(
     world = World(tensors=tensors)
     with pytest.raises(GantoolError, match=found) as caught:
         load(write_plan(tmp_path), world)
-    assert "[N, latent], perhaps label int64 [N], and images uint8 [N, H, W, C]" in str(caught.value)
+    assert "[N, latent], perhaps label int64 [N] or float32 [N, classes], and images uint8" in str(
+        caught.value
+    )
     world.check_all_freed()
 
 
