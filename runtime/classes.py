@@ -161,7 +161,8 @@ def labeller(
     if array.ndim == 0:
         return labeller(int(array), spec)
     if array.ndim == 1 and array.dtype.kind == "f":  # one mix for all images
-        return lambda seeds: ((seed, array) for seed in seeds)
+        mix = array.astype(np.float32)
+        return lambda seeds: ((seed, mix) for seed in seeds)
     if count not in (None, len(array)):
         raise UsageError(f"`label` has {len(array):,} classes for {count:,} images: give one for each")
     return lambda seeds: _paired(seeds, array)

@@ -196,14 +196,10 @@ def _batches(
             keys = [key for key, _ in piece]
             z = z_of(keys)  # [n, latent]
             of_images = [label for _, label in piece if label is not None]
-            label = None if spec.classes == 0 else label_rows(of_images, spec)  # [n] or [n, classes]
             if (missing := spec.min_batch - len(piece)) > 0:
                 z = np.pad(z, ((0, missing), (0, 0)))  # [min batch, latent]
-                label = (
-                    label
-                    if label is None
-                    else np.concatenate([label, np.zeros_like(label, shape=(missing, *label.shape[1:]))])
-                )
+                of_images += [0] * missing
+            label = None if spec.classes == 0 else label_rows(of_images, spec)  # [n] or [n, classes]
             yield Batch(z, label, keys)
 
 

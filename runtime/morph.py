@@ -89,7 +89,8 @@ class Walk:
             return None
         if self.fades:
             one, other = shares_of(self.classes[cell, [start, end]].tolist(), self.fades)
-            return one * np.float32(1 - part) + other * np.float32(part)
+            mix: NDArray[np.float32] = one * np.float32(1 - part) + other * np.float32(part)
+            return mix
         return int(self.classes[cell, start if part < 0.5 else end])
 
     def at(self, places: Sequence[tuple[int, int]]) -> Latents:

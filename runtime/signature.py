@@ -55,12 +55,8 @@ class Signature:
     width: int
     channels: int  # 1, 3 or 4
     dtype: ImageType  # of images: uint8 or uint16 [N, H, W, C], float32 [N, C, H, W]
-    label: Tensor | None  # None: the generator takes no label
-
-    @property
-    def soft_labels(self) -> bool:
-        """Whether the label is the share of each class, float32 [N, classes], instead of a number."""
-        return self.label is not None and len(self.label.shape) == 2
+    label: str | None  # its type; None: the generator takes no label
+    columns: int = 0  # of soft labels, the shares of the classes; 0: the label is a number
 
     @classmethod
     def of_graph(cls, path: Path, tensors: Sequence[Tensor]) -> Signature:
@@ -96,7 +92,7 @@ class Signature:
             bits=self._bits(metadata),
             distribution=metadata.distribution or "normal",
             classes=classes,
-            soft_labels=self.soft_labels,
+            soft_labels=self.columns > 0,
             class_names=metadata.class_names if known else (),
             class_counts=metadata.class_counts if known else (),
         )
@@ -105,7 +101,7 @@ class Signature:
         """Return the number of classes; 0 without a label, None if it is not known."""
         if self.label is None:
             return 0
-        return int(self.label.shape[1] or 0) if self.soft_labels else metadata.classes or None
+        return self.columns or metadata.classes or None
 
     def _bits(self, metadata: Metadata) -> int:
         """Return the bits of an image: those of whole numbers, and of floats what the metadata say."""
@@ -136,7 +132,7 @@ def _match(tensors: Sequence[Tensor], labels: Sequence[str], *, check_batch: boo
             "images": ("output", "uint8" | "uint16" | "float32" as kind, [same, int(a), int(b), int(c)]),
         } if (
             len(tensors) == (2 if label is None else 3)
-            and (label is None or _is_label(label, labels, batch))
+            and (of_class := _label(label, labels, batch)) is not None
             and (same == batch or not check_batch)
             and 0 < latent <= MAX_LATENT
             and min(a, b, c) > 0
@@ -144,18 +140,22 @@ def _match(tensors: Sequence[Tensor], labels: Sequence[str], *, check_batch: boo
             size = (b, c, a) if kind == "float32" else (a, b, c)
             if size[2] in ((1,) if kind == "uint16" else (1, 3, 4)):
                 fixed = batch if isinstance(batch, int) else None
-                return Signature(fixed, latent, *size, kind, label)
+                return Signature(fixed, latent, *size, kind, *of_class)
     return None
 
 
-def _is_label(tensor: Tensor, types: Sequence[str], batch: int | str | None) -> bool:
-    """Return whether a tensor is a label: [N] of one of `types`, or the shares of classes, float32 [N, classes]."""
-    match tensor.mode, tensor.type, list(tensor.shape):
-        case "input", "float32", [rows, int(classes)]:
-            return rows == batch and 0 < classes <= MAX_LATENT
-        case "input", kind, [rows]:
-            return rows == batch and kind in types
-    return False
+def _label(
+    tensor: Tensor | None, types: Sequence[str], batch: int | str | None
+) -> tuple[str | None, int] | None:
+    """Return the type of a label and its columns, (None, 0) without one; None if the tensor is not a label."""
+    match tensor:
+        case None:
+            return None, 0
+        case Tensor(mode="input", type="float32", shape=(rows, int(columns))):
+            return ("float32", columns) if rows == batch and 0 < columns <= MAX_LATENT else None
+        case Tensor(mode="input", type=kind, shape=(rows,)):
+            return (kind, 0) if rows == batch and kind in types else None
+    return None
 
 
 def _no_generator(path: Path, tensors: Sequence[Tensor], advice: str) -> GantoolError:

@@ -43,6 +43,11 @@ class Spec:
         return f"{self.height}×{self.width}×{self.channels}{' in 16 bits' if self.bits == 16 else ''}"
 
     @property
+    def label_shape(self) -> tuple[int, ...]:
+        """The shape of the label of one image: () for a number, (classes,) for the share of each class."""
+        return (self.classes or 0,) if self.soft_labels else ()
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """The shape of one image as the engine gives it: (H, W, C) of whole numbers, (C, H, W) of float32."""
         if self.dtype == "float32":

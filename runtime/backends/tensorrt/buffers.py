@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gantool.runtime.backends.tensorrt.cuda import Device
-from gantool.runtime.signature import Tensor
 from gantool.runtime.spec import Spec
 
 
@@ -26,15 +25,15 @@ class ShapeContext:
 class BufferSet:
     """Memory for the largest batch, a stream, and an execution context for each of the last few batch sizes."""
 
-    def __init__(self, device: Device, spec: Spec, label: Tensor | None) -> None:
+    def __init__(self, device: Device, spec: Spec, label_type: str | None) -> None:
         """Allocate all memory for inputs and images. The caller adds execution contexts to `contexts`."""
         self._device = device
         self.stream = device.stream()
         self.begun, self.ended = device.event(), device.event()
         batch = spec.max_batch or 1
         self.inputs = {"z": device.pinned((batch, spec.latent), np.float32)}  # [max batch, latent]
-        if label is not None:  # [max batch], or [max batch, classes] of soft labels
-            self.inputs["label"] = device.pinned((batch, *label.shape[1:]), label.type)
+        if label_type is not None:  # [max batch], or [max batch, classes] of soft labels
+            self.inputs["label"] = device.pinned((batch, *spec.label_shape), label_type)
         self.images = device.pinned((batch, *spec.image_shape), spec.dtype)
         arrays = {**self.inputs, "images": self.images}
         self.bindings = {name: device.device_address(array) for name, array in arrays.items()}

@@ -164,9 +164,9 @@ class TensorRTBackend:
             with suppress(GantoolError):  # without memory for a second set it is slower, but works
                 self._buffer_sets.append(self._new_buffers(spec, signature.label))
 
-    def _new_buffers(self, spec: Spec, label: Tensor | None) -> BufferSet:
+    def _new_buffers(self, spec: Spec, label_type: str | None) -> BufferSet:
         assert self._device is not None
-        buffers = BufferSet(self._device, spec, label)
+        buffers = BufferSet(self._device, spec, label_type)
         self._add_context(buffers)
         return buffers
 
@@ -275,9 +275,7 @@ class TensorRTBackend:
         if z.ndim != 2 or z.shape[1] != latent or not low <= len(z) <= high:
             raise UsageError(f"z is {list(z.shape)}, {self._path} takes [{low} to {high}, {latent}]")
         found = None if label is None else label.shape
-        wanted = None if self.spec.classes == 0 else z.shape[:1]
-        if self.spec.soft_labels:
-            wanted = (len(z), self.spec.classes)
+        wanted = None if self.spec.classes == 0 else (len(z), *self.spec.label_shape)
         if found != wanted:
             raise UsageError(f"label has shape {found}, {self._path} takes {wanted}")
         return {"z": z} if label is None else {"z": z, "label": label}
