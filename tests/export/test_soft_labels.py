@@ -72,6 +72,10 @@ def _seeded(make: Callable[[], nn.Module]) -> nn.Module:
         return make()
 
 
+def make_own() -> nn.Module:
+    return _seeded(lambda: lived_in(CONFIG))
+
+
 def make_norms() -> nn.Module:
     return _seeded(Norms)
 
@@ -110,7 +114,7 @@ def of_one_hot(module: nn.Module, z: Tensor, shares: Tensor) -> Tensor:
 
 # module, and its images by a mix of embeddings
 KINDS: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module, Tensor, Tensor], Tensor]]] = {
-    "own": (lambda: lived_in(CONFIG), of_own),
+    "own": (make_own, of_own),
     "conditional": (make_conditional, of_conditional),
     "norms": (make_norms, of_norms),
     "one_hot": (make_one_hot, of_one_hot),
@@ -127,7 +131,9 @@ def options(kind: str, base: Path, **more: object) -> ExportOptions:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("soft")
-    save_checkpoint(made / "own", lived_in(CONFIG), 1000, "shapes")
+    own = make_own()
+    assert isinstance(own, Network)
+    save_checkpoint(made / "own", own, 1000, "shapes")
     return made
 
 
@@ -219,8 +225,10 @@ def test_a_graph_from_elsewhere(tmp_path: Path, one_hot: bool) -> None:
         (torch.zeros(2, 20), label),
         tmp_path / "theirs.onnx",
         input_names=["z", "y"],
-        dynamic_axes={"z": {0: "n"}, "y": {0: "n"}},
-        dynamo=False,
+        dynamic_shapes=({0: torch.export.Dim("n")}, {0: torch.export.Dim("n")}),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
     )
     foreign = Foreign(classes=CLASSES)
     export(tmp_path / "theirs.onnx", options("own", tmp_path / "g", foreign=foreign, soft_labels=True))
