@@ -24,12 +24,13 @@ from gantool.runtime.cache import cache_dir
 from gantool.runtime.colours import colour
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
+from gantool.runtime.outputs.images import eight_bits
 from gantool.runtime.process.cpus import cores
 from gantool.runtime.process.pool import ordered_map
 from gantool.runtime.process.terminal import message_of
 from gantool.runtime.progress import task
 from gantool.train.data.channels import OtherChannelsError, attempts, check_channels
-from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, eight_bits, fit
+from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, fit
 from gantool.train.data.facts import Facts, Tally, facts_from_json
 from gantool.train.data.fitting import Fit
 from gantool.train.data.labels import Labels

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from gantool.runtime.outputs.images import visible
-from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, Into, eight_bits
+from gantool.runtime.outputs.images import eight_bits, visible
+from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, Into
 from gantool.train.data.fitting import DONE
 from gantool.train.data.ground import opposite
 from gantool.train.data.levels import AUTO, levels_text
