@@ -42,6 +42,12 @@ class Facts:
         """Return the fields as a JSON object."""
         return asdict(self)
 
+    def rescaled(self, into: Into) -> Into:
+        """Return how to convert the images of 16 bits, now that the levels of all of them are known."""
+        if into.levels == AUTO and self.deep:
+            return replace(into, levels=levels_text(self.lowest, self.deepest))
+        return replace(into, bits=self.bits) if into.levels is None and into.kept_bits == 8 else into
+
     def notes(self, into: Into) -> list[str]:
         """Return a line for each conversion of images and for each problem, to show to the user."""
         ground = into.ground
@@ -131,10 +137,8 @@ class Tally:
             self.lowest, self.deepest = min(self.lowest, image.span[0]), max(self.deepest, image.span[1])
 
     def rescaled(self, into: Into) -> Into:
-        """Return how to convert the images of 16 bits, when the levels of all of them are known."""
-        if into.levels == AUTO and self.counts["deep"]:
-            return replace(into, levels=levels_text(self.lowest, self.deepest))
-        return replace(into, bits=self.bits) if into.levels is None and into.kept_bits == 8 else into
+        """Return how to convert the images of 16 bits, as the facts say."""
+        return self.facts().rescaled(into) if self.sides else into
 
     @property
     def mostly_transparent(self) -> bool:

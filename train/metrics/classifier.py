@@ -104,7 +104,7 @@ def class_count(data: ImageData) -> int:
 
 
 def prepare(images: Images) -> Tensor:
-    """Return uint8 images of one or three channels, scaled down if they are large: float32 [N, C, h, w] in [-1, 1]."""
+    """Return uint8 images of one or three channels as float32 [N, C, h, w] in [-1, 1], large ones scaled down."""
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
     return scaled_down(pixels / 127.5 - 1)
 
