@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from gantool.export.artifact_files import resolve_file
 from gantool.export.requests import DirectionsOptions
 from gantool.runtime.artifacts.plan import identify
-from gantool.runtime.classes import class_number
+from gantool.runtime.classes import class_number, label_rows
 from gantool.runtime.directions import Directions
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.generator import Generator
@@ -191,7 +191,7 @@ def _graph(path: Path, stack: ExitStack) -> _Source:
     session = open_probed(model, [name])
 
     def response(z: Latents) -> NDArray[np.float32]:
-        feeds = {"z": z, **({} if spec.classes == 0 else {"label": np.zeros(len(z), np.int64)})}
+        feeds = {"z": z, **({} if spec.classes == 0 else {"label": label_rows([0] * len(z), spec)})}
         return np.asarray(session.run([name], feeds)[0], np.float32)
 
     def images(z: Latents, label: int | None) -> Images:

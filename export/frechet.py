@@ -59,7 +59,7 @@ class Distances:
 def distances(full: Generator, low: Simulation | None, to_data: DatasetDistance) -> Distances:
     """Return the distance of an FP32 graph, and of the simulation `low` of a lower precision (None: only FP32)."""
     spec = full.spec
-    feeds = feeds_of(SEEDS, spec.latent, spec.distribution, spec.classes)
+    feeds = feeds_of(SEEDS, spec.latent, spec.distribution, spec.classes, spec.soft_labels)
     images = full.images(SEEDS, label=None if spec.classes is not None else 0)
     fp32 = to_data.measure(images)
     own = None if low is None else to_data.measure(_images(low, feeds, spec.bits))

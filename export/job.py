@@ -180,10 +180,11 @@ def without_suffix(graph: Path) -> Path:
 
 
 def _check_graph_flags(graph: Graph, options: ExportOptions, library: Library | None) -> None:
-    if options.output is not None or options.lowering is not None or options.foreign != Foreign():
+    settled = (options.output, options.lowering, options.soft_labels or None)
+    if settled != (None,) * 3 or options.foreign != Foreign():
         raise UsageError(
-            "`output`, `lowering`, `latent`, `classes`, `distribution`, `values` and `clamp` are fixed in "
-            f"{graph.path}: leave them out"
+            "`output`, `lowering`, `soft_labels`, `latent`, `classes`, `distribution`, `values` and `clamp` are "
+            f"fixed in {graph.path}: leave them out"
         )
     if options.to_data is not None and not options.precision.requested:
         raise UsageError(
@@ -204,9 +205,15 @@ def _check_graph_flags(graph: Graph, options: ExportOptions, library: Library | 
 
 def _check_bundle_flags(source: Path, options: ExportOptions, build_options: BuildOptions) -> None:
     settled = (options.opset, options.output, options.lowering, options.bundle, options.to_data)
-    if settled != (None,) * 5 or options.precision != Precision() or options.foreign != Foreign():
+    if (
+        settled != (None,) * 5
+        or options.soft_labels
+        or options.precision != Precision()
+        or options.foreign != Foreign()
+    ):
         raise UsageError(
-            f"{source} holds a finished graph: leave out `opset`, `output`, `lowering`, `bundle`, `data` and "
+            f"{source} holds a finished graph: leave out `opset`, `output`, `lowering`, `soft_labels`, `bundle`, "
+            "`data` and "
             "the flags of precision and of generators from elsewhere"
         )
     for flag, is_set in (

@@ -188,6 +188,13 @@ class ExportOptions:
             shown="none",
         ),
     ] = None
+    soft_labels: Annotated[
+        bool,
+        Flag(
+            "make the label the shares of the classes, float32 [N, classes], so that classes can be mixed",
+            group=_GRAPH,
+        ),
+    ] = False
     precision: Precision = field(default_factory=Precision)
     foreign: Foreign = field(default_factory=Foreign)
     triton: Annotated[

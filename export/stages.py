@@ -21,6 +21,7 @@ from gantool.export.frechet import distances
 from gantool.export.graph.from_onnx import import_onnx
 from gantool.export.graph.from_torch import finish
 from gantool.export.graph.probe import CHECKED
+from gantool.export.graph.soft_labels import soften
 from gantool.export.graph_checks import check_graph, check_share, inlined
 from gantool.export.options import (
     BF16_OPSET,
@@ -94,9 +95,11 @@ def from_torch(
 
     loaded = load_source(source, options.foreign)
     output, metadata = _output(loaded.metadata, options)
-    reference = _reference(metadata, to_levels(loaded.images(SEEDS), metadata.bits))
+    reference = _reference(metadata, to_levels(loaded.images(SEEDS), metadata.bits), options)
     opset = options.opset or _oldest_opset(options.precision)
     model = float_graph(loaded, opset, options.opset is not None)
+    if options.soft_labels:
+        soften(model, metadata.classes)
     made = _Float(ir.to_proto(model), metadata, output, target, "PyTorch")
     return _finished(made, options, reference, timer)
 
@@ -108,12 +111,15 @@ def from_onnx(source: Path, target: Path, options: ExportOptions, timer: Timer |
     """
     model, metadata, original = import_onnx(source, options.foreign, _oldest_opset(options.precision))
     output, metadata = _output(metadata, options)
-    reference = _reference(metadata, to_levels(original.images(_feeds(metadata, SEEDS)), metadata.bits))
+    images = to_levels(original.images(_feeds(metadata, SEEDS)), metadata.bits)
+    reference = _reference(metadata, images, options)
     height, width, channels = metadata.image
     size = f"{height}×{width}×{channels}, latent {metadata.latent} {metadata.distribution}"
     for line in original.notes:
         _log.info(f"{source}: {line}")
     _log.info(f"{source}: {size}; {CHECKED}")
+    if options.soft_labels:
+        soften(model, metadata.classes)
     lowest = MIN_PSNR["fp16"] if original.reduced else None
     made = _Float(ir.to_proto(model), metadata, output, target, source.name, lowest)
     return _finished(made, options, reference, timer)
@@ -125,7 +131,8 @@ def from_graph(graph: Graph) -> Verified:
     spec = generator.spec
     images = generator.images(SEEDS, label=None if spec.classes is not None else 0)
     feeds, calibration = (
-        feeds_of(seeds, spec.latent, spec.distribution, spec.classes) for seeds in (SEEDS, CALIBRATION_SEEDS)
+        feeds_of(seeds, spec.latent, spec.distribution, spec.classes, spec.soft_labels)
+        for seeds in (SEEDS, CALIBRATION_SEEDS)
     )
     model = inlined(graph)
     simulation = Simulation(model)
@@ -188,15 +195,22 @@ class Gate:
     min_psnr: float | None  # dB; None: MIN_PSNR of the precision
 
 
-def _reference(metadata: Metadata, images: Images) -> Reference:
-    return Reference(_feeds(metadata, SEEDS), images, _feeds(metadata, CALIBRATION_SEEDS))
+def _reference(metadata: Metadata, images: Images, options: ExportOptions) -> Reference:
+    feeds, calibration = (
+        _feeds(metadata, seeds, options.soft_labels) for seeds in (SEEDS, CALIBRATION_SEEDS)
+    )
+    return Reference(feeds, images, calibration)
 
 
 def _output(metadata: Metadata, options: ExportOptions) -> tuple[Output, Metadata]:
     """Return the type of a graph's images, and its metadata, with the bits of images that the runtime makes of it.
 
-    Raises UsageError for colour images of 16 bits.
+    Raises UsageError for colour images of 16 bits, and for soft labels without classes.
     """
+    if options.soft_labels and not metadata.classes:
+        raise UsageError(
+            "`soft_labels` is for conditional generators, and this one has no classes: leave it out"
+        )
     output: Output = options.output or ("uint16" if metadata.bits == 16 else "uint8")
     if output == "uint16" and metadata.image[2] != 1:
         raise UsageError(f"`output` uint16 is for grey images: these have {metadata.image[2]} channels")
@@ -204,8 +218,8 @@ def _output(metadata: Metadata, options: ExportOptions) -> tuple[Output, Metadat
     return output, metadata.with_bits(bits)
 
 
-def _feeds(metadata: Metadata, seeds: Sequence[int]) -> Arrays:
-    return feeds_of(seeds, metadata.latent, metadata.distribution or "normal", metadata.classes)
+def _feeds(metadata: Metadata, seeds: Sequence[int], soft: bool = False) -> Arrays:
+    return feeds_of(seeds, metadata.latent, metadata.distribution or "normal", metadata.classes, soft)
 
 
 def _oldest_opset(precision: Precision) -> int:

@@ -7,14 +7,14 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.seeds import MAX_SEED, Seed, first_seed
-from gantool.runtime.spec import Spec
+from gantool.runtime.spec import Labels, Spec
 
 T = TypeVar("T")
 _SHOWN = 20  # classes in an error message
@@ -133,12 +133,14 @@ class Shares:
         return bisect_right(self._ends, seed * _GOLDEN % _CIRCLE * self._total)
 
 
-Label: TypeAlias = "int | str | ArrayLike | None"  # of a call: a class, its name, or one class an image
+# Of a call: a class, its name, or one class an image; of engines with soft labels also the shares of all classes.
+Label: TypeAlias = "int | str | ArrayLike | None"
+OfImage: TypeAlias = "int | NDArray[np.float32]"  # a class, or the share of each class, [classes]
 
 
 def labeller(
     label: Label, spec: Spec, count: int | None = None
-) -> Callable[[Iterable[T]], Iterable[tuple[T, int | None]]]:
+) -> Callable[[Iterable[T]], Iterable[tuple[T, OfImage | None]]]:
     """Return a function that pairs seeds with their classes, as `Generator.stream` takes `label`.
 
     `count` is the number of seeds, if it is known. Raises UsageError for a label that the engine does not take. The
@@ -155,27 +157,43 @@ def labeller(
             return lambda seeds: ((seed, number) for seed in seeds)
         classes = spec.classes or 1
         return lambda seeds: ((seed, first_seed(seed) % classes) for seed in seeds)  # type: ignore[arg-type]
-    numbers = _label_array(label, spec)
-    if numbers.ndim == 0:
-        return labeller(int(numbers), spec)
-    if count not in (None, len(numbers)):
-        raise UsageError(f"`label` has {len(numbers):,} classes for {count:,} images: give one for each")
-    return lambda seeds: _paired(seeds, numbers)
+    array = _label_array(label, spec)
+    if array.ndim == 0:
+        return labeller(int(array), spec)
+    if array.ndim == 1 and array.dtype.kind == "f":  # one mix for all images
+        mix = array.astype(np.float32)
+        return lambda seeds: ((seed, mix) for seed in seeds)
+    if count not in (None, len(array)):
+        raise UsageError(f"`label` has {len(array):,} classes for {count:,} images: give one for each")
+    return lambda seeds: _paired(seeds, array)
 
 
-def _label_array(label: ArrayLike, spec: Spec) -> NDArray[np.int64]:
-    """Return one class an image, int64 [N]. Raises UsageError."""
+def label_rows(of_images: Sequence[OfImage], spec: Spec) -> Labels:
+    """Return the label of a batch as the engine takes it: int64 [N], or float32 [N, classes] of soft labels."""
+    if not spec.soft_labels:
+        return np.array(of_images, np.int64)
+    return shares_of(of_images, spec.classes or 0)
+
+
+def shares_of(of_images: Sequence[OfImage], classes: int) -> NDArray[np.float32]:
+    """Return the share of each class, float32 [N, classes]: one-hot for the number of a class."""
+    rows = np.zeros((len(of_images), classes), np.float32)
+    for row, label in zip(rows, of_images, strict=True):
+        if isinstance(label, np.ndarray) and label.ndim:
+            row[:] = label
+        else:
+            row[label] = 1
+    return rows
+
+
+def _label_array(label: ArrayLike, spec: Spec) -> Labels:
+    """Return one class an image, int64 [N], or shares, float32 [N, classes] or [classes]. Raises UsageError."""
     try:
         numbers = np.asarray(label)
     except ValueError as error:
         raise UsageError(f"`label`: {error}; give whole numbers, [N]") from error
-    if (
-        numbers.ndim == 2 and numbers.dtype.kind == "f"
-    ):  # rows of shares would go here, to a float input of the engine
-        raise UsageError(
-            "`label`: this engine takes a whole number an image, int64 [N], not the shares of several classes; "
-            "mix z instead"
-        )
+    if numbers.dtype.kind == "f" and numbers.ndim in (1, 2) and numbers.size:
+        return _shares(numbers, spec)
     if numbers.dtype.kind in "US":
         return np.array([class_number(str(name), spec.class_names) for name in numbers.ravel()], np.int64)
     if numbers.ndim > 1 or (numbers.dtype.kind not in "iu" and numbers.size):
@@ -186,8 +204,26 @@ def _label_array(label: ArrayLike, spec: Spec) -> NDArray[np.int64]:
     return numbers.astype(np.int64)
 
 
-def _paired(seeds: Iterable[T], numbers: NDArray[np.int64]) -> Iterator[tuple[T, int]]:
-    left = iter(numbers.tolist())
+def _shares(given: NDArray[Any], spec: Spec) -> NDArray[np.float32]:
+    """Return shares of classes, float32 [N, classes] or [classes]. Raises UsageError."""
+    shape = ", ".join(map(str, given.shape))
+    if not spec.soft_labels:
+        raise UsageError(
+            f"`label` {given.dtype} [{shape}]: this engine takes one whole number an image, [N], not the shares of "
+            "classes; an engine that mixes classes comes from `gantool export --soft-labels`"
+        )
+    if given.shape[-1] != spec.classes:
+        raise UsageError(
+            f"`label` {given.dtype} [{shape}]: give the share of each of the {spec.classes} classes, "
+            f"[N, {spec.classes}], or [{spec.classes}] for all images"
+        )
+    if not np.isfinite(given).all():
+        raise UsageError("`label` has NaN or infinity among its shares: give finite numbers")
+    return given.astype(np.float32)
+
+
+def _paired(seeds: Iterable[T], numbers: Labels) -> Iterator[tuple[T, OfImage]]:
+    left: Iterator[OfImage] = iter(numbers.tolist() if numbers.ndim == 1 else list(numbers))
     for seed in seeds:
         if (number := next(left, None)) is None:
             raise UsageError(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gantool.runtime.artifacts.plan import identify
-from gantool.runtime.classes import Label, labeller
+from gantool.runtime.classes import Label, OfImage, label_rows, labeller
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.latents import DISTRIBUTIONS, check_truncation, check_z, latents, rows_of
 from gantool.runtime.process.terminal import short
@@ -88,7 +88,8 @@ class Generator:
         All batches but the last have `batch` images. A batch that is larger than the engine allows is computed in
         pieces, a smaller one is padded. `truncation` scales z, `resample` draws numbers beyond ±resample again.
         `label` is the class of all images of a conditional generator, a number or a name in `spec.class_names`, or
-        an array of one number an image, [N]. Without it, the class of a seed is `seed % classes`.
+        an array of one number an image, [N]. Without it, the class of a seed is `seed % classes`. An engine with
+        `spec.soft_labels` also takes mixes: the shares of the classes, floats [N, classes], or [classes] for all.
 
         Raises UsageError for invalid arguments, before the first image is requested.
         """
@@ -118,7 +119,7 @@ class Generator:
 
     def run(
         self,
-        labelled: Iterable[tuple[T, int | None]],
+        labelled: Iterable[tuple[T, OfImage | None]],
         z_of: Callable[[list[T]], Latents],
         batch: int | None = None,
     ) -> Iterator[tuple[list[T], Images]]:
@@ -185,7 +186,7 @@ class Generator:
 
 
 def _batches(
-    labelled: Iterator[tuple[T, int | None]], z_of: Callable[[list[T]], Latents], size: int, spec: Spec
+    labelled: Iterator[tuple[T, OfImage | None]], z_of: Callable[[list[T]], Latents], size: int, spec: Spec
 ) -> Iterator[Batch]:
     """Yield batches of `size` images, cut or padded to sizes that the engine takes."""
     limit = spec.max_batch or size
@@ -194,11 +195,12 @@ def _batches(
             piece = chunk[start : start + limit]
             keys = [key for key, _ in piece]
             z = z_of(keys)  # [n, latent]
-            classes = None if spec.classes == 0 else np.array([label for _, label in piece], np.int64)  # [n]
+            of_images = [label for _, label in piece if label is not None]
             if (missing := spec.min_batch - len(piece)) > 0:
                 z = np.pad(z, ((0, missing), (0, 0)))  # [min batch, latent]
-                classes = classes if classes is None else np.pad(classes, (0, missing))
-            yield Batch(z, classes, keys)
+                of_images += [0] * missing
+            label = None if spec.classes == 0 else label_rows(of_images, spec)  # [n] or [n, classes]
+            yield Batch(z, label, keys)
 
 
 def _whole(pieces: Iterable[tuple[Batch, Images]], size: int) -> Iterator[tuple[list[Any], Images]]:

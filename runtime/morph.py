@@ -18,7 +18,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gantool.runtime.classes import class_number, labels
+from gantool.runtime.classes import OfImage, class_number, labels, shares_of
 from gantool.runtime.colours import colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.files import atomic
@@ -68,6 +68,9 @@ class Walk:
     frames: int  # of a leg
     loop: bool  # go back to the first seed at the end
     ease: bool  # slow down at each seed
+    fades: int = (
+        0  # number of classes, for an engine with soft labels: they cross-fade; 0: they change halfway
+    )
 
     @property
     def length(self) -> int:
@@ -75,15 +78,20 @@ class Walk:
         seeds: int = self.z.shape[1]
         return self.frames * seeds if self.loop else self.frames * (seeds - 1) + 1
 
-    def places(self) -> Iterator[tuple[tuple[int, int], int | None]]:
-        """Yield (frame, cell) and the class, frame by frame. A class changes in the middle of a leg."""
+    def places(self) -> Iterator[tuple[tuple[int, int], OfImage | None]]:
+        """Yield (frame, cell) and the class or the shares of classes, frame by frame."""
         for frame in range(self.length):
-            start, end, part = self._leg(frame)
             for cell in range(len(self.z)):
-                of_class = (
-                    None if self.classes is None else int(self.classes[cell, start if part < 0.5 else end])
-                )
-                yield (frame, cell), of_class
+                yield (frame, cell), self._class(cell, *self._leg(frame))
+
+    def _class(self, cell: int, start: int, end: int, part: float) -> OfImage | None:
+        if self.classes is None:
+            return None
+        if self.fades:
+            one, other = shares_of(self.classes[cell, [start, end]].tolist(), self.fades)
+            mix: NDArray[np.float32] = one * np.float32(1 - part) + other * np.float32(part)
+            return mix
+        return int(self.classes[cell, start if part < 0.5 else end])
 
     def at(self, places: Sequence[tuple[int, int]]) -> Latents:
         """Return the z of these places, float32 [n, latent]."""
@@ -169,6 +177,7 @@ def _walk(options: MorphOptions, spec: Spec, seeds: list[Seed], cells: int) -> W
         options.frames,
         options.loop,
         options.ease,
+        (spec.classes or 0) if spec.soft_labels else 0,
     )
 
 

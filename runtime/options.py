@@ -78,7 +78,7 @@ class MorphOptions:
             "--class",
             group="Walk",
             metavar="CLASS",
-            shown="one for each seed, changing halfway",
+            shown="one for each seed; soft labels cross-fade, others change halfway",
         ),
     ] = None
     truncation: Annotated[

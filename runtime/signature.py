@@ -47,7 +47,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """The tensors of a generator: z [N, latent], images, and label [N] if it is conditional."""
+    """The tensors of a generator: z [N, latent], images, and label [N] or [N, classes] if it is conditional."""
 
     batch: int | None  # N; None: any
     latent: int
@@ -56,6 +56,7 @@ class Signature:
     channels: int  # 1, 3 or 4
     dtype: ImageType  # of images: uint8 or uint16 [N, H, W, C], float32 [N, C, H, W]
     label: str | None  # its type; None: the generator takes no label
+    columns: int = 0  # of soft labels, the shares of the classes; 0: the label is a number
 
     @classmethod
     def of_graph(cls, path: Path, tensors: Sequence[Tensor]) -> Signature:
@@ -78,8 +79,8 @@ class Signature:
 
     def spec(self, metadata: Metadata) -> Spec:
         """Return the spec of a backend. Raises GantoolError if the metadata are wrong."""
-        distribution, classes, names = metadata.distribution, metadata.classes, metadata.class_names
-        counts = metadata.class_counts
+        classes = self._classes(metadata)
+        known = classes == metadata.classes  # else names and counts are of other classes
         return Spec(
             latent=self.latent,
             height=self.height,
@@ -89,11 +90,18 @@ class Signature:
             max_batch=self.batch,
             dtype=self.dtype,
             bits=self._bits(metadata),
-            distribution=distribution or "normal",
-            classes=0 if self.label is None else classes or None,
-            class_names=() if self.label is None else names,
-            class_counts=() if self.label is None else counts,
+            distribution=metadata.distribution or "normal",
+            classes=classes,
+            soft_labels=self.columns > 0,
+            class_names=metadata.class_names if known else (),
+            class_counts=metadata.class_counts if known else (),
         )
+
+    def _classes(self, metadata: Metadata) -> int | None:
+        """Return the number of classes; 0 without a label, None if it is not known."""
+        if self.label is None:
+            return 0
+        return self.columns or metadata.classes or None
 
     def _bits(self, metadata: Metadata) -> int:
         """Return the bits of an image: those of whole numbers, and of floats what the metadata say."""
@@ -105,24 +113,26 @@ class Signature:
 def tensors_of(spec: Spec) -> tuple[Tensor, ...]:
     """Return the tensors of an engine with a dynamic batch."""
     z = Tensor("z", INPUT, "float32", (None, spec.latent))
-    label = [Tensor("label", INPUT, "int64", (None,))] if spec.classes != 0 else []
+    of_class = Tensor("label", INPUT, "int64", (None,))
+    if spec.soft_labels:
+        of_class = Tensor("label", INPUT, "float32", (None, spec.classes))
+    label = [of_class] if spec.classes != 0 else []
     return (z, *label, Tensor("images", OUTPUT, spec.dtype, (None, *spec.image_shape)))
 
 
 def _match(tensors: Sequence[Tensor], labels: Sequence[str], *, check_batch: bool) -> Signature | None:
     """Match tensors by name, type and shape; with `check_batch`, the images must have the batch of z.
 
-    `labels`: the types that the label may have.
+    `labels`: the types that a label of numbers may have.
     """
-    found = {tensor.name: (tensor.mode, tensor.type, list(tensor.shape)) for tensor in tensors}
-    label = found.get("label")
-    match found:
+    label = next((tensor for tensor in tensors if tensor.name == "label"), None)
+    match {tensor.name: (tensor.mode, tensor.type, list(tensor.shape)) for tensor in tensors}:
         case {
             "z": ("input", "float32", [batch, int(latent)]),
             "images": ("output", "uint8" | "uint16" | "float32" as kind, [same, int(a), int(b), int(c)]),
         } if (
             len(tensors) == (2 if label is None else 3)
-            and label in (None, *(("input", name, [batch]) for name in labels))
+            and (of_class := _label(label, labels, batch)) is not None
             and (same == batch or not check_batch)
             and 0 < latent <= MAX_LATENT
             and min(a, b, c) > 0
@@ -130,7 +140,21 @@ def _match(tensors: Sequence[Tensor], labels: Sequence[str], *, check_batch: boo
             size = (b, c, a) if kind == "float32" else (a, b, c)
             if size[2] in ((1,) if kind == "uint16" else (1, 3, 4)):
                 fixed = batch if isinstance(batch, int) else None
-                return Signature(fixed, latent, *size, kind, None if label is None else label[1])
+                return Signature(fixed, latent, *size, kind, *of_class)
+    return None
+
+
+def _label(
+    tensor: Tensor | None, types: Sequence[str], batch: int | str | None
+) -> tuple[str | None, int] | None:
+    """Return the type of a label and its columns, (None, 0) without one; None if the tensor is not a label."""
+    match tensor:
+        case None:
+            return None, 0
+        case Tensor(mode="input", type="float32", shape=(rows, int(columns))):
+            return ("float32", columns) if rows == batch and 0 < columns <= MAX_LATENT else None
+        case Tensor(mode="input", type=kind, shape=(rows,)):
+            return (kind, 0) if rows == batch and kind in types else None
     return None
 
 
@@ -140,6 +164,6 @@ def _no_generator(path: Path, tensors: Sequence[Tensor], advice: str) -> Gantool
     )
     return GantoolError(
         f"{path} is not a gantool generator: it has inputs {inputs} and outputs {outputs}; expected z float32 "
-        "[N, latent], perhaps label int64 [N], and images uint8 [N, H, W, C] or float32 [N, C, H, W], with C "
-        f"1, 3 or 4{advice}"
+        "[N, latent], perhaps label int64 [N] or float32 [N, classes], and images uint8 [N, H, W, C] or float32 "
+        f"[N, C, H, W], with C 1, 3 or 4{advice}"
     )

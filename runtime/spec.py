@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 Images = NDArray[np.uint8 | np.uint16]  # [N, H, W, C]
 ImageType = Literal["uint8", "uint16", "float32"]
 Latents = NDArray[np.float32]  # [N, latent]
-Labels = NDArray[np.int64]  # [N], from 0
+Labels = NDArray[
+    np.int64 | np.float32
+]  # int64 [N], from 0; float32 [N, classes] of an engine with soft labels
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Spec:
     distribution: str = "normal"  # of z
     # 0: the engine takes no label; None: it takes one, but the number of classes is unknown
     classes: int | None = 0
+    soft_labels: bool = False  # the label is the share of each class, float32 [N, classes]; else int64 [N]
     class_names: tuple[str, ...] = ()  # one for each class, or ()
     class_counts: tuple[int, ...] = ()  # training images of each class, or ()
 
@@ -38,6 +41,11 @@ class Spec:
     def size(self) -> str:
         """The size of an image for messages, as "32×32×3": height, width, channels."""
         return f"{self.height}×{self.width}×{self.channels}{' in 16 bits' if self.bits == 16 else ''}"
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """The shape of the label of one image: () for a number, (classes,) for the share of each class."""
+        return (self.classes or 0,) if self.soft_labels else ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -72,7 +80,8 @@ class Backend(Protocol):
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
         """Turn z, float32 [n, latent], into images, [n, H, W, C] of `spec.bits`; min_batch <= n <= max_batch.
 
-        `label`, int64 [n], is for engines whose `spec.classes` is not 0, and only for these.
+        `label`, int64 [n] or, with `spec.soft_labels`, float32 [n, classes], is for engines whose `spec.classes`
+        is not 0, and only for these.
         """
 
     def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:

@@ -18,7 +18,7 @@ import torch
 from gantool.models import CHECKPOINT_NAME, Generator
 from gantool.models.sampling import config_inputs, float_images, sample_images
 from gantool.runtime.outputs.image_files import save_image
-from gantool.runtime.outputs.images import sheet, to_uint8
+from gantool.runtime.outputs.images import eight_bits, sheet, to_uint8
 from gantool.runtime.progress import Task
 from gantool.runtime.spec import Images
 from gantool.train.data.streams import aside
@@ -99,7 +99,7 @@ class CollapseAlarm(Callback):
 
     def __init__(self, session: Session, state: TrainingState) -> None:
         self.state = state
-        self.monitor = CollapseMonitor(diversity(subsample(session.data.in_eight_bits.images, FAKES)))
+        self.monitor = CollapseMonitor(diversity(eight_bits(subsample(session.data.images, FAKES))))
 
     def on_tick(self, stats: TickStats) -> None:
         """Check the accuracy of the discriminator."""

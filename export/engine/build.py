@@ -273,7 +273,8 @@ def _set_profile(
     profile = builder.create_optimization_profile()
     profile.set_shape("z", *((count, signature.latent) for count in options.batches))
     if signature.label is not None:
-        profile.set_shape("label", *((count,) for count in options.batches))
+        columns = (signature.columns,) if signature.columns else ()
+        profile.set_shape("label", *((count, *columns) for count in options.batches))
     if config.add_optimization_profile(profile) < 0:
         raise GantoolError(f"the builder does not take batches of {options.batches}")
     return options.batches

@@ -10,6 +10,7 @@ import onnx_ir as ir
 TAIL = "uint8_tail"  # prefix of the names of nodes that turn floats into uint8
 TAIL_16 = "uint16_tail"  # or into uint16
 STRAIGHT = "straight_tail"  # and of those that turn premultiplied into straight RGBA
+MIX = "label/mix"  # and of those that mix the embeddings of classes
 TAKEN = ("z", "label", "images", "images_float", "images_in_range", "images_premultiplied")
 # All other names that gantool adds to a graph from elsewhere start with one of these.
 PREFIXES = tuple(f"{each}/" for each in ("z", "label", "images", "range", STRAIGHT, TAIL, TAIL_16))

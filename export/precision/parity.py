@@ -17,7 +17,7 @@ import numpy as np
 from gantool.export.graph.names import TAIL, TAIL_16
 from gantool.export.precision.psnr import MIN_PSNR, ROUNDING, Parity, ParityRecord, compare
 from gantool.export.precision.simulate import Arrays, Simulation
-from gantool.runtime.classes import labels
+from gantool.runtime.classes import labels, shares_of
 from gantool.runtime.latents import latents
 from gantool.runtime.outputs.images import in_levels, visible
 from gantool.runtime.process.terminal import short
@@ -39,17 +39,26 @@ _LAST = (
 class Reference:
     """The inputs and images of the FP32 generator that graphs are compared with."""
 
-    feeds: Arrays  # z float32 [64, latent]; label int64 [64] of a conditional generator
+    # z float32 [64, latent]; of a conditional generator label, int64 [64] or float32 [64, classes]
+    feeds: Arrays
     images: Images  # [64, H, W, C]
     calibration: Arrays  # like feeds, of other seeds: INT8 is not tested on its calibration data
     # Values in which the FP32 graph has infinities itself, such as attention masks.
     infinite: frozenset[str] = frozenset()
 
 
-def feeds_of(seeds: Sequence[int], latent: int, distribution: str, classes: int | None) -> Arrays:
-    """Return z [N, latent], and label [N] unless `classes` is 0; None (unknown) gives class 0 to all."""
+def feeds_of(
+    seeds: Sequence[int], latent: int, distribution: str, classes: int | None, soft: bool = False
+) -> Arrays:
+    """Return z [N, latent], and unless `classes` is 0, label [N]; None (unknown) gives class 0 to all.
+
+    `soft` makes label one-hot, float32 [N, classes].
+    """
     z = latents(seeds, latent, distribution)
-    return {"z": z} if classes == 0 else {"z": z, "label": labels(seeds, classes or 1)}
+    if classes == 0:
+        return {"z": z}
+    numbers = labels(seeds, classes or 1)
+    return {"z": z, "label": shares_of(numbers.tolist(), classes or 1) if soft else numbers}
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class OnnxRuntimeBackend:
         self.spec = spec_of_graph(path, self._graph, _tensors(self._session))
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
-        """Turn z, float32 [n, latent], and label, int64 [n], into images, [n, H, W, C], on all cores."""
+        """Turn z, float32 [n, latent], and label, as `spec` has it, into images, [n, H, W, C], on all cores."""
         return self._run(self._session, z, label)
 
     def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:

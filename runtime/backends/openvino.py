@@ -66,7 +66,7 @@ class OpenVinoBackend:
         self.name = "OpenVINO, CPU" + (f" in {precision}" if precision in ("BF16", "F16") else "")
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
-        """Turn z, float32 [n, latent], and label, int64 [n], into images, [n, H, W, C], on all cores."""
+        """Turn z, float32 [n, latent], and label, as `spec` has it, into images, [n, H, W, C], on all cores."""
         return self._run(self._latency_requests, z, label)
 
     def infer_each(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Images]]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from gantool.runtime.bench.power import sampled
+from gantool.runtime.classes import label_rows
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.generator import load_backend
 from gantool.runtime.latents import latents
@@ -39,7 +40,7 @@ class Samples:
 def measure(backend: Backend, batch: int, seconds: float) -> Samples:
     """Warm up, then run batches in a row, then one by one: each for `seconds`."""
     z = latents(range(batch), backend.spec.latent, backend.spec.distribution)
-    label: Labels | None = None if backend.spec.classes == 0 else np.zeros(batch, np.int64)
+    label: Labels | None = None if backend.spec.classes == 0 else label_rows([0] * batch, backend.spec)
 
     def batches(least: int) -> Iterator[Batch]:
         end = time.perf_counter() + seconds
@@ -108,7 +109,7 @@ def main(started: float, seconds: float, batches: list[int], backend: Backend) -
     """Print a line of JSON for each batch size. `started`: when the process was started, of time.monotonic()."""
     spec = backend.spec
     first = spec.min_batch
-    label = None if spec.classes == 0 else np.zeros(first, np.int64)
+    label = None if spec.classes == 0 else label_rows([0] * first, spec)
     backend.infer(latents(range(first), spec.latent, spec.distribution), label)
     start = time.monotonic() - started
     for batch in batches:

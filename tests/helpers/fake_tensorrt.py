@@ -255,7 +255,10 @@ def _images(session: Any, world: World, inputs: dict[str, NDArray[Any]]) -> NDAr
     _, kind, shape = world.tensors["images"]
     images = images_of(inputs["z"], shape[1:], kind)
     if "label" in inputs:
-        images = images + inputs["label"].astype(images.dtype).reshape(-1, 1, 1, 1)
+        label = inputs["label"]
+        if label.ndim == 2:  # soft: the mean class
+            label = label @ np.arange(label.shape[1])
+        images = images + label.astype(images.dtype).reshape(-1, 1, 1, 1)
     return images
 
 

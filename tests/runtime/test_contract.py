@@ -87,6 +87,7 @@ def test_names_that_are_not_those_of_the_classes_are_passed_over(names: Any) -> 
 
 Z = Tensor("z", "input", "float32", ("N", 16))
 LABEL = Tensor("label", "input", "int64", ("N",))
+SHARES = Tensor("label", "input", "float32", ("N", 5))
 IMAGES = Tensor("images", "output", "uint8", ("N", 16, 8, 3))
 
 
@@ -120,6 +121,19 @@ def test_a_batch_of_one_size() -> None:
     assert (spec.min_batch, spec.max_batch, spec.distribution) == (4, 4, "normal")
 
 
+def test_soft_labels_say_how_many_classes_there_are() -> None:
+    for signature in (
+        Signature.of_graph(FILE, [Z, SHARES, IMAGES]),
+        Signature.of_engine(FILE, [SHARES, Z, IMAGES]),
+    ):
+        named = signature.spec(Metadata({"classes": 5, "class_names": list("abcde")}))
+        assert (named.soft_labels, named.classes, named.class_names) == (True, 5, tuple("abcde"))
+        other = signature.spec(Metadata({"classes": 2, "class_names": ["a", "b"]}))
+        assert (other.classes, other.class_names) == (5, ())
+        assert tensors_of(named)[1] == replace(SHARES, shape=(None, 5))
+    assert not Signature.of_graph(FILE, [Z, LABEL, IMAGES]).spec(Metadata({"classes": 5})).soft_labels
+
+
 REFUSED = {
     "no z": [LABEL, IMAGES],
     "no images": [Z],
@@ -131,6 +145,9 @@ REFUSED = {
     "no pixels": [Z, replace(IMAGES, shape=("N", 0, 8, 3))],
     "channels first": [Z, replace(IMAGES, shape=("N", 3, 16, 8))],
     "a label of another batch": [Z, replace(LABEL, shape=("M",)), IMAGES],
+    "shares of no classes": [Z, replace(SHARES, shape=("N", None)), IMAGES],
+    "shares of another batch": [Z, replace(SHARES, shape=("M", 5)), IMAGES],
+    "floats that are not shares": [Z, replace(SHARES, shape=("N",)), IMAGES],
     "a label of columns": [Z, replace(LABEL, shape=("N", 1)), IMAGES],
     "z comes out": [replace(Z, mode="output"), IMAGES],
 }

@@ -23,14 +23,30 @@ class Shown:
 
     name = "none"
 
-    def __init__(self, classes: int | None = 3, distribution: str = "normal") -> None:
+    def __init__(
+        self, classes: int | None = 3, distribution: str = "normal", soft: bool = False, least: int = 1
+    ) -> None:
         names = NAMES if classes else ()
         self.spec = Spec(
-            LATENT, 1, 4, 1, max_batch=4, classes=classes, class_names=names, distribution=distribution
+            LATENT,
+            1,
+            4,
+            1,
+            least,
+            max_batch=4,
+            classes=classes,
+            soft_labels=soft,
+            class_names=names,
+            distribution=distribution,
         )
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
         assert z.dtype == np.float32
+        if self.spec.soft_labels:  # shows the mean class, times 10
+            assert label is not None
+            assert label.dtype == np.float32
+            assert self.spec.min_batch <= len(label) == len(z)
+            label = np.rint(label @ np.arange(0, 10 * label.shape[1], 10))
         column = np.full((len(z), 1), 9) if label is None else label[:, None]
         return np.hstack([np.clip(z * 20 + 100, 0, 255), column]).astype(np.uint8).reshape(-1, 1, 4, 1)
 
@@ -113,9 +129,12 @@ def test_labels_in_every_form() -> None:
         ({"seeds": [0], "label": [3]}, "`label` 3: the classes of this engine are 0 a, 1 b, 2 c"),
         ({"seeds": [0], "label": [-1]}, "`label` -1"),
         ({"seeds": [0], "label": ["d"]}, "`label` d"),
-        ({"seeds": [0], "label": [0.5]}, "`label` float64 [1]: give whole numbers"),
+        ({"seeds": [0], "label": [0.5]}, "`label` float64 [1]: this engine takes one whole number an image"),
         ({"seeds": [0], "label": [[0]]}, "`label` int64 [1, 1]"),
-        ({"seeds": [0], "label": [[0.5, 0.5, 0]]}, "not the shares of several classes; mix z instead"),
+        (
+            {"seeds": [0], "label": [[0.5, 0.5, 0]]},
+            "not the shares of classes; an engine that mixes classes comes from `gantool export --soft",
+        ),
         ({"seeds": [0], "label": [[0], [0, 1]]}, "`label`"),
         ({"seeds": ["1+"]}, "`seeds` '1+'"),
         ({"seeds": "1,a"}, "`seeds` '1,a'"),
@@ -125,6 +144,37 @@ def test_labels_in_every_form() -> None:
 def test_what_is_refused(given: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError) as caught:
         Generator(Shown()).images(**given)
+    assert says in str(caught.value)
+
+
+def test_soft_labels_mix_classes_and_take_numbers_and_names() -> None:
+    generator = Generator(Shown(soft=True, least=3))  # batches are padded to 3
+    assert labels_of(generator.images(range(5))) == [0, 10, 20, 0, 10]
+    assert labels_of(generator.images(range(5), label="b")) == [10] * 5
+    assert labels_of(generator.images([7, 8], label=[2, 0])) == [20, 0]
+    assert labels_of(generator.images(range(5), label=[0, 0.5, 0.5])) == [15] * 5
+    rows = np.array([[1, 0, 0], [0, 0, 1], [0.5, 0, 0.5], [0, 0.1, 0.9], [0, 2, 0]])
+    for label in (rows, rows.tolist(), rows.astype(np.float16)):
+        assert labels_of(generator.images(iter(range(5)), label=label, batch=2)) == [0, 20, 10, 19, 20]
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        (
+            [[0.5, 0.5]],
+            "`label` float64 [1, 2]: give the share of each of the 3 classes, [N, 3], or [3] for all",
+        ),
+        ([0.5, 0.5], "`label` float64 [2]: give the share of each"),
+        ([[0.5, np.nan, 0.5]], "`label` has NaN or infinity among its shares"),
+        ([[1.0, 0, 0], [0, 1, 0]], "`label` has 2 classes for 1 images"),
+        ([3], "`label` 3: the classes of this engine are 0 a, 1 b, 2 c"),
+        ([[[1.0, 0, 0]]], "`label` float64 [1, 1, 3]"),
+    ],
+)
+def test_soft_labels_that_are_refused(label: Any, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Generator(Shown(soft=True)).images([0], label=label)
     assert says in str(caught.value)
 
 

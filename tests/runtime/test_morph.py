@@ -130,6 +130,18 @@ def test_a_class_changes_in_the_middle_of_a_leg() -> None:
     assert [label for _, label in walk.places()] == [4, 4, 7, 7, 7, 7, 2, 2, 2]
 
 
+@given(st.integers(1, 9), st.booleans(), st.booleans())
+def test_soft_classes_cross_fade(frames: int, loop: bool, ease: bool) -> None:
+    walk = Walk(np.eye(3)[None], np.array([[4, 7, 2]]), frames, loop, ease, fades=8)
+    shares = np.stack([np.asarray(label) for _, label in walk.places()])  # [frames, classes]
+    assert np.allclose(shares.sum(1), 1)
+    assert np.array_equal(shares[::frames][:3], np.eye(8)[[4, 7, 2]])
+    leg = shares[: frames + 1]
+    assert np.all(np.diff(leg[:, 7]) > 0)
+    if not ease:
+        assert np.allclose(leg[:, 7], np.linspace(0, 1, frames + 1))
+
+
 def test_a_rate_of_frames_is_kept_in_a_video(work: Path) -> None:
     av = pytest.importorskip("av")
     morphed(work, "--frames", "3", "--fps", "23.976", "-o", "m.mp4")

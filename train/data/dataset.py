@@ -24,16 +24,16 @@ from gantool.runtime.cache import cache_dir
 from gantool.runtime.colours import colour
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
+from gantool.runtime.outputs.images import eight_bits
 from gantool.runtime.process.cpus import cores
 from gantool.runtime.process.pool import ordered_map
 from gantool.runtime.process.terminal import message_of
 from gantool.runtime.progress import task
 from gantool.train.data.channels import OtherChannelsError, attempts, check_channels
-from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, eight_bits, fit
+from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, fit
 from gantool.train.data.facts import Facts, Tally, facts_from_json
 from gantool.train.data.fitting import Fit
 from gantool.train.data.labels import Labels
-from gantool.train.data.levels import AUTO, levels_text
 from gantool.train.data.listing import MIN_IMAGES, Listing, instead, no_images, shown, shown_others
 from gantool.train.data.sources import Source, find_source
 from gantool.train.notes import log_notes
@@ -106,9 +106,7 @@ def load_images(
         _log.warning("skipped %s", line)
     if len(skipped) > _NAMED:
         _log.warning("... and %s more", f"{len(skipped) - _NAMED:,}")
-    if levels == AUTO and facts.deep:
-        into = replace(into, levels=levels_text(facts.lowest, facts.deepest))
-    log_notes(_log, facts.notes(replace(into, channels=images.shape[3])))
+    log_notes(_log, facts.notes(replace(facts.rescaled(into), channels=images.shape[3])))
     return ImageData(images, found.name, skipped, labels, facts)
 
 

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gantool.models.config import Size
 from gantool.runtime.colours import colour
-from gantool.runtime.outputs.images import visible
+from gantool.runtime.outputs.images import eight_bits, visible
 from gantool.train.data.deep import (
     Bounds,
     grey_levels,
@@ -198,11 +198,6 @@ def _sixteen(image: Image.Image, into: Into, fitted: Fitted) -> Fitted:
     frame.paste(grey, ((width - grey.width) // 2, (height - grey.height) // 2))
     pixels = np.clip(np.rint(np.asarray(frame)), 0, 65535).astype(np.uint16)[..., None]  # [H, W, 1]
     return replace(fitted, pixels=pixels, transparent=transparent, span=span)
-
-
-def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return the upper eight bits of uint16; uint8 is returned as it is."""
-    return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
 
 
 def _span(pixels: NDArray[Any]) -> int:

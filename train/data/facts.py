@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from gantool.runtime.outputs.images import visible
-from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, Into, eight_bits
+from gantool.runtime.outputs.images import eight_bits, visible
+from gantool.train.data.decode import CONTRAST, DEPTHS, Fitted, Into
 from gantool.train.data.fitting import DONE
 from gantool.train.data.ground import opposite
 from gantool.train.data.levels import AUTO, levels_text
@@ -41,6 +41,12 @@ class Facts:
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
         return asdict(self)
+
+    def rescaled(self, into: Into) -> Into:
+        """Return how to convert the images of 16 bits, now that the levels of all of them are known."""
+        if into.levels == AUTO and self.deep:
+            return replace(into, levels=levels_text(self.lowest, self.deepest))
+        return replace(into, bits=self.bits) if into.levels is None and into.kept_bits == 8 else into
 
     def notes(self, into: Into) -> list[str]:
         """Return a line for each conversion of images and for each problem, to show to the user."""
@@ -131,10 +137,8 @@ class Tally:
             self.lowest, self.deepest = min(self.lowest, image.span[0]), max(self.deepest, image.span[1])
 
     def rescaled(self, into: Into) -> Into:
-        """Return how to convert the images of 16 bits, when the levels of all of them are known."""
-        if into.levels == AUTO and self.counts["deep"]:
-            return replace(into, levels=levels_text(self.lowest, self.deepest))
-        return replace(into, bits=self.bits) if into.levels is None and into.kept_bits == 8 else into
+        """Return how to convert the images of 16 bits, as the facts say."""
+        return self.facts().rescaled(into) if self.sides else into
 
     @property
     def mostly_transparent(self) -> bool:

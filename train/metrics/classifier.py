@@ -104,9 +104,9 @@ def class_count(data: ImageData) -> int:
 
 
 def prepare(images: Images) -> Tensor:
-    """Return images of one or three channels as float32 [N, C, h, w] in [-1, 1], scaled down if they are large."""
+    """Return uint8 images of one or three channels as float32 [N, C, h, w] in [-1, 1], large ones scaled down."""
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
-    return scaled_down(pixels / (np.iinfo(images.dtype).max / 2) - 1)
+    return scaled_down(pixels / 127.5 - 1)
 
 
 def scaled_down(pixels: Tensor) -> Tensor:

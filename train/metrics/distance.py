@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from gantool.models.config import Size
+from gantool.runtime.outputs.images import eight_bits
 from gantool.runtime.spec import Images
 from gantool.train.data.dataset import load_images
 from gantool.train.metrics.extractors import find_extractor
@@ -15,7 +16,7 @@ from gantool.train.metrics.scores import frechet
 
 
 def distance_to(data: str, features: str) -> Callable[[Images], float]:
-    """Return a function from images, uint8 [N, H, W, C], to their Fréchet distance to `data`.
+    """Return a function from images, [N, H, W, C] of 8 or 16 bits, to their Fréchet distance to `data`.
 
     Its first call reads the data and makes the extractor `features`, because only then is the size known.
     """
@@ -29,6 +30,6 @@ def distance_to(data: str, features: str) -> Callable[[Images], float]:
     def distance(images: Images) -> float:
         _, height, width, channels = images.shape
         extractor, vectors = real(Size(height, width), channels)
-        return frechet(vectors, extractor.vectors(images))
+        return frechet(vectors, extractor.vectors(eight_bits(images)))
 
     return distance

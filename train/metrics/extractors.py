@@ -42,7 +42,7 @@ _BATCH = 500  # images per pass of an extractor
 
 @dataclass(frozen=True)
 class Extractor:
-    """Turns images into vectors."""
+    """Turns images, uint8 [N, H, W, C], into vectors."""
 
     name: str  # used in metric-<name>.jsonl: classifier, inception or the stem of an ONNX file
     vectors: Callable[[Images], Vectors]
@@ -157,8 +157,6 @@ def _as_input(images: Images, shape: list[int | str | None], whole: bool) -> NDA
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()  # [N, C, H, W]
     if isinstance(height, int) and isinstance(width, int) and pixels.shape[2:] != (height, width):
         pixels = nn.functional.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
-    if images.dtype == np.uint16:
-        pixels = pixels / 257  # 65,535 is 255
     if whole:
         return pixels.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
     return (pixels / 127.5 - 1).numpy()

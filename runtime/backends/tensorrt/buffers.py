@@ -32,8 +32,8 @@ class BufferSet:
         self.begun, self.ended = device.event(), device.event()
         batch = spec.max_batch or 1
         self.inputs = {"z": device.pinned((batch, spec.latent), np.float32)}  # [max batch, latent]
-        if label_type is not None:
-            self.inputs["label"] = device.pinned((batch,), label_type)  # [max batch]
+        if label_type is not None:  # [max batch], or [max batch, classes] of soft labels
+            self.inputs["label"] = device.pinned((batch, *spec.label_shape), label_type)
         self.images = device.pinned((batch, *spec.image_shape), spec.dtype)
         arrays = {**self.inputs, "images": self.images}
         self.bindings = {name: device.device_address(array) for name, array in arrays.items()}

@@ -78,7 +78,7 @@ class TensorRTBackend:
             self._load(trt, driver, metadata)
 
     def infer(self, z: Latents, label: Labels | None = None) -> Images:
-        """Turn z, float32 [n, latent], and label, int64 [n], into images, [n, H, W, C].
+        """Turn z, float32 [n, latent], and label, as `spec` has it, into images, [n, H, W, C].
 
         Raises UsageError for shapes that the engine does not accept, and GantoolError, after freeing everything,
         if the engine or the GPU fails.
@@ -275,7 +275,7 @@ class TensorRTBackend:
         if z.ndim != 2 or z.shape[1] != latent or not low <= len(z) <= high:
             raise UsageError(f"z is {list(z.shape)}, {self._path} takes [{low} to {high}, {latent}]")
         found = None if label is None else label.shape
-        wanted = None if self.spec.classes == 0 else z.shape[:1]
+        wanted = None if self.spec.classes == 0 else (len(z), *self.spec.label_shape)
         if found != wanted:
             raise UsageError(f"label has shape {found}, {self._path} takes {wanted}")
         return {"z": z} if label is None else {"z": z, "label": label}

@@ -82,6 +82,22 @@ def test_a_conditional_engine(kind: str, tmp_path: Path) -> None:
     world.check_all_freed()
 
 
+def test_an_engine_with_soft_labels(tmp_path: Path) -> None:
+    world = World()
+    world.tensors["label"] = ("INPUT", "FLOAT", (-1, 3))
+    with Generator(load(write_plan(tmp_path), world)) as generator:
+        assert (generator.spec.classes, generator.spec.soft_labels) == (3, True)
+        expected = images_of(latents(range(7), 6), (4, 5, 3), "UINT8")
+        np.testing.assert_array_equal(generator.images(range(7), label=2), expected + 2)
+        np.testing.assert_array_equal(generator.images(range(7), label=[0.5, 0, 0.5]), expected + 1)
+    with (
+        Generator(load(write_plan(tmp_path), world)) as generator,
+        pytest.raises(UsageError, match="label has shape"),
+    ):
+        generator._backend.infer(some_z(2), np.zeros(2, np.int64))
+    world.check_all_freed()
+
+
 def test_a_conditional_engine_without_its_sidecar(tmp_path: Path) -> None:
     world = World()
     world.tensors["label"] = ("INPUT", "INT64", (-1,))
@@ -374,7 +390,9 @@ def test_engine_that_is_no_generator(
     world = World(tensors=tensors)
     with pytest.raises(GantoolError, match=found) as caught:
         load(write_plan(tmp_path), world)
-    assert "[N, latent], perhaps label int64 [N], and images uint8 [N, H, W, C]" in str(caught.value)
+    assert "[N, latent], perhaps label int64 [N] or float32 [N, classes], and images uint8" in str(
+        caught.value
+    )
     world.check_all_freed()
 
 
