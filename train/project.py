@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d
 
-from gantool.models import CHECKPOINT_NAME, Generator, load_checkpoint
+from gantool.models import CHECKPOINT_NAME, Generator, NetworkConfig, load_checkpoint
 from gantool.models.alpha import premultiplied, straight
 from gantool.models.sampling import config_inputs
 from gantool.models.threads import limit_threads
@@ -28,12 +28,14 @@ from gantool.runtime.classes import class_number, labels
 from gantool.runtime.errors import UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.outputs.image_files import save_image
-from gantool.runtime.outputs.images import grid, over_checkerboard, to_uint8, visible
+from gantool.runtime.outputs.images import sheet, to_uint8, visible
 from gantool.runtime.progress import Task, task
 from gantool.runtime.spec import Images
+from gantool.train.data.dataset import load_images
 from gantool.train.data.decode import Into, fit, open_image
+from gantool.train.data.deep import is_deep_colour
 from gantool.train.requests import ProjectOptions
-from gantool.train.run_dir import named_or_newest
+from gantool.train.run_dir import named_or_newest, options_beside
 
 SEEDS = range(4096)  # candidates for a start
 STARTS, KEPT = 8, 2  # per picture; those that go on after a quarter of the steps
@@ -89,7 +91,8 @@ def project(options: ProjectOptions) -> Projected:
     """
     limit_threads()
     named = named_or_newest(options.checkpoint, CHECKPOINT_NAME)
-    checkpoint = load_checkpoint(named / CHECKPOINT_NAME if named.is_dir() else named)
+    checkpoint_path = named / CHECKPOINT_NAME if named.is_dir() else named
+    checkpoint = load_checkpoint(checkpoint_path)
     generator, names = checkpoint.generator.requires_grad_(False), checkpoint.metadata.class_names
     config, given = generator.config, options.label
     if given is not None and not config.classes:
@@ -97,9 +100,8 @@ def project(options: ProjectOptions) -> Projected:
     label = class_number(given, names)
     if label is not None:
         labels([], config.classes, label, names)  # raises UsageError
-    pictures = np.stack(
-        [_read(path, generator, options.background) for path in options.pictures]
-    )  # [N, H, W, C]
+    into = _as_in_training(checkpoint_path, config, options)
+    pictures = np.stack([_read(path, into) for path in options.pictures])  # [N, H, W, C]
     search = _Search(generator, label)
     found, images = [], []
     for path, picture in zip(options.pictures, pictures, strict=True):
@@ -108,19 +110,43 @@ def project(options: ProjectOptions) -> Projected:
         found.append(Projection(path, z, of_class, error))
         images.append(image)
     options.out.mkdir(parents=True, exist_ok=True)
-    latents, sheet = options.out / "z.npy", options.out / "pairs.png"
+    latents, beside = options.out / "z.npy", options.out / "pairs.png"
     with atomic(latents) as part, part.open("wb") as file:
         np.save(file, np.stack([each.z for each in found]))
     pairs = np.stack([pictures, np.stack(images)], 1).reshape(-1, *pictures.shape[1:])  # [N · 2, H, W, C]
-    save_image(sheet, grid(over_checkerboard(pairs) if pairs.shape[3] == 4 else pairs, columns=2))
-    return Projected(tuple(found), latents, sheet)
+    save_image(beside, sheet(pairs, columns=2))
+    return Projected(tuple(found), latents, beside)
 
 
-def _read(path: Path, generator: Generator, background: str) -> Images:
-    """Return a picture at the generator's size, uint8 [H, W, C]."""
-    config = generator.config
+def _as_in_training(checkpoint: Path, config: NetworkConfig, options: ProjectOptions) -> Into:
+    """Return how to convert pictures: as the run of the checkpoint converted its images, if it is in a run."""
+    run = options_beside(checkpoint)
+    if run is None:
+        return Into(config.size, config.channels, options.background)
+    levels = run.levels or ("0-65535" if config.bits == 16 else None)
+    background = options.background or run.background
+    into = Into(config.size, config.channels, background, fit=run.fit, levels=levels)
+    if not any(map(_has_16_bits, options.pictures)):
+        return into
+    images = load_images(
+        run.data, config.size, config.channels, run.background, run.fit, run.levels, config.bits
+    )
+    return images.facts.rescaled(into) if images.facts else into
+
+
+def _has_16_bits(path: Path) -> bool:
+    """Return whether a picture has 16 bits; reading it reports a file that is not a picture."""
     try:
-        return fit(open_image(path.read_bytes()), Into(config.size, config.channels, background)).pixels
+        image = open_image(path.read_bytes())
+    except Exception:  # for a damaged file, a decoder can raise any error
+        return False
+    return image.mode.startswith("I") or is_deep_colour(image)
+
+
+def _read(path: Path, into: Into) -> Images:
+    """Return a picture, uint8 [H, W, C]."""
+    try:
+        return fit(open_image(path.read_bytes()), into).pixels
     except FileNotFoundError as error:
         raise UsageError(f"{path}: there is no such file") from error
     except Exception as error:  # for a damaged file, a decoder can raise any error

@@ -19,6 +19,7 @@ from typing import Any
 
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.runs import LATEST, RUNS, newest_run
+from gantool.train.options import TrainingOptions, read_options
 
 OPTIONS_NAME = "training_options.json"
 STATE_NAME = "training_state.pt"
@@ -64,6 +65,12 @@ def named_or_newest(source: Path | None, holding: str) -> Path:
             f"no run in {RUNS}/ has a {holding}: train one with `gantool train`, or name a run"
         )
     return run
+
+
+def options_beside(file: Path) -> TrainingOptions | None:
+    """Return the options of the run in whose folder a file lies, or None."""
+    options = file.parent / OPTIONS_NAME
+    return read_options(options) if file.is_file() and options.is_file() else None
 
 
 def records(path: Path) -> list[dict[str, Any]]:

@@ -38,9 +38,8 @@ from gantool.train.metrics.measure import (
     warnings,
 )
 from gantool.train.metrics.scores import FeatureScores
-from gantool.train.options import TrainingOptions, read_options
 from gantool.train.requests import EvaluateOptions
-from gantool.train.run_dir import OPTIONS_NAME
+from gantool.train.run_dir import options_beside
 
 _LOOK = 0.1  # seconds to measure the CPU use of other programs
 
@@ -121,7 +120,7 @@ def score(source: Path, options: EvaluateOptions) -> Scores:
     _log.debug("%s images in %.1f s", f"{len(images):,}", time.monotonic() - started)
     data = options.data or _data_of(named)
     _, height, width, channels = images.shape
-    if run := _options_of(named):
+    if run := options_beside(named):
         how = (run.background, run.fit, run.levels, run.network.bits)
         loaded = load_images(data, Size(height, width), channels, *how).in_eight_bits
     else:
@@ -185,14 +184,8 @@ def _readable(read: Callable[[int], Any], count: int) -> Iterator[Any]:
 
 def _data_of(named: Path) -> str:
     """Return the training data of a checkpoint or a graph. Raises UsageError if it is not known."""
-    if options := _options_of(named):
+    if options := options_beside(named):
         return options.data
     if named.suffix == ".safetensors" and load_checkpoint(named).metadata.data == FASHION_MNIST:
         return FASHION_MNIST
     raise UsageError(f"the training data of {named} are not known: give `data` FOLDER (or fashion-mnist)")
-
-
-def _options_of(named: Path) -> TrainingOptions | None:
-    """Return the options of the run in whose folder a file lies, or None."""
-    options = named.parent / OPTIONS_NAME
-    return read_options(options) if named.is_file() and options.is_file() else None

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from conftest import run_gantool
 from gantool.models import NetworkConfig, load_checkpoint, save_checkpoint
-from gantool.models.config import square
+from gantool.models.config import Size, square
 from gantool.models.sampling import float_images, sample_images
 from gantool.runtime.outputs.images import to_uint8
+from gantool.train.options import TrainingOptions
 from helpers.networks import lived_in
 
 
@@ -77,6 +79,44 @@ def test_a_conditional_generator_finds_the_class_or_takes_it(tmp_path: Path) -> 
     (given,) = projected(tmp_path, *names, "--steps", 60, "--class", "ring")
     assert given["label"] == 2
     assert given["error"] > found["error"]
+
+
+def test_pictures_are_read_as_those_of_the_run(tmp_path: Path) -> None:
+    """Transparent ones stay so, on the background that is given or was given; --fit is that of the run."""
+    config = NetworkConfig(size=Size(16, 24), channels=4, width=8, latent=32)
+    generator_file(tmp_path, config)
+    picture = np.zeros((16, 16, 4), np.uint8)
+    picture[4:12, 4:12] = (255, 0, 0, 255)
+    Image.fromarray(picture).save(tmp_path / "square.png")
+
+    def read(*arguments: str) -> NDArray[np.uint8]:
+        """Return the picture as the sheet shows it, on white squares of a checkerboard: [H, W, 3]."""
+        projected(tmp_path, "square.png", "--steps", 4, *arguments)
+        with Image.open(tmp_path / "projected/pairs.png") as sheet:
+            return np.asarray(sheet)[:16, :24]
+
+    assert 204 in read()[0]
+    assert read("--background", "#000000")[0, :, 1:].max() == 0
+    training = TrainingOptions(config, "set", background="#000000", fit="pad")
+    (tmp_path / "training_options.json").write_text(json.dumps(training.to_json()))
+    padded = read()
+    assert padded[8, :8].max() == 0
+    assert padded[8, 8:16].tolist() == [[255, 0, 0]] * 8
+
+
+def test_pictures_of_sixteen_bits_have_the_levels_of_the_run(tmp_path: Path) -> None:
+    config = NetworkConfig(size=square(16), width=8, latent=32, bits=16)
+    generator_file(tmp_path, config)
+    (tmp_path / "set").mkdir()
+    levels = np.linspace(1000, 9000, 256).reshape(16, 16).astype(np.uint16)
+    for index in range(20):
+        Image.fromarray(np.roll(levels, index, 0)).save(tmp_path / "set" / f"{index:02}.png")
+    training = TrainingOptions(config, str(tmp_path / "set"), levels="auto")
+    (tmp_path / "training_options.json").write_text(json.dumps(training.to_json()))
+    projected(tmp_path, "set/00.png", "--steps", 4)
+    with Image.open(tmp_path / "projected/pairs.png") as sheet:
+        seen = np.asarray(sheet)[:, :16]
+    assert np.abs(seen - (levels - 1000.0) / 8000 * 255).max() <= 1
 
 
 @pytest.mark.parametrize(
