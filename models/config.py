@@ -153,7 +153,7 @@ class NetworkConfig:
         Flag("make seamless textures: the right edge meets the left, the bottom the top", group=GROUP),
     ] = False
     bits: Annotated[
-        int, Flag("bits of a grey level: 8, or 16 to keep those of files of 16 bits", group="Data")
+        int, Flag("bits of a grey level: 8, or 16 to keep those of 16-bit files", group="Data")
     ] = 8
 
     def __post_init__(self) -> None:
@@ -173,8 +173,8 @@ class NetworkConfig:
         if not self.doublings:
             near = sorted(near_sizes(self.architecture, self.size))
             raise ValueError(
-                f"{self.architecture} cannot make {self.size.by} pixels, which its layers do "
-                f"not double to: near sizes are {_listed(tuple(near))}"
+                f"{self.architecture} cannot make images of {self.size.by} pixels: the nearest sizes "
+                f"are {_listed(tuple(near))}"
             )
         for name, least, most in (("latent", 1, 8192), ("width", 1, 8192), ("classes", 0, 10_000)):
             value = getattr(self, name)

@@ -192,12 +192,14 @@ class TrainingOptions:
             shown="kept transparent where most images are, else white",
         ),
     ] = None
-    fit: Annotated[Fit, Flag("how images of another aspect are made to fit the size", group="Data")] = "crop"
+    fit: Annotated[Fit, Flag("how images of another aspect ratio are made to fit the size", group="Data")] = (
+        "crop"
+    )
 
     levels: Annotated[
         str | None,
         Flag(
-            "levels of files of 16 bits that become black and white: LOW-HIGH, or auto for those of the set",
+            "levels of 16-bit files that become black and white: LOW-HIGH, or auto for those of the set",
             group="Data",
             metavar="auto|LOW-HIGH",
             check=not_levels,

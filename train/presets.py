@@ -33,7 +33,8 @@ def largest_size(side: int) -> int:
 def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
     """Return a line for each mismatch between the options and the images."""
     size = options.network.size
-    made, side, lines = min(size), largest_size(facts.side), []
+    most = _most(size, facts)
+    made, side, lines = min(size), largest_size(most), []
     better = square(side) if size.height == size.width else _scaled(size, side)
     other, _ = fitting(better, facts.count)
     kept = few(facts.count) and preset == other
@@ -45,7 +46,7 @@ def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
     shown = size.by
     if made < side and min(better) > made:
         lines.append(f"{originals}; this preset makes {shown} (to keep more of them: {other})")
-    elif made > ENLARGED * facts.side:
+    elif made > ENLARGED * most:
         lines.append(f"{originals}; they are enlarged to {shown} (to train at their size: {other})")
     if options.fit == "crop" and (whole := _uncropped(size, facts)):
         width, height = facts.commonest
@@ -63,6 +64,14 @@ def advice(preset: str, options: TrainingOptions, facts: Facts) -> list[str]:
             f"{facts.count:,} images are many for this preset: `preset` dcgan{side} learns more of them"
         )
     return lines
+
+
+def _most(size: Size, facts: Facts) -> int:
+    """Return the shorter side, of images of this aspect ratio, up to which most images are not enlarged."""
+    if size.height == size.width:
+        return facts.side
+    width, height = facts.commonest
+    return int(min(size) * min(height / size.height, width / size.width))
 
 
 def _uncropped(size: Size, facts: Facts) -> Size | None:

@@ -9,19 +9,25 @@ from typing import Annotated
 
 from gantool.models.config import SIZES, Size, doublings, near_sizes, parse_size
 from gantool.runtime.colours import not_a_colour
+from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check
 from gantool.train.data.fitting import Fit
+from gantool.train.data.levels import not_levels
 
 MIN_SAMPLES = 16  # least number of images for `gantool evaluate`
 
 
 def _size(size: Size) -> str:
     near = ", ".join(map(str, sorted(near_sizes("dcgan", size))))
-    return "" if doublings("dcgan", size) else f"no network makes this size: near sizes are {near}"
+    return "" if doublings("dcgan", size) else f"no network makes this size: the nearest sizes are {near}"
 
 
 def _channels(channels: int) -> str:
     return "" if channels in (1, 3, 4) else "choose 1, 3 or 4"
+
+
+def _bits(bits: int) -> str:
+    return "" if bits in (8, 16) else "choose 8 or 16"
 
 
 def _zip(path: Path) -> str:
@@ -65,13 +71,29 @@ class DataOptions:
             shown="kept transparent where most images are, else white",
         ),
     ] = None
-    fit: Annotated[Fit, Flag("how images of another aspect are made to fit the size", group="Images")] = (
-        "crop"
-    )
+    fit: Annotated[
+        Fit, Flag("how images of another aspect ratio are made to fit the size", group="Images")
+    ] = "crop"
+    levels: Annotated[
+        str | None,
+        Flag(
+            "levels of 16-bit files that become black and white: LOW-HIGH, or auto for those of the set",
+            group="Images",
+            metavar="auto|LOW-HIGH",
+            check=not_levels,
+            shown="0 to the bits that the set uses",
+        ),
+    ] = None
+    bits: Annotated[
+        int,
+        Flag("bits of a grey level: 8, or 16 to keep those of 16-bit files", group="Images", check=_bits),
+    ] = 8
     labels: Annotated[bool, Flag("read classes from dataset.json, or from folders", group="Images")] = True
 
     def __post_init__(self) -> None:
         check(self)
+        if self.bits == 16 and self.channels not in (None, 1):
+            raise UsageError(f"images of 16 bits are grey: `bits` 16 needs `channels` 1, not {self.channels}")
 
 
 def _samples(count: int) -> str:
@@ -138,13 +160,14 @@ class ProjectOptions:
     ] = None
     steps: Annotated[int, Flag("steps of gradient descent per picture", check=between(1))] = 300
     background: Annotated[
-        str,
+        str | None,
         Flag(
-            "background of transparent pictures: white, black or #rrggbb",
+            "lay transparent pictures on a colour: white, black or #rrggbb",
             metavar="COLOUR",
             check=not_a_colour,
+            shown="as in training; RGBA stays transparent",
         ),
-    ] = "white"
+    ] = None
     out: Annotated[Path, Flag("folder for z.npy and pairs.png", "-o --out")] = Path("projected")
     json: Annotated[bool, Flag("print JSON")] = False
 

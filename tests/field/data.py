@@ -548,7 +548,7 @@ CASES: list[Case] = [
         "data set",
         says=(
             "24 images of 32×32×3, of 30 files",
-            "1 of 24 images have another aspect: cropped to the middle",
+            "1 of 24 images have another aspect ratio: cropped to the middle",
             "3 of 24 images have several pages or frames: the first was read",
             "2 of 24 images are transparent in part",
             "left out phone.jpg: it is a HEIC image: convert it to PNG or JPEG",
@@ -838,7 +838,7 @@ CASES: list[Case] = [
         "mixed",
         "data mixed",
         says=(
-            "2 of 40 images have another aspect: cropped",
+            "2 of 40 images have another aspect ratio: cropped",
             "2 of 40 images are transparent in part: blended with white",
             "left out truncated.png",
             "left out empty.png",

@@ -86,11 +86,14 @@ def test_dcgan5_is_the_keras_one() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size": square(30)}, "dcgan cannot make 30×30 pixels, .*: near sizes are 24, 28, 32, 36"),
-        ({"size": square(12)}, "near sizes are 16, 20, 24, 28"),
-        ({"size": Size(96, 66)}, "dcgan cannot make 96×66 pixels, .*: near sizes are "),
+        (
+            {"size": square(30)},
+            "dcgan cannot make 30×30 pixels: the nearest sizes are 24, 28, 32, 36",
+        ),
+        ({"size": square(12)}, "the nearest sizes are 16, 20, 24, 28"),
+        ({"size": Size(96, 66)}, "dcgan cannot make 96×66 pixels: the nearest sizes are "),
         ({"size": Size(256, 16)}, "dcgan cannot make 256×16 pixels"),
-        ({"size": square(2048)}, "near sizes are 832, 896, 960, 1024"),
+        ({"size": square(2048)}, "the nearest sizes are 832, 896, 960, 1024"),
         ({"size": square(0)}, "dcgan cannot make 0×0"),
         ({"size": Size(-64, 64)}, "dcgan cannot make -64×64"),
         (
@@ -143,7 +146,7 @@ def test_sizes_share_their_doublings(height: int, width: int, architecture: Any)
         config = NetworkConfig(architecture, Size(height, width))
     except ValueError as error:
         assert not works
-        near = [parse_size(each) for each in str(error).partition("near sizes are ")[2].split(", ")]
+        near = [parse_size(each) for each in str(error).partition("the nearest sizes are ")[2].split(", ")]
         assert near
         assert all(NetworkConfig(architecture, size).doublings for size in near)
     else:

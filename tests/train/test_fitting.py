@@ -1,4 +1,4 @@
-"""How images of another aspect are made to fit a size: crop, pad, stretch."""
+"""How images of another aspect ratio are made to fit a size: crop, pad, stretch."""
 
 from __future__ import annotations
 
@@ -88,11 +88,11 @@ def test_one_line_says_what_was_done(tmp_path: Path) -> None:
         with logged() as lines:
             images = load_images(str(tmp_path), Size(24, 16), fit=how).images
         assert images.shape == (20, 24, 16, 1)
-        said[how] = next(line for line in lines if "another aspect" in line)
+        said[how] = next(line for line in lines if "another aspect ratio" in line)
     assert said == {
-        "crop": "20 of 20 images have another aspect: cropped to the middle",
-        "pad": "20 of 20 images have another aspect: padded with white",
-        "stretch": "20 of 20 images have another aspect: stretched",
+        "crop": "20 of 20 images have another aspect ratio: cropped to the middle",
+        "pad": "20 of 20 images have another aspect ratio: padded with white",
+        "stretch": "20 of 20 images have another aspect ratio: stretched",
     }
 
 
@@ -118,6 +118,17 @@ def test_a_size_that_crops_nothing_is_advised(
     assert said.partition("(to keep all of them: `size` ")[2].rstrip(")") == advised
     padded = replace(options, fit="pad")
     assert not any("cropped" in line for line in advice("dcgan32", padded, facts))
+
+
+def test_advice_does_not_enlarge_images(tmp_path: Path) -> None:
+    for index in range(20):
+        Image.new("L", (64, 64), index * 12).save(tmp_path / f"{index}.png")
+    facts = load_images(str(tmp_path), Size(48, 32)).facts
+    assert facts
+    options = [TrainingOptions(NetworkConfig(size=size), "set") for size in (Size(48, 32), Size(24, 16))]
+    said = [[line for line in advice("dcgan32", each, facts) if "keep more" in line] for each in options]
+    assert said[0] == []
+    assert "`size` 48x32" in said[1][0]
 
 
 def test_an_array_of_the_size_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ from gantool.runtime.errors import UsageError
 from gantool.train.data.dataset import load_images
 from gantool.train.data.decode import Into, fit
 from gantool.train.data.levels import bounds, levels_text, not_levels
+from gantool.train.data.prepare import next_command, prepare, summary
 from gantool.train.options import TrainingOptions
+from gantool.train.requests import DataOptions
 from helpers.logs import logged
 
 LOW, HIGH = 1000, 9000
@@ -112,6 +114,23 @@ def test_an_array_of_sixteen_bits(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", array)
     images = load_images(str(tmp_path / "images.npy"), square(8), 1, bits=16).images
     assert np.array_equal(images[..., 0], array)
+    np.savez(tmp_path / "images.npz", images=array)
+    assert np.array_equal(load_images(str(tmp_path / "images.npz"), square(8), 1, bits=16).images, images)
+
+
+def test_a_data_set_of_sixteen_bits(folder: Path, tmp_path: Path) -> None:
+    """The zip has the levels that training would make, and the next command keeps them."""
+    how: dict[str, Any] = {"levels": "auto", "fit": "stretch", "bits": 16}
+    made = prepare(DataOptions(str(folder), tmp_path / "d.zip", square(16), **how))
+    zipped = load_images(str(made.path), square(16), 1, bits=16).images
+    assert np.array_equal(zipped, load_images(str(folder), square(16), 1, **how).images)
+    assert f"{LOW:,} was taken for black, {HIGH:,} for white, in 16 bits" in summary(made)
+    assert 0 < made.mean < 255
+    assert "--bits 16" in next_command(made)
+    with Image.open(made.sheet) as sheet:
+        assert sheet.mode == "L"
+    with pytest.raises(UsageError, match="grey"):
+        DataOptions(str(folder), channels=3, bits=16)
 
 
 @given(st.integers(0, 65535), st.integers(0, 65535))

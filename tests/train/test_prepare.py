@@ -97,7 +97,7 @@ def test_damaged_labels(folder: Path, tmp_path: Path, labels: str, message: str)
     ("flags", "code", "message"),
     [
         (("-o", "d.tar"), 2, "ends in .zip"),
-        (("--size", "33"), 2, "near sizes are 28, 32, 36, 40"),
+        (("--size", "33"), 2, "the nearest sizes are 28, 32, 36, 40"),
         (("--channels", "5"), 2, "choose 1, 3 or 4"),
     ],
 )

@@ -45,7 +45,8 @@ def open_array(path: Path) -> Iterator[Listing]:
     deep = images.dtype == np.uint16 and images.shape[3:] == (1,)  # grey of 16 bits
     if (images.dtype != np.uint8 and not deep) or images.ndim != 4 or images.shape[3] not in (1, 3, 4):
         raise GantoolError(
-            f"{path} holds {array.dtype} {list(array.shape)}: expected uint8 [N, H, W, C] with C 1, 3 or 4"
+            f"{path} holds {array.dtype} {list(array.shape)}: expected uint8 [N, H, W, C] with C 1, 3 or 4, or "
+            "grey uint16 [N, H, W]"
         )
 
     def read(index: int) -> Image.Image:
@@ -104,7 +105,7 @@ def _unpacked(path: Path) -> NDArray[Any]:
                 )
                 shape, _, dtype = header(file)
                 size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-            if dtype == np.uint8 and len(shape) in (3, 4):
+            if dtype in (np.uint8, np.uint16) and len(shape) in (3, 4):
                 shapes.append((member, size))
         if len(shapes) > 1:
             names = [printable(member.filename.removesuffix(".npy")) for member, _ in shapes]
@@ -115,7 +116,7 @@ def _unpacked(path: Path) -> NDArray[Any]:
         if not shapes:
             held = ", ".join(printable(member.filename) for member in archive.infolist()[:10])
             raise ValueError(
-                f"{len(shapes)} of its arrays are uint8 [N, H, W, C], expected one; it holds {held}"
+                f"{len(shapes)} of its arrays are uint8 [N, H, W, C] or grey uint16, expected one; it holds {held}"
             )
         member, size = shapes[0]
         if size > MAX_ARRAY_BYTES:

@@ -80,7 +80,7 @@ def load_images(
     channels:   1, 3 or 4 (straight RGBA, with colour 0 where alpha is 0); None is 4 if over half of the images are
                 transparent and no background is given, else 1 if every readable image is grey, else 3
     background: colour behind transparent images: white, black or #rrggbb; None is white with 1 and 3 channels
-    fit:        how images of another aspect are made to fit: crop to the middle, pad with the background, stretch
+    fit:        crop images of another aspect ratio to the middle, pad them with the background, or stretch them
     levels:     of files of 16 bits, that become black and white: LOW-HIGH, or auto for those of the set; None: by
                 the number of bits that the set uses with 8 bits, 0-65535 with 16
     bits:       8, or 16 for uint16 [N, H, W, 1] of grey images

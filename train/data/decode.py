@@ -66,7 +66,7 @@ class Into:
     channels: int | None = None  # 1, 3 or 4; None: 1 for a grey image, 3 for one with colour
     background: str | None = None  # behind transparent images: white, black or #rrggbb; None: see `ground`
     bits: int = 16  # used in files of 16 bits: with 12, level 4095 is white
-    fit: Fit = "crop"  # how images of another aspect are made to fit
+    fit: Fit = "crop"  # how images of another aspect ratio are made to fit
     kept_bits: int = 8  # of each level of the pixels; 16 with one channel alone
     levels: str | None = None  # of files of 16 bits, that become black and white: LOW-HIGH; None: by `bits`
 

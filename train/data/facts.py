@@ -26,7 +26,7 @@ class Facts:
     commonest: tuple[int, int]
     common: int  # number of images of the commonest size
     side: int  # half of the images have at least this shorter side
-    other_aspect: int  # images of another aspect than the size
+    other_aspect: int  # images whose aspect ratio is not that of the size
     transparent: int  # images with transparency
     blank: int  # images of one flat colour, or nearly so
     hidden: int  # blank images that are not blank on the opposite background
@@ -55,14 +55,14 @@ class Facts:
         lines = []
         if self.other_aspect:
             done = DONE[into.fit].format(ground=ground or "transparency")
-            lines.append(f"{self.other_aspect:,} {of} have another aspect: {done}")
+            lines.append(f"{self.other_aspect:,} {of} have another aspect ratio: {done}")
         if self.several:
             lines.append(f"{self.several:,} {of} have several pages or frames: the first was read")
         if self.transparent:
             done = (
-                "kept, 4 channels (gantool train --background COLOUR lays them on a colour)"
+                "kept, 4 channels (`background` lays them on a colour)"
                 if ground is None
-                else f"blended with {ground} (gantool train --background sets another colour)"
+                else f"blended with {ground} (`background` sets another colour)"
             )
             lines.append(f"{self.transparent:,} {of} are transparent in part: {done}")
         if self.deep and (into.levels is not None or into.kept_bits == 16):
@@ -72,7 +72,7 @@ class Facts:
                 f"{black:,} was taken for black, {white:,} for white, in {into.kept_bits} bits"
             )
         elif into.levels is not None or into.kept_bits == 16:
-            lines.append("note: no image has 16 bits")
+            lines.append(f"note: no {'grey ' if into.kept_bits == 16 else ''}image has 16 bits")
         elif self.deep and self.bits < 16:
             lines.append(
                 f"{self.deep:,} {of} are files of 16 bits that use only {self.bits}: "
@@ -93,7 +93,7 @@ class Facts:
             return []
         if ground is not None and self.hidden > self.blank / 2:
             return [
-                f"warning: {share} are blank after blending with {ground}: give --background {opposite(ground)}"
+                f"warning: {share} are blank after blending with {ground}: give `background` {opposite(ground)}"
             ]
         return [
             f"warning: {share} are blank or nearly so (they span fewer than {CONTRAST} of 256 grey levels): "

@@ -1,4 +1,4 @@
-"""How an image of another aspect is made to fit the size of a set. It needs neither NumPy nor Pillow."""
+"""How an image of another aspect ratio is made to fit the size of a set. It needs neither NumPy nor Pillow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DONE: dict[Fit, str] = {
 
 
 def other_aspect(sides: tuple[int, int], size: Size) -> bool:
-    """Return whether an image, width × height, has another aspect than the size."""
+    """Return whether an image, width × height, has another aspect ratio than the size."""
     width, height = sides
     return width * size.height != height * size.width
 

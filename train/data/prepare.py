@@ -27,7 +27,7 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
 from gantool.runtime.outputs.encoding import Encoding
 from gantool.runtime.outputs.image_files import save_image
-from gantool.runtime.outputs.images import sheet
+from gantool.runtime.outputs.images import eight_bits, sheet
 from gantool.runtime.progress import task, track
 from gantool.train.data.channels import OtherChannelsError, attempts, check_channels
 from gantool.train.data.dataset import decoded
@@ -120,7 +120,7 @@ def prepare(options: DataOptions) -> Prepared:
 
     Raises GantoolError for a source with too few images or damaged labels.
     """
-    channels = options.channels
+    channels = 1 if options.bits == 16 else options.channels
     with find_source(options.source).open() as listing:
         if not listing.names:
             raise no_images(options.source, listing.others)
@@ -129,14 +129,23 @@ def prepare(options: DataOptions) -> Prepared:
         why = why_none(listing.names) if options.labels and not known else ""
         size = options.size or square(_common_size(_shorter(listing)))
         _log.debug("writing images of %d×%d", *size)
-        into = Into(size, channels, options.background, fit=options.fit)
+        into = Into(
+            size,
+            channels,
+            options.background,
+            fit=options.fit,
+            kept_bits=options.bits,
+            levels=options.levels,
+        )
         with atomic(options.out) as part:
             for way in attempts(into, listing):
                 with suppress(OtherChannelsError):
                     made = _write(listing, part, way, known)
                     check_channels(way, made.tally, auto=channels is None)
                     break
-            if (rescaled := made.tally.rescaled(made.into)) != made.into:  # the set does not use all 16 bits
+            if (
+                rescaled := made.tally.rescaled(made.into)
+            ) != made.into:  # now the levels of the set are known
                 made = _write(listing, part, rescaled, known)
             if made.count < MIN_IMAGES:
                 raise GantoolError(_too_few(options.source, made))
@@ -196,6 +205,8 @@ def next_command(made: Prepared) -> str:
     reasons = []
     if few(made.count):
         reasons.append(f"{made.count:,} images: adaptive augmentation")
+    if made.into.kept_bits == 16:
+        words.append("--bits 16")
     if made.channels == 4 and 2 * made.facts.transparent <= made.facts.count:
         words.append("--channels 4")  # which gantool train does not choose by itself
     if made.labels and len(made.labels.classes) > 1:
@@ -265,9 +276,9 @@ def _write(listing: Listing, path: Path, into: Into, known: Labels | None) -> _M
                 table.append((member, number))
                 made.labels.append(number)
             if index % every == 0 and len(made.sheet) < COLUMNS * ROWS:
-                made.sheet.append(pixels)
+                made.sheet.append(eight_bits(pixels))
             made.count += 1
-            levels = pixels.astype(np.float64)
+            levels = pixels / (np.iinfo(pixels.dtype).max / 255)  # of 255, in 8 bits and in 16
             made.total += levels.sum()
             made.squares += np.square(levels).sum()
         if not made.sheet:
