@@ -173,7 +173,7 @@ class NetworkConfig:
         if not self.doublings:
             near = sorted(near_sizes(self.architecture, self.size))
             raise ValueError(
-                f"{self.architecture} cannot make images of {self.size.by} pixels: the nearest sizes "
+                f"{self.architecture} cannot make {self.size.by} pixels: the nearest sizes "
                 f"are {_listed(tuple(near))}"
             )
         for name, least, most in (("latent", 1, 8192), ("width", 1, 8192), ("classes", 0, 10_000)):

@@ -98,7 +98,7 @@ def test_dcgan5_is_the_keras_one() -> None:
         ({"size": Size(-64, 64)}, "dcgan cannot make -64×64"),
         (
             {"architecture": "dcgan5", "size": square(28)},
-            "dcgan5 cannot make 28×28 pixels, .* 32, 40, 48, 56",
+            "dcgan5 cannot make 28×28 pixels: .* 32, 40, 48, 56",
         ),
         ({"architecture": "stylegan"}, "architecture 'stylegan' is unknown: choose dcgan, dcgan5"),
         ({"channels": 2}, "channels 2 is unknown: choose 1, 3, 4"),

@@ -124,7 +124,7 @@ def test_transparency_stays_where_most_images_have_it(folder: Path) -> None:
             images = load_images(str(folder), square(16)).images
         assert images.shape == (17, 16, 16, 4)
         assert [line for line in lines if KEPT in line] == [
-            f"12 of 17 images {KEPT} (--background lays them on a colour)"
+            f"12 of 17 images {KEPT} (`background` lays them on a colour)"
         ]
     for name in range(4):
         (folder / f"{name:02}.png").unlink()
