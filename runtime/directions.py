@@ -37,7 +37,7 @@ class Directions:
         if not path.is_file():
             raise GantoolError(f"there is no {path}: make it with gantool directions, or name another one")
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 names, vectors, strengths = (arrays[name] for name in ("names", "vectors", "strengths"))
             found = cls(
                 tuple(map(str, names.tolist())), vectors.astype(np.float32), strengths.astype(np.float32)
