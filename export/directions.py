@@ -10,7 +10,7 @@ paper (Radford, Metz and Chintala 2015, arXiv:1511.06434, section 6.3.2).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import takewhile
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from gantool.export.artifact_files import resolve_file
 from gantool.export.requests import DirectionsOptions
 from gantool.runtime.artifacts.plan import identify
+from gantool.runtime.artifacts.recipe import recipe_of
 from gantool.runtime.classes import class_number, label_rows
 from gantool.runtime.directions import Directions
 from gantool.runtime.errors import GantoolError, UsageError
@@ -30,13 +31,14 @@ from gantool.runtime.generator import Generator
 from gantool.runtime.latents import latents
 from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.labelled import labelled_grid
-from gantool.runtime.seeds import Seed, parse_seeds
+from gantool.runtime.seeds import Seed, Seeds, parse_seeds
 from gantool.runtime.spec import Images, Latents
 
 if TYPE_CHECKING:
     import onnx
 
 LAYERS = ("Gemm", "MatMul", "Conv", "ConvTranspose")  # operators with weights
+MAX_GROUP = 100_000  # seeds of a group, whose z are in memory
 STEPS = (-3, -2, -1, 0, 1, 2, 3)  # columns of the sheet
 Matrix = NDArray[np.float64]  # [latent, M]
 _LINEAR = 1e-3  # largest relative error of a layer that counts as linear: FP16 rounds
@@ -67,7 +69,7 @@ class _Source:
     distribution: str
     classes: int | None
     class_names: tuple[str, ...]
-    matrix: Matrix  # of the first layer
+    matrix: Callable[[], Matrix]  # measures that of the first layer
     images: Callable[
         [Latents, int | None], Images
     ]  # takes z, and the class of all; returns uint8 [N, H, W, C]
@@ -79,7 +81,7 @@ def directions(options: DirectionsOptions) -> Found:
     Raises UsageError for wrong groups of seeds, and GantoolError for a file that is not a checkpoint or a graph, or
     whose first layer cannot be found. Then it has written nothing.
     """
-    groups = [_parse_group(text) for text in options.group]
+    groups = _groups(options)
     if not options.count and not groups:
         raise UsageError("`count` 0 leaves no direction: give a `group` of seeds, or a larger `count`")
     path = resolve_file(options.source)
@@ -88,7 +90,7 @@ def directions(options: DirectionsOptions) -> Found:
         label = class_number(options.label, source.class_names)
         if label is None and source.classes != 0:
             label = 0
-        vectors, strengths = closed_form(source.matrix, options.count)
+        vectors, strengths = _of_first_layer(source, options.count)
         of_groups = [group_direction(*pair, source.latent, source.distribution) for _, pair in groups]
         found = Directions(
             (*map(str, range(len(vectors))), *(name for name, _ in groups)),
@@ -105,6 +107,13 @@ def directions(options: DirectionsOptions) -> Found:
     return Found(found, options.out, sheet)
 
 
+def _of_first_layer(source: _Source, count: int) -> tuple[Latents, NDArray[np.float32]]:
+    """Return the directions of the closed form; none for `count` 0, which needs no matrix."""
+    if not count:
+        return np.empty((0, source.latent), np.float32), np.empty(0, np.float32)
+    return closed_form(source.matrix(), count)
+
+
 def closed_form(matrix: Matrix, count: int) -> tuple[Latents, NDArray[np.float32]]:
     """Return the unit vectors, [K, latent], that a matrix [latent, M] enlarges most, and by how much, [K].
 
@@ -118,7 +127,7 @@ def closed_form(matrix: Matrix, count: int) -> tuple[Latents, NDArray[np.float32
 
 
 def group_direction(
-    there: Sequence[Seed], back: Sequence[Seed], latent: int, distribution: str
+    there: Iterable[Seed], back: Iterable[Seed], latent: int, distribution: str
 ) -> NDArray[np.float32]:
     """Return the unit vector, [latent], from the mean z of the seeds `back` to that of the seeds `there`."""
     means = [latents(seeds, latent, distribution).astype(np.float64).mean(0) for seeds in (there, back)]
@@ -130,15 +139,29 @@ def group_direction(
     return vector
 
 
-def _parse_group(text: str) -> tuple[str, tuple[list[Seed], list[Seed]]]:
-    """Parse `smile=1,5,9/2,7` into the name and two lists of seeds."""
+def _groups(options: DirectionsOptions) -> list[tuple[str, tuple[Seeds, Seeds]]]:
+    """Return the names and the seeds of the groups. Raises UsageError for a name that another direction has."""
+    groups = [_parse_group(text) for text in options.group]
+    taken = set(map(str, range(options.count)))
+    for name, _ in groups:
+        if name in taken:
+            raise UsageError(f"`group` {name}: another direction has this name, give each its own")
+        taken.add(name)
+    return groups
+
+
+def _parse_group(text: str) -> tuple[str, tuple[Seeds, Seeds]]:
+    """Parse `smile=1,5,9/2,7` into the name and two groups of seeds."""
     name, equals, seeds = text.partition("=")
     there, slash, back = seeds.partition("/")
     if not (name and equals and slash):
         raise UsageError(
             f"`group` {text}: write a name, the seeds that have it and those that do not, as in smile=1,5,9/2,7"
         )
-    return name, (list(parse_seeds(there)), list(parse_seeds(back)))
+    parsed = parse_seeds(there, option="group"), parse_seeds(back, option="group")
+    if (count := max(map(len, parsed))) > MAX_GROUP:
+        raise UsageError(f"`group` {text}: {count:,} seeds; a group has at most {MAX_GROUP:,}")
+    return name, parsed
 
 
 def _checkpoint(path: Path) -> _Source:
@@ -171,7 +194,7 @@ def _checkpoint(path: Path) -> _Source:
         config.distribution,
         config.classes,
         checkpoint.metadata.class_names,
-        linear_matrix(response, config.latent, path),
+        lambda: linear_matrix(response, config.latent, path),
         images,
     )
 
@@ -186,18 +209,26 @@ def _graph(path: Path, stack: ExitStack) -> _Source:
 
     generator = stack.enter_context(Generator.load(path, "cpu"))
     spec = generator.spec
-    model = onnx.load(path)
-    name = _first_layer(path, model.graph)
-    session = open_probed(model, [name])
 
-    def response(z: Latents) -> NDArray[np.float32]:
-        feeds = {"z": z, **({} if spec.classes == 0 else {"label": label_rows([0] * len(z), spec)})}
-        return np.asarray(session.run([name], feeds)[0], np.float32)
+    def matrix() -> Matrix:
+        if (precision := recipe_of(path).precision) != "fp32":
+            raise GantoolError(
+                f"{path} computes in {precision.upper()}, which rounds the output of its first layer: give the "
+                "graph in FP32 or the checkpoint"
+            )
+        model = onnx.load(path)
+        name = _first_layer(path, model.graph)
+        session = open_probed(model, [name])
+
+        def response(z: Latents) -> NDArray[np.float32]:
+            feeds = {"z": z, **({} if spec.classes == 0 else {"label": label_rows([0] * len(z), spec)})}
+            return np.asarray(session.run([name], feeds)[0], np.float32)
+
+        return linear_matrix(response, spec.latent, path)
 
     def images(z: Latents, label: int | None) -> Images:
         return generator.images(z=z, label=label)
 
-    matrix = linear_matrix(response, spec.latent, path)
     return _Source(spec.latent, spec.distribution, spec.classes, spec.class_names, matrix, images)
 
 

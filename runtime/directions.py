@@ -37,7 +37,7 @@ class Directions:
         if not path.is_file():
             raise GantoolError(f"there is no {path}: make it with gantool directions, or name another one")
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 names, vectors, strengths = (arrays[name] for name in ("names", "vectors", "strengths"))
             found = cls(
                 tuple(map(str, names.tolist())), vectors.astype(np.float32), strengths.astype(np.float32)
@@ -46,7 +46,7 @@ class Directions:
                 raise ValueError(f"it has {len(names)} names and vectors {list(vectors.shape)}")
             if not np.isfinite(found.vectors).all():
                 raise ValueError("it holds NaN or infinity")
-        except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError) as error:
+        except Exception as error:  # for a damaged file, NumPy can raise any error
             raise GantoolError(
                 f"{path} does not hold directions ({short(str(error))}): make it again with gantool directions"
             ) from error

@@ -32,13 +32,14 @@ from gantool.runtime.outputs.video import CODECS, Video
 from gantool.runtime.process.cpus import limit
 from gantool.runtime.process.signals import stop_signals
 from gantool.runtime.progress import task
-from gantool.runtime.seeds import Seed, parse_seeds
+from gantool.runtime.seeds import Seeds, parse_seeds
 from gantool.runtime.spec import Images, Latents, Spec
 
 _JOINERS = {".gif": Gif, ".webp": WebP, ".png": Apng, ".apng": Apng}
 _OPAQUE = (".gif", *CODECS)  # formats without transparency
 _MOST_FPS = {".gif": 50}  # browsers slow down a GIF of more
 MAX_SIDE = 16_383  # pixels, of a WebP
+MAX_SEEDS = 100_000  # whose z are in memory
 _log = logging.getLogger(__name__)
 
 
@@ -116,7 +117,7 @@ def morph(engine: Path, options: MorphOptions) -> Morphed:
     Raises UsageError for options that do not fit together or to the engine, before any work, MissingDependencyError
     for a video without PyAV, and GantoolError if the engine fails. Then it leaves no file.
     """
-    seeds, (columns, rows) = list(parse_seeds(options.seeds)), options.cells
+    seeds, (columns, rows) = parse_seeds(options.seeds), options.cells
     _check(options, len(seeds), columns * rows)
     with Generator.load(engine, options.provider, options.threads) as generator:
         spec = generator.spec
@@ -152,17 +153,19 @@ def _check(options: MorphOptions, seeds: int, cells: int) -> None:
         raise UsageError(f"`out` {out} exists: give `force` to overwrite it, or another name")
     if options.fps > (most := _MOST_FPS.get(suffix, math.inf)):
         raise UsageError(f"`fps` {options.fps:g}: a {suffix[1:]} has at most {most}")
+    if seeds > MAX_SEEDS:
+        raise UsageError(f"`seeds`: {seeds:,} seeds; a film has at most {MAX_SEEDS:,}")
     if seeds % cells:
         raise UsageError(
-            f"`seeds`: {seeds} seeds cannot be dealt evenly to the {cells} cells of `grid` {options.grid}"
+            f"`seeds`: {seeds} seeds cannot be dealt evenly to the {cells} cells of `grid` {options.grid}; "
+            f"give two or more for each cell, as in 0-{2 * cells - 1}"
         )
     if seeds // cells < 2:
-        raise UsageError(
-            f"`seeds`: a walk needs at least two seeds{' for each cell' if cells > 1 else ''}, as in 1,5,9"
-        )
+        each = " for each cell" if cells > 1 else ""
+        raise UsageError(f"`seeds`: a walk needs at least two seeds{each}, as in 0-{2 * cells - 1}")
 
 
-def _walk(options: MorphOptions, spec: Spec, seeds: list[Seed], cells: int) -> Walk:
+def _walk(options: MorphOptions, spec: Spec, seeds: Seeds, cells: int) -> Walk:
     """Return the walks of all cells. Raises UsageError for a class that the engine does not have."""
     label = class_number(options.label, spec.class_names)
     classes = None
@@ -215,7 +218,6 @@ def _framed(stream: Iterator[tuple[list[tuple[int, int]], Images]], cells: int) 
 
 def _frame(options: MorphOptions, film: Film, cells: Images, columns: int) -> Images:
     """Return a frame, uint8 [H, W, C], from the images of its cells."""
-    cells = eight_bits(cells)
     if cells.shape[3] == 4 and film.channels == 3:
         cells = over_colour(cells, colour(options.background or "white"))
     frame = grid(cells, columns)

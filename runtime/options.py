@@ -87,7 +87,11 @@ class MorphOptions:
     ] = 1.0
     resample: Annotated[
         float | None,
-        Flag("instead, draw numbers of z beyond ±X again", "--trunc-resample", group="Walk"),
+        Flag(
+            "draw numbers of z beyond ±X again, as BigGAN does, instead of scaling",
+            "--trunc-resample",
+            group="Walk",
+        ),
     ] = None
     out: Annotated[
         Path,

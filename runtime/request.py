@@ -4,7 +4,6 @@
 # start.
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,10 +17,6 @@ Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 Format = Literal["png", "webp", "jpg", "tiff", "npy", "tar", "-"]
 Balance = Literal["even", "data"]
 Layout = Literal["flat", "folders"]
-
-
-def _within(least: int, most: int, value: int) -> str:
-    return "" if least <= value <= most else f"give a whole number from {least} to {most}"
 
 
 @dataclass(frozen=True)
@@ -46,10 +41,14 @@ class Request:
     ] = None
     spread: Annotated[
         float | None,
-        Flag("how far they are from it: 0.001 to 1, which is unrelated", group="Images", shown=f"{SPREAD:g}"),
+        Flag(
+            "how far the variations are from it: 0.001 to 1, where 1 is unrelated",
+            group="Images",
+            shown=f"{SPREAD:g}",
+        ),
     ] = None
     count: Annotated[
-        int | None, Flag("how many images, the first without variation", group="Images", shown=str(COUNT))
+        int | None, Flag("number of images, the first without variation", group="Images", shown=str(COUNT))
     ] = None
     z: Annotated[
         Path | None,
@@ -66,7 +65,7 @@ class Request:
             "folder for the images; - means --format -",
             "--out --outdir -o",
             group="Output",
-            shown="images, or images2 and so on if it has them",
+            shown="images, or images2 and so on if it has some of them",
         ),
     ] = None
     grid: Annotated[
@@ -79,16 +78,14 @@ class Request:
     ] = None
     spacing: Annotated[
         int | None,
-        Flag(
-            "pixels between the cells of --grid", group="Output", check=partial(_within, 0, 1024), shown="0"
-        ),
+        Flag("pixels between the cells of --grid", group="Output", check=between(0, 1024), shown="0"),
     ] = None
     scale: Annotated[
         int | None,
         Flag(
             "enlarge each cell of --grid, pixel by pixel",
             group="Output",
-            check=partial(_within, 1, 64),
+            check=between(1, 64),
             shown="1",
         ),
     ] = None
@@ -112,7 +109,7 @@ class Request:
     resample: Annotated[
         float | None,
         Flag(
-            "draw numbers of z beyond ± this again, as BigGAN does, instead of scaling",
+            "draw numbers of z beyond ±X again, as BigGAN does, instead of scaling",
             "--trunc-resample",
             group="Images",
         ),
@@ -172,7 +169,7 @@ class Request:
     shard: Annotated[
         str | None,
         Flag(
-            "make one part of the seeds, to share them among machines: 3/16 is the third of 16",
+            "make only one part of the seeds, to share them among machines: 3/16 is the third of 16",
             group="Images",
             metavar="3/16",
         ),
@@ -180,9 +177,9 @@ class Request:
     resume: Annotated[bool, Flag("generate only the images that are missing or damaged", group="Output")] = (
         False
     )
-    dump_z: Annotated[bool, Flag("also write z.npy, float32 [N, latent], a row an image", group="Output")] = (
-        False
-    )
+    dump_z: Annotated[
+        bool, Flag("also write z.npy, float32 [N, latent], one row per image", group="Output")
+    ] = False
     force: Annotated[bool, Flag("overwrite images that are there", group="Output")] = False
     encoders: Annotated[
         int | None, Flag("threads that encode images", "--threads", group="Output", shown="one per core")

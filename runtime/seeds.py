@@ -164,11 +164,11 @@ def parse_seeds(text: str, steps: int | None = None, option: str = "seeds") -> S
     return Seeds(tuple(parts))
 
 
-def parse_seed(text: str, option: str = "seeds") -> Seed:
+def parse_seed(text: str) -> Seed:
     """Parse one image, as in `5`, `1+2` or `3~9@2of8`: what `str` of a seed returns. Raises UsageError."""
-    found = parse_seeds(text, option=option)
+    found = parse_seeds(text)
     if len(found) != 1:
-        raise UsageError(f"`{option}` {text!r}: {len(found):,} images, expected one")
+        raise UsageError(f"`seeds` {text!r}: {len(found):,} images, expected one")
     return found[0]
 
 
@@ -181,14 +181,14 @@ def _parse_part(part: str, steps: int) -> Iterator[Sequence[Seed]]:
             number, count = int(place[2]), int(place[3])
             if len(ends) != 2 or not (1 <= number <= count and 2 <= count <= MAX_STEPS):
                 raise ValueError(f"{part!r} is not an image of a walk; write it as in 3~9@2of8")
-            yield (_short(Step(ends[0], ends[1], number, count)),)
+            yield (check_length(Step(ends[0], ends[1], number, count)),)
             return
         for leg, (start, end) in enumerate(pairwise(ends)):
-            _short(Step(start, end, steps, steps))
+            check_length(Step(start, end, steps, steps))
             # the end of a leg is the start of the next one
             yield Series(partial(_step, start, end, steps), range(2 if leg else 1, steps + 1))
     elif re.search(r"[+*x]", part):
-        yield (_short(_parse_blend(part)),)
+        yield (check_length(_parse_blend(part)),)
     else:
         yield _parse_range(part)
 
@@ -250,7 +250,8 @@ def _check_largest(seed: int) -> None:
         raise ValueError(f"{seed} is above the largest seed, {MAX_SEED}")
 
 
-def _short(seed: Seed) -> Seed:
+def check_length(seed: Seed) -> Seed:
+    """Return a seed. Raises ValueError if it is too long for the name of a file."""
     if len(str(seed)) > _LONGEST:
         raise ValueError(
             "a mix is too long for the name of a file; give fewer seeds, or weights of fewer digits"

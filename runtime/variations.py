@@ -6,7 +6,18 @@ import math
 from functools import partial
 
 from gantool.runtime.errors import UsageError
-from gantool.runtime.seeds import MAX_SEED, Blend, Row, Seed, Seeds, Series, Step, blend, parse_seed
+from gantool.runtime.seeds import (
+    MAX_SEED,
+    Blend,
+    Row,
+    Seed,
+    Seeds,
+    Series,
+    Step,
+    blend,
+    check_length,
+    parse_seeds,
+)
 
 SPREAD, COUNT = 0.3, 64
 
@@ -17,14 +28,20 @@ def near(text: str, spread: float = SPREAD, count: int = COUNT) -> Seeds:
     A variation lies `spread` * 90° from it on the great circle towards a seed: it is the mix of both with cosine
     and sine as weights, of four digits each. The seeds are 0, 1, 2 and so on, without those of `text` itself.
     """
-    center = parse_seed(text, "near")
-    if isinstance(center, (Step, Row)):
-        raise UsageError(f"`near` {text}: give a seed or a mix of seeds")
+    centers = parse_seeds(text, option="near")
+    if len(centers) != 1 or isinstance(center := centers[0], (Step, Row)):
+        raise UsageError(f"`near` {text}: give one seed, as in 42, or one mix, as in 1+2")
     if not 0.001 <= spread <= 1:
         raise UsageError(f"`spread` {spread:g}: give a number from 0.001 to 1")
     if not 1 <= count <= MAX_SEED:
         raise UsageError(f"`count` {count}: give a whole number from 1 to {MAX_SEED}")
-    return Seeds(((center,), Series(partial(_variation, center, spread), range(count - 1))))
+    variations = Series(partial(_variation, center, spread), range(count - 1))
+    try:
+        if count > 1:
+            check_length(_variation(center, spread, count - 2))  # the longest name
+    except ValueError as error:
+        raise UsageError(f"`near` {text}: with one seed more, {error}") from None
+    return Seeds(((center,), variations))
 
 
 def _variation(center: Blend, spread: float, number: int) -> Seed:

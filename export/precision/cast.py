@@ -2,8 +2,7 @@
 
 Weights and arithmetic get the low type. The input `z` stays float32. The uint8 tail computes in float32, since the
 resolution of FP16 (1/8 of a grey level near white) would change grey levels needlessly; so does the division by
-alpha that makes straight RGBA. A node that stays in FP32
-gets Casts around it, with none between two such nodes.
+alpha that makes straight RGBA. A node that stays in FP32 gets Casts around it, with none between two such nodes.
 """
 
 from __future__ import annotations

@@ -27,12 +27,8 @@ SEEDS = range(64)
 CALIBRATION_SEEDS = range(64, 128)
 BATCH = 16
 MIN_SPREAD = 0.5  # as a share of the reference's spread
-_LAST = (
-    "images",
-    "images_premultiplied",
-    f"{TAIL}/scale",
-    f"{TAIL_16}/scale",
-)  # values that infinities within a graph would reach
+# values that infinities within a graph would reach
+_LAST = ("images", "images_premultiplied", f"{TAIL}/scale", f"{TAIL_16}/scale")
 
 
 @dataclass(frozen=True)
@@ -142,6 +138,5 @@ def with_worse_parity(report: Report, reference: Reference, images: Images) -> R
 
 def as_levels(images: Any, bits: int) -> Images:
     """Return the output of a graph, whole numbers [N, H, W, C] or floats [N, C, H, W], as whole numbers."""
-    return in_levels(
-        images if images.dtype.kind == "u" else np.nan_to_num(images), bits
-    )  # `measure` reports NaN
+    # `measure` reports NaN
+    return in_levels(images if images.dtype.kind == "u" else np.nan_to_num(images), bits)

@@ -54,9 +54,7 @@ def compare(reference: Images, images: Images) -> Parity:
     if images.dtype != reference.dtype:
         reference, images = eight_bits(reference), eight_bits(images)
     difference = np.abs(visible(images).astype(np.int32) - visible(reference))  # [N, H, W, C]
-    worst, white = (
-        np.square(difference, dtype=np.float64).mean((1, 2, 3)).max(),
-        int(np.iinfo(images.dtype).max),
-    )
+    worst = np.square(difference, dtype=np.float64).mean((1, 2, 3)).max()
+    white = int(np.iinfo(images.dtype).max)
     psnr = 10 * math.log10(white**2 / worst) if worst else math.inf
     return Parity(psnr, int(difference.max()), white)

@@ -1,4 +1,4 @@
-"""One file an image: seed0004.png, .webp or .jpg; or a folder for each class."""
+"""One file an image: seed0004.png, .webp, .jpg or .tiff; with a folder for each class if the names say so."""
 
 from __future__ import annotations
 

@@ -81,11 +81,8 @@ class Sheet:
         sprites = self.atlas or (self.spacing, self.scale) != (None, None)
         if images.shape[-1] == 4 and not sprites:
             images = over_checkerboard(images)
-        count, scale, spacing = (
-            -(-len(images) // self.columns) * self.columns,
-            self.scale or 1,
-            self.spacing or 0,
-        )
+        count = -(-len(images) // self.columns) * self.columns
+        scale, spacing = self.scale or 1, self.spacing or 0
         height, width, channels = (images.shape[1] * scale, images.shape[2] * scale, images.shape[3])
         cells = np.zeros((count, height + spacing, width + spacing, channels), images.dtype)
         if self.background is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +17,7 @@ CODECS = {".mp4": ("libx264", {"crf": "16"}), ".webm": ("libvpx-vp9", {"crf": "2
 
 
 class Video:
-    """A video file of opaque frames whose sides are even: so the pixel format that every player takes wants it."""
+    """A video file of opaque frames. Their sides are even: the pixel format that every player takes requires it."""
 
     def __init__(self, path: Path, film: Film, threads: int) -> None:
         try:
@@ -33,9 +35,21 @@ class Video:
     def add(self, frame: Images) -> None:
         """Write the next frame, uint8 [H, W, 1 or 3]."""
         pixels = frame[:, :, 0] if frame.shape[2] == 1 else frame
-        self._file.mux(self._stream.encode(self._av.VideoFrame.from_ndarray(pixels, format=self._format)))
+        with _plain_errors():
+            picture = self._av.VideoFrame.from_ndarray(pixels, format=self._format)
+            self._file.mux(self._stream.encode(picture))
 
     def close(self) -> None:
         """Write the end of the file."""
-        self._file.mux(self._stream.encode())
-        self._file.close()
+        with _plain_errors():
+            self._file.mux(self._stream.encode())
+            self._file.close()
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turn PyAV's OSErrors, whose file name cannot be set, into Python's: a full disk, for example."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror) from error

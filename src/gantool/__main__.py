@@ -49,14 +49,6 @@ COMMANDS = {
         "gantool.train.cli",
         "Draw the curves of a run and its samples over time: one HTML file, or one PNG.",
     ),
-    "directions": (
-        "gantool.export.cli",
-        "Find directions in the latent space along which images change: directions.npz and a sheet.",
-    ),
-    "project": (
-        "gantool.train.cli",
-        "Find the latent vectors whose images are nearest to given pictures.",
-    ),
     "data": (
         "gantool.train.cli",
         "Make a clean data set: checked, cropped, resized, no duplicates, labelled; with a contact sheet.",
@@ -79,6 +71,14 @@ COMMANDS = {
     "morph": (
         "gantool.runtime.cli",
         "Write a film of a walk through the latent space: .mp4, .webm, .gif, .webp, .png.",
+    ),
+    "directions": (
+        "gantool.export.cli",
+        "Find directions in the latent space along which images change: directions.npz and a sheet.",
+    ),
+    "project": (
+        "gantool.train.cli",
+        "Find the latent vectors whose images are nearest to given pictures.",
     ),
     "bench": (
         "gantool.runtime.cli",

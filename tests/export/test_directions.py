@@ -44,7 +44,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("directions")
     config = NetworkConfig(size=square(16), width=8, latent=12, classes=3)
     save_checkpoint(folder / "g.safetensors", lived_in(config), 1000, "shapes", ("disc", "box", "ring"))
-    run_gantool("export", "g.safetensors", "--engine", "none", cwd=folder, check=True)
+    run_gantool("export", "g.safetensors", "--fp16", "--engine", "none", cwd=folder, check=True)
     return folder
 
 
@@ -80,6 +80,12 @@ def test_generate_moves_along_directions(files: Path) -> None:
     assert np.abs(made(files) - expected).mean() > 1
 
 
+def test_groups_alone_need_no_first_layer(files: Path) -> None:
+    flags = ("--count", "0", "--group", "smile=1,5,9/2,7", "-o", "groups.npz")
+    run_gantool("directions", "g.fp16.onnx", *flags, cwd=files, check=True)
+    assert Directions.load(files / "groups.npz").names == ("smile",)
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "problem"),
     [
@@ -93,6 +99,15 @@ def test_generate_moves_along_directions(files: Path) -> None:
         ),
         (("directions", "g.onnx", "--group", "smile"), 2, "write a name"),
         (("directions", "g.onnx", "--group", "smile=1/1"), 2, "give different seeds"),
+        (
+            ("generate", "g.onnx", "--direction", "0=1", "--directions", "cut.npz"),
+            1,
+            "does not hold directions",
+        ),
+        (("directions", "g.onnx", "--group", "0=1/2"), 2, "another direction has this name"),
+        (("directions", "g.onnx", "--group", "a=1/2", "--group", "a=3/4"), 2, "has this name"),
+        (("directions", "g.onnx", "--group", "a=0-4294967295/4"), 2, "at most 100,000"),
+        (("directions", "g.fp16.onnx"), 1, "computes in FP16"),
         (("directions", "g.onnx", "--count", "0"), 2, "leaves no direction"),
         (("directions", "g.onnx", "-o", "d.json"), 2, "ends in .npz"),
         (("directions", "g.onnx", "--class", "disk"), 2, "did you mean disc?"),
@@ -102,5 +117,6 @@ def test_generate_moves_along_directions(files: Path) -> None:
 def test_wrong_directions(files: Path, flags: tuple[str, ...], code: int, problem: str) -> None:
     if not (files / "directions.npz").exists():
         run_gantool("directions", "g.onnx", cwd=files, check=True)
+    (files / "cut.npz").write_bytes((files / "directions.npz").read_bytes()[:300])
     result = run_gantool(*flags, cwd=files)
     assert (result.returncode, problem in result.stderr) == (code, True), result.stderr

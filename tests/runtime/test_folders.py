@@ -154,7 +154,7 @@ def test_variations_and_walks_have_files_by_their_names(graph: Path, tmp_path: P
         ("--z z.npy --near 0", 2, "--near and --z both say"),
         ("--z z.npy --trunc 0.5", 2, "leave --trunc and --trunc-resample out"),
         ("--near 3 --seeds 1", 2, "--seeds and --near both say"),
-        ("--near 3~9", 2, "--near '3~9': 8 images, expected one"),
+        ("--near 3~9", 2, "--near 3~9: give one seed, as in 42, or one mix"),
         ("--near 3 --spread 2", 2, "--spread 2: give a number from 0.001 to 1"),
         ("--near 3 --count 0", 2, "--count 0: give a whole number"),
         ("--count 3", 2, "--count 3 is for --near"),

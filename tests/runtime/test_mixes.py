@@ -175,8 +175,10 @@ def test_the_farthest_variations_are_other_seeds_and_none_is_the_seed_itself() -
     ("given_near", "spread", "count", "says"),
     [
         ("3~9@1of4", 0.3, 4, "`near`"),
-        ("1,2", 0.3, 4, "`near` '1,2': 2 images, expected one"),
+        ("1,2", 0.3, 4, "`near` 1,2: give one seed, as in 42, or one mix"),
         ("a", 0.3, 4, "`near`"),
+        ("1+2+3+4+5+6+7+8", 0.3, 2, "at most 8 can be mixed"),
+        ("+".join(str(4_000_000_000 + seed) for seed in range(7)), 0.3, 2, "too long for the name of a file"),
         ("1", 0, 4, "`spread`"),
         ("1", 1.1, 4, "`spread`"),
         ("1", float("nan"), 4, "`spread`"),

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from conftest import run_gantool
+from gantool.runtime.files import atomic
 from gantool.runtime.generator import Generator
 from gantool.runtime.morph import Walk
-from gantool.runtime.outputs.animation import Clock
+from gantool.runtime.outputs.animation import Clock, Film
+from gantool.runtime.outputs.video import Video
 
 Frames = NDArray[np.uint8]  # [N, H, W, C]
 
@@ -80,6 +82,8 @@ def test_raw_frames_are_those_of_the_film(work: Path) -> None:
     [
         (("--seeds", "1"), "at least two seeds"),
         (("--seeds", "0-4", "--grid", "2x1"), "cannot be dealt evenly"),
+        (("--grid", "4x3"), "as in 0-23"),
+        (("--seeds", "0-4294967295"), "at most 100,000"),
         (("--grid", "2by1"), "write columns by rows"),
         (("-o", "m.avi"), "ends in one of"),
         (("-o", "m.gif", "--fps", "60"), "at most 50"),
@@ -95,6 +99,24 @@ def test_what_cannot_be_a_film(work: Path, flags: tuple[str, ...], problem: str)
     assert result.returncode == 2
     assert problem in result.stderr
     assert not [*work.glob("m*")]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_video_on_a_full_disk_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    av = pytest.importorskip("av")
+    real = av.open
+    monkeypatch.setattr(av, "open", lambda path, mode: real("/dev/full", mode, format=Path(path).suffix[1:]))
+    target = tmp_path / "m.mp4"
+
+    def write() -> None:
+        with atomic(target) as part:
+            film = Video(part, Film(16, 16, 3, 30, 1), 1)
+            film.add(np.zeros((16, 16, 3), np.uint8))
+            film.close()
+
+    with pytest.raises(OSError, match="No space left") as raised:
+        write()
+    assert raised.value.filename == str(target)
 
 
 def test_a_film_is_not_overwritten_unless_forced(work: Path) -> None:
