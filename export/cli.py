@@ -12,10 +12,12 @@ from gantool.runtime.commands import Command
 from gantool.runtime.flags import Given, build
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gantool.runtime.spec import Images
 
-# (data set, feature extractor) -> a function that returns the Fréchet distance of images
-DistanceTo = Callable[[str, str], "Callable[[Images], float]"]
+# (data set, feature extractor, source of the export) -> a function that returns the Fréchet distance of images
+DistanceTo = Callable[[str, str, "Path | None"], "Callable[[Images], float]"]
 
 
 def export() -> Command:
@@ -46,7 +48,7 @@ def _export(given: Given, distance_to: DistanceTo) -> None:
 
     if asked.data is not None:
         features = asked.features or "classifier"
-        measure = distance_to(asked.data, features)
+        measure = distance_to(asked.data, features, asked.source)
         options = replace(options, to_data=DatasetDistance(asked.data, features, measure))
     made = pipeline.export(asked.source, options, build_options)
     typer.echo(summary(made, build_options))

@@ -19,6 +19,7 @@ from typing import Any
 
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.runs import LATEST, RUNS, newest_run
+from gantool.train.data.fitting import Fit
 from gantool.train.options import TrainingOptions, read_options
 
 OPTIONS_NAME = "training_options.json"
@@ -71,6 +72,15 @@ def options_beside(file: Path) -> TrainingOptions | None:
     """Return the options of the run in whose folder a file lies, or None."""
     options = file.parent / OPTIONS_NAME
     return read_options(options) if file.is_file() and options.is_file() else None
+
+
+def conversion_beside(file: Path) -> tuple[str | None, Fit, str | None, int]:
+    """Return background, fit, levels and bits, the last arguments of `load_images`, of the run beside a file.
+
+    Those of a new run if there is none.
+    """
+    run = options_beside(file)
+    return (None, "crop", None, 8) if run is None else (run.background, run.fit, run.levels, run.network.bits)
 
 
 def records(path: Path) -> list[dict[str, Any]]:

@@ -39,7 +39,7 @@ from gantool.train.metrics.measure import (
 )
 from gantool.train.metrics.scores import FeatureScores
 from gantool.train.requests import EvaluateOptions
-from gantool.train.run_dir import options_beside
+from gantool.train.run_dir import conversion_beside, options_beside
 
 _LOOK = 0.1  # seconds to measure the CPU use of other programs
 
@@ -120,11 +120,7 @@ def score(source: Path, options: EvaluateOptions) -> Scores:
     _log.debug("%s images in %.1f s", f"{len(images):,}", time.monotonic() - started)
     data = options.data or _data_of(named)
     _, height, width, channels = images.shape
-    if run := options_beside(named):
-        how = (run.background, run.fit, run.levels, run.network.bits)
-        loaded = load_images(data, Size(height, width), channels, *how).in_eight_bits
-    else:
-        loaded = load_images(data, Size(height, width), channels)
+    loaded = load_images(data, Size(height, width), channels, *conversion_beside(named)).in_eight_bits
     extractor = find_extractor(options.features, loaded)
     real = extractor.vectors(subsample(loaded.images))
     folder = options.out or (Path() if named.is_dir() else named.parent)

@@ -34,6 +34,8 @@ except KeyboardInterrupt:  # the signal handlers are not installed yet
     sys.exit(130)
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gantool.runtime.spec import Images
 
 gc.enable()
@@ -213,12 +215,12 @@ def _load(name: str) -> Command:
     )
 
 
-def _distance_to(data: str, features: str) -> Callable[[Images], float]:
+def _distance_to(data: str, features: str, source: Path | None) -> Callable[[Images], float]:
     try:
         from gantool.train.metrics.distance import distance_to
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train", "gantool export --data") from error
-    return distance_to(data, features)
+    return distance_to(data, features, source)
 
 
 def _options_of(arguments: list[str]) -> Mapping[str, Option]:
