@@ -180,11 +180,11 @@ TRAIN = [
     Case("--data broken-images", 1, ("1 readable", "damaged"), id="broken-images"),
     Case("--data few.zip", 1, ("outside",), id="zip-pointing-outside"),
     Case("--data file", 1, ("not a folder, and not a file that is read",), id="text-file-as-data"),
-    Case("--size 50", 2, ("dcgan cannot make 50×50 pixels", "near sizes are 44, 48, 52, 56"), id="size"),
+    Case("--size 50", 2, ("dcgan cannot make 50×50", "the nearest sizes are 44, 48, 52, 56"), id="size"),
     Case(
         "--preset dcgan5-32 --size 60",
         2,
-        ("dcgan5 cannot make 60×60 pixels", "near sizes are 48, 56, 64, 72"),
+        ("dcgan5 cannot make 60×60", "the nearest sizes are 48, 56, 64, 72"),
         id="size-dcgan5",
     ),
     Case("--preset stylegan", 2, ("choose dcgan16, dcgan28, dcgan32",), id="preset"),
