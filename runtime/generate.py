@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +23,7 @@ from gantool.runtime.outputs.encoding import BITS_16, ENCODINGS
 from gantool.runtime.outputs.folder import DEFAULT, folder_for
 from gantool.runtime.outputs.formats import OUTPUTS, check_same
 from gantool.runtime.outputs.images import over_colour
-from gantool.runtime.outputs.raw import players
+from gantool.runtime.outputs.raw import check_stdout, players
 from gantool.runtime.outputs.sheet import Sheet
 from gantool.runtime.outputs.z_file import read_z, write_z
 from gantool.runtime.process.pool import thread_count
@@ -255,10 +254,7 @@ def _check_raw(request: Request, target: Target) -> None:
     """Raise UsageError if raw frames have nowhere to go, or if an option does not work with them."""
     if target.format != "-":
         return
-    if sys.stdout is None:
-        raise UsageError("raw frames go to stdout, which is closed: give a folder with `out`")
-    if sys.stdout.isatty():
-        raise UsageError("raw frames go to a program, not to a terminal: | ffplay -f rawvideo ...")
+    check_stdout("folder")
     if request.grid is not None:
         raise UsageError("`grid` does not work with raw frames: write the sheet in a separate run")
     for name, given in (("resume", request.resume), ("dump_z", request.dump_z)):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from gantool.runtime.latents import check_truncation, latents, slerp
 from gantool.runtime.options import MorphOptions
 from gantool.runtime.outputs.animation import Apng, Film, Gif, Joiner, WebP
 from gantool.runtime.outputs.images import eight_bits, grid, over_colour
-from gantool.runtime.outputs.raw import RawFilm, players
+from gantool.runtime.outputs.raw import RawFilm, check_stdout, players
 from gantool.runtime.outputs.video import CODECS, Video
 from gantool.runtime.process.cpus import limit
 from gantool.runtime.process.signals import stop_signals
@@ -144,8 +143,7 @@ def _check(options: MorphOptions, seeds: int, cells: int) -> None:
     out = options.out
     suffix = out.suffix.lower()
     if str(out) == "-":
-        if sys.stdout is None or sys.stdout.isatty():
-            raise UsageError("raw frames go to a program, not to a terminal: | ffplay -f rawvideo ...")
+        check_stdout("file")
     elif suffix not in _JOINERS and suffix not in CODECS:
         known = ", ".join([*CODECS, *_JOINERS])
         raise UsageError(f"`out` {out}: give a name that ends in one of {known}, or - for raw frames")
@@ -198,7 +196,7 @@ def _film(options: MorphOptions, spec: Spec, walk: Walk, columns: int, rows: int
     if channels == 4 and (options.background is not None or suffix in _OPAQUE):
         channels = 3
         _log.info("transparent images are laid on %s", options.background or "white")
-    elif options.background is not None and channels != 4:
+    elif options.background is not None:
         raise UsageError(
             f"`background` {options.background} is for transparent images: this engine makes {spec.size}"
         )

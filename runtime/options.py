@@ -3,7 +3,6 @@
 # No `from __future__ import annotations`: evaluating the annotations of flags from text would slow down every
 # start.
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ from typing import Annotated
 from gantool.runtime.colours import not_a_colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check
-from gantool.runtime.request import Provider
+from gantool.runtime.request import BatchFlag, ProviderFlag, ThreadsFlag, parse_grid
 
 
 def _sizes(text: str) -> list[int]:
@@ -123,12 +122,9 @@ class MorphOptions:
         ),
     ] = None
     force: Annotated[bool, Flag("overwrite the file", group="Output")] = False
-    batch: Annotated[int | None, Flag("images at a time", group="Engine", shown="up to 64")] = None
-    provider: Annotated[Provider, Flag("library and device that run a graph", group="Engine")] = "auto"
-    threads: Annotated[
-        int | None,
-        Flag("threads that run a graph on the CPU", "--engine-threads", group="Engine", shown="one per core"),
-    ] = None
+    batch: BatchFlag = None
+    provider: ProviderFlag = "auto"
+    threads: ThreadsFlag = None
 
     def __post_init__(self) -> None:
         check(self)
@@ -137,10 +133,7 @@ class MorphOptions:
     @property
     def cells(self) -> tuple[int, int]:
         """The columns and rows of the grid. Raises UsageError for another text."""
-        match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", self.grid)
-        if not match:
-            raise UsageError(f"`grid` {self.grid}: write columns by rows, as in 4x3")
-        return int(match[1]), int(match[2])
+        return parse_grid(self.grid, "4x3")
 
 
 @dataclass(frozen=True)

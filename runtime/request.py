@@ -3,6 +3,7 @@
 # No `from __future__ import annotations`: evaluating the annotations of flags from text would slow down every
 # start.
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +18,22 @@ Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 Format = Literal["png", "webp", "jpg", "tiff", "npy", "tar", "-"]
 Balance = Literal["even", "data"]
 Layout = Literal["flat", "folders"]
+
+# How an engine runs: flags of `generate` and of `morph`.
+BatchFlag = Annotated[int | None, Flag("images at a time", group="Engine", shown="up to 64")]
+ProviderFlag = Annotated[Provider, Flag("library and device that run a graph", group="Engine")]
+ThreadsFlag = Annotated[
+    int | None,
+    Flag("threads that run a graph on the CPU", "--engine-threads", group="Engine", shown="one per core"),
+]
+
+
+def parse_grid(text: str, example: str) -> tuple[int, int]:
+    """Parse `8x4` into (columns, rows). Raises UsageError, with the example, for anything else."""
+    match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", text)
+    if not match:
+        raise UsageError(f"`grid` {text}: write columns by rows, as in {example}")
+    return int(match[1]), int(match[2])
 
 
 @dataclass(frozen=True)
@@ -101,7 +118,7 @@ class Request:
             check=not_a_colour,
         ),
     ] = None
-    batch: Annotated[int | None, Flag("images at a time", group="Engine", shown="up to 64")] = None
+    batch: BatchFlag = None
     truncation: Annotated[
         float,
         Flag("scale of z: below 1, images are more typical and less varied", "--trunc", group="Images"),
@@ -184,11 +201,8 @@ class Request:
     encoders: Annotated[
         int | None, Flag("threads that encode images", "--threads", group="Output", shown="one per core")
     ] = None
-    provider: Annotated[Provider, Flag("library and device that run a graph", group="Engine")] = "auto"
-    threads: Annotated[
-        int | None,
-        Flag("threads that run a graph on the CPU", "--engine-threads", group="Engine", shown="one per core"),
-    ] = None
+    provider: ProviderFlag = "auto"
+    threads: ThreadsFlag = None
 
     def __post_init__(self) -> None:
         check(self)

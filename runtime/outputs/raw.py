@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gantool.runtime.errors import GantoolError
+from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.items import Item, Items
 from gantool.runtime.outputs.base import Sample, Target, Write
 from gantool.runtime.spec import Images, Spec
@@ -66,6 +66,14 @@ class RawFilm:
 
     def close(self) -> None:
         """Do nothing: the pixels are written."""
+
+
+def check_stdout(instead: str) -> None:
+    """Raise UsageError if raw frames have nowhere to go; `instead`: what `out` takes, a folder or a file."""
+    if sys.stdout is None:
+        raise UsageError(f"raw frames go to stdout, which is closed: give a {instead} with `out`")
+    if sys.stdout.isatty():
+        raise UsageError("raw frames go to a program, not to a terminal: | ffplay -f rawvideo ...")
 
 
 def write_pixels(images: Images, before: int) -> None:

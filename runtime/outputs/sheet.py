@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from gantool.runtime.errors import UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.images import grid, over_checkerboard
-from gantool.runtime.request import Request
+from gantool.runtime.request import Request, parse_grid
 from gantool.runtime.spec import Images, Spec
 
 MAX_SHEET = 1 << 26  # pixels: 8,192 × 8,192
@@ -43,12 +42,8 @@ class Sheet:
             if request.atlas:
                 raise UsageError("`atlas` is for a sheet: add `grid` 8x8")
             return cls()
-        match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", request.grid)
-        if not match:
-            raise UsageError(f"`grid` {request.grid}: write columns by rows, as in 8x8")
-        return cls(
-            int(match[1]), int(match[2]), request.spacing, request.scale, request.atlas, request.background
-        )
+        columns, rows = parse_grid(request.grid, "8x8")
+        return cls(columns, rows, request.spacing, request.scale, request.atlas, request.background)
 
     @property
     def cells(self) -> int:
