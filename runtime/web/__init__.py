@@ -1,0 +1,1 @@
+"""HTML that opens offline: the document, its look, the page of a generator, and reports. Needs the base alone."""
