@@ -10,7 +10,8 @@ HERE = Path(__file__).parent
 # What the browser may load: what is inside. A page whose text came from a foreign file cannot send anything away.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; media-src blob:; "
-    "script-src 'unsafe-inline' blob: 'wasm-unsafe-eval'; connect-src data: blob:; worker-src blob:; base-uri 'none'"
+    "script-src 'unsafe-inline' blob: 'wasm-unsafe-eval'; connect-src data: blob:; worker-src blob:; "
+    "base-uri 'none'"
 )
 
 
