@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from gantool.runtime.outputs.image_files import pieces
 from gantool.runtime.process.pool import thread_count
+from gantool.runtime.process.terminal import reason_of
 from gantool.runtime.serve.engines import Engine, Wanted
 from gantool.runtime.serve.metrics import Metrics
 from gantool.runtime.serve.options import ServeOptions
@@ -77,7 +78,7 @@ class Line:
             self._metrics.rejected += 1
             raise BusyError("the server is busy")
         loop = asyncio.get_running_loop()
-        job = Job(engine, wanted, finish, loop.create_future(), alone)
+        job: Job[T] = Job(engine, wanted, finish, loop.create_future(), alone)
         self.waiting += len(wanted)
         job.future.add_done_callback(lambda _: self._leave(len(wanted)))
         timer = loop.call_later(self._options.timeout, self._late, job)
@@ -107,10 +108,7 @@ class Line:
 
     def _work(self) -> None:
         while jobs := self._take():
-            try:
-                self._run(jobs)
-            except Exception as error:
-                self._fail(jobs, error)
+            self._try(jobs)
 
     def _take(self) -> list[Job[Any]]:
         """Wait for jobs; return those of the next batch, or none when the line is closed."""
@@ -146,6 +144,16 @@ class Line:
         self._jobs = left
         return batch
 
+    def _try(self, jobs: Sequence[Job[Any]]) -> None:
+        try:
+            self._run(jobs)
+        except Exception as error:
+            if len(jobs) > 1:  # one request, of z that overflows perhaps, must not fail the others
+                for job in jobs:
+                    self._try([job])
+            else:
+                self._fail(jobs[0], error)
+
     def _run(self, jobs: Sequence[Job[Any]]) -> None:
         """Compute a batch, and hand its jobs to the encoders."""
         engine, began = jobs[0].engine, time.monotonic()
@@ -174,10 +182,10 @@ class Line:
         if results:
             _in_loop(results)
 
-    def _fail(self, jobs: Sequence[Job[Any]], error: Exception) -> None:
-        self.failure = str(error) or type(error).__name__
-        _log.warning("%s failed: %s", jobs[0].engine.name, self.failure)
-        _in_loop([(job, None, error) for job in jobs])
+    def _fail(self, job: Job[Any], error: Exception) -> None:
+        self.failure = reason_of(error, 300)
+        _log.warning("the engine %s failed: %s", job.engine.name, self.failure)
+        _in_loop([(job, None, error)])
 
 
 def _in_loop(results: Sequence[tuple[Job[Any], Any, Exception | None]]) -> None:

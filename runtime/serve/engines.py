@@ -22,7 +22,9 @@ from gantool.runtime.serve.options import ServeOptions
 from gantool.runtime.spec import Images, Latents, Spec
 
 GOLDEN = range(10)  # the seeds of `gantool export --bundle`
-Key: TypeAlias = "tuple[Seed, float] | NDArray[Any]"  # what an image is of: seed and truncation, or a row of z
+Key: TypeAlias = (
+    "tuple[Seed, float] | NDArray[Any]"  # what an image is of: seed and truncation, or a row of z
+)
 Wanted: TypeAlias = "list[tuple[Key, OfImage | None]]"  # keys and their classes
 
 
@@ -91,7 +93,9 @@ def load(options: ServeOptions) -> dict[str, Engine]:
     if directions is not None and not any(engine.directions for engine in found.values()):
         close(found)
         size = directions.vectors.shape[1]
-        raise GantoolError(f"{options.directions} has directions of {size} numbers: no engine has z of this size")
+        raise GantoolError(
+            f"{options.directions} has directions of {size} numbers: no engine has z of this size"
+        )
     return found
 
 

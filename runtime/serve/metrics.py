@@ -60,7 +60,9 @@ class Metrics:
 
     def text(self, waiting: int) -> str:
         """Return all of it; `waiting` is the number of images in the queue."""
-        requests = {(("door", door), ("status", str(status))): n for (door, status), n in self.requests.items()}
+        requests: dict[Labels, int] = {
+            (("door", door), ("status", str(status))): n for (door, status), n in self.requests.items()
+        }
         lines = [
             *_plain("gantool_requests_total", "counter", "Requests that were answered.", requests),
             *_plain("gantool_requests_running", "gauge", "Requests in progress.", {(): self.running}),
@@ -77,8 +79,8 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
 
-def _by_model(counts: Mapping[str, int]) -> dict[Labels, int]:
-    return {(("model", name),): count for name, count in counts.copy().items()}  # type: ignore[attr-defined]
+def _by_model(counts: Counter[str]) -> dict[Labels, int]:
+    return {(("model", name),): count for name, count in counts.copy().items()}
 
 
 def _plain(name: str, kind: str, text: str, values: Mapping[Labels, float]) -> Iterator[str]:

@@ -105,12 +105,12 @@ class ServeOptions:
             check=between(1, 1024),
         ),
     ] = None
-    max_seeds: Annotated[
-        int, Flag("images of a request", group="Limits", check=between(1, 1_000_000))
-    ] = 256
+    max_seeds: Annotated[int, Flag("images of a request", group="Limits", check=between(1, 1_000_000))] = 256
     max_size: Annotated[
         int,
-        Flag("pixels of the longer side of an enlarged image or a film", group="Limits", check=between(1, 8192)),
+        Flag(
+            "pixels of the longer side of an enlarged image or a film", group="Limits", check=between(1, 8192)
+        ),
     ] = 1024
     max_frames: Annotated[int, Flag("frames of a film", group="Limits", check=between(2, 100_000))] = 600
     max_streams: Annotated[

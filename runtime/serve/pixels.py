@@ -22,7 +22,7 @@ WHITE = (255, 255, 255)
 def encode(image: Images, name: Name, size: int | None = None) -> bytes:
     """Return one image, [H, W, C], as a file; `size`: pixels of its longer side.
 
-    At its own size it has the bytes of `gantool generate`. JPEG has no transparency, so it shows RGBA on white. JPEG,
+    At its own size it has the bytes of `gantool generate`. JPEG has no transparency, and shows RGBA on white. JPEG,
     WebP and an image of another size have 8 bits.
     """
     if image.dtype == np.uint16 and (name not in BITS_16 or size is not None):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from gantool.runtime.errors import UsageError
-from gantool.runtime.flags import Flag, Option, between, build, check, check_given, choose, options
+from gantool.runtime.flags import Flag, Option, between, build, check_given, choose, options
 
 T = TypeVar("T")
 LONGEST = 4096  # characters of a parameter
@@ -35,7 +35,9 @@ class Look:
     truncation: Annotated[
         float, Flag("scale of z: below 1, images are more typical and less varied", "--trunc")
     ] = 1.0
-    label: Annotated[str | None, Flag("class of a conditional generator: its name or number", "--class")] = None
+    label: Annotated[str | None, Flag("class of a conditional generator: its name or number", "--class")] = (
+        None
+    )
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ class GridQuery:
     look: Look = Look()
     seeds: Annotated[str, SeedsFlag] = "0-63"
     steps: StepsFlag = None
-    columns: Annotated[int | None, Flag("images in a row; about a square without it", check=between(1))] = None
+    columns: Annotated[int | None, Flag("images in a row; about a square without it", check=between(1))] = (
+        None
+    )
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,9 @@ class StreamQuery:
     seeds: Annotated[str, SeedsFlag] = "0~1~2~3~4~5~6~7~0"
     steps: StepsFlag = None
     fps: Annotated[float, Flag("frames a second", check=_fps)] = 10.0
-    frames: Annotated[int | None, Flag("end after this many frames; without it, never", check=between(1))] = None
+    frames: Annotated[int | None, Flag("end after this many frames; without it, never", check=between(1))] = (
+        None
+    )
     size: SizeFlag = None
 
 
@@ -125,7 +131,8 @@ def url_name(option: Option) -> str:
 
 def parse(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
     """Return the parameters in the query of a URL. Raises UsageError, which names parameters as a URL does."""
-    known = parameters(cls)
+    kind: type = cls
+    known = parameters(kind)
     given: dict[str, Any] = {}
     for name, text in pairs:
         if name not in known:
@@ -137,13 +144,8 @@ def parse(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
         if len(text) > LONGEST:
             raise UsageError(f"{name} has {len(text):,} characters: at most {LONGEST:,} are read")
         given[option.name] = _value(name, option, text)
-    check_given(given, options(cls))
+    check_given(given, options(kind))
     return build(cls, given)
-
-
-def check_all(made: object) -> None:
-    """Check the fields of a request that came as JSON."""
-    check(made)
 
 
 def in_words(text: str, known: Mapping[str, Option] | None = None) -> str:
