@@ -57,7 +57,7 @@ class Shared:
 
     def made(self, frames: int) -> None:  # noqa: ARG002
         """Go on, or end because the client has gone."""
-        if self.stopped or self._service.closing:
+        if self.stopped:
             raise ClientDisconnect
 
 

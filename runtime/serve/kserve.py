@@ -1,7 +1,7 @@
 """The Open Inference Protocol (KServe v2) with binary tensors, so that `tritonclient` and others work unchanged.
 
-Sources: "Open Inference Protocol (V2)" and "Binary Tensor Data Extension" of KServe. Triton's clients also ask for the
-index of the models and for a configuration: its extensions "Model Repository" and "Model Configuration".
+Sources: "Open Inference Protocol (V2)" and "Binary Tensor Data Extension" of KServe. Triton's clients also ask for
+the index of the models and for a configuration: its extensions "Model Repository" and "Model Configuration".
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def serve(options: ServeOptions, started: Callable[[str], None]) -> None:
     if options.log_json:
         for handler in logging.getLogger("gantool").handlers:
             handler.setFormatter(JsonLines())
-    with _listening(options) as listener, opened(options) as service:
+    with listening(options) as listener, opened(options) as service:
         url = address(listener)
         for engine in service.engines.values():
             _log.info("%s: images of %s, %s", engine.name, engine.spec.size, engine.generator.name)
@@ -119,7 +119,7 @@ def address(listener: socket.socket) -> str:
 
 
 @contextmanager
-def _listening(options: ServeOptions) -> Iterator[socket.socket]:
+def listening(options: ServeOptions) -> Iterator[socket.socket]:
     """Yield a bound socket: a taken port is known before an engine is loaded. Raises GantoolError."""
     try:
         kind, *_, where = socket.getaddrinfo(
