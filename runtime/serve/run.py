@@ -43,8 +43,7 @@ def serve(options: ServeOptions, started: Callable[[str], None]) -> None:
             _log.warning(
                 "warning: whoever reaches %s may use it: set GANTOOL_TOKEN, or leave `host` out", url
             )
-        started(url)
-        server(service).run([listener])
+        server(service, lambda: started(url)).run([listener])
 
 
 @contextmanager
@@ -62,8 +61,8 @@ def opened(options: ServeOptions) -> Iterator[Service]:
         engines.close(loaded)
 
 
-def server(service: Service) -> Server:
-    """Return the server of a service: run it with a listening socket."""
+def server(service: Service, started: Callable[[], None] = lambda: None) -> Server:
+    """Return the server of a service: run it with a bound socket. It calls `started` when it listens."""
     app: ASGIApp = Gate(service)
     if service.options.cors:
         app = CORSMiddleware(app, service.options.cors, ("GET", "POST"), _HEADERS, expose_headers=_EXPOSED)
@@ -80,15 +79,20 @@ def server(service: Service) -> Server:
         backlog=_BACKLOG,
         timeout_graceful_shutdown=max(1, round(service.options.timeout)),
     )
-    return Server(config, service)
+    return Server(config, service, started)
 
 
 class Server(uvicorn.Server):
     """uvicorn, which tells the service that the end has come, and ends with exit code 0."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._service = service
+        self._service, self._tell = service, started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        self._tell()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End: new connections are refused, streams stop, requests that have begun are answered."""

@@ -380,7 +380,7 @@ def test_names_of_the_server_and_other_sites(folder: Path) -> None:
             not in server.ask("/images/1.png", origin="https://evil.example").headers
         )
         asked = {"access_control_request_method": "POST", "access_control_request_headers": "authorization"}
-        before = server.ask("/generate", "OPTIONS", origin=site, **asked)
+        before = server.ask("/generate", "OPTIONS", None, origin=site, **asked)
         assert before.status == 200
         assert "POST" in before.headers["access-control-allow-methods"]
 
