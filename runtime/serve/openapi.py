@@ -34,6 +34,7 @@ _TEXTS = {
 }
 _EVERY = (400, 405, 421)
 _NUMBER = {"type": "number"}
+_SEEDS = "^[0-9][-0-9,.+*x~@of ]*"  # the characters of seeds, mixes and walks
 _IMAGES_BODY = {
     "type": "object",
     "additionalProperties": False,
@@ -145,7 +146,7 @@ def _operation(service: Service, door: Door, is_open: bool) -> dict[str, Any]:
 def _in_path(service: Service, name: str) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string"}
     if name == "file":
-        schema = {"type": "string", "pattern": r"^[^/]+\.(png|webp|jpg)$", "examples": ["5.png"]}
+        schema = {"type": "string", "pattern": rf"{_SEEDS}\.(png|webp|jpg)$", "examples": ["5.png"]}
     elif name == "kind":
         schema = {"enum": ["mp4", "webp", "gif"]}
     elif name == "model":
@@ -160,6 +161,8 @@ def _in_query(name: str, option: Option) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": _KINDS[option.kind]}
     if option.choices:
         schema = {"enum": list(option.choices)}
+    if name == "seeds":
+        schema["pattern"] = f"{_SEEDS}$"
     if option.default is not None:
         schema["default"] = option.default
     text = option.flag.help.replace(CHOICES, ", ".join(map(str, option.choices)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -14,7 +16,7 @@ from gantool.runtime.web.page import info, server_page
 async def page(service: Service, request: Request, query: ModelQuery) -> Response:  # noqa: ARG001
     """Answer with the page. It needs no token, and asks its user for it."""
     engine = service.engine(query.model)
-    return HTMLResponse(server_page(f"gantool {engine.name}"), headers={"cache-control": "no-cache"})
+    return HTMLResponse(_html(engine.name), headers={"cache-control": "no-cache"})
 
 
 async def about(service: Service, request: Request, query: ModelQuery) -> Response:  # noqa: ARG001
@@ -27,3 +29,8 @@ async def about(service: Service, request: Request, query: ModelQuery) -> Respon
     if len(service.engines) > 1:
         found["models"] = list(service.engines)
     return JSONResponse(found, headers={"cache-control": "no-cache"})
+
+
+@cache
+def _html(name: str) -> str:
+    return server_page(f"gantool {name}")
