@@ -33,6 +33,7 @@ class Engine:
     """A loaded engine. `images` runs in one thread only, the engine thread."""
 
     name: str
+    file: str  # its name
     generator: Generator
     sha256: str
     directions: Directions | None = None
@@ -86,7 +87,8 @@ def load(options: ServeOptions) -> dict[str, Engine]:
     try:
         for name, path in models.items():
             generator = Generator.load(path, options.provider, options.threads)
-            found[name] = Engine(name, generator, sha256(path), _fitting(directions, generator.spec))
+            fitting = _fitting(directions, generator.spec)
+            found[name] = Engine(name, path.name, generator, sha256(path), fitting)
     except BaseException:
         close(found)
         raise

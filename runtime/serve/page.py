@@ -23,7 +23,7 @@ async def about(service: Service, request: Request, query: ModelQuery) -> Respon
     """Answer with what the page knows of a generator."""
     engine = service.engine(query.model)
     try:
-        found = info(engine.name, engine.sha256, engine.spec, engine.directions)
+        found = info(engine.name, engine.file, engine.sha256, engine.spec, engine.directions)
     except GantoolError as error:  # it does not say how many classes it has
         raise Refused(501, str(error)) from error
     if len(service.engines) > 1:
