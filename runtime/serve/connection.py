@@ -7,6 +7,7 @@ import asyncio
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0  # for the request line and the headers, from the first byte or the connection on
+LINGER_SECONDS = 60.0  # for the rest of an answer, after the time of an idle connection
 
 
 class Connection(H11Protocol):
@@ -34,6 +35,11 @@ class Connection(H11Protocol):
             self._stop()
         elif self._timer is None and not self.transport.is_closing():
             self._timer = self.loop.call_later(HEAD_SECONDS, self._late)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, and later one whose client does not read its answer."""
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _late(self) -> None:
         self._timer = None

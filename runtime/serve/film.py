@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from concurrent.futures import Future
 from importlib.util import find_spec
 from itertools import islice
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from gantool.runtime import morph
 from gantool.runtime.classes import OfImage
@@ -23,6 +23,7 @@ from gantool.runtime.serve.engines import Engine
 from gantool.runtime.serve.images import cached
 from gantool.runtime.serve.queries import FilmQuery, shown
 from gantool.runtime.serve.service import Refused, Service, etag, matches, unless_gone
+from gantool.runtime.serve.streamed import Streamed
 from gantool.runtime.spec import Images, Latents, Spec
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ async def film(service: Service, request: Request, query: FilmQuery) -> Response
                 raise
         file = shot.options.out.open("rb")
     headers = {**cached(service, tag), "content-length": str(os.fstat(file.fileno()).st_size)}
-    return StreamingResponse(_chunks(file), headers=headers, media_type=MEDIA_TYPES[kind])
+    return Streamed(_chunks(file), MEDIA_TYPES[kind], headers)
 
 
 def _shot(service: Service, engine: Engine, query: FilmQuery, out: Path) -> morph.Shot:
@@ -120,7 +121,7 @@ def _shot(service: Service, engine: Engine, query: FilmQuery, out: Path) -> morp
     return shot
 
 
-async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+async def _chunks(file: BinaryIO) -> AsyncGenerator[bytes, None]:
     with file:
         while chunk := file.read(_CHUNK):
             yield chunk

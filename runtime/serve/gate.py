@@ -47,7 +47,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         scope["app"] = self  # then Starlette raises its own errors
-        seen = Seen(time.monotonic())
+        seen, timeout = Seen(time.monotonic()), self._service.options.timeout
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -55,7 +55,10 @@ class Gate:
                 message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
             else:
                 seen.bytes += len(message.get("body", b""))
-            await send(message)
+            if message.get("more_body"):  # a client that stops reading must not keep its place for ever
+                await asyncio.wait_for(send(message), timeout)
+            else:
+                await send(message)
 
         metrics = self._service.metrics
         metrics.running += 1
@@ -65,7 +68,9 @@ class Gate:
             metrics.running -= 1
             seconds = time.monotonic() - seen.began
             metrics.request(scope.get(DOOR, "other"), seen.status or GONE, seconds)
-            _log.info("%s", _line(scope, seen, seconds), extra={"request": _fields(scope, seen, seconds)})
+            if _log.isEnabledFor(logging.INFO):
+                fields = _fields(scope, seen, seconds)
+                _log.info("%s", _line(fields), extra={"request": fields})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, seen: Seen) -> None:
         try:
@@ -89,8 +94,9 @@ class Gate:
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if "*" not in self._hosts and _name(host) not in self._hosts:
             return _json(421, f"this server is not called {shown(_name(host))}: see --allowed-hosts")
-        deep = b"deep" in scope["query_string"]
-        if self._token and (scope["path"] not in OPEN or deep):
+        # of the open doors, only the page has parameters that need no token: /healthz?deep=1 is work
+        is_open = scope["path"] == "/" or (scope["path"] in OPEN and not scope["query_string"])
+        if self._token and not is_open:
             kind, _, given = headers.get(b"authorization", b"").partition(b" ")
             if kind.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
                 text = "this server asks for a token: send the header Authorization: Bearer TOKEN"
@@ -125,11 +131,10 @@ def _json(status: int, text: str, headers: Any = None) -> Response:
     return JSONResponse({"error": text}, status, headers)
 
 
-def _line(scope: Scope, seen: Seen, seconds: float) -> str:
+def _line(fields: dict[str, Any]) -> str:
     """Return the line of the log."""
-    fields = _fields(scope, seen, seconds)
     return (
-        f'{fields["client"]} "{fields["method"]} {fields["path"]}" {fields["status"]}, {seen.bytes:,} bytes, '
+        f'{fields["client"]} "{fields["method"]} {fields["path"]}" {fields["status"]}, {fields["bytes"]:,} bytes, '
         f"{fields['ms']:g} ms"
     )
 

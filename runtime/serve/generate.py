@@ -6,7 +6,7 @@ An answer of more than a batch is sent as it is made, so its memory is that of a
 from __future__ import annotations
 
 import tarfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from gantool.runtime.classes import labeller
 from gantool.runtime.errors import UsageError
@@ -28,6 +28,7 @@ from gantool.runtime.serve.engines import Engine, Wanted
 from gantool.runtime.serve.pixels import MEDIA_TYPES, Name, encode
 from gantool.runtime.serve.queries import GenerateQuery, shown
 from gantool.runtime.serve.service import Service, check_seed, unless_gone
+from gantool.runtime.serve.streamed import Streamed
 from gantool.runtime.spec import Images
 
 Form: TypeAlias = Literal["tar", "npy", "multipart"]
@@ -63,7 +64,7 @@ async def generate(service: Service, request: Request, query: GenerateQuery) -> 
         return Response(data, media_type=TYPES[form])
     parts = _parts(service, asked, pack)
     first = await unless_gone(request, parts.__anext__())  # its errors still have a status
-    return StreamingResponse(_body(head + first, parts, tail), media_type=TYPES[form])
+    return Streamed(_body(head + first, parts, tail), TYPES[form])
 
 
 async def _parts(
@@ -77,7 +78,7 @@ async def _parts(
             yield await service.line.submit(asked.engine, batch, finish, admitted=True)
 
 
-async def _body(first: bytes, parts: AsyncGenerator[bytes, None], tail: bytes) -> AsyncIterator[bytes]:
+async def _body(first: bytes, parts: AsyncGenerator[bytes, None], tail: bytes) -> AsyncGenerator[bytes, None]:
     async with aclosing(parts):
         yield first
         async for part in parts:

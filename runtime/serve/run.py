@@ -22,6 +22,8 @@ from gantool.runtime.serve.service import Service
 from gantool.runtime.spec import Images
 
 _BACKLOG = 2048  # connections that wait to be accepted
+_CONNECTIONS = 2000  # over it, uvicorn answers 503
+_OWN_FILES = 100  # that are open beside connections
 _HEADERS = ("Authorization", "Content-Type", "If-None-Match", "Inference-Header-Content-Length")
 _EXPOSED = ("ETag", "Inference-Header-Content-Length", "Retry-After")
 _log = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ def server(service: Service, started: Callable[[], None] = lambda: None) -> Serv
         access_log=False,
         server_header=False,
         backlog=_BACKLOG,
+        limit_concurrency=_connections(),
         timeout_graceful_shutdown=max(1, round(service.options.timeout)),
     )
     return Server(config, service, started)
@@ -108,6 +111,20 @@ class Server(uvicorn.Server):
                 yield
             finally:
                 self._captured_signals.clear()
+
+
+def _connections() -> int:
+    """Return how many connections may be open; raise the limit of open files for them, as far as that goes."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return _CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS + _OWN_FILES
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(_CONNECTIONS, soft - _OWN_FILES))
 
 
 def _first(options: ServeOptions, engine: engines.Engine) -> Images:

@@ -73,16 +73,17 @@ class Service:
         finally:
             self.streams -= 1
 
-    def seeds(self, text: str, steps: int | None = None) -> list[Seed]:
-        """Parse seeds, as many as a request may ask for. Raises UsageError."""
+    def seeds(self, text: str, steps: int | None = None, most: int | None = None) -> list[Seed]:
+        """Parse seeds, as many as a request may ask for, or `most`. Raises UsageError."""
         found = parse_seeds(text, steps)
-        self.check_count(len(found))
+        self.check_count(len(found), most)
         return list(found)
 
-    def check_count(self, count: int) -> None:
+    def check_count(self, count: int, most: int | None = None) -> None:
         """Raise UsageError for a number of images that a request may not ask for."""
-        if not 1 <= count <= self.options.max_seeds:
-            raise UsageError(f"{count:,} images: this server makes 1 to {self.options.max_seeds:,} a request")
+        most = most or self.options.max_seeds
+        if not 1 <= count <= most:
+            raise UsageError(f"{count:,} images: this server makes 1 to {most:,} a request")
 
     def check_size(self, size: int | None) -> None:
         """Raise UsageError for a size in pixels that is over the limit."""

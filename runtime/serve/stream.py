@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from itertools import cycle, islice
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from gantool.runtime.seeds import Seed
 from gantool.runtime.serve.engines import Engine
 from gantool.runtime.serve.pixels import encode
 from gantool.runtime.serve.queries import StreamQuery
 from gantool.runtime.serve.service import Service, unless_gone
+from gantool.runtime.serve.streamed import Streamed
 from gantool.runtime.spec import Images
 
 BOUNDARY = "frame"
@@ -23,14 +25,12 @@ MEDIA_TYPE = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
 async def stream(service: Service, request: Request, query: StreamQuery) -> Response:
     """Answer with the images of seeds, over and over, until the client goes or the server ends."""
     engine = service.engine(query.look.model)
-    seeds = service.seeds(query.seeds, query.steps)
+    seeds = service.seeds(query.seeds, query.steps, service.options.max_frames)
     service.check_size(query.size)
     service.wanted(engine, query.look, seeds[:1])  # raises UsageError before the answer begins
     frames = _frames(service, engine, query, seeds)
     first = await unless_gone(request, frames.__anext__())
-    return StreamingResponse(
-        _joined(first, frames), media_type=MEDIA_TYPE, headers={"cache-control": "no-store"}
-    )
+    return Streamed(_joined(first, frames), MEDIA_TYPE, {"cache-control": "no-store"})
 
 
 async def _frames(
@@ -54,10 +54,11 @@ async def _frames(
             due = max(due + period, loop.time())
 
 
-async def _joined(first: bytes, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield f"--{BOUNDARY}\r\n".encode() + first
-    async for part in frames:
-        yield part
+async def _joined(first: bytes, frames: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(frames):
+        yield f"--{BOUNDARY}\r\n".encode() + first
+        async for part in frames:
+            yield part
 
 
 def _part(jpeg: bytes) -> bytes:

@@ -349,6 +349,7 @@ def test_a_token_opens_all_but_the_page_and_health(folder: Path) -> None:
             "/metrics",
             "/openapi.json",
             "/healthz?deep=1",
+            "/healthz?de%65p=1",
             "/nope",
         ):
             answer = server.ask(path)

@@ -115,6 +115,15 @@ def test_a_request_does_not_wait_for_ever(graph: Path) -> None:
             assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_client_that_reads_nothing_loses_its_place(graph: Path) -> None:
+    with serving(graph, timeout=0.5) as served, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", served.port))
+        client.sendall(b"GET /stream.mjpg?fps=60&size=1024 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: served.service.streams == 1)
+        until(lambda: served.service.streams == 0)
+
+
 def test_one_request_that_fails_does_not_fail_the_others(
     graph: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
