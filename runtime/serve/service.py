@@ -121,12 +121,12 @@ def check_seed(seed: Seed) -> Seed:
 
 def etag(engine: Engine, *of: object) -> str:
     """Return the tag of an answer: from the engine's file, what runs and encodes it here, and the parameters."""
-    text = json.dumps([engine.sha256, engine.generator.name, _versions(), of], default=str)
+    text = json.dumps([engine.sha256, engine.generator.name, versions(), of], default=str)
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 
 @cache
-def _versions() -> tuple[str, str]:
+def versions() -> tuple[str, str]:
     """Return the versions of what makes and encodes an image; looking them up takes a millisecond."""
     return version("gantool"), version("pillow")
 
