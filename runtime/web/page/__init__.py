@@ -1,19 +1,21 @@
-"""The page of a generator: seeds to scroll through, sliders, walks. `gantool export --web` writes it as one file with
-the engine inside; `gantool serve` answers with it, and its engine is the server.
+"""The page of a generator: seeds to scroll through, sliders, walks.
 
-The page knows an engine by two things (browser.js and server.js are the two that there are):
+`gantool export --web` writes it as one file with the engine inside; `gantool serve` answers with it, and then the
+server is the engine. The page knows an engine by two things (browser.js and server.js are the two that there are):
 
     engine.info                     the object that `info` returns
-    engine.images(z, labels, n)     a promise of the n images' levels, row by row: Uint8Array of n·H·W·C (Uint16Array
-                                    for 16 bits); z is a Float32Array of n·latent, labels an Int32Array of n or null
+    engine.images(z, labels, n)     a promise of the levels of n images: Uint8Array of n·H·W·C (Uint16Array for 16
+                                    bits); z is a Float32Array of n·latent; labels is null, an Int32Array of n, or,
+                                    for soft labels, a Float32Array of n·classes
 
-The page of a server asks it for three things, all beside its own address, so that it may lie under any path:
+The page of a server asks it for these, all beside its own address, so that it may lie under any path:
 
     GET  page/info.json[?model=NAME]     `info`, with "models", the names of all models, if there are several
     POST v2/models/NAME/infer            KServe v2 with binary tensors: z FP32 [n, latent] and, of a conditional
-                                         generator, label INT64 [n] (soft labels: FP32 [n, classes]) in;
-                                         images UINT8 (or UINT16, FP32 [n, C, H, W]) out
-    401 at either                        it asks for the token, and sends it as "Authorization: Bearer …"
+                                         generator, label INT64 [n] (soft labels: FP32 [n, classes]) in; images
+                                         UINT8 [n, H, W, C] (or UINT16, or FP32 [n, C, H, W]) out
+    401 at either                        it asks a person for the token, and sends "Authorization: Bearer …"
+    503 with Retry-After                 it waits and asks again, up to five times
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ import { shares } from "./shares.js";
 export function browserEngine() {
   const info = JSON.parse(text("info"));
   const address = URL.createObjectURL(new Blob([text("worker")], { type: "text/javascript" }));
-  const worker = new Worker(address);
+  const worker = new Worker(address); // not as a module: Chromium starts none from a file on disk
   const waiting = new Map(); // id -> [resolve, reject]
   let last = 0;
   const started = new Promise((resolve, reject) => {

@@ -55,7 +55,10 @@ export function createImages(engine, settings, arrived, failed) {
     if (found) return found;
     const before = version;
     const levels = await compute(latents([seed], info, settings()), labels([seed], info, settings()), 1);
-    if (before === version) keep(seed, levels);
+    if (before === version) {
+      keep(seed, levels);
+      arrived([seed]); // the grid may wait for it too
+    }
     return levels;
   }
 

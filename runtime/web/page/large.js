@@ -1,8 +1,9 @@
 // One image, large: with its neighbours a key away, and the sliders beside it.
 
-import { png } from "./png.js";
-import { draw } from "./pixels.js";
 import { save } from "./files.js";
+import { fit } from "./fit.js";
+import { draw } from "./pixels.js";
+import { png } from "./png.js";
 import { MAX_SEED, firstSeed, seedText } from "./seeds.js";
 
 const byId = (id) => document.getElementById(id);
@@ -13,9 +14,7 @@ export function createLarge(info, images, state, panel, closed, failed) {
   const canvas = byId("large-image");
   const home = panel.parentElement;
   let seed = 0;
-  if (Math.max(...info.size) <= 256) canvas.classList.add("pixels");
-  canvas.style.setProperty("--width", info.size[1]);
-  canvas.style.setProperty("--height", info.size[0]);
+  fit(canvas, info, 0.7);
 
   async function show(next) {
     seed = next;

@@ -2,6 +2,7 @@
 
 import { save } from "./files.js";
 import { filmType, record } from "./film.js";
+import { fit } from "./fit.js";
 import { draw } from "./pixels.js";
 import { parseSeeds, seedsText } from "./seeds.js";
 import { createWalk } from "./walk.js";
@@ -18,9 +19,7 @@ export function createPlayer(info, images, state, failed) {
   let playing = false;
   let film = null; // AbortController while one is recorded
   let shown = 0; // frames that were asked for: an old one must not be drawn over a newer one
-  if (Math.max(...info.size) <= 256) canvas.classList.add("pixels");
-  canvas.style.setProperty("--width", info.size[1]);
-  canvas.style.setProperty("--height", info.size[0]);
+  fit(canvas, info, 0.45);
   if (!filmType()) byId("walk-save").hidden = true;
 
   const options = () => ({

@@ -30,17 +30,20 @@ export function createTiles(info, images, on) {
     cell.className = "tile";
     cell.setAttribute("role", "gridcell");
     cell.style.width = `${shape.width}px`;
-    const canvas = document.createElement("canvas");
-    canvas.className = shape.enlarged ? "pixels checkerboard" : "checkerboard";
+    const picture = document.createElement("div");
+    picture.className = "picture";
+    picture.style.height = `${shape.height}px`;
+    const canvas = picture.appendChild(document.createElement("canvas"));
+    if (shape.enlarged) canvas.classList.add("pixels");
+    if (info.channels === 4) canvas.classList.add("checkerboard");
     [canvas.height, canvas.width] = info.size;
-    canvas.style.height = `${shape.height}px`;
     const name = document.createElement("span");
     const star = document.createElement("button"); // keys have f for it
     star.tabIndex = -1;
     const caption = document.createElement("div");
     caption.className = "caption";
     caption.append(name, star);
-    cell.append(canvas, caption);
+    cell.append(picture, caption);
     return cell;
   }
 
@@ -62,13 +65,12 @@ export function createTiles(info, images, on) {
   }
 
   function paint(cell, levels) {
-    draw(cell.firstChild, levels, info);
+    draw(cell.querySelector("canvas"), levels, info);
     cell.painted = true;
     cell.classList.remove("waiting");
   }
 
   function blank(cell) {
-    cell.firstChild.getContext("2d").clearRect(0, 0, info.size[1], info.size[0]);
     cell.painted = false;
     cell.classList.add("waiting");
   }

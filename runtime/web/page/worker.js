@@ -33,9 +33,16 @@ async function start(given) {
 
 // base64 of gzip -> bytes
 async function unpacked(text) {
-  const packed = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const packed = Uint8Array.fromBase64?.(text) ?? decoded(text); // browsers before 2025 lack it
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+function decoded(text) {
+  const characters = atob(text);
+  const bytes = new Uint8Array(characters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
+  return bytes;
 }
 
 async function images({ z, labels, n }) {
