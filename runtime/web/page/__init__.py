@@ -124,7 +124,7 @@ def _inside(name: str, text: str, kind: str) -> str:
 
 def _packed(data: bytes) -> str:
     """Return base64 of gzip; the same data give the same text."""
-    return base64.b64encode(gzip.compress(data, mtime=0)).decode("ascii")
+    return base64.b64encode(gzip.compress(data, 6, mtime=0)).decode("ascii")
 
 
 def _text(name: str) -> str:

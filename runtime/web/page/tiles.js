@@ -21,6 +21,7 @@ export function createTiles(info, images, on) {
     element.className = "row";
     element.setAttribute("role", "row");
     element.number = null; // of the row that it shows
+    element.hidden = true;
     for (let i = 0; i < columns; i++) element.append(tile());
     return element;
   }
@@ -49,6 +50,7 @@ export function createTiles(info, images, on) {
 
   // Show the seeds of row `number` in an element.
   function fill(element, number, columns) {
+    element.hidden = false;
     element.setAttribute("aria-rowindex", number + 1);
     [...element.children].forEach((cell, column) => {
       const seed = number * columns + column;
