@@ -196,15 +196,20 @@ def test_sliders_class_and_seed_box(browser: Browser) -> None:
         page.press("#latent", "Enter")
         page.get_by_label("Latent 7").fill("1")
         page.select_option("#class", "3")
-        z = latents(parse_seeds("0-7"), spec.latent, spec.distribution, 0.5)
-        z[:, 0] += np.float32(1.5)
-        z[:, 1] -= np.float32(2)
-        z[:, 7] += np.float32(1)
-        expected = generator.images(z=z, label=3)
+        shift = np.zeros(spec.latent, np.float32)
+        shift[[0, 1, 7]] = 1.5, -2, 1
+        seeds = parse_seeds("0-7")
+        expected = generator.images(z=latents(seeds, spec.latent, truncation=0.5) + shift, label=3)
         assert np.abs(images(page, list(range(8)), expected).astype(int) - expected).max() <= 1
         assert page.url.endswith("#trunc=0.5&class=3&direction=0:1.5,smile:-2&z=7:1")
         with opened(browser, page.url) as again:  # a link shares them
             assert np.abs(images(again, list(range(8)), expected).astype(int) - expected).max() <= 1
+        page.click("#seed-2 canvas")
+        page.get_by_label("Truncation").fill("0.25")  # the sliders are in the dialog now
+        large = generator.images(z=latents([2], spec.latent, truncation=0.25) + shift, label=3)[0]
+        with Image.open(io.BytesIO(saved(page, "#save"))) as png:
+            assert np.abs(np.asarray(png).astype(int) - large).max() <= 1
+        page.keyboard.press("Escape")
         page.click("#reset")
         expected = generator.images(range(8))
         assert np.abs(images(page, list(range(8)), expected).astype(int) - expected).max() <= 1

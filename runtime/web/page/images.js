@@ -11,7 +11,7 @@ const MOST = 64; // images of a batch
 export function createImages(engine, settings, arrived, failed) {
   const { info } = engine;
   const values = info.size[0] * info.size[1] * info.channels; // of an image
-  const most = Math.max(256, Math.floor(MEMORY / (values * (info.bits / 8))));
+  const most = Math.max(MOST, Math.floor(MEMORY / (values * (info.bits / 8))));
   const kept = new Map(); // text of a seed -> its levels, the least recently used first
   const asked = []; // computed before everything wanted
   let wanted = [];

@@ -31,6 +31,7 @@ async function start() {
   const grid = () => parts.grid; // the parts know each other
   const images = createImages(engine, state.settings, (seeds) => grid()?.arrived(seeds), failed);
   const parts = {};
+  state.on("settings", images.forget); // before the listeners that ask for new images
   const open = (seed) => parts.large.open(seed);
   createControls(info, state);
   parts.grid = createGrid(byId("grid"), info, images, {
@@ -40,7 +41,6 @@ async function start() {
   });
   parts.large = createLarge(info, images, state, byId("panel"), (seed) => typeof seed === "number" && grid().activate(seed), failed);
   const player = createPlayer(info, images, state, failed);
-  state.on("settings", images.forget);
   state.on("settings", grid().refresh);
   state.on("favourites", grid().star);
   createFavourites(info, images, state, open, say, failed);

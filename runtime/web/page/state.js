@@ -18,7 +18,7 @@ export function createState(info) {
     const given = new Map(hash.replace(/^#/, "").split("&").map((pair) => split(pair, "=")));
     const seeds = unescaped(given.get("seeds") ?? "");
     const settings = PLAIN();
-    settings.truncation = number(given.get("trunc"), 0, 2) ?? 1;
+    settings.truncation = number(given.get("trunc"), 0, 1.5) ?? 1;
     settings.label = info.classes ? index(given.get("class"), info.classes.length) : null;
     const known = new Set(info.directions.map(({ name }) => name));
     for (const [name, value] of pairs(given.get("direction"))) if (known.has(name)) settings.steps[name] = value;

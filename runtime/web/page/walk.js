@@ -41,5 +41,5 @@ export function createWalk(seeds, info, settings, options) {
     return shares;
   }
 
-  return { length, at, seedAt: (frame) => place(frame) };
+  return { length, at };
 }
