@@ -1,4 +1,4 @@
-"""Rewrite the pictures of the page in docs/page: python tests/helpers/screenshots.py GRAPH.onnx [DIRECTIONS.npz]."""
+"""Rewrite the pictures of the page in docs/page: screenshots.py GRAPH.onnx [DIRECTIONS.npz]."""
 
 from __future__ import annotations
 
