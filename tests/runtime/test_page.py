@@ -7,13 +7,14 @@ import io
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, partial
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -296,6 +297,9 @@ def test_names_from_a_file_are_text(browser: Browser, tmp_path: Path) -> None:
 class Server(BaseHTTPRequestHandler):
     """What the page asks of a server: two addresses, with a token."""
 
+    computed: ClassVar[list[int]] = []  # images of each request
+    pause: ClassVar[float] = 0  # seconds that each request takes longer
+
     def __init__(self, generator: Generator, *arguments: Any) -> None:
         self.generator = generator
         super().__init__(*arguments)
@@ -313,6 +317,8 @@ class Server(BaseHTTPRequestHandler):
         length = int(self.headers["Inference-Header-Content-Length"])
         inputs = {each["name"]: each for each in json.loads(body[:length])["inputs"]}
         count = inputs["z"]["shape"][0]
+        self.computed.append(count)
+        time.sleep(self.pause)
         size = inputs["z"]["parameters"]["binary_data_size"]
         z = np.frombuffer(body[length : length + size], np.float32).reshape(inputs["z"]["shape"])
         label = np.frombuffer(body[length + size :], np.int64)
@@ -347,7 +353,7 @@ class Server(BaseHTTPRequestHandler):
         pass
 
 
-def test_the_page_of_a_server(browser: Browser) -> None:
+def test_the_page_of_a_server(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     _, graph = page_of("conditional")
     with Generator.load(graph, "cpu") as generator:
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, generator))
@@ -362,6 +368,15 @@ def test_the_page_of_a_server(browser: Browser) -> None:
         expected = generator.images(range(8))
         assert np.array_equal(images(page, list(range(8)), expected), expected)
         full(page)
+        on_screen = page.locator(".tile").count()
+        Server.computed.clear()
+        monkeypatch.setattr(Server, "pause", 0.2)
+        for seed in range(10**6, 21 * 10**6, 10**6):  # what was scrolled past is not computed
+            page.fill("#seed", str(seed))
+            page.press("#seed", "Enter")
+        monkeypatch.setattr(Server, "pause", 0)
+        full(page)
+        assert on_screen <= sum(Server.computed) < 10 * on_screen
         page.close()
         server.shutdown()
         server.server_close()
