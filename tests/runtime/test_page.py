@@ -26,6 +26,7 @@ from playwright.sync_api import Browser, Page, expect
 from gantool.export import stages
 from gantool.export.artifact import Graph
 from gantool.export.options import ExportOptions
+from gantool.export.packaging import bundle
 from gantool.export.packaging.web import Parts, write
 from gantool.export.packaging.web_runtime import find_runtime
 from gantool.models import save_checkpoint
@@ -41,6 +42,7 @@ from helpers.networks import NETWORKS, full_graph, in_fp16, lived_in
 from helpers.once import once
 
 SEEDS = range(64)
+GOLDEN = Path(__file__).parents[2] / "export/doctor/golden/int8.tar"
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,9 @@ def parts() -> Parts:
 
 
 def graph_of(kind: str) -> bytes:
-    """Return a graph: fp16 (grey, z truncated), conditional (RGB), sprites (RGBA, not square) or deep (16 bits)."""
+    """Return a graph: fp16 (grey, z truncated), conditional (RGB), sprites (RGBA, not square), deep (16 bits), int8."""
+    if kind == "int8":
+        return bundle.read(GOLDEN).graph
     if kind == "fp16":
         return bytes(in_fp16(full_graph("dcgan28")[0]).SerializeToString())
     if kind != "deep":
@@ -108,7 +112,7 @@ def saved(page: Page, button: str) -> bytes:
     return download.value.path().read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["fp16", "conditional", "sprites", "deep"])
+@pytest.mark.parametrize("kind", ["fp16", "conditional", "sprites", "deep", "int8"])
 def test_images_and_png_are_those_of_onnx_runtime(kind: str, browser: Browser) -> None:
     html, graph = page_of(kind)
     with Generator.load(graph, "cpu") as generator:
@@ -202,6 +206,12 @@ def test_sliders_class_and_seed_box(browser: Browser) -> None:
         expected = generator.images(z=latents(seeds, spec.latent, truncation=0.5) + shift, label=3)
         assert np.abs(images(page, list(range(8)), expected).astype(int) - expected).max() <= 1
         assert page.url.endswith("#trunc=0.5&class=3&direction=0:1.5,smile:-2&z=7:1")
+        page.fill("#favourite-seeds", "5,6,7,2")
+        page.press("#favourite-seeds", "Tab")
+        line = "gantool generate --engine g.onnx --seeds 5-7,2 --trunc 0.5 --class 3 --direction 0=1.5"
+        note = "# without the sliders that have no flag"
+        expect(page.locator("#command")).to_have_text(f"{line} --direction smile=-2  {note}")
+        page.click("#clear")
         with opened(browser, page.url) as again:  # a link shares them
             assert np.abs(images(again, list(range(8)), expected).astype(int) - expected).max() <= 1
         page.click("#seed-2 canvas")
