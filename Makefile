@@ -4,6 +4,8 @@
 #   make slow    the tests that train for longer
 #   make lint    ruff, mypy and import-linter
 #   make coverage   the test suite, and the share of lines and branches that it runs
+#   make browser  Chromium and npm, for the tests of pages: by apt-get, if you are root
+#   make screenshots  the pictures of docs/web.md, from GRAPH (demo/g.fp16.onnx)
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
 #   make bench-train    quality by time against a plain script, into benchmarks/train.md; 35 minutes
@@ -21,7 +23,7 @@ DEV := $(VENV)/.dev
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 INSTALL = $(BIN)/pip install --disable-pip-version-check $(PINNED)
 
-.PHONY: demo data test slow coverage golden bench bench-busy bench-export bench-icons bench-train lint format clean
+.PHONY: demo data test slow coverage browser screenshots golden bench bench-busy bench-export bench-icons bench-train lint format clean
 
 $(DEMO): pyproject.toml constraints.txt
 	@$(if $(PINNED),:,echo "$$($(PYTHON) -V): installing the newest versions, not those of constraints.txt")
@@ -52,14 +54,25 @@ demo: data
 	@echo "  $(VENV:%=../%)/bin/gantool train --data FOLDER             # your own images"
 	@echo "No GPU is needed for any of these; g.rtx.plan is for a desktop with an RTX GPU."
 
-test: $(DEV)
+test: $(DEV) browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
-slow: $(DEV)
+slow: $(DEV) browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow
 
-coverage: $(DEV)
+coverage: $(DEV) browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered
+
+# Without them, these tests are skipped.
+browser:
+	@{ command -v chromium && command -v npm; } >/dev/null || [ "$$(id -u)" != 0 ] || \
+	{ apt-get update -q && apt-get install -qy --no-install-recommends chromium npm; } >/dev/null || true
+	@for each in chromium npm; do command -v $$each >/dev/null || \
+	echo "no $$each: the tests of pages are skipped; apt-get install $$each"; done
+
+GRAPH ?= demo/g.fp16.onnx
+screenshots: $(DEV) browser
+	$(BIN)/python tests/helpers/screenshots.py $(GRAPH) $(DIRECTIONS)
 
 golden: $(DEV)
 	$(BIN)/python tests/helpers/golden.py

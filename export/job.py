@@ -10,7 +10,7 @@ from gantool.export.artifact import GRAPH_SUFFIXES, Graph
 from gantool.export.engine.build import SUFFIXES, choose_library, gpu_problem
 from gantool.export.engine.options import BuildOptions, Library, check_options
 from gantool.export.options import ExportOptions, Foreign, Precision
-from gantool.export.packaging import bundle, triton
+from gantool.export.packaging import bundle, triton, web
 from gantool.export.source import origin_of
 from gantool.runtime.artifacts.onnx import check_inside, map_file, read_metadata
 from gantool.runtime.artifacts.sidecar import read_sidecar
@@ -83,7 +83,11 @@ def plan_export(path: Path | None, options: ExportOptions, build_options: BuildO
     if options.triton is not None:
         entry = triton.parse_entry(options.triton, base.name)
         triton.check_options(library, build_options)
-    _check_targets(base, options.bundle, entry, source.path if isinstance(source, ForeignGraph) else None)
+    page = base.with_name(base.name + web.SUFFIX) if options.web else None
+    others = tuple(path for path in (options.bundle, page) if path)
+    _check_targets(base, others, entry, source.path if isinstance(source, ForeignGraph) else None)
+    if options.bundle is not None and entry is not None and options.bundle.absolute() == entry.absolute():
+        raise UsageError(f"`bundle` and `triton` are both {options.bundle}: give them different names")
     if isinstance(source, BundleSource):
         named = base.with_name(base.name + GRAPH_SUFFIXES[source.bundle.precision])
         source = replace(source, graph=replace(source.graph, path=named))
@@ -147,18 +151,16 @@ def check_precision(base: Path, library: Library, new: str) -> None:
         )
 
 
-def _check_targets(base: Path, bundled: Path | None, entry: Path | None, source: Path | None) -> None:
+def _check_targets(base: Path, others: tuple[Path, ...], entry: Path | None, source: Path | None) -> None:
     """Raise UsageError, before any work, if a target cannot be written, or is the `source`."""
     suffixes = (*GRAPH_SUFFIXES.values(), *SUFFIXES.values())
-    targets = [*(base.with_name(base.name + suffix) for suffix in suffixes), *([bundled] if bundled else [])]
+    targets = [*(base.with_name(base.name + suffix) for suffix in suffixes), *others]
     for target in targets:
         if target.is_dir():
             raise UsageError(f"{target} is a folder, expected a file: move it, or choose another name")
         if source is not None and target.exists() and target.samefile(source):
             raise UsageError(f"the export would overwrite its source {source}: give another name with -o")
-    if bundled is not None and entry is not None and bundled.absolute() == entry.absolute():
-        raise UsageError(f"`bundle` and `triton` are both {bundled}: give them different names")
-    for target in (base, *(path for path in (bundled, entry and entry / "1" / "model") if path)):
+    for target in (base, *others, *([entry / "1" / "model"] if entry else [])):
         there = next(parent for parent in target.absolute().parents if parent.exists())
         if not there.is_dir():
             raise UsageError(f"{target} cannot be written: {there} is a file")
@@ -192,11 +194,16 @@ def _check_graph_flags(graph: Graph, options: ExportOptions, library: Library | 
         )
     if options.bundle is not None:
         bundle.check_source(graph)
-    if library is None and not (options.precision.requested or options.triton or options.bundle):
+    if options.web and not graph.recipe.on_cpu:
+        raise UsageError(
+            f"`web` needs a graph that browsers compute, and {graph.path} is in BF16: give the FP32 graph"
+        )
+    extras = options.triton or options.bundle or options.web
+    if library is None and not (options.precision.requested or extras):
         if options.engine == "none":
             raise UsageError(
                 f"{graph.path} with `engine` none leaves nothing to do: give `fp16`, `bf16`, `int8`, `triton`, "
-                "`bundle` or an engine"
+                "`bundle`, `web` or an engine"
             )
         raise MissingDependencyError(
             "tensorrt or tensorrt_rtx", "rtx", f"building an engine from {graph.path}"

@@ -209,6 +209,23 @@ class ExportOptions:
             check=_tar,
         ),
     ] = None
+    web: Annotated[
+        bool,
+        Flag("also write BASE.html, a page that makes images in any browser, offline", group="Output"),
+    ] = False
+    web_runtime: Annotated[
+        Path | None,
+        Flag(
+            "onnxruntime-web for --web, npm's .tgz or its folder",
+            group="Output",
+            metavar="TGZ|FOLDER",
+            shown="cache, or npm",
+        ),
+    ] = None
+    directions: Annotated[
+        Path | None,
+        Flag("sliders for --web: a file of gantool directions", group="Output", metavar="FILE.npz"),
+    ] = None
     to_data: DatasetDistance | None = None
     overwrite: Annotated[bool, Flag("also replace a plan of another precision", group="Output")] = False
 
@@ -218,6 +235,9 @@ class ExportOptions:
             raise UsageError(
                 f"`opset` {self.opset} has no bfloat16 convolution: choose {BF16_OPSET} or newer"
             )
+        if not self.web and (self.web_runtime or self.directions):
+            flag = "directions" if self.directions else "web_runtime"
+            raise UsageError(f"`{flag}` is for the page of `web`: add it")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from gantool.export.engine.artifact import Engine, build_engine
 from gantool.export.engine.options import BuildOptions
 from gantool.export.job import BundleSource, ForeignGraph, Job, OwnGraph, check_precision, plan_export
 from gantool.export.options import ExportOptions
-from gantool.export.packaging import bundle, triton
+from gantool.export.packaging import bundle, triton, web
 from gantool.runtime.artifacts.onnx import UINT16, output_type
 from gantool.runtime.errors import MissingDependencyError, UsageError
 from gantool.runtime.files import scratch
@@ -56,6 +56,7 @@ def export(
     errors of `gantool.runtime.errors`; then it has written nothing.
     """
     job = plan_export(None if source is None else Path(source), options, build_options)
+    page = web.Parts.find(options.web_runtime, options.directions) if options.web else None
     graphs = _graphs(job, options, build_options)
     engine = None
     if job.library is not None:
@@ -63,7 +64,7 @@ def export(
             check_precision(job.base, job.library, graphs.last.recipe.precision)
         parsed = _in_floats(graphs.last, build_options)
         engine = build_engine(graphs.last, job.base, job.library, build_options, parsed)
-    return _write(job, options, build_options, graphs, engine)
+    return _write(job, options, build_options, graphs, engine, page)
 
 
 def _in_floats(graph: Graph, build_options: BuildOptions) -> bytes | None:
@@ -127,6 +128,7 @@ def _write(
     build_options: BuildOptions,
     graphs: _Graphs,
     engine: Engine | None,
+    page: web.Parts | None,
 ) -> Exported:
     """Write each file once to a temporary folder, verify it, and rename all into place."""
     contents = None
@@ -145,6 +147,8 @@ def _write(
             runs = None if served else graphs.last_generator()
             spec = None if runs is None else runs.spec
             contents = triton.contents(job.entry, graphs.last, spec, served, build_options)
+        if page is not None:
+            _write_page(folder / f"{job.base.name}{web.SUFFIX}", graphs, page)
         if options.bundle is not None:
             bundle.write(options.bundle, graphs.last, graphs.full_generator(), options.precision.min_psnr)
         files = [job.base.with_name(path.name) for path in sorted(folder.iterdir())]
@@ -153,3 +157,12 @@ def _write(
         if contents is not None:  # last, since a running Triton may load it at once
             triton.write(contents)
     return Exported(job, tuple(files), graphs.last, engine, options.bundle)
+
+
+def _write_page(target: Path, graphs: _Graphs, parts: web.Parts) -> None:
+    """Write the page with the graph of the requested precision, or the FP32 graph if browsers lack the first."""
+    graph, generator = graphs.last, graphs.last_generator()
+    if generator is None:
+        graph, generator = graphs.full, graphs.full_generator()
+        _log.info(f"no browser computes in BF16: {target.name} gets {graph.name}")
+    web.write(target, graph, generator.spec, parts)

@@ -9,7 +9,7 @@ from gantool.export.artifact_files import training_difference, training_metadata
 from gantool.export.engine.build import SUFFIXES
 from gantool.export.engine.options import BuildOptions
 from gantool.export.job import without_suffix
-from gantool.export.packaging import triton
+from gantool.export.packaging import triton, web
 from gantool.export.pipeline import Exported
 
 
@@ -57,6 +57,10 @@ def _next(made: Exported, build_options: BuildOptions) -> list[str]:
         graph = graph.with_name(without_suffix(graph).name + ".onnx")
     if graph.exists():
         lines.append(f"gantool generate --engine {quote(str(graph))}  # here, with ONNX Runtime")
+    if page := next((path for path in made.files if path.suffix == web.SUFFIX), None):
+        lines.append(
+            f"python3 -m webbrowser {quote(str(page))}  # or open it in any browser: it needs no network"
+        )
     if job.entry is not None:
         same = " with the plan's version of TensorRT" if job.library == "tensorrt" else " of Triton"
         command = triton.command(job.entry.parent, build_options.version_compatible)

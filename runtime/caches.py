@@ -18,6 +18,7 @@ KINDS = {
     "speed": (("speed.json",), "training speeds that the autotuner measured on this machine"),
     "kernels": (("tensorrt-rtx/*.cache",), "kernels that TensorRT-RTX compiled for this GPU"),
     "graphs": ((f"graphs/{_HASH}",), "graphs that ONNX Runtime and OpenVINO were tried with here"),
+    "web": (("web/onnxruntime-web-*/ort*",), "ONNX Runtime for browsers, for gantool export --web"),
     "errors": (("errors/error-*",), "details of unexpected errors"),
 }
 

@@ -143,7 +143,7 @@ class CacheOptions:
     kind: Annotated[
         str | None,
         Flag(
-            "data, features, speed, kernels, graphs or errors",
+            "data, features, speed, kernels, graphs, web or errors",
             metavar="[KIND]",
             shown="all",
             argument=True,

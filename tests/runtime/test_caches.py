@@ -39,7 +39,7 @@ def test_what_is_kept(kept: Path, tmp_path: Path) -> None:
     found = json.loads(gantool("cache --json", tmp_path).out)
     assert found["folder"] == str(kept)
     counts = {row["kind"]: row["files"] for row in found["kept"]}
-    assert counts == {"data": 3, "features": 1, "speed": 1, "kernels": 0, "graphs": 0, "errors": 0}
+    assert counts == {"data": 3, "features": 1, "speed": 1, "kernels": 0, "graphs": 0, "web": 0, "errors": 0}
     assert json.loads(gantool("cache speed --json", tmp_path).out)["kept"][0]["bytes"] == 2048
 
 

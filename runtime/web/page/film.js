@@ -1,0 +1,77 @@
+// Record the frames of a walk as a film: WebM, or MP4 where the browser makes no WebM.
+
+import { draw } from "./pixels.js";
+
+const SIDE = 512; // pixels that small frames are enlarged to, by a whole number
+const TYPES = ["video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm", "video/mp4"];
+const BATCH = 32;
+
+// Return the type of film that this browser makes, or undefined.
+export function filmType() {
+  return globalThis.MediaRecorder && TYPES.find((type) => MediaRecorder.isTypeSupported(type));
+}
+
+// Return a promise of the film, a Blob. `compute` returns a promise of images, `told(share)` gets what is done, from
+// 0 to 1; `signal` aborts. A recorder takes real time, so all frames are computed before.
+export async function record(walk, info, fps, compute, told, signal) {
+  const frames = await images(walk, info, compute, (share) => told(share / 2), signal);
+  const [canvas, show] = stage(info);
+  const stream = canvas.captureStream(fps);
+  const recorder = new MediaRecorder(stream, { mimeType: filmType(), videoBitsPerSecond: 8e6 });
+  const parts = [];
+  recorder.ondataavailable = (event) => parts.push(event.data);
+  const ended = new Promise((resolve) => (recorder.onstop = resolve));
+  show(frames[0]);
+  recorder.start();
+  try {
+    const start = performance.now();
+    for (let number = 0; number < frames.length; number++) {
+      signal.throwIfAborted();
+      show(frames[number]);
+      told(0.5 + number / frames.length / 2);
+      await until(start + ((number + 1) * 1000) / fps);
+    }
+  } finally {
+    recorder.stop();
+    await ended;
+    stream.getTracks().forEach((track) => track.stop());
+  }
+  return new Blob(parts, { type: recorder.mimeType });
+}
+
+async function images(walk, info, compute, told, signal) {
+  const values = info.size[0] * info.size[1] * info.channels;
+  const made = [];
+  while (made.length < walk.length) {
+    signal.throwIfAborted();
+    const count = Math.min(BATCH, walk.length - made.length);
+    const { z, labels } = walk.at(Array.from({ length: count }, (_, n) => made.length + n));
+    const levels = await compute(z, labels, count);
+    for (let n = 0; n < count; n++) made.push(levels.slice(n * values, (n + 1) * values));
+    told(made.length / walk.length);
+  }
+  return made;
+}
+
+// A canvas of even sides, which video wants, and a function that shows an image on it, over white.
+function stage(info) {
+  const [height, width] = info.size;
+  const scale = Math.max(1, Math.floor(SIDE / Math.max(height, width)));
+  const even = (side) => side * scale + ((side * scale) % 2);
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [even(width), even(height)];
+  const small = document.createElement("canvas");
+  const context = canvas.getContext("2d");
+  return [
+    canvas,
+    (levels) => {
+      draw(small, levels, info);
+      context.fillStyle = "#fff";
+      context.fillRect(0, 0, canvas.width, canvas.height);
+      context.imageSmoothingEnabled = false;
+      context.drawImage(small, 0, 0, canvas.width, canvas.height);
+    },
+  ];
+}
+
+const until = (time) => new Promise((resolve) => setTimeout(resolve, Math.max(0, time - performance.now())));
