@@ -8,6 +8,7 @@
 #   make screenshots  the pictures of docs/web.md, from GRAPH (demo/g.fp16.onnx)
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
+#   make load-serve     ten times the load that gantool serve can hold, for a minute, with GRAPH
 #   make bench-train    quality by time against a plain script, into benchmarks/train.md; 35 minutes
 #   make bench-icons    presets on 3,786 emoji, into benchmarks/icons.md; an hour; needs npm
 #   make bench-busy     training beside other programs, into benchmarks/busy.md; 4 minutes
@@ -23,7 +24,7 @@ DEV := $(VENV)/.dev
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 INSTALL = $(BIN)/pip install --disable-pip-version-check $(PINNED)
 
-.PHONY: demo data test slow coverage browser screenshots golden bench bench-busy bench-export bench-icons bench-train lint format clean
+.PHONY: demo data test slow coverage browser screenshots load-serve golden bench bench-busy bench-export bench-icons bench-train lint format clean
 
 $(DEMO): pyproject.toml constraints.txt
 	@$(if $(PINNED),:,echo "$$($(PYTHON) -V): installing the newest versions, not those of constraints.txt")
@@ -73,6 +74,9 @@ browser:
 GRAPH ?= demo/g.fp16.onnx
 screenshots: $(DEV) browser
 	$(BIN)/python tests/helpers/screenshots.py $(GRAPH) $(DIRECTIONS)
+
+load-serve: $(DEV)
+	$(BIN)/python benchmarks/serve_load.py $(GRAPH)
 
 golden: $(DEV)
 	$(BIN)/python tests/helpers/golden.py
