@@ -1,4 +1,4 @@
-"""The commands generate, morph, bench and cache. Each imports only its own options, so that --help is fast."""
+"""The commands generate, morph, serve, bench and cache. Each imports its own options alone: --help is fast."""
 
 from __future__ import annotations
 
@@ -54,6 +54,25 @@ def _engine(named: EngineOptions) -> Path:
         engine = engines(Path())[0]
         logging.getLogger(__name__).info("using %s, the newest engine here", engine)
     return engine
+
+
+def serve() -> Command:
+    """Serve engines over HTTP until a signal ends it."""
+    from gantool.runtime.serve.options import ServeOptions
+
+    def run(given: Given) -> None:
+        options = build(ServeOptions, given)
+        _ = options.models  # a wrong name is told before anything is loaded
+        try:
+            from gantool.runtime.serve.run import quiet_signals, serve
+        except ModuleNotFoundError as error:
+            from gantool.runtime.errors import MissingDependencyError
+
+            raise MissingDependencyError(error.name or "starlette", "serve", "gantool serve") from error
+        quiet_signals()
+        serve(options, typer.echo)
+
+    return Command(run, (ServeOptions,), ("Engine", "Network", "Load", "Limits", "Log"))
 
 
 def bench() -> Command:

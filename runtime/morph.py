@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ _MOST_FPS = {".gif": 50}  # browsers slow down a GIF of more
 MAX_SIDE = 16_383  # pixels, of a WebP
 MAX_SEEDS = 100_000  # whose z are in memory
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -110,36 +111,86 @@ class Walk:
         return leg, (leg + 1) % self.z.shape[1], part
 
 
+@dataclass(frozen=True)
+class Shot:
+    """A film before it is made: its walk, its form, and how its cells lie."""
+
+    options: MorphOptions
+    walk: Walk
+    film: Film
+
+    @property
+    def cells(self) -> int:
+        """The number of images of a frame."""
+        columns, rows = self.options.cells
+        return columns * rows
+
+
+class Source(Protocol):
+    """What makes the images: a `Generator`, or one that shares its engine with others."""
+
+    @property
+    def spec(self) -> Spec:
+        """The inputs and outputs of the engine."""
+
+    def run(
+        self,
+        labelled: Iterable[tuple[T, OfImage | None]],
+        z_of: Callable[[list[T]], Latents],
+        batch: int | None = None,
+    ) -> Iterator[tuple[list[T], Images]]:
+        """Yield each batch of `labelled` with its images, as `Generator.run` does."""
+
+
 def morph(engine: Path, options: MorphOptions) -> Morphed:
     """Write a film of `options.seeds` with `engine`.
 
     Raises UsageError for options that do not fit together or to the engine, before any work, MissingDependencyError
     for a video without PyAV, and GantoolError if the engine fails. Then it leaves no file.
     """
-    seeds, (columns, rows) = parse_seeds(options.seeds), options.cells
-    _check(options, len(seeds), columns * rows)
+    seeds = check(options)
     with Generator.load(engine, options.provider, options.threads) as generator:
-        spec = generator.spec
-        check_truncation(options.truncation, options.resample, spec.distribution)
-        walk = _walk(options, spec, seeds, columns * rows)
-        film = _film(options, spec, walk, columns, rows)
-        stream = generator.run(walk.places(), walk.at, options.batch)
+        shot = plan(options, seeds, generator.spec)
         with (
-            _joiner(options, film) as joiner,
-            task("morphing", film.frames, "frames") as done,
+            task("morphing", shot.film.frames, "frames") as done,
             stop_signals() as stopping,
         ):
-            for number, cells in enumerate(_framed(stream, columns * rows), 1):
-                joiner.add(_frame(options, film, cells, columns))
-                done.update(number)
+
+            def made(frames: int) -> None:
+                done.update(frames)
                 if stopping:
                     raise KeyboardInterrupt
-            joiner.close()
-    return Morphed(None if str(options.out) == "-" else options.out, film)
+
+            write(shot, generator, made)
+    return Morphed(None if str(options.out) == "-" else options.out, shot.film)
 
 
-def _check(options: MorphOptions, seeds: int, cells: int) -> None:
-    """Raise UsageError for options that do not fit together."""
+def plan(options: MorphOptions, seeds: Seeds, spec: Spec) -> Shot:
+    """Return what a film of these checked options is with an engine. Raises UsageError if they do not fit to it."""
+    columns, rows = options.cells
+    check_truncation(options.truncation, options.resample, spec.distribution)
+    walk = _walk(options, spec, seeds, columns * rows)
+    return Shot(options, walk, _film(options, spec, walk, columns, rows))
+
+
+def write(shot: Shot, source: Source, made: Callable[[int], None]) -> None:
+    """Write the film to `options.out`, whole or not at all; call `made` with the number of frames after each one.
+
+    What `made` raises ends the work.
+    """
+    options, walk = shot.options, shot.walk
+    stream = source.run(walk.places(), walk.at, options.batch)
+    with _joiner(options, shot.film) as joiner:
+        for number, cells in enumerate(_framed(stream, shot.cells), 1):
+            joiner.add(_frame(options, shot.film, cells, options.cells[0]))
+            made(number)
+        joiner.close()
+
+
+def check(options: MorphOptions) -> Seeds:
+    """Return the seeds of the film. Raises UsageError for options that do not fit together."""
+    found, (columns, rows) = parse_seeds(options.seeds), options.cells
+    seeds, cells = len(found), columns * rows
     out = options.out
     suffix = out.suffix.lower()
     if str(out) == "-":
@@ -161,6 +212,7 @@ def _check(options: MorphOptions, seeds: int, cells: int) -> None:
     if seeds // cells < 2:
         each = " for each cell" if cells > 1 else ""
         raise UsageError(f"`seeds`: a walk needs at least two seeds{each}, as in 0-{2 * cells - 1}")
+    return found
 
 
 def _walk(options: MorphOptions, spec: Spec, seeds: Seeds, cells: int) -> Walk:

@@ -98,24 +98,14 @@ class WebDataset:
             with atomic(shard.path) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
                 for _ in range(len(shard.items)):
                     item, image = yield
-                    for suffix, data in ((self._encoding.format, image), *self._beside(item)):
-                        member = tarfile.TarInfo(f"{_key(item)}.{suffix}")
+                    for suffix, data in (
+                        (self._encoding.format, image),
+                        *beside(item, self._class_names),
+                    ):
+                        member = tarfile.TarInfo(f"{key(item)}.{suffix}")
                         member.size = len(data)  # without date and owner, so that the bytes are reproducible
                         tar.addfile(member, io.BytesIO(data))
             self.written += len(shard.items)
-
-    def _beside(self, item: Item) -> tuple[tuple[str, bytes], ...]:
-        """Return the members beside the image of an item with a class: their suffixes, and their bytes."""
-        if item.label is None:
-            return ()
-        if isinstance(item.seed, Row):
-            about: dict[str, object] = {"z": item.seed.number}
-        else:
-            about = {"seed": item.seed if isinstance(item.seed, int) else str(item.seed)}
-        about["class"] = item.label
-        if self._class_names:
-            about["class_name"] = self._class_names[item.label]
-        return ("cls", str(item.label).encode()), ("json", json.dumps(about).encode())
 
     def _whole(self, shard: Shard) -> bool:
         """Return whether a shard holds exactly the images of its items."""
@@ -143,20 +133,34 @@ class WebDataset:
             with tarfile.open(shard.path, "r:") as tar:
                 labelled = True
                 for item in shard.items:
-                    data = read(f"{_key(item)}.{self._encoding.format}") if labelled else None
+                    data = read(f"{key(item)}.{self._encoding.format}") if labelled else None
                     image = self._encoding.decode(io.BytesIO(data or b""), *self._size)
                     yield image
                     if image is None:
                         return
-                    beside = self._beside(item)
-                    labelled = all(read(f"{_key(item)}.{suffix}") == expected for suffix, expected in beside)
+                    labels = beside(item, self._class_names)
+                    labelled = all(read(f"{key(item)}.{suffix}") == expected for suffix, expected in labels)
                 if not labelled or tar.next() is not None:
                     yield None
         except (OSError, tarfile.TarError, EOFError):
             return
 
 
-def _key(item: Item) -> str:
+def beside(item: Item, class_names: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
+    """Return the members beside the image of an item with a class: their suffixes, and their bytes."""
+    if item.label is None:
+        return ()
+    if isinstance(item.seed, Row):
+        about: dict[str, object] = {"z": item.seed.number}
+    else:
+        about = {"seed": item.seed if isinstance(item.seed, int) else str(item.seed)}
+    about["class"] = item.label
+    if class_names:
+        about["class_name"] = class_names[item.label]
+    return ("cls", str(item.label).encode()), ("json", json.dumps(about).encode())
+
+
+def key(item: Item) -> str:
     """Return the name of a sample, which ends at the first point, as readers of a WebDataset take it."""
     return item.name.replace(".", "_")
 

@@ -74,6 +74,10 @@ COMMANDS = {
         "gantool.runtime.cli",
         "Write a film of a walk through the latent space: .mp4, .webm, .gif, .webp, .png.",
     ),
+    "serve": (
+        "gantool.runtime.cli",
+        "Serve images over HTTP: a page to look at, image addresses, KServe v2, a camera stream.",
+    ),
     "directions": (
         "gantool.export.cli",
         "Find directions in the latent space along which images change: directions.npz and a sheet.",
