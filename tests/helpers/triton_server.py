@@ -57,7 +57,7 @@ def triton_server(repository: Path) -> Iterator[str]:
     Raises RuntimeError with the end of the server's log if it does not start.
     """
     with tempfile.TemporaryDirectory(prefix="triton.") as name:
-        folder, port = Path(name), _free_port()
+        folder, port = Path(name), free_port()
         command = [
             str(_SERVER / "bin/tritonserver"),
             f"--model-repository={repository}",
@@ -115,7 +115,8 @@ def _library_folder() -> str | None:
     return ""
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -123,14 +124,15 @@ def _free_port() -> int:
 
 def _wait(process: subprocess.Popen[bytes], ready: str, log: Path) -> None:
     end = time.monotonic() + _START
-    while not _answers(ready):
+    while not answers(ready):
         if process.poll() is not None or time.monotonic() > end:
             tail = log.read_text(errors="replace")[-4000:]
             raise RuntimeError(f"Triton did not start (exit code {process.poll()}):\n{tail}")
         time.sleep(0.1)
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Return whether a server answers with a status under 400."""
     try:
         with urlopen(url, timeout=5):
             return True
