@@ -10,7 +10,7 @@
 #   make bench-icons    presets on 3,786 emoji, into benchmarks/icons.md; an hour; needs npm
 #   make bench-busy     training beside other programs, into benchmarks/busy.md; 4 minutes
 #   make bench-export   times, sizes and PSNR of exports, into benchmarks/export.md
-#   make bench-serve    gantool serve beside FastAPI and Triton, into benchmarks/serve.md; six minutes
+#   make bench-serve    gantool serve beside FastAPI and Triton, into benchmarks/serve.md; eight minutes
 
 PYTHON ?= python3
 VENV := .venv

@@ -90,16 +90,17 @@ def _requests(order: Order) -> Iterator[bytes]:
     path = f"POST /v2/models/{order.model}/infer HTTP/1.1\r\nHost: {HOST}:{order.port}\r\n"
     sent = []
     for z in latents(range(256), order.latent):
-        body, header = triton.InferenceServerClient.generate_request_body([_tensor(z)])
+        body, header = triton.InferenceServerClient.generate_request_body([tensor(z)])
         lengths = f"Content-Length: {len(body)}\r\nInference-Header-Content-Length: {header}\r\n\r\n"
         sent.append((path + lengths).encode() + body)
     yield from cycle(sent)
 
 
-def _tensor(z: np.ndarray) -> triton.InferInput:
-    tensor = triton.InferInput("z", [1, len(z)], "FP32")
-    tensor.set_data_from_numpy(z[None])
-    return tensor
+def tensor(z: np.ndarray) -> triton.InferInput:
+    """Return the input of a request for one image, of z [latent]."""
+    one = triton.InferInput("z", [1, len(z)], "FP32")
+    one.set_data_from_numpy(z[None])
+    return one
 
 
 @asynccontextmanager
@@ -152,7 +153,7 @@ async def _library(order: Order) -> AsyncIterator[Ask]:
         zs = cycle(latents(range(256), order.latent))
 
         async def ask() -> None:
-            result = await client.infer(order.model, [_tensor(next(zs))])
+            result = await client.infer(order.model, [tensor(next(zs))])
             assert result.as_numpy("images") is not None
 
         yield ask
