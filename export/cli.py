@@ -85,6 +85,11 @@ def verify() -> Command:
         found = verify(asked.files, asked.seeds, asked.min_psnr)
         rows = [row.to_json() for row in found.rows]
         typer.echo(json.dumps(rows, indent=2) if asked.json else found.table())
+        if asked.html is not None:
+            from gantool.export import verify_html
+
+            verify_html.write(found, asked.html)
+            _report(asked.html)
         found.check()
 
     return Command(run, (VerifyOptions,))
@@ -150,3 +155,9 @@ def refit() -> Command:
         typer.echo(f"next:\n  gantool generate --engine {out}")
 
     return Command(run, (RefitOptions,))
+
+
+def _report(path: Path) -> None:
+    import logging  # here, so that --help is faster
+
+    logging.getLogger(__name__).info("report: %s", path)

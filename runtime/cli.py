@@ -79,10 +79,18 @@ def bench() -> Command:
             import json
 
             typer.echo(json.dumps(measured.to_json(), indent=1))
+        if options.html is not None:
+            from gantool.runtime.bench import bench_html
+
+            bench_html.write(measured, options.html)
         for warning in measured.warnings:
             typer.echo(f"warning: {warning}", err=True)
         if measured.fastest and not options.json:
             typer.echo(f"fastest:\n  {measured.fastest}")
+        if options.html is not None:
+            import logging
+
+            logging.getLogger(__name__).info("report: %s", options.html)
         if measured.exit_code:
             raise typer.Exit(measured.exit_code)
 
