@@ -79,10 +79,6 @@ def bench() -> Command:
             import json
 
             typer.echo(json.dumps(measured.to_json(), indent=1))
-        if options.html is not None:
-            from gantool.runtime.bench import bench_html
-
-            bench_html.write(measured, options.html)
         for warning in measured.warnings:
             typer.echo(f"warning: {warning}", err=True)
         if measured.fastest and not options.json:

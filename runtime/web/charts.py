@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -48,7 +48,7 @@ class Chart:
     limits: tuple[tuple[float, str], ...] = ()  # dashed lines across, with their names
 
 
-def histogram(title: str, label: str, groups: dict[str, Sequence[float]]) -> Chart:
+def histogram(title: str, label: str, groups: Mapping[str, Sequence[float]]) -> Chart:
     """Return the shares of values by group, in bins that all groups have in common."""
     found = {name: np.asarray(values, np.float64) for name, values in groups.items()}
     found = {name: values[np.isfinite(values)] for name, values in found.items()}
