@@ -126,7 +126,7 @@ def doctor() -> Command:
             if not asked.json:
                 typer.echo("self-test:")
             checks = []
-            for one in selftest():
+            for one in selftest(images=asked.html is not None):
                 checks.append(one)
                 if not asked.json:
                     typer.echo(
@@ -137,6 +137,11 @@ def doctor() -> Command:
             logging.getLogger(__name__).info(f"{asked.out}: attach it to a bug report")
         if asked.json:
             typer.echo(json.dumps(found.to_json(), indent=2))
+        if asked.html is not None:
+            from gantool.export.doctor import doctor_html
+
+            doctor_html.write(found, asked.html)
+            _report(asked.html)
         found.check(asked.out)
 
     return Command(run, (DoctorOptions,))

@@ -86,9 +86,9 @@ def _copies(evidence: Evidence) -> str:
     near = int((evidence.ratios <= COPY).sum())
     lead = f"{near:,} of {len(evidence.ratios):,} images are near-copies of a training image."
     text = (
-        "These images are the most copy-like, each beside the training images nearest to it. The number is its "
-        "distance to the nearest one, over the distance from that one to the next training image: at most "
-        f"{COPY:.2f} in a near-copy, about 1 in a new image."
+        "The most copy-like images come first, each with a frame, beside the training images nearest to it. The "
+        "number is its distance to the nearest one, over the distance from that one to the next training image: at "
+        f"most {COPY:.2f} in a near-copy, about 1 in a new image."
     )
     cards = [_card(one) for one in evidence.copy_like]
     heading = "The nearest training images"
@@ -98,12 +98,11 @@ def _copies(evidence: Evidence) -> str:
 
 
 def _card(one: CopyLike) -> str:
-    pictures = [report.figure(picture(one.image, f"generated image {one.number}"), "generated")]
+    pictures = [picture(one.image, f"generated image {one.number}")]
     for rank, image in enumerate(one.nearest, 1):
-        alternative = f"training image that is nearest to image {one.number}, rank {rank}"
-        pictures.append(report.figure(picture(image, alternative), "nearest" if rank == 1 else ""))
+        pictures.append(picture(image, f"training image nearest to image {one.number}, rank {rank}"))
     copied = ", a near-copy" if one.ratio <= COPY else ""
-    return report.card(f"image {one.number}: {one.ratio:.2f}{copied}", report.row(pictures))
+    return report.card(f"image {one.number}: {one.ratio:.2f}{copied}", report.row(pictures, "first"))
 
 
 def _histograms(evidence: Evidence) -> str:

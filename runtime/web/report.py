@@ -52,9 +52,14 @@ def paragraph(text: object, kind: str = "") -> str:
     return f"<p{_class(kind)}>{_cell(text)}</p>"
 
 
-def code(command: str) -> str:
-    """Return a command to copy."""
-    return f"<pre><code>{escape(command)}</code></pre>"
+def command(text: str) -> Html:
+    """Return a command, for a cell."""
+    return Html(f"<code>{escape(text)}</code>")
+
+
+def code(text: str) -> str:
+    """Return a command to copy, in a line of its own."""
+    return f"<pre><code>{escape(text)}</code></pre>"
 
 
 def verdict(good: bool, text: object) -> str:
@@ -65,7 +70,8 @@ def verdict(good: bool, text: object) -> str:
 def mark(good: bool, text: str = "") -> Html:
     """Return a mark for good or bad, with a text in its colour."""
     sign = "✓" if good else "✗"
-    return Html(f'<span class="{_kind(good)}"><span aria-hidden="true">{sign}</span> {escape(text)}</span>')
+    kind = f"{_kind(good)} whole" if len(text) < 16 else _kind(good)
+    return Html(f'<span class="{kind}"><span aria-hidden="true">{sign}</span> {escape(text)}</span>')
 
 
 def notes(texts: Sequence[str]) -> str:
@@ -120,9 +126,9 @@ def card(heading: object, *parts: str) -> str:
     return f'<article class="card"><h3>{_cell(heading)}</h3>{"".join(parts)}</article>'
 
 
-def row(parts: Iterable[str]) -> str:
-    """Return parts in one row, however narrow the page."""
-    return f'<div class="row">{"".join(parts)}</div>'
+def row(parts: Iterable[str], kind: str = "") -> str:
+    """Return parts in one row, however narrow the page. Of the kind "first", the first one has a frame."""
+    return f'<div class="row{f" {kind}" if kind else ""}">{"".join(parts)}</div>'
 
 
 def columns(parts: Iterable[str], kind: str = "") -> str:
