@@ -31,10 +31,13 @@ ADVICE = {
 def write(scores: Scores, path: Path) -> None:
     """Write the report of an evaluation. Needs its evidence."""
     assert scores.evidence is not None
-    parts = [_lead(scores), report.notes(scores.notes), _scores(scores), _samples(scores.evidence)]
-    parts += [
-        _copies(scores.evidence),
-        _histograms(scores.evidence),
+    evidence = scores.evidence
+    parts = [
+        _lead(scores),
+        report.notes(scores.notes),
+        _scores(scores),
+        report.beside(_samples(evidence), _histograms(evidence)),
+        _copies(evidence),
         *_classes(scores),
         _options(scores),
     ]
@@ -55,8 +58,8 @@ def _scores(scores: Scores) -> str:
         "Real: half of the data against the other half, which is about what perfect images would score. Numbers of "
         "different extractors are not comparable."
     )
-    columns = ("score", "generated", "real", "meaning")
-    table = report.table(columns, _rows(scores), "Scores", columns[1:3])
+    columns = ("score", "generated", "real")
+    table = report.table(columns, _rows(scores), "Scores", columns[1:])
     return report.section("Scores", table, report.paragraph(text, "quiet"))
 
 
@@ -64,16 +67,16 @@ def _rows(scores: Scores) -> Iterator[tuple[object, ...]]:
     for name, meaning in MEANING.items():
         of_real = f"{getattr(scores.real_halves, name):.4f}" if scores.real_halves else ""
         text = f"{meaning[0].upper()}{meaning[1:]}. {ADVICE[name]}"
-        yield name, f"{getattr(scores.measured.scores, name):.4f}", of_real, text
+        yield report.explained(name, text), f"{getattr(scores.measured.scores, name):.4f}", of_real
     if (board := scores.measured.checkerboard) is not None:
         text = (
             "Energy at a period of two pixels, over that of the data. A visible checkerboard has 2 or more."
         )
-        yield "checkerboard", f"{board:.4f}", "1.0000", text
+        yield report.explained("checkerboard", text), f"{board:.4f}", "1.0000"
     if classes := scores.measured.classes:
         total = len(classes.shares)
         text = "Classes of the data that the images show."
-        yield "classes", str(total - len(classes.missing)), str(total), text
+        yield report.explained("classes", text), str(total - len(classes.missing)), str(total)
 
 
 def _samples(evidence: Evidence) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gantool.runtime.files import atomic
+from gantool.runtime.process.terminal import printable
 from gantool.runtime.web.document import HERE, document
 from gantool.runtime.web.text import escape
 
@@ -37,7 +38,7 @@ def write(path: Path, title: str, parts: Iterable[str], scripts: str = "") -> No
         "Everything is in this file.</footer>"
     )
     styles = (HERE / "report.css").read_text(encoding="utf-8")
-    page = document(title, body, styles=styles, scripts=scripts)
+    page = document(printable(title), body, styles=styles, scripts=scripts)
     with atomic(path) as part:
         part.write_text(page, encoding="utf-8")
 
@@ -72,6 +73,11 @@ def mark(good: bool, text: str = "") -> Html:
     sign = "✓" if good else "✗"
     kind = f"{_kind(good)} whole" if len(text) < 16 else _kind(good)
     return Html(f'<span class="{kind}"><span aria-hidden="true">{sign}</span> {escape(text)}</span>')
+
+
+def explained(name: object, text: object) -> Html:
+    """Return a name with its explanation below, for the first cell of a row."""
+    return Html(f'{escape(name)}<div class="explained">{escape(text)}</div>')
 
 
 def notes(texts: Sequence[str]) -> str:

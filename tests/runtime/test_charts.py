@@ -56,7 +56,7 @@ def test_infinite_values_lie_at_the_top_where_they_mean_something() -> None:
         (Axis("", log=True), [1, 1000], ["1", "10", "100", "1000"]),
         (Axis("", log=True), [30, 200], ["50", "100", "200"]),
         (Axis("", log=True, ticks=(1, 8, 32)), [1, 8, 32], ["1", "8", "32"]),
-        (Axis("", infinity="equal"), [30, 40], ["30", "32", "34", "36", "38", "40", "equal"]),
+        (Axis("", infinity="equal"), [30, 40], ["30", "35", "40", "equal"]),
     ],
 )
 def test_ticks_are_round(axis: Axis, values: list[float], labels: list[str]) -> None:
