@@ -41,6 +41,7 @@ for (const film of document.querySelectorAll('.film')) {
   button.addEventListener('click', () => (timer ? stop() : play()));
   if (frames.length > 1) {
     controls.hidden = false;
+    film.querySelector('figcaption').hidden = true;
     show(frames.length - 1);
   }
 }

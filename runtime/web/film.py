@@ -28,6 +28,7 @@ class Frame:
 def film(frames: Sequence[Frame], shows: str) -> str:
     """Return the frames with the slider. `shows` is what they are, for those who see no picture."""
     last = len(frames) - 1
+    others = f", the last of {len(frames)} images: JavaScript shows the others" if last else ""
     pictures = "".join(
         f'<img class="pixels sheet" src="{_frame(frame.path)}" alt="{escape(f"{shows}, {frame.name}")}" '
         f'data-name="{escape(frame.name)}" data-place="{frame.place:g}"{"" if at == last else " hidden"}>\n'
@@ -38,8 +39,7 @@ def film(frames: Sequence[Frame], shows: str) -> str:
         '<button type="button">Play</button>'
         f'<input type="range" min="0" max="{last}" value="{last}" step="1" aria-label="{escape(shows)}">'
         f"<output>{escape(frames[last].name)}</output></div>"
-        f"<noscript><figcaption>{escape(frames[last].name)}, the last of {len(frames)} sheets: the others need "
-        "JavaScript.</figcaption></noscript></figure>"
+        f"<figcaption>{escape(frames[last].name)}{others}</figcaption></figure>"
     )
 
 

@@ -65,7 +65,7 @@ def code(text: str) -> str:
 
 def verdict(good: bool, text: object) -> str:
     """Return the result as a paragraph, which a mark and a colour show too."""
-    return f'<p class="verdict {_kind(good)}">{mark(good).text} {escape(text)}</p>'
+    return f'<p class="verdict {_kind(good)}">{mark(good, str(text)).text}</p>'
 
 
 def mark(good: bool, text: str = "") -> Html:

@@ -22,6 +22,7 @@ from gantool.train.distributed import single_device
 from gantool.train.monitors import CollapseMonitor, diversity
 from gantool.train.options import TrainingOptions
 from helpers.logs import logged
+from helpers.pages import Report
 
 
 def test_the_distance_is_measured_and_the_best_checkpoint_kept(
@@ -50,8 +51,13 @@ def test_the_distance_is_measured_and_the_best_checkpoint_kept(
     stats = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     assert all(0 <= each["data_wait"] <= 1 for each in stats)
     page = Path(run_gantool("plot", run, cwd=tmp_path, check=True).stdout.strip()).read_text()
-    assert page.count("<svg") == 6
-    assert page.count("data:image/png;base64,") >= 2
+    report = Report(page)
+    assert report.elements["svg"] == 6
+    sheets = report.pictures()
+    assert next(iter(sheets)) == "Images of the same seeds over the run, 0 kimg"
+    for shown, sheet in zip(sheets.values(), sorted(run.glob("fakes*.png")), strict=True):
+        with Image.open(sheet) as made:
+            assert (shown == np.asarray(made.convert("RGB"))).all()
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")  # nothing is fetched
     run_gantool("plot", run, "-o", "curves.png", cwd=tmp_path, check=True)
     with Image.open(tmp_path / "curves.png") as image:
