@@ -146,9 +146,11 @@ def test_copies_are_found_out_and_a_missing_class_is_named(classes: Path, tmp_pa
     page = Report.read(tmp_path / "e.html")
     assert "40 of 40 images are near-copies of a training image" in page.text
     pictures = page.pictures()
-    shown = [name.removeprefix("generated image ") for name in pictures if name.startswith("generated image")]
-    assert len(shown) == 12
-    for at in shown:  # each beside itself
+    numbers = [
+        name.removeprefix("generated image ") for name in pictures if name.startswith("generated image")
+    ]
+    assert len(numbers) == 12
+    for at in numbers:  # each beside itself
         image = pictures[f"generated image {at}"]
         assert (pictures[f"training image nearest to image {at}, rank 1"] == image).all()
         assert f"image {at}: 0.00, a near-copy" in page.headings
