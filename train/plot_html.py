@@ -13,8 +13,7 @@ FRAMES = 60  # sheets of samples in the film, so that a long run makes a page of
 
 def write(path: Path, title: str, charts: list[Chart], sheets: list[tuple[float, Path]]) -> None:
     """Write charts and the film of the sheets, given with their kimg, as a page."""
-    drawn = [svg(chart) for chart in charts if any(curve.points for curve in chart.curves)]
-    curves = report.section("Curves", report.columns(map(report.figure, drawn)))
+    curves = report.section("Curves", report.columns(report.figure(svg(chart)) for chart in charts))
     if not sheets:
         report.write(path, title, [curves])
         return

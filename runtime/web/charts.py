@@ -15,6 +15,7 @@ from gantool.runtime.web.text import escape, short
 # Of curves, on white; in the dark report.css has brighter ones. Common colour blindness tells them apart.
 COLOURS = ("#1f5fd0", "#c2410c", "#1a7f37", "#862e9c", "#8a6d00", "#0e7490")
 DASHES = ("none", "7 3", "2 3")  # of curves beyond the colours
+_LIMIT, DASHED = "var(--bad,#b42318)", "5 4"
 BINS = 40  # of a histogram
 
 # In units of the picture, which is as wide as the page allows.
@@ -48,6 +49,16 @@ class Chart:
     limits: tuple[tuple[float, str], ...] = ()  # dashed lines across, with their names
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A name in the legend."""
+
+    x: int  # where it starts
+    name: str
+    colour: str
+    dash: str
+
+
 def histogram(title: str, label: str, groups: Mapping[str, Sequence[float]]) -> Chart:
     """Return the shares of values by group, in bins that all groups have in common."""
     found = {name: np.asarray(values, np.float64) for name, values in groups.items()}
@@ -68,10 +79,12 @@ def svg(chart: Chart) -> str:
     points = [point for curve in curves for point in curve.points]
     x = scale_of(chart.x, [point[0] for point in points])
     y = scale_of(chart.y, [*(point[1] for point in points), *(limit for limit, _ in chart.limits)])
-    rows = _legend_rows([curve.name for curve in curves])
+    rows = _legend_rows(chart)
     top = TITLE + LEGEND * len(rows) + 8
     height = top + PLOT + BELOW
-    drawn = "".join(_drawn(curve, at, x, y, top) for at, curve in enumerate(curves))
+    drawn = (
+        "".join(_drawn(curve, at, x, y, top) for at, curve in enumerate(curves)) if points else _empty(top)
+    )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" width="{WIDTH}" height="{height}" '
         f'viewBox="0 0 {WIDTH} {height}" font-family="system-ui, sans-serif" font-size="12" '
@@ -79,7 +92,7 @@ def svg(chart: Chart) -> str:
         f"<title>{escape(_alternative(chart, curves))}</title>"
         f'<rect width="100%" height="100%" {_coloured("fill", "ground", "#fff")}/>'
         f'<text x="0" y="15" font-size="13" font-weight="600">{escape(short(chart.title, 60))}</text>'
-        f"{_legend(rows, curves)}{_axes(chart, x, y, top)}{drawn}{_limits(chart, y, top)}"
+        f"{_legend(rows)}{_axes(chart, x, y, top)}{drawn}{_limits(chart, y, top)}"
         f'<line class="now" y1="{top}" y2="{top + PLOT}" {_coloured("stroke", "text", "#16181d")} '
         f'visibility="hidden"/></svg>'
     )
@@ -112,36 +125,41 @@ def _coloured(attribute: str, token: str, otherwise: str) -> str:
     return f'style="{attribute}:var(--{token},{otherwise})"'
 
 
+def _dash(at: int) -> str:
+    return DASHES[at // len(COLOURS) % len(DASHES)]
+
+
 def _colour(at: int) -> str:
     number = at % len(COLOURS)
     return f"var(--curve-{number},{COLOURS[number]})"
 
 
-def _legend_rows(names: Sequence[str]) -> list[list[tuple[float, int]]]:
-    """Return where each name starts in the legend, in rows: (x, index)."""
-    rows: list[list[tuple[float, int]]] = []
+def _legend_rows(chart: Chart) -> list[list[_Entry]]:
+    """Return the names of curves and limits in rows, with where each starts."""
+    named = [(curve.name, _colour(at), _dash(at)) for at, curve in enumerate(chart.curves)]
+    named += [(name, _LIMIT, DASHED) for _, name in chart.limits]
+    rows: list[list[_Entry]] = []
     end = math.inf
-    for index, name in enumerate(names):
+    for name, colour, dash in named:
         width = SWATCH + LETTER * min(len(name), LONGEST) + 12
         if end + width > WIDTH:
             rows.append([])
             end = 0.0
-        rows[-1].append((end, index))
+        rows[-1].append(_Entry(round(end), short(name, LONGEST), colour, dash))
         end += width
     return rows
 
 
-def _legend(rows: list[list[tuple[float, int]]], curves: Sequence[Curve]) -> str:
-    parts = []
+def _legend(rows: list[list[_Entry]]) -> str:
+    parts: list[str] = []
     for number, row in enumerate(rows):
         y = TITLE + LEGEND * number + 10
-        for x, index in row:
-            dash = DASHES[index // len(COLOURS) % len(DASHES)]
-            parts.append(
-                f'<line x1="{x:.0f}" x2="{x + 17:.0f}" y1="{y - 4}" y2="{y - 4}" stroke-width="3" '
-                f'stroke-dasharray="{dash}" style="stroke:{_colour(index)}"/>'
-                f'<text x="{x + SWATCH:.0f}" y="{y}">{escape(short(curves[index].name, LONGEST))}</text>'
-            )
+        parts += (
+            f'<line x1="{entry.x}" x2="{entry.x + 17}" y1="{y - 4}" y2="{y - 4}" stroke-width="3" '
+            f'stroke-dasharray="{entry.dash}" style="stroke:{entry.colour}"/>'
+            f'<text x="{entry.x + SWATCH}" y="{y}">{escape(entry.name)}</text>'
+            for entry in row
+        )
     return "".join(parts)
 
 
@@ -163,11 +181,16 @@ def _axes(chart: Chart, x: Scale, y: Scale, top: int) -> str:
     return "".join(parts)
 
 
+def _empty(top: int) -> str:
+    quiet = _coloured("fill", "quiet", "#5b6270")
+    return f'<text x="{LEFT + 12}" y="{top + PLOT / 2:.0f}" {quiet}>no values</text>'
+
+
 def _drawn(curve: Curve, index: int, x: Scale, y: Scale, top: int) -> str:
     places = [(round(_x(x.share(across)), 1), round(_y(y.share(up), top), 1)) for across, up in curve.points]
     if not places:
         return ""
-    colour, dash = f'style="stroke:{_colour(index)}"', DASHES[index // len(COLOURS) % len(DASHES)]
+    colour, dash = f'style="stroke:{_colour(index)}"', _dash(index)
     points = " ".join(f"{across},{up}" for across, up in places)
     line = (
         f'<polyline points="{points}" fill="none" stroke-width="1.8" stroke-linejoin="round" '
@@ -185,17 +208,12 @@ def _drawn(curve: Curve, index: int, x: Scale, y: Scale, top: int) -> str:
 
 
 def _limits(chart: Chart, y: Scale, top: int) -> str:
-    parts = []
-    for limit, name in chart.limits:
-        at = _y(y.share(limit), top)
-        parts.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}" stroke-dasharray="5 4" '
-            f'stroke-width="1.5" {_coloured("stroke", "bad", "#b42318")}/>'
-            f'<text x="{WIDTH - RIGHT}" y="{at - 5:.1f}" text-anchor="end" paint-order="stroke" stroke-width="3" '
-            f'stroke-linejoin="round" style="fill:var(--bad,#b42318);stroke:var(--ground,#fff)">'
-            f"{escape(name)}</text>"
-        )
-    return "".join(parts)
+    places = [round(_y(y.share(limit), top), 1) for limit, _ in chart.limits]
+    return "".join(
+        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}" stroke-dasharray="{DASHED}" '
+        f'stroke-width="1.5" style="stroke:{_LIMIT}"/>'
+        for at in places
+    )
 
 
 def _x(share: float) -> float:

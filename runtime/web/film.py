@@ -30,7 +30,7 @@ def film(frames: Sequence[Frame], shows: str) -> str:
     last = len(frames) - 1
     others = f", the last of {len(frames)} images: JavaScript shows the others" if last else ""
     pictures = "".join(
-        f'<img class="pixels sheet" src="{_frame(frame.path)}" alt="{escape(f"{shows}, {frame.name}")}" '
+        f'<img class="pixels" src="{_frame(frame.path)}" alt="{escape(f"{shows}, {frame.name}")}" '
         f'data-name="{escape(frame.name)}" data-place="{frame.place:g}"{"" if at == last else " hidden"}>\n'
         for at, frame in enumerate(frames)
     )
@@ -44,8 +44,8 @@ def film(frames: Sequence[Frame], shows: str) -> str:
 
 
 def script() -> str:
-    """Return the script that moves the slider, for the end of the page."""
-    return f"<script>\n{(HERE / 'film.js').read_text(encoding='utf-8')}</script>\n"
+    """Return the JavaScript that moves the slider."""
+    return (HERE / "film.js").read_text(encoding="utf-8")
 
 
 def _frame(path: Path) -> str:
