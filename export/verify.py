@@ -70,7 +70,11 @@ class Comparison:
     compared: int  # number of files that run here
     classes: tuple[str, ...]  # names
     seeds: Sequence[Seed] = ()  # of the images
-    reference: Path | None = None  # the first file that runs; None: none does
+
+    @property
+    def reference(self) -> Agreement | None:
+        """The first file that runs here, which the others were compared with; None if none does."""
+        return next((row for row in self.rows if row.images is not None), None)
 
     def check(self) -> None:
         """Raise VerificationError if they disagree, and EngineMismatchError if fewer than two run here."""
@@ -113,7 +117,7 @@ def verify(
     first = running[0] if running else rows[0]
     found = tuple(_agreement(row, first, _limit(row, first, min_psnr)) for row in rows)
     classes = next((row.classes for row in rows if row.classes), ())
-    return Comparison(found, len(running), classes, numbers, first.path if running else None)
+    return Comparison(found, len(running), classes, numbers)
 
 
 def _run(path: Path, seeds: Sequence[Seed]) -> Row:

@@ -48,14 +48,12 @@ def write(found: Comparison, path: Path) -> None:
     if found.classes:
         of_seeds = labels(found.seeds, len(found.classes))
         names = [f"{name}, {found.classes[one]}" for name, one in zip(names, of_seeds, strict=True)]
-    first = next((row for row in found.rows if row.file == found.reference), None)
+    first = found.reference
     compared = list(_compared(found, first)) if first else []
     parts = [_lead(found), _limits(found, compared, names)]
     if compared and first is not None and first.images is not None:
-        parts += [
-            _by_seed(compared, first.images, names),
-            *(_worst(one, first.images, names) for one in compared),
-        ]
+        parts.append(_by_seed(compared, first.images, names))
+        parts += [_worst(one, first.images, names) for one in compared]
     report.write(path, "Verification of exported files", parts)
 
 
@@ -74,24 +72,26 @@ def _lead(found: Comparison) -> str:
         text = f"{len(wrong)} of {len(found.rows)} files {'disagrees' if len(wrong) == 1 else 'disagree'}"
     else:
         text = f"The {found.compared} files that run here agree"
+    verdict = report.verdict(found.compared >= 2 and not wrong, text)
+    if found.reference is None:
+        return verdict
     lead = (
         f"The same {len(found.seeds):,} seeds ran through each file, and each image was compared with that of "
-        f"{found.reference}. PSNR says how near it is: above 50 dB nobody sees a difference, below 30 dB it shows."
+        f"{found.reference.file}. PSNR says how near it is: above 50 dB nobody sees a difference, below 30 dB it shows."
     )
-    return report.verdict(found.compared >= 2 and not wrong, text) + report.paragraph(lead, "lead")
+    return verdict + report.paragraph(lead, "lead")
 
 
 def _limits(found: Comparison, compared: list[_Compared], names: list[str]) -> str:
-    worst = {one.row.file: names[int(np.argmin(one.psnr))] for one in compared}
+    worst = {one.number: names[int(np.argmin(one.psnr))] for one in compared}
     rows = []
     for number, row in enumerate(found.rows, 1):
-        if row.parity is None:
-            numbers: tuple[object, ...] = ("", "", "", "", "")
-        else:
-            psnr, seed = _decibels(row.parity.psnr), worst.get(row.file, "")
-            least = "" if row.file == found.reference else f"{row.min_psnr:g} dB"
+        numbers: tuple[object, ...] = ("", "", "", "", "")
+        if row.parity is not None:
+            psnr = _decibels(row.parity.psnr)
+            least = "" if row is found.reference else f"{row.min_psnr:g} dB"
             largest = f"{row.parity.max_difference} of {row.parity.white}"
-            numbers = (psnr, least, "" if psnr == EQUAL else seed, largest, row.batch_difference)
+            numbers = (psnr, least, "" if psnr == EQUAL else worst[number], largest, row.batch_difference)
         rows.append((f"{number}: {row.file}", row.precision, *numbers, _result(row, found)))
     columns = (
         *("file", "precision", "worst PSNR", "at least", "of seed", "largest difference", "batch changes"),
@@ -109,7 +109,7 @@ def _limits(found: Comparison, compared: list[_Compared], names: list[str]) -> s
 
 
 def _result(row: Agreement, found: Comparison) -> report.Html:
-    if row.file == found.reference:
+    if row is found.reference:
         return report.Html.of("the reference")
     if row.problem:
         return report.mark(False, row.problem)

@@ -9,8 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from gantool.runtime.process.terminal import short
 from gantool.runtime.web.axis import Axis, Scale, scale_of
-from gantool.runtime.web.text import escape, short
+from gantool.runtime.web.text import escape
 
 # Of curves, on white; in the dark report.css has brighter ones. Common colour blindness tells them apart.
 COLOURS = ("#1f5fd0", "#c2410c", "#1a7f37", "#862e9c", "#8a6d00", "#0e7490")

@@ -10,9 +10,3 @@ from gantool.runtime.process.terminal import printable
 def escape(text: object) -> str:
     """Return text for the content or an attribute of an element. Unprintable characters become question marks."""
     return html.escape(printable(str(text)))
-
-
-def short(text: object, most: int) -> str:
-    """Return at most `most` letters, for a place that is narrow."""
-    letters = str(text)
-    return letters if len(letters) <= most else f"{letters[: most - 1]}…"
