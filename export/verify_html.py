@@ -77,7 +77,8 @@ def _lead(found: Comparison) -> str:
         return verdict
     lead = (
         f"The same {len(found.seeds):,} seeds ran through each file, and each image was compared with that of "
-        f"{found.reference.file}. PSNR says how near it is: above 50 dB nobody sees a difference, below 30 dB it shows."
+        f"{found.reference.file}. PSNR says how near it is: above 50 dB nobody sees a difference, below 30 dB "
+        "everyone does."
     )
     return verdict + report.paragraph(lead, "lead")
 
