@@ -57,7 +57,7 @@ def parts() -> Parts:
 
 
 def graph_of(kind: str) -> bytes:
-    """Return a graph: fp16 (grey, z truncated), conditional (RGB), sprites (RGBA, not square), deep (16 bits), int8."""
+    """Return a graph: fp16 (grey, z truncated), conditional, sprites (RGBA, not square), deep (16 bits), int8."""
     if kind == "int8":
         return bundle.read(GOLDEN).graph
     if kind == "fp16":
@@ -157,6 +157,17 @@ def test_mixes_and_walks_of_the_address_are_those_of_generate(browser: Browser) 
                 pixels = np.asarray(png)
             assert np.abs(pixels.astype(int) - generator.images(text)[0]).max() <= 1, text
             page.keyboard.press("Escape")
+
+
+def test_an_address_with_other_things(browser: Browser) -> None:
+    html, _ = page_of("conditional")
+    hostile = "#seeds=1,<b>&trunc=9&class=77&direction=none:2,smile:x&z=-1:3&other"
+    with opened(browser, html.as_uri() + hostile) as page:
+        expect(page.get_by_role("status")).to_contain_text("“<b>” is not a seed")
+        expect(page.locator("#favourites li")).to_have_count(0)
+        page.click("#seed-2 button")
+        assert page.url.endswith("#seeds=2")  # the rest was left out
+        expect(page.locator("#favourites li")).to_have_count(1)
 
 
 def test_a_person_with_a_keyboard(browser: Browser) -> None:

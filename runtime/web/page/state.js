@@ -5,7 +5,7 @@ import { parseSeeds, seedText, seedsText } from "./seeds.js";
 const PLAIN = () => ({ truncation: 1, label: null, steps: {}, latents: {} });
 
 export function createState(info) {
-  const state = { settings: PLAIN(), favourites: [] };
+  const state = { settings: PLAIN(), favourites: [], problem: "" };
   const listeners = { settings: [], favourites: [] };
 
   function changed(what) {
@@ -28,8 +28,10 @@ export function createState(info) {
     state.settings = settings;
     try {
       state.favourites = seeds ? unique(parseSeeds(seeds)) : [];
-    } catch {
+      state.problem = "";
+    } catch (error) {
       state.favourites = [];
+      state.problem = `The favourites in the address are not read: ${error.message}`;
     }
   }
 
@@ -39,6 +41,7 @@ export function createState(info) {
   return {
     settings: () => state.settings,
     favourites: () => state.favourites,
+    problem: () => state.problem,
     isFavourite: (seed) => placeOf(seed) >= 0,
     on: (what, listener) => listeners[what].push(listener),
     set(changes) {
