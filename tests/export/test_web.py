@@ -23,7 +23,7 @@ from conftest import Run, run_gantool
 from gantool.export.packaging.web_runtime import NAME, SCRIPT, VERSION, WASM, find_runtime
 from gantool.runtime.directions import Directions
 from gantool.runtime.errors import GantoolError, UsageError
-from helpers.chromium import npm_package
+from helpers.generator_page import npm_package
 
 GOLDEN = Path(__file__).parents[2] / "export/doctor/golden"
 NOWHERE = "http://127.0.0.1:9"

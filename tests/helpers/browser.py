@@ -15,15 +15,21 @@ from playwright.sync_api import Browser, Page, sync_playwright
 MILLISECONDS = 120_000  # for a browser on a busy machine
 
 
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Start the browser. Skip the test without one, but fail in CI, which installs it."""
-    path = shutil.which("chromium")
+def needed(command: str) -> str:
+    """Return the path of a command; skip the test without it, but fail in CI, where `make browser` installs it."""
+    path = shutil.which(command)
     if path is None:
-        message = "needs chromium: apt-get install chromium"
+        message = f"needs {command}: make browser, or apt-get install {command}"
         if os.environ.get("GANTOOL_CI"):
             pytest.fail(message)
         pytest.skip(message)
+    return path
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the browser."""
+    path = needed("chromium")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])  # CI runs as root
         yield browser

@@ -37,7 +37,8 @@ from gantool.runtime.morph import Walk
 from gantool.runtime.outputs.images import visible
 from gantool.runtime.seeds import parse_seeds
 from gantool.runtime.web.page import info, server_page
-from helpers.chromium import SECONDS, chromium, npm_package, opened
+from helpers.browser import MILLISECONDS, chromium
+from helpers.generator_page import npm_package, opened
 from helpers.networks import NETWORKS, full_graph, in_fp16, lived_in
 from helpers.once import once
 
@@ -103,7 +104,7 @@ def images(page: Page, seeds: list[int], like: NDArray[Any]) -> NDArray[Any]:
 
 def full(page: Page) -> None:
     """Wait until every image is there."""
-    expect(page.locator(".tile.waiting")).to_have_count(0, timeout=SECONDS)
+    expect(page.locator(".tile.waiting")).to_have_count(0, timeout=MILLISECONDS)
 
 
 def saved(page: Page, button: str) -> bytes:
@@ -380,7 +381,7 @@ def test_the_page_of_a_server(browser: Browser, monkeypatch: pytest.MonkeyPatch)
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, generator))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = browser.new_page()
-        page.set_default_timeout(SECONDS)
+        page.set_default_timeout(MILLISECONDS)
         page.goto(f"http://127.0.0.1:{server.server_port}/")
         for token in ("wrong", "secret"):
             page.fill("#token-field", token)
