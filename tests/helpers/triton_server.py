@@ -45,6 +45,8 @@ def lacks() -> str | None:
     """Return why no server can run here, or None."""
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
         return f"nvidia-pytriton has no wheel for {sys.platform} on {platform.machine()}"
+    if sys.version_info >= (3, 14):
+        return f"{WHEEL} has nothing for Python 3.{sys.version_info.minor}"
     if _library_folder() is None:
         return f"no {LIBPYTHON}, which Triton's Python backend loads: make .triton installs it on Debian, as root"
     return None
