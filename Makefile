@@ -1,7 +1,7 @@
 # Set-up, demonstration and checks; each target makes .venv first where it is missing.
 #   make demo    train, export, build an engine, generate: in demo/, about five minutes
 #   make test    the test suite
-#   make slow    the tests that train for longer
+#   make slow    the tests that train for longer, and those with a real Triton server
 #   make lint    ruff, mypy and import-linter
 #   make coverage   the test suite, and the share of lines and branches that it runs
 #   make browser  Chromium and npm, for the tests of pages: by apt-get, if you are root
@@ -13,6 +13,7 @@
 #   make bench-icons    presets on 3,786 emoji, into benchmarks/icons.md; an hour; needs npm
 #   make bench-busy     training beside other programs, into benchmarks/busy.md; 4 minutes
 #   make bench-export   times, sizes and PSNR of exports, into benchmarks/export.md
+#   make bench-serve    gantool serve beside FastAPI and Triton, into benchmarks/serve.md; eight minutes
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,7 +25,7 @@ DEV := $(VENV)/.dev
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 INSTALL = $(BIN)/pip install --disable-pip-version-check $(PINNED)
 
-.PHONY: demo data test slow coverage browser screenshots load-serve golden bench bench-busy bench-export bench-icons bench-train lint format clean
+.PHONY: demo data test slow coverage browser screenshots load-serve golden bench bench-busy bench-export bench-icons bench-serve bench-train lint format clean
 
 $(DEMO): pyproject.toml constraints.txt
 	@$(if $(PINNED),:,echo "$$($(PYTHON) -V): installing the newest versions, not those of constraints.txt")
@@ -58,8 +59,13 @@ demo: data
 test: $(DEV) browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
-slow: $(DEV) browser
+slow: $(DEV) browser .triton
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow
+
+# Triton's server, 144 MB, for the tests and benchmarks; never a part of .venv
+.triton: | $(DEV)
+	@echo "installing Triton's server into .triton ..."
+	@$(BIN)/python tests/helpers/triton_server.py || echo "the tests of Triton's server will be skipped"
 
 coverage: $(DEV) browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered
@@ -86,6 +92,9 @@ bench: $(DEV)
 
 bench-export: $(DEV)
 	$(BIN)/python benchmarks/export.py
+
+bench-serve: $(DEV) .triton
+	PYTHONPATH=tests $(BIN)/python benchmarks/serve.py
 
 bench-busy: data
 	$(BIN)/python benchmarks/busy.py
@@ -114,4 +123,4 @@ format: $(DEV)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) .triton demo build dist

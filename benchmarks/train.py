@@ -24,10 +24,11 @@ from statistics import median
 import numpy as np
 
 from gantool.models.config import square
+from gantool.runtime.web.axis import Axis
+from gantool.runtime.web.charts import Chart, Curve, svg
 from gantool.train.data.dataset import load_images
 from gantool.train.metrics.extractors import find_extractor
 from gantool.train.metrics.measure import measure
-from gantool.train.plot import Curve, chart
 
 HERE = Path(__file__).parent
 Points = list[tuple[float, float]]  # seconds, Fréchet distance or images
@@ -141,7 +142,9 @@ def main() -> None:
     page = report(baseline, default, rates, f"{len(halves[0])} core(s) each, {how}")
     (HERE / "train.md").write_text(page, encoding="utf-8")
     curves = [Curve("plain script", baseline), Curve("gantool train", default)]
-    (HERE / "train.svg").write_text(chart("Fréchet distance by seconds", curves, log=True), encoding="utf-8")
+    axes = Axis("seconds", zero=True), Axis("Fréchet distance", log=True)
+    chart = svg(Chart("Fréchet distance by seconds", curves, *axes))
+    (HERE / "train.svg").write_text(chart, encoding="utf-8")
     print(page)
 
 

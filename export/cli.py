@@ -85,6 +85,11 @@ def verify() -> Command:
         found = verify(asked.files, asked.seeds, asked.min_psnr)
         rows = [row.to_json() for row in found.rows]
         typer.echo(json.dumps(rows, indent=2) if asked.json else found.table())
+        if asked.html is not None:
+            from gantool.export import verify_html
+
+            verify_html.write(found, asked.html)
+            _report(asked.html)
         found.check()
 
     return Command(run, (VerifyOptions,))
@@ -121,7 +126,7 @@ def doctor() -> Command:
             if not asked.json:
                 typer.echo("self-test:")
             checks = []
-            for one in selftest():
+            for one in selftest(images=asked.html is not None):
                 checks.append(one)
                 if not asked.json:
                     typer.echo(
@@ -132,6 +137,11 @@ def doctor() -> Command:
             logging.getLogger(__name__).info(f"{asked.out}: attach it to a bug report")
         if asked.json:
             typer.echo(json.dumps(found.to_json(), indent=2))
+        if asked.html is not None:
+            from gantool.export.doctor import doctor_html
+
+            doctor_html.write(found, asked.html)
+            _report(asked.html)
         found.check(asked.out)
 
     return Command(run, (DoctorOptions,))
@@ -150,3 +160,9 @@ def refit() -> Command:
         typer.echo(f"next:\n  gantool generate --engine {out}")
 
     return Command(run, (RefitOptions,))
+
+
+def _report(path: Path) -> None:
+    import logging  # here, so that --help is faster
+
+    logging.getLogger(__name__).info("report: %s", path)

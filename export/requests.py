@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from gantool.runtime.flags import Flag, between, check
+from gantool.runtime.web.flag import html_flag
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,13 @@ class VerifyOptions:
         float | None,
         Flag("dB that the worst image must reach", shown="FP32 50, FP16 40, BF16 30, INT8 30"),
     ] = None
+    html: Annotated[
+        Path | None, html_flag("the worst images beside those of the first file, PSNR by seed, the limits")
+    ] = None
     json: Annotated[bool, Flag("print JSON")] = False
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 def _npz(path: Path) -> str:
@@ -94,6 +101,12 @@ class DoctorOptions:
     out: Annotated[Path, Flag("report of the self-test", "-o --out", metavar="FILE")] = Path(
         "gantool-doctor.json"
     )
+    html: Annotated[
+        Path | None, html_flag("this machine, and the images of the self-test beside golden ones")
+    ] = None
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,6 +49,8 @@ class Agreement:
     batch_difference: int  # grey levels by which a seed's image changes with its batch
     note: str  # the reason why there is no parity
     problem: str  # "" if it agrees
+    min_psnr: float  # dB that the worst image must reach
+    images: Images | None = field(default=None, repr=False, compare=False)  # None: it cannot run here
 
     def to_json(self) -> dict[str, Any]:
         """Return a row of `gantool verify --json`."""
@@ -67,6 +69,12 @@ class Comparison:
     rows: tuple[Agreement, ...]
     compared: int  # number of files that run here
     classes: tuple[str, ...]  # names
+    seeds: Sequence[Seed] = ()  # of the images
+
+    @property
+    def reference(self) -> Agreement | None:
+        """The first file that runs here, which the others were compared with; None if none does."""
+        return next((row for row in self.rows if row.images is not None), None)
 
     def check(self) -> None:
         """Raise VerificationError if they disagree, and EngineMismatchError if fewer than two run here."""
@@ -106,8 +114,10 @@ def verify(
     numbers = list(parse_seeds(seeds))
     rows = [_run(resolve_file(Path(path)), numbers) for path in track(files, "running", len(files), "files")]
     running = [row for row in rows if row.images is not None]
-    found = tuple(_agreement(row, running[0] if running else row, min_psnr) for row in rows)
-    return Comparison(found, len(running), next((row.classes for row in rows if row.classes), ()))
+    first = running[0] if running else rows[0]
+    found = tuple(_agreement(row, first, _limit(row, first, min_psnr)) for row in rows)
+    classes = next((row.classes for row in rows if row.classes), ())
+    return Comparison(found, len(running), classes, numbers)
 
 
 def _run(path: Path, seeds: Sequence[Seed]) -> Row:
@@ -168,23 +178,28 @@ def _precision(path: Path) -> str:
     return (sidecar.precision if sidecar else None) or "fp32"
 
 
-def _agreement(row: Row, first: Row, min_psnr: float | None) -> Agreement:
+def _limit(row: Row, first: Row, min_psnr: float | None) -> float:
+    return min(MIN_PSNR[row.precision], MIN_PSNR[first.precision]) if min_psnr is None else min_psnr
+
+
+def _agreement(row: Row, first: Row, limit: float) -> Agreement:
     if row.images is None or first.images is None:
-        return Agreement(row.path, row.precision, None, 0, f"cannot run here: {row.reason}", "")
+        note = f"cannot run here: {row.reason}"
+        return Agreement(row.path, row.precision, None, 0, note, "", limit)
     parity = None
     if row.images.shape == first.images.shape:
         parity = compare(first.images, row.images)
-        problem = _problem(row, first, parity, min_psnr)
+        problem = _problem(row, parity, limit)
     else:
         problem = f"its images are {row.images.shape[1:]}, those of {first.path} {first.images.shape[1:]}"
     if problem and (stale := training_difference(training_metadata(first.path), training_metadata(row.path))):
         problem += f" (it has the weights after {stale}: export it again)"
     note = "" if parity else "runs, with images of another size"
-    return Agreement(row.path, row.precision, parity, row.batch_difference, note, problem)
+    changes = row.batch_difference
+    return Agreement(row.path, row.precision, parity, changes, note, problem, limit, row.images)
 
 
-def _problem(row: Row, first: Row, parity: Parity, min_psnr: float | None) -> str:
-    limit = min(MIN_PSNR[row.precision], MIN_PSNR[first.precision]) if min_psnr is None else min_psnr
+def _problem(row: Row, parity: Parity, limit: float) -> str:
     if parity.psnr < limit:
         return f"{parity}; expected at least {limit:g} dB"
     if row.batch_difference > ROUNDING[parity.white]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gantool.models.attention import attention_at
 from gantool.models.config import NetworkConfig, Size
+from gantool.models.resize import resize_convolution
 from gantool.models.tile import convolution, transposed
 
 MAX_WIDTHS = 16  # no layer has more than 16 times `width` channels, to limit the cost at 256 pixels
@@ -128,7 +129,7 @@ def _double(config: NetworkConfig, inputs: int, outputs: int, bias: bool) -> lis
     """Return layers that double the resolution: a transposed convolution, or nearest upsampling and a 3×3 one."""
     if config.upsampling == "transposed":
         return transposed(config, inputs, outputs, 4, stride=2, padding=1, bias=bias)
-    return [nn.Upsample(scale_factor=2), *convolution(config, inputs, outputs, 3, padding=1, bias=bias)]
+    return resize_convolution(config, inputs, outputs, bias=bias)
 
 
 def initialize(layer: nn.Module) -> None:

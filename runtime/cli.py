@@ -102,6 +102,10 @@ def bench() -> Command:
             typer.echo(f"warning: {warning}", err=True)
         if measured.fastest and not options.json:
             typer.echo(f"fastest:\n  {measured.fastest}")
+        if options.html is not None:
+            import logging
+
+            logging.getLogger(__name__).info("report: %s", options.html)
         if measured.exit_code:
             raise typer.Exit(measured.exit_code)
 

@@ -18,7 +18,7 @@ from gantool.runtime.generator import Generator
 from gantool.runtime.items import Item, Items
 from gantool.runtime.latents import check_truncation, check_z, latents, rows_of
 from gantool.runtime.outputs.base import Output, Target
-from gantool.runtime.outputs.dataset_json import labels_file
+from gantool.runtime.outputs.dataset_json import LabelsFile, labels_file
 from gantool.runtime.outputs.encoding import BITS_16, ENCODINGS
 from gantool.runtime.outputs.folder import DEFAULT, folder_for
 from gantool.runtime.outputs.formats import OUTPUTS, check_same
@@ -159,10 +159,18 @@ def _placed(request: Request, target: Target, selected: Selection, spec: Spec) -
         found = output.existing() or next((path for path in extra if path.exists()), None)
         return found or (labels.other_classes(folder) if labels else None)
 
+    if request.out is not None:  # first, since to resume would not help
+        _refuse_other_classes(request, labels, request.out)
     folder = folder_for(request.out, taken, resume=request.resume, force=request.force)
-    if request.resume and labels and (found := labels.other_classes(folder)):
-        raise UsageError(f"`resume`: {found} has the labels of other classes: choose another `out`")
+    _refuse_other_classes(request, labels, folder)
     return replace(target, folder=folder)
+
+
+def _refuse_other_classes(request: Request, labels: LabelsFile | None, folder: Path) -> None:
+    if not request.force and labels and (found := labels.other_classes(folder)):
+        raise UsageError(
+            f"{found} does not hold labels of these classes: choose another `out`, or give `force` to overwrite it"
+        )
 
 
 def _z_name(target: Target) -> str:

@@ -11,6 +11,7 @@ from gantool.runtime.colours import not_a_colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check
 from gantool.runtime.request import BatchFlag, ProviderFlag, ThreadsFlag, parse_grid
+from gantool.runtime.web.flag import html_flag
 
 
 def _sizes(text: str) -> list[int]:
@@ -54,6 +55,7 @@ class BenchOptions:
     threads: Annotated[
         int | None, Flag("threads that run a graph on the CPU", "--engine-threads", shown="one per core")
     ] = None
+    html: Annotated[Path | None, html_flag("rates, latencies and the machine")] = None
     json: Annotated[bool, Flag("print JSON")] = False
 
     def __post_init__(self) -> None:

@@ -57,6 +57,8 @@ def evaluate() -> Command:
         scores = evaluate(options)
         typer.echo(json.dumps(scores.to_json()) if options.json else scores.table())
         _log(f"nearest training images beside generated ones: {scores.nearest}")
+        if options.html is not None:
+            _log(f"report: {options.html}")
 
     return Command(run, (EvaluateOptions,), ("Data", "Output"))
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(options: EvaluateOptions) -> Scores:
-    """Score images against a data set; write metric-<features>.jsonl and nearest.png, and return the scores.
+    """Score images against a data set; write metric-<features>.jsonl, nearest.png and perhaps a report.
 
     Raises UsageError if the data set is not known, GantoolError for files that cannot be read, and
     MissingDependencyError without PyTorch or without a package that the extractor needs.
@@ -23,4 +23,9 @@ def evaluate(options: EvaluateOptions) -> Scores:
         from gantool.train.scoring import score
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train", "gantool evaluate") from error
-    return score(source, options)
+    scores = score(source, options)
+    if options.html is not None:
+        from gantool.train import evaluate_html
+
+        evaluate_html.write(scores, options.html)
+    return scores

@@ -11,6 +11,7 @@ from gantool.models.config import SIZES, Size, doublings, near_sizes, parse_size
 from gantool.runtime.colours import not_a_colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check
+from gantool.runtime.web.flag import html_flag
 from gantool.train.data.fitting import Fit
 from gantool.train.data.levels import not_levels
 
@@ -133,6 +134,10 @@ class EvaluateOptions:
         Flag(
             "folder for metric-*.jsonl and nearest.png", "-o --out", group="Output", shown="beside the file"
         ),
+    ] = None
+    html: Annotated[
+        Path | None,
+        html_flag("scores, samples, nearest training images, histograms", "Output"),
     ] = None
     json: Annotated[bool, Flag("print JSON", group="Output")] = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from statistics import median_low
@@ -27,6 +27,7 @@ from gantool.runtime.spec import Images
 from gantool.train.data.dataset import load_images
 from gantool.train.data.fashion_mnist import NAME as FASHION_MNIST
 from gantool.train.data.sources import CONTAINERS, find_source
+from gantool.train.metrics.evidence import Evidence, gather
 from gantool.train.metrics.extractors import find_extractor
 from gantool.train.metrics.measure import (
     Measurement,
@@ -69,6 +70,9 @@ class Scores:
     real_halves: FeatureScores | None  # half of the data against the other half; None for too few images
     notes: tuple[str, ...]  # reasons why the scores are unreliable
     nearest: Path  # the sheet of nearest training images
+    evidence: Evidence | None = field(
+        default=None, repr=False, compare=False
+    )  # for a report, if one was asked for
 
     def to_json(self) -> dict[str, Any]:
         """Return the line of metric-<features>.jsonl."""
@@ -134,6 +138,7 @@ def score(source: Path, options: EvaluateOptions) -> Scores:
         score_halves(real),
         tuple(warnings(extractor, images, loaded)),
         folder / "nearest.png",
+        None if options.html is None else gather(extractor, subsample(loaded.images), images, real),
     )
     append_metric(folder, extractor.name, scores.to_json())
     save_image(scores.nearest, nearest_sheet(extractor, loaded.images, images))

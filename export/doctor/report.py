@@ -45,7 +45,7 @@ class Report:
         """Return what `gantool doctor --json` prints."""
         files = [{**asdict(one), "file": str(one.file)} for one in self.files]
         found: dict[str, Any] = {**self.machine, "providers": self.providers, "files": files}
-        return found if self.checks is None else {**found, "selftest": [asdict(one) for one in self.checks]}
+        return found if self.checks is None else {**found, "selftest": [one.to_json() for one in self.checks]}
 
     def text(self) -> str:
         """Return the report for people, without the self-test."""

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from gantool.export.artifact import Graph
 from gantool.export.engine.build import MODULES, SUFFIXES, build, choose_library
@@ -27,6 +29,7 @@ from gantool.runtime.artifacts.plan import NAMES
 from gantool.runtime.backends.providers import OF_ONNX_RUNTIME, PROVIDERS
 from gantool.runtime.errors import EngineMismatchError, GantoolError, MissingDependencyError
 from gantool.runtime.process import child
+from gantool.runtime.spec import Images
 
 GENERATORS = ("fp32", "fp16", "int8", "conditional", "rgba")
 TIMEOUT = 1800  # seconds for one way; a Jetson takes minutes to build
@@ -41,17 +44,24 @@ class Check:
     generator: str
     outcome: str  # PASSED, BUILT (no GPU to run it), SKIPPED (not available here) or FAILED
     detail: str
+    images: Images | None = field(
+        default=None, repr=False, compare=False
+    )  # of bundle.SEEDS; None: none were kept
+
+    def to_json(self) -> dict[str, str]:
+        """Return the check without its images."""
+        return {name: getattr(self, name) for name in ("way", "generator", "outcome", "detail")}
 
 
-def selftest() -> Iterator[Check]:
-    """Yield a check for each generator with each installed library."""
+def selftest(*, images: bool = False) -> Iterator[Check]:
+    """Yield a check for each generator with each installed library; with `images`, it has the images."""
     ways = {way(name): "onnxruntime" if name in OF_ONNX_RUNTIME else name for name in PROVIDERS}
     ways |= {str(library): module for library, module in MODULES.items()}
     for name, module in ways.items():
         if find_spec(module) is None:
             yield Check(name, "all", SKIPPED, f"{module} is not installed")
         else:
-            yield from in_a_process(name, GENERATORS)
+            yield from in_a_process(name, GENERATORS, images=images)
 
 
 def way(provider: str) -> str:
@@ -59,18 +69,21 @@ def way(provider: str) -> str:
     return f"onnxruntime-{provider}" if provider in OF_ONNX_RUNTIME else provider
 
 
-def in_a_process(way: str, generators: Sequence[str]) -> Iterator[Check]:
+def in_a_process(way: str, generators: Sequence[str], *, images: bool = False) -> Iterator[Check]:
     """Yield the checks of one library, run in a process; if the process fails, the last check says how."""
-    command = child.python("gantool.export.doctor.selftest", way, *generators)
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-        lines, problem = result.stdout, _ending(result)
-    except subprocess.TimeoutExpired as error:
-        text = error.stdout or b""
-        lines = text if isinstance(text, str) else text.decode(errors="replace")
-        problem = f"did not end within {TIMEOUT} s"
-    checks = [Check(**json.loads(line)) for line in lines.splitlines() if line.startswith('{"way"')]
-    yield from checks
+    with TemporaryDirectory() as folder:
+        command = child.python("gantool.export.doctor.selftest", way, folder if images else "", *generators)
+        try:
+            result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+            lines, problem = result.stdout, _ending(result)
+        except subprocess.TimeoutExpired as error:
+            text = error.stdout or b""
+            lines = text if isinstance(text, str) else text.decode(errors="replace")
+            problem = f"did not end within {TIMEOUT} s"
+        checks = [Check(**json.loads(line)) for line in lines.splitlines() if line.startswith('{"way"')]
+        for one in checks:
+            kept = Path(folder) / f"{one.generator}.npy"
+            yield replace(one, images=np.load(kept)) if kept.is_file() else one
     if problem:
         missing = [name for name in generators if name not in {check.generator for check in checks}]
         yield Check(way, missing[0] if missing else "at exit", FAILED, problem)
@@ -84,13 +97,16 @@ def _ending(result: subprocess.CompletedProcess[str]) -> str:
     return f"ended with code {result.returncode}; {last}" if result.returncode else ""
 
 
+def golden(name: str) -> bundle.Bundle:
+    """Return the bundle of a generator in the package, with its golden images."""
+    with as_file(files("gantool.export.doctor") / "golden" / f"{name}.tar") as path:
+        return bundle.read(path)
+
+
 def check(way: str, name: str) -> Check:
     """Run one generator with one library, in this process."""
-    with (
-        as_file(files("gantool.export.doctor") / "golden" / f"{name}.tar") as path,
-        TemporaryDirectory() as folder,
-    ):
-        carried = bundle.read(path)
+    carried = golden(name)
+    with TemporaryDirectory() as folder:
         graph = Path(folder) / "g.onnx"
         graph.write_bytes(carried.graph)
         engine, provider, detail = graph, "auto", ""
@@ -108,11 +124,12 @@ def check(way: str, name: str) -> Check:
         except GantoolError as error:
             return Check(way, name, FAILED, f"{detail}{error}".replace(f"{folder}/", ""))
     if images.shape != carried.golden.shape:
-        return Check(way, name, FAILED, f"{detail}images {images.shape}, golden ones {carried.golden.shape}")
+        detail += f"images {images.shape}, golden ones {carried.golden.shape}"
+        return Check(way, name, FAILED, detail, images)
     parity = compare(carried.golden, images)
     close = parity.psnr >= carried.min_psnr
     expected = "" if close else f"; expected at least {carried.min_psnr:g} dB"
-    return Check(way, name, PASSED if close else FAILED, f"{detail}{parity}{expected}")
+    return Check(way, name, PASSED if close else FAILED, f"{detail}{parity}{expected}", images)
 
 
 def _cause(error: GantoolError) -> str:
@@ -132,8 +149,11 @@ def _built(graph: Path, library: Library) -> tuple[Path, str]:
 
 
 if __name__ == "__main__":
-    for argument in sys.argv[2:]:
-        one = check(sys.argv[1], argument)
-        print(json.dumps(asdict(one)), flush=True)
+    _way, _folder, *_names = sys.argv[1:]
+    for _name in _names:
+        one = check(_way, _name)
+        if _folder and one.images is not None:
+            np.save(Path(_folder) / f"{one.generator}.npy", one.images)
+        print(json.dumps(one.to_json()), flush=True)
         if one.outcome == SKIPPED:
             break

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import platform
 import re
 import shutil
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +15,8 @@ from gantool.runtime.artifacts.plan import NAMES
 from gantool.runtime.backends.tensorrt.cuda import driver_problem, import_driver
 from gantool.runtime.backends.tensorrt.library import import_library, pip_extra
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.machine import packages, read_text, system
 
-PACKAGES = (
-    *(
-        "gantool",
-        "numpy",
-        "pillow",
-        "typer",
-        "torch",
-        "onnx",
-        "onnx-ir",
-        "onnxscript",
-        "onnxruntime",
-        "onnxruntime-gpu",
-        "openvino",
-    ),
-    *("tensorrt", "tensorrt-rtx-cu13", "cuda-bindings"),
-)
 # JetPack by the prefix of L4T's version. Source: NVIDIA's JetPack archive.
 JETPACKS = {
     **{"35": "5.1", "36.3": "6.0", "36.4": "6.1 or 6.2", "36.5": "6.2", "38.2": "7.0", "38.4": "7.1"},
@@ -45,47 +27,21 @@ JETPACKS = {
 def facts() -> dict[str, Any]:
     """Return the system info for a bug report, without names of people, machines or folders. Raises nothing."""
     return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
-        "cpu": f"{os.cpu_count()} × {_cpu()}",
+        **system(),
         "memory": _memory(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": packages(),
         "gpu": _gpu(),
         **jetson(Path("/")),
         "builders": {NAMES[library]: _builder(library) for library in MODULES},
     }
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _cpu() -> str:
-    for path, pattern in (
-        ("/proc/cpuinfo", r"^model name\s*: (.+)$"),
-        ("/proc/device-tree/model", r"^([^\0]+)"),
-    ):
-        if found := re.search(pattern, _read(Path(path)), re.MULTILINE):
-            return found[1]
-    return platform.processor() or "unknown"
-
-
 def _memory() -> str:
-    sizes = dict(re.findall(r"^(\w+): +(\d+) kB$", _read(Path("/proc/meminfo")), re.MULTILINE))
+    sizes = dict(re.findall(r"^(\w+): +(\d+) kB$", read_text(Path("/proc/meminfo")), re.MULTILINE))
     if "MemTotal" not in sizes:
         return "unknown"
     total, free = (int(sizes[name]) / 2**20 for name in ("MemTotal", "MemAvailable"))
     return f"{total:.1f} GiB, {free:.1f} GiB available"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def _gpu() -> Any:
@@ -120,7 +76,7 @@ def describe_gpus(driver: Any) -> dict[str, Any]:
 def jetson(root: Path) -> dict[str, Any]:
     """Return L4T, JetPack and the power mode of a Jetson whose files lie under `root`; {} for other machines."""
     # "# R36 (release), REVISION: 4.3, GCID: ..."
-    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", _read(root / "etc/nv_tegra_release"))
+    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", read_text(root / "etc/nv_tegra_release"))
     if not found:
         return {}
     l4t = f"{found[1]}.{found[2]}"
@@ -129,7 +85,7 @@ def jetson(root: Path) -> dict[str, Any]:
         (JETPACKS[start] for start in sorted(JETPACKS, reverse=True) if f"{l4t}.".startswith(f"{start}.")),
         "unknown",
     )
-    model = _read(root / "proc/device-tree/model").rstrip("\0\n") or "unknown"
+    model = read_text(root / "proc/device-tree/model").rstrip("\0\n") or "unknown"
     return {"jetson": {"model": model, "L4T": l4t, "JetPack": jetpack, "power mode": _power_mode()}}
 
 

@@ -86,12 +86,12 @@ def simplify(model: ir.Model) -> None:
 
 
 def _should_fold(node: ir.Node) -> bool | None:
-    """Return False for a node whose output is larger than its inputs; None leaves it to the usual rules."""
+    """Return False for a node that more than doubles its inputs; None leaves it to the usual rules."""
     read = sum(
         value.const_value.size for value in node.inputs if value is not None and value.const_value is not None
     )
     made = sum(_numbers(value) for value in node.outputs)
-    return False if made > max(read, _SMALL) else None
+    return False if made > max(2 * read, _SMALL) else None
 
 
 def _numbers(value: ir.Value) -> int:

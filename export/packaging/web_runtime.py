@@ -129,14 +129,14 @@ def _by_npm(folder: Path) -> Path:
     """Fetch the package as npm is set up here: registry, proxy, certificates."""
     npm = shutil.which("npm")
     assert npm is not None
-    command = [npm, "pack", f"{NAME}@{VERSION}", "--silent", "--fetch-retries=1"]
+    command = [npm, "pack", f"{NAME}@{VERSION}", "--loglevel=error", "--fetch-retries=1"]
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=_NPM_SECONDS, check=False
     )
     found = next(folder.glob("*.tgz"), None)
     if done.returncode or found is None:
         lines = (done.stderr or done.stdout).strip().splitlines()
-        raise ValueError(f"npm pack: {lines[-1] if lines else f'exit code {done.returncode}'}")
+        raise ValueError(f"npm pack: {lines[0] if lines else f'exit code {done.returncode}'}")
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gantool.runtime.outputs.images import eight_bits, visible
 from gantool.runtime.spec import Images
@@ -51,10 +52,23 @@ def compare(reference: Images, images: Images) -> Parity:
 
     Images of 8 bits are compared with images of 16 in 8 bits.
     """
+    difference, white = _difference(reference, images)
+    return Parity(min(_psnr(difference, white)), int(difference.max()), white)
+
+
+def psnr_of_each(reference: Images, images: Images) -> list[float]:
+    """Return the PSNR of each image, [N, H, W, C], in dB, as `compare` does; infinite for equal ones."""
+    return _psnr(*_difference(reference, images))
+
+
+def _difference(reference: Images, images: Images) -> tuple[NDArray[np.int32], int]:
+    """Return the differences in levels, [N, H, W, C], and the level of white."""
     if images.dtype != reference.dtype:
         reference, images = eight_bits(reference), eight_bits(images)
-    difference = np.abs(visible(images).astype(np.int32) - visible(reference))  # [N, H, W, C]
-    worst = np.square(difference, dtype=np.float64).mean((1, 2, 3)).max()
     white = int(np.iinfo(images.dtype).max)
-    psnr = 10 * math.log10(white**2 / worst) if worst else math.inf
-    return Parity(psnr, int(difference.max()), white)
+    return np.abs(visible(images).astype(np.int32) - visible(reference)), white
+
+
+def _psnr(difference: NDArray[np.int32], white: int) -> list[float]:
+    errors = np.square(difference, dtype=np.float64).mean((1, 2, 3)).tolist()
+    return [10 * math.log10(white**2 / error) if error else math.inf for error in errors]

@@ -57,7 +57,12 @@ def bench(options: BenchOptions, each: Callable[[Timing], None] | None = None) -
     doubts = [
         f"{timing.file}, batch {timing.batch}: {doubt}" for timing in timings for doubt in timing.doubts
     ]
-    return Bench(tuple(timings), options.threads, (*busy, *doubts), failed, _machine())
+    found = Bench(tuple(timings), options.threads, (*busy, *doubts), failed, _machine())
+    if options.html is not None:
+        from gantool.runtime.bench import bench_html
+
+        bench_html.write(found, options.html)
+    return found
 
 
 def _rows(file: Path, provider: str, options: BenchOptions, threads: int | None) -> Iterator[dict[str, Any]]:

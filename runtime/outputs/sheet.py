@@ -104,7 +104,7 @@ class Sheet:
                 "sourceSize": size,
             }
         whole = {"w": drawn.shape[1], "h": drawn.shape[0]}
-        kind = {1: "I8", 3: "RGB888", 4: "RGBA8888"}[drawn.shape[2]]
+        kind = {1: f"I{8 * drawn.itemsize}", 3: "RGB888", 4: "RGBA8888"}[drawn.shape[2]]
         return {
             "frames": frames,
             "meta": {"app": "gantool", "image": image, "format": kind, "size": whole, "scale": "1"},

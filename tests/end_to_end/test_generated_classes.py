@@ -162,10 +162,10 @@ def test_labels_of_other_images_of_a_folder_stay(graph: Path, tmp_path: Path) ->
     content = json.loads((tmp_path / "set/dataset.json").read_text())
     assert len(content["labels"]) == 64 + 128 + 64
     (tmp_path / "set/dataset.json").write_text('{"labels": [["seed0000.png", 0]], "class_names": ["x"]}')
-    said = generate(graph, tmp_path, "--seeds", "99", "-o", "set", code=2)
-    assert "--out set already has dataset.json" in said
-    said = generate(graph, tmp_path, "--seeds", "99", "-o", "set", "--resume", code=2)
-    assert "--resume: set/dataset.json has the labels of other classes" in said
+    for more in ((), ("--resume",)):
+        said = generate(graph, tmp_path, "--seeds", "99", "-o", "set", *more, code=2)
+        assert "set/dataset.json does not hold labels of these classes" in said
+        assert "or give --force to overwrite it" in said
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_file_of_labels_that_is_none_is_left_as_it_is(text: str, graph: Path, 
     (tmp_path / "set").mkdir()
     (tmp_path / "set/dataset.json").write_text(text)
     said = generate(graph, tmp_path, "--seeds", "0", "-o", "set", code=2)
-    assert "--out set already has dataset.json" in said
+    assert "set/dataset.json does not hold labels of these classes" in said
     assert (tmp_path / "set/dataset.json").read_text() == text
     generate(graph, tmp_path, "--seeds", "0", "-o", "set", "--force")
     assert json.loads((tmp_path / "set/dataset.json").read_text())["labels"] == [["seed0000.png", 0]]

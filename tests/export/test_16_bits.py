@@ -23,6 +23,7 @@ from gantool.runtime.artifacts.onnx import read_metadata
 from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.outputs.images import eight_bits, to_levels, to_uint8
 from helpers.networks import NETWORKS, lived_in
+from helpers.pages import Report
 
 SEEDS = range(12)
 NETWORK = "dcgan16"  # grey
@@ -227,3 +228,18 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     result = run_gantool("export", "c", "--output", "uint16", cwd=tmp_path)
     assert result.returncode == 2
     assert "--output uint16 is for grey images: these have 4 channels" in result.stderr
+
+
+def test_the_report_of_verify_enlarges_small_differences_of_16_bits(made: Path) -> None:
+    flags = ("--seeds", "0-11", "--html", "v.html")
+    run_gantool("verify", "g.onnx", "g.fp16.onnx", *flags, cwd=made, check=True)
+    report = Report.read(made / "v.html")
+    (row,) = report.rows("The files and the limits")[1:]
+    assert row["largest difference"].endswith(" of 65535")
+    seed = row["of seed"]
+    with Generator.load(made / "g.onnx", "cpu") as generator:
+        image = generator.images([int(seed)])[0]
+    shown = report.pictures()
+    assert (shown[f"seed {seed}, reference"] == eight_bits(image)[:, :, 0]).all()
+    (changed,) = (each for name, each in shown.items() if name.startswith(f"seed {seed}, difference"))
+    assert changed.max() > 64  # of differences below a level of 8 bits

@@ -18,8 +18,10 @@ from gantool.export.doctor import system_info as machine
 from gantool.export.packaging import bundle
 from gantool.export.precision.psnr import compare
 from gantool.runtime.errors import pip_install
+from gantool.runtime.outputs.images import grid
 from helpers import golden
 from helpers.networks import full_graph
+from helpers.pages import Report
 
 
 def test_doctor_says_what_runs_here_and_what_would(work: Path, checkpoint: Path) -> None:
@@ -73,7 +75,7 @@ def test_doctor_needs_none_of_the_extras(work: Path) -> None:
 
 
 def test_selftest_passes_and_writes_a_report(tmp_path: Path) -> None:
-    result = run_gantool("doctor", "--selftest", cwd=tmp_path)
+    result = run_gantool("doctor", "--selftest", "--html", "d.html", cwd=tmp_path)
     assert result.returncode == 0, result.stdout
     report = json.loads((tmp_path / "gantool-doctor.json").read_text())
     outcomes = {(one["way"], one["generator"]): one["outcome"] for one in report["selftest"]}
@@ -82,6 +84,34 @@ def test_selftest_passes_and_writes_a_report(tmp_path: Path) -> None:
         assert outcomes["openvino", name] == "passed"
         assert outcomes["rtx", name] in ("passed", "built only")
     assert "onnxruntime-cpu       int8         passed" in result.stdout
+    page = Report.read(tmp_path / "d.html")
+    rows = [(row["library"], row["generator"], row["detail"]) for row in page.rows("Self-test")]
+    assert rows == [(one["way"], one["generator"], one["detail"]) for one in report["selftest"]]
+    assert "✓ The self-test passed" in page.text
+    pictures = page.pictures()
+    for name in selftest.GENERATORS:
+        images = selftest.golden(name).golden
+        strip = pictures[f"golden images of {name}"]
+        assert (strip == grid(images, 10).reshape(strip.shape)).all()
+        assert pictures[f"{name} by openvino"].shape == strip.shape
+        assert [
+            each for each in pictures if each.startswith(f"{name} by onnxruntime-cpu, difference: at most ")
+        ]
+    facts = dict(row for row in page.tables["Machine and versions"] if len(row) == 2)
+    assert facts["system"] == report["system"]
+    assert facts["gantool"] == report["packages"]["gantool"]
+
+
+def test_the_report_lists_the_files_and_says_that_the_selftest_did_not_run(work: Path) -> None:
+    (work / "<b>.onnx").write_bytes((work / "g.onnx").read_bytes())
+    result = run_gantool("doctor", "--json", "--html", "d.html", cwd=work, check=True)
+    page = Report.read(work / "d.html")
+    found = {row["file"]: row for row in page.rows("Files of this folder")}
+    for row in json.loads(result.stdout)["files"]:
+        assert found[row["file"]]["next"] == row["command"]
+        assert found[row["file"]]["result"] == ("✓ runs here" if row["runs"] else row["why"])
+    assert "<b>.onnx" in found
+    assert "The self-test did not run" in page.text
 
 
 def test_selftest_tells_wrong_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gantool.runtime.generator import Generator
-from helpers.chromium import SECONDS, chromium
+from helpers.browser import MILLISECONDS, chromium
 from helpers.serving import graph_of, serving
 
 pytest.importorskip("starlette")
@@ -22,7 +22,7 @@ def test_the_page_shows_the_images_of_the_server(tmp_path: Path) -> None:
         browser.new_context() as context,
     ):
         page = context.new_page()
-        page.set_default_timeout(SECONDS)
+        page.set_default_timeout(MILLISECONDS)
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(f"http://127.0.0.1:{served.port}/?model=conditional")

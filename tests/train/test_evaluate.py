@@ -22,6 +22,7 @@ from gantool.train.evaluate import evaluate
 from gantool.train.metrics.scores import frechet, kernel, scores
 from gantool.train.requests import EvaluateOptions
 from helpers.logs import logged
+from helpers.pages import Report
 
 
 def clouds(seed: int = 0, count: int = 600) -> Any:
@@ -138,13 +139,37 @@ def classes(tmp_path: Path) -> Path:
 
 
 def test_copies_are_found_out_and_a_missing_class_is_named(classes: Path, tmp_path: Path) -> None:
-    flags = ("--data", classes, "--json", "-o", tmp_path / "out")
+    flags = ("--data", classes, "--json", "-o", tmp_path / "out", "--html", "e.html")
     whole = json.loads(run_gantool("evaluate", classes, *flags, cwd=tmp_path, check=True).stdout)
     assert (whole["copies"], whole["classes"]["missing"]) == (1, [])
     assert whole["fd"] == pytest.approx(0, abs=1e-3)
+    page = Report.read(tmp_path / "e.html")
+    assert "40 of 40 images are near-copies of a training image" in page.text
+    pictures = page.pictures()
+    numbers = [
+        name.removeprefix("generated image ") for name in pictures if name.startswith("generated image")
+    ]
+    assert len(numbers) == 12
+    for at in numbers:  # each beside itself
+        image = pictures[f"generated image {at}"]
+        assert (pictures[f"training image nearest to image {at}, rank 1"] == image).all()
+        assert f"image {at}: 0.00, a near-copy" in page.headings
+    assert page.elements["svg"] == 2
     half = json.loads(run_gantool("evaluate", classes / "left", *flags, cwd=tmp_path, check=True).stdout)
     assert half["classes"]["missing"] == ["above"]
     assert half["fd"] > 1
+    page = Report.read(tmp_path / "e.html")
+    shown = {row["score"].partition(".")[0]: row for row in page.rows("Scores")}
+    for name in ("fd", "kid", "precision", "recall", "diversity", "copies"):
+        (row,) = (row for score, row in shown.items() if score.lower().startswith(name))
+        assert (row["generated"], row["real"]) == (f"{half[name]:.4f}", f"{half['real_halves'][name]:.4f}")
+    rows = {row["class"]: row for row in page.rows("Classes")}
+    assert rows["above"]["note"] == "✗ missing"
+    assert {name: row["share"] for name, row in rows.items()} == {
+        name: f"{share:.2%}" for name, share in half["classes"]["shares"].items()
+    }
+    for note in half["notes"]:
+        assert note in page.text
     assert len(half["notes"]) == 2  # few images on both sides; the classifier tells its two classes well
 
 
@@ -169,6 +194,26 @@ def test_evaluate_returns_what_it_writes(classes: Path, tmp_path: Path) -> None:
         "; missing: above",
     ):
         assert text in found.table()
+
+
+def test_class_names_and_transparency_in_the_report(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = ["<script>x</script>", '" onload="x', "</table><!--"]
+    (tmp_path / "data").mkdir()
+    for index in range(24):  # not square, transparent in part
+        image = rng.integers(0, 256, (16, 24, 4)).astype(np.uint8)
+        image[:, :12, 3] = 0
+        Image.fromarray(image).save(tmp_path / f"data/{index}.png")
+    labels = [[f"{index}.png", index % 3] for index in range(24)]
+    (tmp_path / "data/dataset.json").write_text(json.dumps({"labels": labels, "class_names": names}))
+    run_gantool("evaluate", "data", "--data", "data", "--html", "e.html", cwd=tmp_path, check=True)
+    page = Report.read(tmp_path / "e.html")
+    assert page.elements["script"] == 0
+    assert not [each for each in page.attributes if each[1].startswith("on")]
+    assert {row["class"] for row in page.rows("Classes")} in ({*names}, {"0", "1", "2"})
+    assert page.pictures()["generated image 0"].shape == (16, 24, 4)
+    checkered = [value for tag, name, value in page.attributes if (tag, name) == ("img", "class")]
+    assert {*checkered} == {"pixels checkerboard"}
 
 
 def test_a_classifier_that_tells_nothing_is_no_judge(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ Vectors = NDArray[np.float32]  # [N, F]
 NEIGHBOURS = 3
 COPY = 1 / 3
 SUBSETS, SUBSET = 20, 1000  # of the kernel distance: number of subsets, largest size of a subset
-_MAX_VECTORS = 5000  # per side, where all pairs are compared
+MAX_VECTORS = 5000  # per side, where all pairs are compared
 _CHUNK = 1000  # vectors compared at a time, to limit memory
 
 
@@ -49,7 +49,7 @@ class FeatureScores:
 
 def scores(real: Vectors, fake: Vectors) -> FeatureScores:
     """Compare vectors of real and generated images, [N, F] and [M, F], with N and M over 4."""
-    some_real, some_fake = (torch.from_numpy(spread(each, _MAX_VECTORS)) for each in (real, fake))
+    some_real, some_fake = (torch.from_numpy(spread(each, MAX_VECTORS)) for each in (real, fake))
     nearest, index = nearest_of(some_fake, torch.from_numpy(real))
     own = nearest_of(torch.from_numpy(real)[index], torch.from_numpy(real), rank=2)[0]
     return FeatureScores(

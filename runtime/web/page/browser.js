@@ -9,7 +9,7 @@ export function browserEngine() {
   const waiting = new Map(); // id -> [resolve, reject]
   let last = 0;
   const started = new Promise((resolve, reject) => {
-    worker.onerror = (event) => reject(new Error(event.message || "the browser does not start the worker"));
+    worker.onerror = (event) => reject(new Error(event.message || "this browser does not start the engine; try one of 2023 or later"));
     worker.onmessage = ({ data }) => {
       if (data.id === undefined) return data.error ? reject(new Error(data.error)) : resolve();
       const [done, failed] = waiting.get(data.id);

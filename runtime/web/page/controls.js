@@ -83,7 +83,8 @@ function slider(title, { least, most, step }, changed) {
   label.className = "slider";
   const name = document.createElement("span");
   name.textContent = title;
-  const value = document.createElement("output");
+  const value = document.createElement("span"); // an output would take the label from the slider
+  value.className = "value";
   const input = document.createElement("input");
   Object.assign(input, { type: "range", min: least, max: most, step });
   input.addEventListener("input", () => changed(Number(input.value)));

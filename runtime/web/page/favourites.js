@@ -19,7 +19,7 @@ export function createFavourites(info, images, state, open, say, failed) {
     field.value = seedsText(seeds);
     byId("favourite-problem").textContent = "";
     byId("no-favourites").hidden = seeds.length > 0;
-    byId("command").textContent = seeds.length ? `gantool generate ${state.command(seeds)}` : "";
+    byId("command").textContent = seeds.length ? state.command("generate", seeds) + state.beyond("generate") : "";
     for (const id of ["copy-seeds", "copy-link", "clear"]) byId(id).disabled = !seeds.length;
     const shown = seeds.slice(0, SHOWN);
     const tiles = shown.map(tile);

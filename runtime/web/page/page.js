@@ -61,7 +61,7 @@ async function start() {
       images.compute(latents(seeds, info, state.settings()), labels(seeds, info, state.settings()), seeds.length),
   };
   await engine.started;
-  say("");
+  say(state.problem());
   document.body.classList.add("ready");
 }
 

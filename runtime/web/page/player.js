@@ -52,7 +52,7 @@ export function createPlayer(info, images, state, failed) {
   function commandOf(seeds) {
     const { frames, loop, ease } = options();
     const flags = `${frames === 60 ? "" : ` --frames ${frames}`}${loop ? " --loop" : ""}${ease ? " --ease" : ""}`;
-    return `gantool morph ${state.command(seeds)}${flags}`;
+    return `${state.command("morph", seeds)}${flags}${state.beyond("morph")}`;
   }
 
   async function show(frame) {

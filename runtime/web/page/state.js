@@ -5,7 +5,7 @@ import { parseSeeds, seedText, seedsText } from "./seeds.js";
 const PLAIN = () => ({ truncation: 1, label: null, steps: {}, latents: {} });
 
 export function createState(info) {
-  const state = { settings: PLAIN(), favourites: [] };
+  const state = { settings: PLAIN(), favourites: [], problem: "" };
   const listeners = { settings: [], favourites: [] };
 
   function changed(what) {
@@ -28,8 +28,10 @@ export function createState(info) {
     state.settings = settings;
     try {
       state.favourites = seeds ? unique(parseSeeds(seeds)) : [];
-    } catch {
+      state.problem = "";
+    } catch (error) {
       state.favourites = [];
+      state.problem = `The favourites in the address are not read: ${error.message}`;
     }
   }
 
@@ -39,6 +41,7 @@ export function createState(info) {
   return {
     settings: () => state.settings,
     favourites: () => state.favourites,
+    problem: () => state.problem,
     isFavourite: (seed) => placeOf(seed) >= 0,
     on: (what, listener) => listeners[what].push(listener),
     set(changes) {
@@ -63,18 +66,21 @@ export function createState(info) {
       read(location.hash);
       Object.values(listeners).flat().forEach((listener) => listener());
     },
-    command: (seeds) => command(info, state.settings, seeds),
+    command: (name, seeds) => command(name, info, state.settings, seeds),
+    beyond: (name) => beyond(name, state.settings),
   };
 }
 
-// Return the flags of `gantool` that give the same images.
-function command(info, settings, seeds) {
+// Return the line of `gantool generate` or `gantool morph` that gives the same images.
+function command(name, info, settings, seeds) {
   const quote = (text) => (/^[\w.,=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-  const words = [`--engine ${quote(info.file)}`];
+  const words = [`gantool ${name} --engine ${quote(info.file)}`];
   if (seeds.length) words.push(`--seeds ${quote(seedsText(seeds))}`);
   if (settings.truncation !== 1) words.push(`--trunc ${settings.truncation}`);
   if (settings.label !== null) words.push(`--class ${quote(info.classes[settings.label])}`);
-  for (const [name, step] of moved(settings.steps)) words.push(`--direction ${quote(`${name}=${step}`)}`);
+  if (name === "generate") {
+    for (const [each, step] of moved(settings.steps)) words.push(`--direction ${quote(`${each}=${step}`)}`);
+  }
   return words.join(" ");
 }
 
@@ -89,6 +95,12 @@ function address({ settings, favourites }) {
     .filter(([, value]) => value !== "")
     .map((pair) => pair.join("="))
     .join("&");
+}
+
+// Return a note if the sliders have moved something that a command has no flag for.
+function beyond(name, settings) {
+  const all = [...moved(settings.latents), ...(name === "morph" ? moved(settings.steps) : [])];
+  return all.length ? "  # without the sliders that have no flag" : "";
 }
 
 const moved = (values) => Object.entries(values).filter(([, value]) => value !== 0);

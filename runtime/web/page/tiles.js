@@ -63,6 +63,7 @@ export function createTiles(info, images, on) {
       const levels = images.get(seed);
       if (levels) paint(cell, levels);
       else blank(cell);
+      if (cell.hidden) cell.classList.remove("waiting");
     });
   }
 

@@ -1,42 +1,17 @@
-"""Debian's Chromium, and ONNX Runtime for browsers from npm: what tests of pages need besides Python."""
+"""The page of a generator in Chromium, and ONNX Runtime for browsers from npm."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from gantool.export.packaging.web_runtime import NAME, VERSION
+from helpers.browser import MILLISECONDS, needed
 from helpers.once import once
-
-SECONDS = 120_000  # in ms: a browser on a busy machine
-
-
-def needed(command: str) -> str:
-    """Return the path of a command; skip the test without it, but fail in CI, where `make browser` installs it."""
-    path = shutil.which(command)
-    if path is None:
-        message = f"needs {command}: make browser, or apt-get install {command}"
-        if os.environ.get("GANTOOL_CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Start the browser once; `page` opens pages in it."""
-    path = needed("chromium")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])  # CI runs as root
-        yield browser
-        browser.close()
 
 
 @contextmanager
@@ -45,7 +20,7 @@ def opened(browser: Browser, address: Path | str, width: int = 800, height: int 
     url = address if isinstance(address, str) else address.as_uri()
     with browser.new_context(viewport={"width": width, "height": height}) as context:
         page = context.new_page()
-        page.set_default_timeout(SECONDS)
+        page.set_default_timeout(MILLISECONDS)
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)

@@ -1,0 +1,59 @@
+"""Pages in Debian's Chromium, by Playwright's driver."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+MILLISECONDS = 120_000  # for a browser on a busy machine
+
+
+def needed(command: str) -> str:
+    """Return the path of a command; skip the test without it, but fail in CI, where `make browser` installs it."""
+    path = shutil.which(command)
+    if path is None:
+        message = f"needs {command}: make browser, or apt-get install {command}"
+        if os.environ.get("GANTOOL_CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the browser."""
+    path = needed("chromium")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])  # CI runs as root
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, file: Path, width: int = 800, **settings: Any) -> Iterator[Page]:
+    """Open a file. A page that asks anyone for anything, or logs an error, fails the test."""
+    with browser.new_context(viewport={"width": width, "height": 700}, **settings) as context:
+        page = context.new_page()
+        page.set_default_timeout(MILLISECONDS)
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
+        page.on("request", lambda request: problems.append(f"asks {request.url}"))
+        page.goto(file.as_uri())
+        yield page
+        assert [
+            each for each in problems if not each.startswith((f"asks {file.as_uri()}", "asks data:"))
+        ] == []
+
+
+def overflows(page: Page) -> bool:
+    """Return whether a page is wider than its window."""
+    wider: bool = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+    return wider
