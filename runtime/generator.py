@@ -227,8 +227,13 @@ def check_engine_threads(threads: int | None) -> None:
         raise UsageError(f"`threads` {threads}: give a whole number from 1 to {MAX_THREADS}")
 
 
-def load_backend(path: Path, provider: str = "auto", threads: int | None = None) -> Backend:
-    """Return the backend that runs `path`; import only its module. Raises the errors of `Generator.load`."""
+def load_backend(
+    path: Path, provider: str = "auto", threads: int | None = None, *, spin: bool = True
+) -> Backend:
+    """Return the backend that runs `path`; import only its module. Raises the errors of `Generator.load`.
+
+    `spin`: threads of ONNX Runtime that wait burn CPU time, which is faster where nothing else needs it.
+    """
     check_engine_threads(threads)
     if identify(path) == "onnx":
         from gantool.runtime.backends import providers
@@ -239,7 +244,7 @@ def load_backend(path: Path, provider: str = "auto", threads: int | None = None)
             return OpenVinoBackend(path, threads)
         from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend
 
-        return OnnxRuntimeBackend(path, chosen, threads)
+        return OnnxRuntimeBackend(path, chosen, threads, spin=spin)
     if provider != "auto":
         raise UsageError(f"`provider` {provider} is for ONNX graphs: {path} is a plan, which runs on the GPU")
     if threads is not None:

@@ -27,18 +27,25 @@ class OnnxRuntimeBackend:
     """A generator's graph in an ONNX Runtime session."""
 
     def __init__(
-        self, path: Path, provider: str, threads: int | None = None, data: bytes | mmap | None = None
+        self,
+        path: Path,
+        provider: str,
+        threads: int | None = None,
+        data: bytes | mmap | None = None,
+        *,
+        spin: bool = True,
     ) -> None:
         """Load a graph.
 
         provider: a key of OF_ONNX_RUNTIME
         threads:  of the CPU provider; None is one per core
         data:     the bytes of the file `path`, if they were already read
+        spin:     whether threads of the CPU provider that wait burn CPU time
 
         Raises GantoolError for a graph that is broken or not a generator, and EngineMismatchError if the provider
         does not start here: ONNX Runtime itself would silently fall back to the CPU.
         """
-        self._path = path
+        self._path, self._spin = path, spin
         self._graph = open_graph(path) if data is None else data
         self._level = level_that_works(path, self._graph) if provider == "cpu" else LEVELS[0]
         self._session = self._open(provider, threads or limit())
@@ -79,7 +86,7 @@ class OnnxRuntimeBackend:
                 f"{pip_install('gpu')}"
             )
         try:
-            session = open_session(self._graph[:], threads, self._level, name)
+            session = open_session(self._graph[:], threads, self._level, name, spin=self._spin)
         except Exception as error:
             again = "export it again, or copy it again if it came over a network"
             why = refused(error) or f"{said(error)}; {again}"

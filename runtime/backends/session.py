@@ -15,8 +15,12 @@ LEVELS = ("ORT_ENABLE_ALL", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_BASIC", "ORT_DISA
 CPU = "CPUExecutionProvider"
 
 
-def open_session(model: bytes | Path, threads: int = 0, level: str = LEVELS[0], provider: str = CPU) -> Any:
+def open_session(
+    model: bytes | Path, threads: int = 0, level: str = LEVELS[0], provider: str = CPU, *, spin: bool = True
+) -> Any:
     """Return a session of a graph. `threads`: 0 means one per core. `level`: one of LEVELS.
+
+    `spin`: its threads burn CPU time for a moment after each layer, which is faster where nothing else needs it.
 
     A graph that is passed as bytes must have its weights inside. Raises ModuleNotFoundError without ONNX Runtime,
     and ONNX Runtime's own exceptions, which have no common base class, for a graph that it cannot load.
@@ -32,6 +36,8 @@ def open_session(model: bytes | Path, threads: int = 0, level: str = LEVELS[0], 
     if provider == CPU:
         # It has no INT8 kernels for the layers of an INT8 graph, and would dequantize their weights in every run.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
+    if not spin:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     given = model if isinstance(model, bytes) else str(model)
     return onnxruntime.InferenceSession(given, options, providers=[provider])
 

@@ -14,7 +14,7 @@ from gantool.runtime.artifacts.sidecar import sha256
 from gantool.runtime.classes import OfImage, labeller
 from gantool.runtime.directions import Directions
 from gantool.runtime.errors import GantoolError
-from gantool.runtime.generator import Generator
+from gantool.runtime.generator import Generator, load_backend
 from gantool.runtime.latents import latents
 from gantool.runtime.newest import engines as newest
 from gantool.runtime.seeds import Seed
@@ -86,7 +86,8 @@ def load(options: ServeOptions) -> dict[str, Engine]:
     found: dict[str, Engine] = {}
     try:
         for name, path in models.items():
-            generator = Generator.load(path, options.provider, options.threads)
+            # without spinning: encoders and the event loop need the CPU too
+            generator = Generator(load_backend(path, options.provider, options.threads, spin=False))
             fitting = _fitting(directions, generator.spec)
             found[name] = Engine(name, path.name, generator, sha256(path), fitting)
     except BaseException:

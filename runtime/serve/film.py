@@ -66,7 +66,8 @@ async def film(service: Service, request: Request, query: FilmQuery) -> Response
     """Answer with a film: made whole, in a file that has no name any more, then sent."""
     kind = request.path_params["kind"]
     if kind not in MEDIA_TYPES:
-        raise Refused(404, f"there is no morph.{shown(kind)}: ask for {', '.join(MEDIA_TYPES)}")
+        known = ", ".join(f"morph.{each}" for each in MEDIA_TYPES)
+        raise Refused(404, f"there is no {shown(f'morph.{kind}')}: ask for {known}")
     if kind == "mp4" and find_spec("av") is None:
         raise Refused(
             501,

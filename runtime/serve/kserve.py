@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from gantool.runtime.latents import check_z
 from gantool.runtime.serve.body import parse, read
 from gantool.runtime.serve.engines import Engine
 from gantool.runtime.serve.queries import NoQuery, shown
-from gantool.runtime.serve.service import Refused, Service, unless_gone
+from gantool.runtime.serve.service import Refused, Service, unless_gone, versions
 from gantool.runtime.spec import Images, Spec
 
 VERSION = "1"
@@ -33,7 +32,7 @@ _TYPES = {"FP32": "<f4", "INT64": "<i8", "INT32": "<i4"}
 async def server(service: Service, request: Request, query: NoQuery) -> Response:  # noqa: ARG001
     """Answer with what the server is."""
     extensions = ["binary_tensor_data", "model_repository", "model_configuration"]
-    return JSONResponse({"name": "gantool", "version": version("gantool"), "extensions": extensions})
+    return JSONResponse({"name": "gantool", "version": versions()[0], "extensions": extensions})
 
 
 async def index(service: Service, request: Request, query: NoQuery) -> Response:  # noqa: ARG001

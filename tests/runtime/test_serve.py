@@ -289,7 +289,7 @@ def test_golden_seeds_show_weights_that_changed(folder: Path) -> None:
         ("/images/5.png?model=conditional&class=7", 400, "class 7: the classes of this engine are 0 to 4"),
         ("/images/5.png?model=x", 404, "there is no model 'x': this server has fp32, conditional, rgba"),
         ("/grid.png?seeds=0-4294967295", 400, "4,294,967,296 images: this server makes 1 to 256 a request"),
-        ("/morph.avi", 404, "there is no morph.'avi': ask for mp4, webp, gif"),
+        ("/morph.avi", 404, "there is no 'morph.avi': ask for morph.mp4, morph.webp, morph.gif"),
         ("/morph.gif?fps=60", 400, "fps 60: a gif has at most 50"),
         ("/stream.mjpg?fps=1000", 400, "fps 1000: give a number from 0.1 to 60"),
         ("/generate", 405, "/generate does not take GET"),
