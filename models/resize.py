@@ -24,7 +24,8 @@ class ResizeConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = self.weight.flip(2, 3).transpose(0, 1)  # [C, C', 3, 3]
-        kernel = F.avg_pool2d(kernel, 2, stride=1, padding=1, divisor_override=1)  # [C, C', 4, 4]
+        # torch.onnx drops the divisor that avg_pool2d could take
+        kernel = 4 * F.avg_pool2d(kernel, 2, stride=1, padding=1)  # [C, C', 4, 4]
         return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1 + 2 * self.wrapped)
 
 
