@@ -92,10 +92,10 @@ def _limits(found: Comparison, compared: list[_Compared], names: list[str]) -> s
             psnr = _decibels(row.parity.psnr)
             least = "" if row is found.reference else f"{row.min_psnr:g} dB"
             largest = f"{row.parity.max_difference} of {row.parity.white}"
-            numbers = (psnr, least, "" if psnr == EQUAL else worst[number], largest, row.batch_difference)
+            numbers = (psnr, "" if psnr == EQUAL else worst[number], least, largest, row.batch_difference)
         rows.append((f"{number}: {row.file}", row.precision, *numbers, _result(row, found)))
     columns = (
-        *("file", "precision", "worst PSNR", "at least", "of seed", "largest difference", "batch changes"),
+        *("file", "precision", "worst PSNR", "of seed", "at least", "largest difference", "batch changes"),
         "result",
     )
     return report.section(

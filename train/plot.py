@@ -49,6 +49,8 @@ def _charts(run: Path) -> list[Chart]:
     for path in sorted(run.glob("metric-*.jsonl")):
         measured = [line for line in records(path) if "seconds" in line]  # without lines of gantool evaluate
         by = path.stem.removeprefix("metric-")
+        if not measured:
+            continue
         names = {name: name for name in ("precision", "recall", "diversity", "copies")}
         charts.append(_chart(f"Fréchet distance, {by}", "distance", measured, {"fd": "distance"}, log=True))
         charts.append(_chart(by, "share, or ratio to the data", measured, names))

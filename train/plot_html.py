@@ -21,7 +21,7 @@ def write(path: Path, title: str, charts: list[Chart], sheets: list[tuple[float,
     samples = report.section(
         "Samples",
         report.paragraph(
-            "Images of the same seeds as training went on. 1 kimg is 1,000 images of the data shown.", "quiet"
+            "Images of the same seeds as training went on. 1 kimg is 1,000 training images shown.", "quiet"
         ),
         film(frames, "Images of the same seeds over the run"),
     )

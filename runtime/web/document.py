@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; media-src blob:; "
     "script-src 'unsafe-inline' blob: 'wasm-unsafe-eval'; connect-src data: blob:; worker-src blob:; "
-    "base-uri 'none'"
+    "base-uri 'none'; form-action 'none'"
 )
 
 

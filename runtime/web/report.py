@@ -16,7 +16,7 @@ from gantool.runtime.process.terminal import printable
 from gantool.runtime.web.document import HERE, document
 from gantool.runtime.web.text import escape
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 @dataclass(frozen=True)

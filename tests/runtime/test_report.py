@@ -57,7 +57,11 @@ def test_text_from_a_file_is_shown_and_never_interpreted(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("report.txt", "--html report.txt: give a name that ends in .html"), ("d.html", "it is a folder")],
+    [
+        ("report.txt", "--html report.txt: give a name that ends in .html"),
+        ("d.html", "it is a folder"),
+        ("g.onnx/new/r.html", "g.onnx is not a folder"),
+    ],
 )
 def test_a_name_that_is_not_for_a_report(name: str, says: str, tmp_path: Path) -> None:
     (tmp_path / "g.onnx").write_bytes(tiny_graph())

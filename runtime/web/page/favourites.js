@@ -11,24 +11,31 @@ const byId = (id) => document.getElementById(id);
 export function createFavourites(info, images, state, open, say, failed) {
   const list = byId("favourites");
   const field = byId("favourite-seeds");
+  let canvases = new Map(); // seed -> where its image is shown
   let round = 0; // an older one must not go on
 
-  async function show() {
+  function show() {
     const seeds = state.favourites();
-    const now = ++round;
     field.value = seedsText(seeds);
     byId("favourite-problem").textContent = "";
     byId("no-favourites").hidden = seeds.length > 0;
+    for (const id of ["copy-seeds", "clear"]) byId(id).disabled = !seeds.length;
+    const tiles = seeds.slice(0, SHOWN).map((seed) => [seed, ...tile(seed)]);
+    list.replaceChildren(...tiles.map(([, item]) => item));
+    canvases = new Map(tiles.map(([seed, , canvas]) => [seed, canvas]));
+    paint();
+  }
+
+  // The images stay until their new ones come.
+  async function paint() {
+    const now = ++round;
+    const seeds = state.favourites();
     byId("command").textContent = seeds.length ? state.command("generate", seeds) + state.beyond("generate") : "";
-    for (const id of ["copy-seeds", "copy-link", "clear"]) byId(id).disabled = !seeds.length;
-    const shown = seeds.slice(0, SHOWN);
-    const tiles = shown.map(tile);
-    list.replaceChildren(...tiles.map(([item]) => item));
     try {
-      for (const [n, seed] of shown.entries()) {
-        const levels = await images.ask(seed);
+      for (const [seed, canvas] of canvases) {
+        const levels = await images.ask(seed, () => now === round);
         if (now !== round) return;
-        draw(tiles[n][1], levels, info);
+        draw(canvas, levels, info);
       }
     } catch (error) {
       failed(error);
@@ -59,9 +66,9 @@ export function createFavourites(info, images, state, open, say, failed) {
     }
   });
   byId("copy-seeds").addEventListener("click", () => copied(seedsText(state.favourites()), "Seeds"));
-  byId("copy-link").addEventListener("click", () => copied(location.href, "Link"));
+  byId("copy-link").addEventListener("click", () => copied(state.link(), "Link"));
   byId("clear").addEventListener("click", () => state.setFavourites([]));
   state.on("favourites", show);
-  state.on("settings", show);
+  state.on("settings", paint);
   show();
 }

@@ -5,10 +5,18 @@ import { draw } from "./pixels.js";
 const SIDE = 512; // pixels that small frames are enlarged to, by a whole number
 const TYPES = ["video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm", "video/mp4"];
 const BATCH = 32;
+const MEMORY = 2 ** 30; // bytes of frames
 
 // Return the type of film that this browser makes, or undefined.
 export function filmType() {
   return globalThis.MediaRecorder && TYPES.find((type) => MediaRecorder.isTypeSupported(type));
+}
+
+// Return the reason why there can be no film of this walk, or "".
+export function filmProblem(walk, info) {
+  const bytes = walk.length * info.size[0] * info.size[1] * info.channels * (info.bits / 8);
+  if (bytes <= MEMORY) return "";
+  return `${walk.length.toLocaleString("en")} frames are too many for a browser's memory: use gantool morph, below`;
 }
 
 // Return a promise of the film, a Blob. `compute` returns a promise of images, `told(share)` gets what is done, from

@@ -126,8 +126,9 @@ export function createGrid(root, info, images, on) {
     };
     if (event.key in moves) {
       if (moves[event.key] >= 0 && moves[event.key] <= MAX_SEED) activate(moves[event.key]);
-    } else if (event.key === "Enter") on.open(active);
-    else if (event.key === "f" || event.key === " ") on.favourite(active);
+    } else if (event.ctrlKey) return; // Ctrl+F is the browser's
+    else if (event.key === "Enter") on.open(active);
+    else if (event.key === "f" || event.key === "F" || event.key === " ") on.favourite(active);
     else return;
     event.preventDefault();
   }

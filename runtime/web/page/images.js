@@ -41,21 +41,22 @@ export function createImages(engine, settings, arrived, failed) {
     kept.clear();
   }
 
-  // Return a promise of the levels of n images, ahead of everything that is wanted.
-  function compute(z, classes, n) {
+  // Return a promise of the levels of n images, ahead of everything that is wanted; of null if `still()` says at their
+  // turn that nobody waits for them any more.
+  function compute(z, classes, n, still = () => true) {
     return new Promise((resolve, reject) => {
-      asked.push(() => engine.images(z, classes, n).then(resolve, reject));
+      asked.push(async () => (still() ? engine.images(z, classes, n).then(resolve, reject) : resolve(null)));
       work();
     });
   }
 
-  // Return a promise of the levels of one seed, ahead of everything that is wanted.
-  async function ask(seed) {
+  // Return a promise of the levels of one seed, ahead of everything that is wanted; of null as `compute` does.
+  async function ask(seed, still) {
     const found = get(seed);
     if (found) return found;
     const before = version;
-    const levels = await compute(latents([seed], info, settings()), labels([seed], info, settings()), 1);
-    if (before === version) {
+    const levels = await compute(latents([seed], info, settings()), labels([seed], info, settings()), 1, still);
+    if (levels && before === version) {
       keep(seed, levels);
       arrived([seed]); // the grid may wait for it too
     }

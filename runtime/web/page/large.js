@@ -14,10 +14,13 @@ export function createLarge(info, images, state, panel, closed, failed) {
   const canvas = byId("large-image");
   const home = panel.parentElement;
   let seed = 0;
+  let shown = 0; // images that were asked for: only the last one is drawn
   fit(canvas, info, 0.7);
 
   async function show(next) {
+    const number = ++shown;
     seed = next;
+    byId("large-said").textContent = "";
     const text = seedText(seed);
     const label = state.settings().label ?? (info.classes && firstSeed(seed) % info.classes.length);
     const called = info.classes ? `Seed ${text}, ${info.classes[label]}` : `Seed ${text}`;
@@ -27,8 +30,8 @@ export function createLarge(info, images, state, panel, closed, failed) {
     byId("next").disabled = typeof seed !== "number" || seed === MAX_SEED;
     star();
     try {
-      const levels = await images.ask(seed);
-      if (seed === next) draw(canvas, levels, info); // else a person has gone on
+      const levels = await images.ask(seed, () => number === shown);
+      if (number === shown) draw(canvas, levels, info); // else a person has gone on
     } catch (error) {
       failed(error);
     }
@@ -55,10 +58,11 @@ export function createLarge(info, images, state, panel, closed, failed) {
   dialog.addEventListener("keydown", (event) => {
     // arrows in a slider or a field move what is there
     if (event.target.matches("input, select, textarea") || event.altKey || event.metaKey || event.ctrlKey) return;
-    if (event.key === "ArrowLeft") step(-1);
-    else if (event.key === "ArrowRight") step(1);
-    else if (event.key === "f") state.toggle(seed);
-    else if (event.key === "s") saveImage();
+    const key = event.key.toLowerCase(); // Caps Lock makes an F
+    if (key === "arrowleft") step(-1);
+    else if (key === "arrowright") step(1);
+    else if (key === "f") state.toggle(seed);
+    else if (key === "s") saveImage();
     else return;
     event.preventDefault();
   });
@@ -69,6 +73,7 @@ export function createLarge(info, images, state, panel, closed, failed) {
   byId("large-close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => {
     home.append(panel);
+    byId("large-said").textContent = "";
     closed(seed);
   });
   state.on("settings", () => dialog.open && show(seed));

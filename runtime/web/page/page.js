@@ -14,8 +14,9 @@ import { createState } from "./state.js";
 
 const byId = (id) => document.getElementById(id);
 
+// Show a text where a person looks: in the dialog that is open, or below the title.
 function say(text) {
-  byId("status").textContent = text;
+  (document.querySelector("dialog[open] .said") ?? byId("status")).textContent = text;
 }
 
 function failed(error) {

@@ -1,7 +1,7 @@
 // The dialog of walks: it plays them, goes to any frame, and saves a film.
 
 import { save } from "./files.js";
-import { filmType, record } from "./film.js";
+import { filmProblem, filmType, record } from "./film.js";
 import { fit } from "./fit.js";
 import { draw } from "./pixels.js";
 import { parseSeeds, seedsText } from "./seeds.js";
@@ -16,7 +16,8 @@ export function createPlayer(info, images, state, failed) {
   const canvas = byId("walk-image");
   const place = byId("walk-place");
   let walk = null;
-  let playing = false;
+  let playing = 0; // number of the play that goes on; 0: none
+  let plays = 0;
   let film = null; // AbortController while one is recorded
   let shown = 0; // frames that were asked for: an old one must not be drawn over a newer one
   fit(canvas, info, 0.45);
@@ -36,7 +37,7 @@ export function createPlayer(info, images, state, failed) {
       if (seeds.length < 2) throw new Error("a walk needs two seeds or more, as in 1,5,9");
       walk = createWalk(seeds, info, state.settings(), options());
       field.setCustomValidity("");
-      byId("walk-problem").textContent = "";
+      byId("walk-problem").textContent = byId("walk-said").textContent = "";
       byId("walk-command").textContent = commandOf(seeds);
     } catch (error) {
       walk = null;
@@ -57,14 +58,15 @@ export function createPlayer(info, images, state, failed) {
 
   async function show(frame) {
     const number = ++shown;
-    const now = Math.min(frame, walk.length - 1);
+    const { length } = walk;
+    const now = Math.min(frame, length - 1);
     const { z, labels } = walk.at([now]);
     try {
-      const levels = await images.compute(z, labels, 1);
+      const levels = await images.compute(z, labels, 1, () => number === shown);
       if (number !== shown) return;
       draw(canvas, levels, info);
       place.value = now;
-      place.setAttribute("aria-valuetext", `frame ${now + 1} of ${walk.length}`);
+      place.setAttribute("aria-valuetext", `frame ${now + 1} of ${length}`);
     } catch (error) {
       pause();
       failed(error);
@@ -73,35 +75,37 @@ export function createPlayer(info, images, state, failed) {
 
   async function play() {
     if (!walk) return;
-    playing = true;
+    const mine = (playing = ++plays); // a pause and another play may come while a frame is computed
     byId("walk-play").textContent = "Pause";
     const { loop } = options();
     let frame = Number(place.value);
     if (frame >= walk.length - 1) frame = 0;
     let before = performance.now();
     // An engine that is slower than the film leaves frames out.
-    while (playing && walk) {
+    while (playing === mine) {
       await show(Math.floor(frame));
       const now = await new Promise(requestAnimationFrame);
       frame += ((now - before) * FPS) / 1000;
       before = now;
-      if (walk && frame > walk.length - 1) {
+      if (playing === mine && frame > walk.length - 1) {
         if (!loop) break;
         frame %= walk.length;
       }
     }
-    if (playing && walk) await show(walk.length - 1);
-    pause();
+    if (playing !== mine) return;
+    await show(walk.length - 1);
+    if (playing === mine) pause();
   }
 
   function pause() {
-    playing = false;
+    playing = 0;
     byId("walk-play").textContent = "Play";
   }
 
   async function saveFilm() {
     pause();
     if (film) return film.abort();
+    if ((byId("walk-problem").textContent = filmProblem(walk, info))) return;
     film = new AbortController();
     const button = byId("walk-save");
     const told = (share) => (button.textContent = `Stop (${Math.round(100 * share)} %)`);
@@ -128,6 +132,10 @@ export function createPlayer(info, images, state, failed) {
       plan();
     });
   }
+  state.on("settings", () => {
+    pause();
+    if (dialog.open) plan();
+  });
   byId("walk-close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => {
     pause();

@@ -2,15 +2,23 @@
 
 import { parseSeeds, seedText, seedsText } from "./seeds.js";
 
+const WRITE_MS = 200; // from a change to the address: browsers refuse, or ignore, more than some 10 changes a second
 const PLAIN = () => ({ truncation: 1, label: null, steps: {}, latents: {} });
 
 export function createState(info) {
   const state = { settings: PLAIN(), favourites: [], problem: "" };
   const listeners = { settings: [], favourites: [] };
+  let writing = 0;
 
   function changed(what) {
-    history.replaceState(null, "", `#${address(state)}`);
+    writing ||= setTimeout(write, WRITE_MS);
     listeners[what].forEach((listener) => listener());
+  }
+
+  function write() {
+    clearTimeout(writing);
+    writing = 0;
+    history.replaceState(null, "", `#${address(state)}`);
   }
 
   // Take over what an address says; leave out what does not fit this generator.
@@ -35,6 +43,7 @@ export function createState(info) {
     }
   }
 
+  addEventListener("pagehide", () => writing && write());
   const placeOf = (seed) => state.favourites.findIndex((each) => seedText(each) === seedText(seed));
   read(location.hash);
 
@@ -61,8 +70,15 @@ export function createState(info) {
       state.favourites = unique(seeds);
       changed("favourites");
     },
+    // Return the address that shares all this.
+    link() {
+      if (writing) write();
+      return location.href;
+    },
     // The address changed: somebody followed another link into this page.
     follow() {
+      clearTimeout(writing);
+      writing = 0;
       read(location.hash);
       Object.values(listeners).flat().forEach((listener) => listener());
     },
@@ -77,11 +93,17 @@ function command(name, info, settings, seeds) {
   const words = [`gantool ${name} --engine ${quote(info.file)}`];
   if (seeds.length) words.push(`--seeds ${quote(seedsText(seeds))}`);
   if (settings.truncation !== 1) words.push(`--trunc ${settings.truncation}`);
-  if (settings.label !== null) words.push(`--class ${quote(info.classes[settings.label])}`);
+  if (settings.label !== null) words.push(`--class ${quote(classText(info.classes, settings.label))}`);
   if (name === "generate") {
     for (const [each, step] of moved(settings.steps)) words.push(`--direction ${quote(`${each}=${step}`)}`);
   }
   return words.join(" ");
+}
+
+// Return the name of a class, or its number if another class has the same name, upper or lower case.
+function classText(names, label) {
+  const same = names.filter((name) => name.toLowerCase() === names[label].toLowerCase());
+  return same.length > 1 ? String(label) : names[label];
 }
 
 function address({ settings, favourites }) {
