@@ -313,6 +313,7 @@ def test_errors_of_a_client(served: Served, path: str, status: int, error: str) 
         ({"seeds": "0", "size": 3}, "'size' is not a field: give model, seeds, z, trunc, class, image"),
         ({"seeds": "0", "image": "bmp"}, "image: give png, webp, jpg"),
         ({"seeds": "0", "trunc": "1"}, "trunc: give a number"),
+        ({"seeds": "0", "trunc": 10**400}, "trunc: give a number"),
         ({"z": [[1, 2]]}, "z is int64 [1, 2]: this engine takes numbers, float32 [N, 16]"),
         ({"z": [[1], [1, 2]]}, "z: "),
         ({"z": [[float("nan")] * 16]}, "z: row 0 has NaN"),
@@ -419,9 +420,9 @@ def test_the_log_of_requests(folder: Path, caplog: pytest.LogCaptureFixture) -> 
 
     with caplog.at_level("INFO", "gantool"), serving(folder / "fp32.onnx") as server:
         server.ask("/images/1.png?size=20")
-        server.ask("/x%0ay")
+        server.ask("/x%0ay", x_forwarded_for="\x9b31m")
     lines = [record for record in caplog.records if hasattr(record, "request")]
     assert lines[0].getMessage().startswith('127.0.0.1 "GET /images/1.png?size=20" 200, ')
-    assert '"GET /x%0ay" 404' in lines[1].getMessage()
+    assert lines[1].getMessage().startswith('127.0.0.1 "GET /x%0ay" 404')
     found = json.loads(JsonLines().format(lines[0]))
     assert (found["status"], found["path"], found["level"]) == (200, "/images/1.png?size=20", "info")
