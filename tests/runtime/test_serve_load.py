@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,24 @@ def test_a_client_that_reads_nothing_loses_its_place(graph: Path) -> None:
         client.sendall(b"GET /stream.mjpg?fps=60&size=1024 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         until(lambda: served.service.streams == 1)
         until(lambda: served.service.streams == 0)
+
+
+def test_an_answer_that_nobody_reads_is_dropped(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gantool.runtime.serve.connection.LINGER_SECONDS", 0.2)
+    with serving(graph, max_seeds=10_000, max_batch=256) as served, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(30)
+        client.connect(("127.0.0.1", served.port))
+        client.sendall(b"GET /grid.png?seeds=0-9999 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        until(lambda: bool(served.service.metrics.requests))
+        time.sleep(1)
+        got = bytearray()
+        with suppress(ConnectionResetError):
+            while part := client.recv(1 << 16):
+                got += part
+        length = int(got.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        assert length > 4_000_000
+        assert len(got) < length
 
 
 def test_one_request_that_fails_does_not_fail_the_others(
