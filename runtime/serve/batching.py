@@ -74,9 +74,8 @@ class Line:
         `admitted`: it goes on with a request that was let in. Raises BusyError at once if there is no room, or when
         its time is over.
         """
-        if not admitted and self.waiting and self.waiting + len(wanted) > self._options.max_queue:
-            self._metrics.rejected += 1
-            raise BusyError("the server is busy")
+        if not admitted:
+            self.check_room(len(wanted))
         loop = asyncio.get_running_loop()
         job: Job[T] = Job(engine, wanted, finish, loop.create_future(), alone)
         self.waiting += len(wanted)
@@ -89,6 +88,12 @@ class Line:
             return await job.future
         finally:
             timer.cancel()
+
+    def check_room(self, images: int = 1) -> None:
+        """Raise BusyError if there is no room for so many images more."""
+        if self.waiting and self.waiting + images > self._options.max_queue:
+            self._metrics.rejected += 1
+            raise BusyError("the server is busy")
 
     def close(self) -> None:
         """End the threads; jobs that wait are dropped."""

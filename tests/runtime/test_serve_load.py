@@ -78,6 +78,24 @@ def test_over_the_queue_a_request_gets_503_at_once(graph: Path) -> None:
         assert served.service.line.waiting == 0
 
 
+def test_a_full_queue_refuses_before_it_reads(graph: Path) -> None:
+    with slow(graph, 0.5, max_queue=1, max_batch=1) as served:
+        tag = served.ask("/images/1.png").headers["etag"]
+        waiting = threading.Thread(target=served.ask, args=("/images/1.png",))
+        waiting.start()
+        until(lambda: served.service.line.waiting == 1)
+        for path in ("/generate", "/v2/models/fp32/infer"):
+            with socket.create_connection(("127.0.0.1", served.port)) as client:
+                client.settimeout(10)
+                client.sendall(
+                    f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n".encode()
+                )
+                assert client.recv(1000).startswith(b"HTTP/1.1 503 ")
+        assert served.ask("/images/1.png", if_none_match=tag).status == 304  # that costs nothing
+        assert served.service.line.waiting == 1
+        waiting.join()
+
+
 def test_what_waits_together_is_made_together(graph: Path) -> None:
     with serving(graph, max_wait_ms=10_000, max_batch=6) as served:
         answers = at_once(lambda number: served.ask(f"/images/{number}.png"), 6)
