@@ -193,6 +193,25 @@ def test_a_film_is_that_of_morph(served: Served, folder: Path, kind: str) -> Non
     )
 
 
+def test_a_film_that_nobody_waits_for_frees_its_encoder(served: Served) -> None:
+    pytest.importorskip("av")
+    tasks = Path("/proc/self/task")
+    if not tasks.exists():
+        pytest.skip("needs /proc")
+    counts = []
+    for _ in range(6):
+        with socket.create_connection(("127.0.0.1", served.port)) as client:
+            client.sendall(
+                b"GET /morph.mp4?seeds=0-9&frames=60&upscale=8 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            )
+            while not served.service.line.waiting:
+                time.sleep(0.005)
+            time.sleep(0.1)  # it encodes
+        time.sleep(1)
+        counts.append(len(list(tasks.iterdir())))
+    assert counts[-1] <= counts[1] + 4, counts  # threads of the pool, which stay
+
+
 def test_a_film_shows_other_walks(served: Served) -> None:
     answer = served.ask("/morph.webp?seeds=1,2&frames=3&loop=true&upscale=2")
     with Image.open(io.BytesIO(answer.body)) as film:
