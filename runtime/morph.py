@@ -286,7 +286,11 @@ def _joiner(options: MorphOptions, film: Film) -> Iterator[Joiner]:
         yield RawFilm()
     elif suffix in CODECS:
         with atomic(options.out) as part:
-            yield Video(part, film, limit())
+            video = Video(part, film, limit())
+            try:
+                yield video
+            finally:
+                video.free()
     else:
         with atomic(options.out) as part, part.open("wb") as file:
             yield cast("Joiner", _JOINERS[suffix](file, film))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
@@ -44,6 +44,12 @@ class Video:
         with _plain_errors():
             self._file.mux(self._stream.encode())
             self._file.close()
+
+    def free(self) -> None:
+        """Free the encoder and its threads, whole film or not: an error would keep them."""
+        with suppress(OSError):  # closing twice does nothing
+            self._file.close()
+        del self._stream, self._file
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class Line:
 
     def __init__(self, options: ServeOptions, metrics: Metrics) -> None:
         self.waiting = 0  # images, from `submit` to their result
-        self.failure = ""  # how the last batch failed, for the log; "" after one that did not
+        self.failed: set[str] = set()  # models whose last batch failed
         self._options, self._metrics = options, metrics
         self._jobs: deque[Job[Any]] = deque()
         self._changed = threading.Condition()
@@ -74,9 +74,8 @@ class Line:
         `admitted`: it goes on with a request that was let in. Raises BusyError at once if there is no room, or when
         its time is over.
         """
-        if not admitted and self.waiting and self.waiting + len(wanted) > self._options.max_queue:
-            self._metrics.rejected += 1
-            raise BusyError("the server is busy")
+        if not admitted:
+            self.check_room(len(wanted))
         loop = asyncio.get_running_loop()
         job: Job[T] = Job(engine, wanted, finish, loop.create_future(), alone)
         self.waiting += len(wanted)
@@ -89,6 +88,12 @@ class Line:
             return await job.future
         finally:
             timer.cancel()
+
+    def check_room(self, images: int = 1) -> None:
+        """Raise BusyError if there is no room for so many images more."""
+        if self.waiting and self.waiting + images > self._options.max_queue:
+            self._metrics.rejected += 1
+            raise BusyError("the server is busy")
 
     def close(self) -> None:
         """End the threads; jobs that wait are dropped."""
@@ -159,7 +164,7 @@ class Line:
         engine, began = jobs[0].engine, time.monotonic()
         images = engine.images([each for job in jobs for each in job.wanted])
         self._metrics.batch(engine.name, len(images), time.monotonic() - began)
-        self.failure = ""
+        self.failed.discard(engine.name)
         parts: list[tuple[Job[Any], Images]] = []
         start = 0
         for job in jobs:
@@ -183,8 +188,8 @@ class Line:
             _in_loop(results)
 
     def _fail(self, job: Job[Any], error: Exception) -> None:
-        self.failure = reason_of(error, 300)
-        _log.warning("the engine %s failed: %s", job.engine.name, self.failure)
+        self.failed.add(job.engine.name)
+        _log.warning("the engine %s failed: %s", job.engine.name, reason_of(error, 300))
         _in_loop([(job, None, error)])
 
 

@@ -41,6 +41,7 @@ class Door:
     method: str = "GET"
     body: str = ""  # its type
     statuses: tuple[int, ...] = ()  # beside 200 and those of every door
+    queued: bool = False  # its images wait in the line
 
 
 def _model_doors() -> tuple[Door, ...]:
@@ -59,6 +60,7 @@ def _model_doors() -> tuple[Door, ...]:
                 method="POST",
                 body=JSON,
                 statuses=(404, 408, 413, 415, 503),
+                queued=True,
             ),
         ]
     return tuple(found)
@@ -74,8 +76,17 @@ DOORS = (
         tuple(pixels.MEDIA_TYPES.values()),
         ImageQuery,
         statuses=(304, 404, 503),
+        queued=True,
     ),
-    Door("/grid.png", images.grid, "A sheet of images", ("image/png",), GridQuery, statuses=(304, 404, 503)),
+    Door(
+        "/grid.png",
+        images.grid,
+        "A sheet of images",
+        ("image/png",),
+        GridQuery,
+        statuses=(304, 404, 503),
+        queued=True,
+    ),
     Door(
         "/generate",
         generate.generate,
@@ -85,6 +96,7 @@ DOORS = (
         "POST",
         JSON,
         (404, 408, 413, 415, 503),
+        queued=True,
     ),
     Door(
         "/morph.{kind}",
@@ -125,6 +137,8 @@ def router(service: Service) -> Router:
 def _endpoint(service: Service, door: Door) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         request.scope[DOOR] = door.path
+        if door.queued and "if-none-match" not in request.headers:
+            service.line.check_room()  # before the work of reading what is asked for
         query: Any = parse(door.query, request.query_params.multi_items())
         return await door.answer(service, request, query)
 

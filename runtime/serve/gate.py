@@ -80,7 +80,7 @@ class Gate:
             return
         except Exception as error:
             if seen.status:  # it has begun: only an end that comes too early can tell
-                _log.warning("%s ended early: %s", scope["path"], reason_of(error, 300))
+                _log.warning("%s ended early: %s", _path(scope), reason_of(error, 300))
                 raise
             await _response(error, scope)(scope, receive, send)
         except asyncio.CancelledError:  # its time after a SIGTERM is over
@@ -122,7 +122,7 @@ def _response(error: Exception, scope: Scope) -> Response:
             return _json(404, f"there is no {shown(scope['path'])}: /openapi.json lists what there is")
         case HTTPException():
             return _json(error.status_code, f"{scope['path']} does not take {scope['method']}", error.headers)
-    _log.warning("%s failed: %s", scope["path"], reason_of(error, 300))
+    _log.warning("%s failed: %s", _path(scope), reason_of(error, 300))
     _log.debug("where it failed:", exc_info=error)
     return _json(500, "the server failed; its log says how")
 
@@ -141,7 +141,7 @@ def _line(fields: dict[str, Any]) -> str:
 
 def _fields(scope: Scope, seen: Seen, seconds: float) -> dict[str, Any]:
     query = scope["query_string"].decode("latin-1")
-    raw = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
+    raw = _path(scope)
     return {
         "client": (scope.get("client") or ("-",))[0],
         "method": scope["method"],
@@ -150,6 +150,12 @@ def _fields(scope: Scope, seen: Seen, seconds: float) -> dict[str, Any]:
         "bytes": seen.bytes,
         "ms": round(1000 * seconds, 1),
     }
+
+
+def _path(scope: Scope) -> str:
+    """Return the path as the client wrote it: decoded, it might have line ends."""
+    path: str = scope["raw_path"].decode("latin-1")
+    return path
 
 
 class JsonLines(logging.Formatter):

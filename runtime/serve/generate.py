@@ -105,8 +105,8 @@ def _asked(service: Service, given: dict[str, Any]) -> Asked:
     engine = service.engine(_text(given, "model"))
     spec, label = engine.spec, given.get("class")
     truncation = given.get("trunc", 1.0)
-    if isinstance(truncation, bool) or not isinstance(truncation, (int, float)):
-        raise UsageError("trunc: give a number")
+    if isinstance(truncation, bool) or not isinstance(truncation, (int, float)) or abs(truncation) > 1e300:
+        raise UsageError("trunc: give a number, usually from 0 to 1")  # JSON's whole numbers have no end
     if isinstance(label, (dict, bool)):
         raise UsageError("class: give a name, a number, or a list of one for each image")
     seeds, z = given.get("seeds"), given.get("z")

@@ -13,6 +13,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gantool.runtime.serve.batching import BusyError
 from gantool.runtime.serve.queries import HealthQuery, NoQuery
 from gantool.runtime.serve.service import Refused, Service
 
@@ -51,8 +52,17 @@ async def ready(service: Service, request: Request, query: NoQuery) -> Response:
     """Answer whether requests are welcome."""
     if service.closing:
         raise Refused(503, "the server is ending")
-    if service.line.failure:
-        raise Refused(503, "the engine failed on its last batch; the server's log says how")
+    for name in sorted(service.line.failed):
+        # a batch tells whether it still fails: where only ready servers get requests, no other one comes
+        engine = service.engines[name]
+        try:
+            await service.line.submit(engine, engine.golden()[:1], lambda _: None)
+        except BusyError:
+            raise
+        except Exception as error:
+            raise Refused(
+                503, f"the engine of {name} failed on its last batch; the server's log says how"
+            ) from error
     return JSONResponse({"status": "ready", "models": list(service.engines)})
 
 

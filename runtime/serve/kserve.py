@@ -93,15 +93,15 @@ async def infer(service: Service, request: Request, query: NoQuery) -> Response:
     engine = _engine(service, request)
     asked = _asked(engine, await read(request, service.options), request.headers.get(_HEADER))
     service.check_count(len(asked.z))
-    labels = None if asked.label is None else asked.label
-    pairs = labeller(labels, engine.spec, len(asked.z))(list(asked.z))
+    pairs = labeller(asked.label, engine.spec, len(asked.z))(list(asked.z))
     data = await unless_gone(request, service.answer(engine, list(pairs), asked.finish))
-    head = {"model_name": engine.name, "model_version": VERSION, "outputs": []}
+    head = {"model_name": engine.name, "model_version": VERSION}
     if asked.id is not None:
         head["id"] = asked.id
     output = _images(engine.spec, len(asked.z))
     if not asked.binary:
-        return JSONResponse({**head, "outputs": [{**output, "data": data}]})
+        start, end = json.dumps({**head, "outputs": [{**output, "data": []}]}).encode()[:-4], b"]}]}"
+        return Response(start + data + end, media_type="application/json")
     text = json.dumps(
         {**head, "outputs": [{**output, "parameters": {"binary_data_size": len(data)}}]}
     ).encode()
@@ -118,11 +118,14 @@ class Asked:
     binary: bool
     id: str | None
 
-    def finish(self, images: Images) -> Any:
-        """Return the levels of images, as bytes or as a list."""
+    def finish(self, images: Images) -> bytes:
+        """Return the levels of images, as they are or as JSON's numbers.
+
+        As JSON, one image at a time: all together would hold the interpreter for seconds, and much memory.
+        """
         if self.binary:
             return np.ascontiguousarray(images, images.dtype.newbyteorder("<")).tobytes()
-        return images.reshape(-1).tolist()
+        return b",".join(json.dumps(image.reshape(-1).tolist())[1:-1].encode() for image in images)
 
 
 def inputs_of(spec: Spec) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -207,7 +210,7 @@ def _tensor(
     if "binary_data_size" not in parameters:
         return _from_json(name, given.get("data"), dtype, count).reshape(shape), rest
     size = parameters["binary_data_size"]
-    if size != count * dtype.itemsize or size > len(rest):
+    if type(size) is not int or size != count * dtype.itemsize or size > len(rest):
         raise UsageError(
             f"input {name}: binary_data_size is {shown(str(size))}, expected {count * dtype.itemsize}, and "
             f"{len(rest)} bytes are left"

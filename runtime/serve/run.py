@@ -78,6 +78,7 @@ def server(service: Service, started: Callable[[], None] = lambda: None) -> Serv
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # any local client could write what it likes into the log
         backlog=_BACKLOG,
         limit_concurrency=_connections(),
         timeout_graceful_shutdown=max(1, round(service.options.timeout)),

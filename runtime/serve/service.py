@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
@@ -19,6 +19,7 @@ from gantool.runtime.errors import UsageError
 from gantool.runtime.latents import check_truncation
 from gantool.runtime.seeds import MAX_SEED, Seed, parse_seeds
 from gantool.runtime.serve.batching import BusyError, Line
+from gantool.runtime.serve.connection import CLIENT, Client
 from gantool.runtime.serve.engines import Engine, Wanted, wanted_seeds
 from gantool.runtime.serve.metrics import Metrics
 from gantool.runtime.serve.options import ServeOptions
@@ -140,25 +141,22 @@ def matches(request: Request, tag: str) -> bool:
     return given.strip() == "*" or tag in tags
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
     """Return what `work` returns; cancel it if the client goes away, and raise ClientDisconnect."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_gone(request))
-    gone.add_done_callback(lambda _: task.cancel())
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if gone.done() and not gone.cancelled():
-            raise ClientDisconnect from None
+    client: Client = request.scope["state"][CLIENT]
+    task = asyncio.current_task()
+    assert task is not None
+    client.on_gone = task.cancel
+    if client.gone:
         task.cancel()
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if client.gone:
+            raise ClientDisconnect from None
         raise
     finally:
-        gone.cancel()
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        client.on_gone = None
 
 
 def _itself(images: Images) -> Images:

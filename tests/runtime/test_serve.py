@@ -193,6 +193,25 @@ def test_a_film_is_that_of_morph(served: Served, folder: Path, kind: str) -> Non
     )
 
 
+def test_a_film_that_nobody_waits_for_frees_its_encoder(served: Served) -> None:
+    pytest.importorskip("av")
+    tasks = Path("/proc/self/task")
+    if not tasks.exists():
+        pytest.skip("needs /proc")
+    counts = []
+    for _ in range(6):
+        with socket.create_connection(("127.0.0.1", served.port)) as client:
+            client.sendall(
+                b"GET /morph.mp4?seeds=0-9&frames=60&upscale=8 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            )
+            while not served.service.line.waiting:
+                time.sleep(0.005)
+            time.sleep(0.1)  # it encodes
+        time.sleep(1)
+        counts.append(len(list(tasks.iterdir())))
+    assert counts[-1] <= counts[1] + 4, counts  # threads of the pool, which stay
+
+
 def test_a_film_shows_other_walks(served: Served) -> None:
     answer = served.ask("/morph.webp?seeds=1,2&frames=3&loop=true&upscale=2")
     with Image.open(io.BytesIO(answer.body)) as film:
@@ -313,6 +332,7 @@ def test_errors_of_a_client(served: Served, path: str, status: int, error: str) 
         ({"seeds": "0", "size": 3}, "'size' is not a field: give model, seeds, z, trunc, class, image"),
         ({"seeds": "0", "image": "bmp"}, "image: give png, webp, jpg"),
         ({"seeds": "0", "trunc": "1"}, "trunc: give a number"),
+        ({"seeds": "0", "trunc": 10**400}, "trunc: give a number"),
         ({"z": [[1, 2]]}, "z is int64 [1, 2]: this engine takes numbers, float32 [N, 16]"),
         ({"z": [[1], [1, 2]]}, "z: "),
         ({"z": [[float("nan")] * 16]}, "z: row 0 has NaN"),
@@ -419,9 +439,9 @@ def test_the_log_of_requests(folder: Path, caplog: pytest.LogCaptureFixture) -> 
 
     with caplog.at_level("INFO", "gantool"), serving(folder / "fp32.onnx") as server:
         server.ask("/images/1.png?size=20")
-        server.ask("/x%0ay")
+        server.ask("/x%0ay", x_forwarded_for="\x9b31m")
     lines = [record for record in caplog.records if hasattr(record, "request")]
     assert lines[0].getMessage().startswith('127.0.0.1 "GET /images/1.png?size=20" 200, ')
-    assert '"GET /x%0ay" 404' in lines[1].getMessage()
+    assert lines[1].getMessage().startswith('127.0.0.1 "GET /x%0ay" 404')
     found = json.loads(JsonLines().format(lines[0]))
     assert (found["status"], found["path"], found["level"]) == (200, "/images/1.png?size=20", "info")

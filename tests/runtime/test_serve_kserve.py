@@ -163,6 +163,22 @@ def test_requests_by_hand_that_are_wrong(served: Served, body: object, error: st
     assert answer.error.startswith(error)
 
 
+def test_the_size_of_a_tensor_is_a_whole_number(served: Served) -> None:
+    body = json.dumps({"inputs": [tensor(parameters={"binary_data_size": 64.0})]}).encode()
+    length = str(len(body))
+    answer = served.ask(
+        "/v2/models/fp32/infer", "POST", body + bytes(64), inference_header_content_length=length
+    )
+    assert (answer.status, answer.error[:38]) == (400, "input z: binary_data_size is '64.0', e")
+
+
+def test_any_id_comes_back(served: Served) -> None:
+    for identity in ("7", "é", "\ud800"):
+        answer = served.post("/v2/models/fp32/infer", {"inputs": [tensor()], "id": identity})
+        assert answer.status == 200
+        assert answer.json["id"] == identity
+
+
 @pytest.mark.parametrize("length", ["x", "-1", "999999", "99999999999999999999999"])
 def test_a_wrong_length_of_the_json(served: Served, length: str) -> None:
     ask = partial(served.ask, "/v2/models/fp32/infer", "POST", inference_header_content_length=length)

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,24 @@ def test_over_the_queue_a_request_gets_503_at_once(graph: Path) -> None:
         assert served.service.line.waiting == 0
 
 
+def test_a_full_queue_refuses_before_it_reads(graph: Path) -> None:
+    with slow(graph, 0.5, max_queue=1, max_batch=1) as served:
+        tag = served.ask("/images/1.png").headers["etag"]
+        waiting = threading.Thread(target=served.ask, args=("/images/1.png",))
+        waiting.start()
+        until(lambda: served.service.line.waiting == 1)
+        for path in ("/generate", "/v2/models/fp32/infer"):
+            with socket.create_connection(("127.0.0.1", served.port)) as client:
+                client.settimeout(10)
+                client.sendall(
+                    f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n".encode()
+                )
+                assert client.recv(1000).startswith(b"HTTP/1.1 503 ")
+        assert served.ask("/images/1.png", if_none_match=tag).status == 304  # that costs nothing
+        assert served.service.line.waiting == 1
+        waiting.join()
+
+
 def test_what_waits_together_is_made_together(graph: Path) -> None:
     with serving(graph, max_wait_ms=10_000, max_batch=6) as served:
         answers = at_once(lambda number: served.ask(f"/images/{number}.png"), 6)
@@ -124,6 +142,24 @@ def test_a_client_that_reads_nothing_loses_its_place(graph: Path) -> None:
         until(lambda: served.service.streams == 0)
 
 
+def test_an_answer_that_nobody_reads_is_dropped(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gantool.runtime.serve.connection.LINGER_SECONDS", 0.2)
+    with serving(graph, max_seeds=10_000, max_batch=256) as served, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(30)
+        client.connect(("127.0.0.1", served.port))
+        client.sendall(b"GET /grid.png?seeds=0-9999 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        until(lambda: bool(served.service.metrics.requests))
+        time.sleep(1)
+        got = bytearray()
+        with suppress(ConnectionResetError):
+            while part := client.recv(1 << 16):
+                got += part
+        length = int(got.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        assert length > 4_000_000
+        assert len(got) < length
+
+
 def test_one_request_that_fails_does_not_fail_the_others(
     graph: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -154,8 +190,8 @@ def test_readiness_tells_of_an_engine_that_fails(graph: Path) -> None:
         assert served.ask("/readyz").status == served.ask("/v2/health/ready").status == 503
         assert served.ask("/healthz").status == 200
         patch.undo()
+        assert served.ask("/readyz").status == 200, "only a request could make it ready, and none comes"
         assert served.ask("/images/1.png").status == 200
-        assert served.ask("/readyz").status == 200
 
 
 @pytest.mark.slow
