@@ -137,7 +137,10 @@ CASES: list[Case] = [
     ),
     Case("plot: no line is one", f"plot {RUN}", 1, ("has no tick yet",), prepare=run(no_line)),
     Case(
-        "plot: a damaged metric", "plot", prepare=run(lines("metric-x.jsonl")), then=page_shows("distance, x")
+        "plot: a metric of damaged lines alone",
+        "plot",
+        prepare=run(lines("metric-x.jsonl")),
+        then=page_shows("losses"),
     ),
     Case("plot: no run", "plot", 1, ("no run in runs/", "gantool train")),
     Case(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 MILLISECONDS = 120_000  # for a browser on a busy machine
 
@@ -30,6 +30,7 @@ def needed(command: str) -> str:
 def chromium() -> Iterator[Browser]:
     """Start the browser."""
     path = needed("chromium")
+    expect.set_options(timeout=MILLISECONDS)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])  # CI runs as root
         yield browser
