@@ -80,7 +80,7 @@ export function createPlayer(info, images, state, failed) {
     const { loop } = options();
     let frame = Number(place.value);
     if (frame >= walk.length - 1) frame = 0;
-    let before = performance.now();
+    let before = await new Promise(requestAnimationFrame); // not performance.now(): a frame's time may be before it
     // An engine that is slower than the film leaves frames out.
     while (playing === mine) {
       await show(Math.floor(frame));
