@@ -19,10 +19,11 @@ from gantool.runtime import morph
 from gantool.runtime.classes import OfImage
 from gantool.runtime.errors import UsageError
 from gantool.runtime.options import MorphOptions
-from gantool.runtime.serve.engines import Engine
-from gantool.runtime.serve.images import cached
+from gantool.runtime.serve.batching import itself
+from gantool.runtime.serve.engines import Engine, Wanted
+from gantool.runtime.serve.images import cached, unchanged
 from gantool.runtime.serve.queries import FilmQuery, shown
-from gantool.runtime.serve.service import Refused, Service, etag, matches, unless_gone
+from gantool.runtime.serve.service import Refused, Service, etag, unless_gone
 from gantool.runtime.serve.streamed import Streamed
 from gantool.runtime.spec import Images, Latents, Spec
 
@@ -51,8 +52,8 @@ class Shared:
         pairs = iter(labelled)
         while chunk := list(islice(pairs, batch or self._service.options.max_batch)):
             keys = [key for key, _ in chunk]
-            wanted = [(row, label) for row, (_, label) in zip(z_of(keys), chunk, strict=True)]
-            work = self._service.line.submit(self._engine, list(wanted), _itself, admitted=True)
+            wanted: Wanted = [(row, label) for row, (_, label) in zip(z_of(keys), chunk, strict=True)]
+            work = self._service.line.submit(self._engine, wanted, itself, admitted=True)
             future: Future[Images] = asyncio.run_coroutine_threadsafe(work, self._loop)
             yield keys, future.result()
 
@@ -79,8 +80,8 @@ async def film(service: Service, request: Request, query: FilmQuery) -> Response
     with tempfile.TemporaryDirectory(prefix="gantool-", ignore_cleanup_errors=True) as folder:
         shot = _shot(service, engine, query, Path(folder) / f"morph.{kind}")
         tag = etag(engine, "morph", kind, query)
-        if matches(request, tag):
-            return Response(status_code=304, headers=cached(service, tag))
+        if answer := unchanged(service, request, tag):
+            return answer
         with service.long():
             source = Shared(service, engine)
             try:
@@ -126,7 +127,3 @@ async def _chunks(file: BinaryIO) -> AsyncGenerator[bytes, None]:
     with file:
         while chunk := file.read(_CHUNK):
             yield chunk
-
-
-def _itself(images: Images) -> Images:
-    return images

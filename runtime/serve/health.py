@@ -13,7 +13,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gantool.runtime.serve.batching import BusyError
+from gantool.runtime.serve.batching import BusyError, itself
 from gantool.runtime.serve.queries import HealthQuery, NoQuery
 from gantool.runtime.serve.service import Refused, Service
 
@@ -37,7 +37,7 @@ async def _check(service: Service) -> dict[str, dict[str, int]]:
     for name, engine in service.engines.items():
         made = [
             # alone: in the batches of the start, since another batch may round differently
-            await service.line.submit(engine, batch, lambda images: images, alone=True, admitted=True)
+            await service.line.submit(engine, batch, itself, alone=True, admitted=True)
             for batch in service.batches(engine.golden())
         ]
         pairs = zip(np.concatenate(made), service.golden[name], strict=True)

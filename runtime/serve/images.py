@@ -32,8 +32,8 @@ async def image(service: Service, request: Request, query: ImageQuery) -> Respon
     wanted = service.wanted(engine, query.look, [seed])
     (((_, truncation), label),) = wanted
     tag = etag(engine, "image", str(seed), truncation, label, query.size, name)
-    if matches(request, tag):
-        return Response(status_code=304, headers=cached(service, tag))
+    if answer := unchanged(service, request, tag):
+        return answer
     work = service.line.submit(engine, wanted, lambda images: encode(images[0], name, query.size))
     data = await unless_gone(request, work)
     return Response(data, headers=cached(service, tag), media_type=MEDIA_TYPES[name])
@@ -48,10 +48,15 @@ async def grid(service: Service, request: Request, query: GridQuery) -> Response
     wanted = service.wanted(engine, query.look, seeds)
     labels = [label for _, label in wanted]
     tag = etag(engine, "grid", list(map(str, seeds)), query.look.truncation, labels, columns)
-    if matches(request, tag):
-        return Response(status_code=304, headers=cached(service, tag))
+    if answer := unchanged(service, request, tag):
+        return answer
     data = await unless_gone(request, service.answer(engine, wanted, partial(encode_sheet, columns=columns)))
     return Response(data, headers=cached(service, tag), media_type="image/png")
+
+
+def unchanged(service: Service, request: Request, tag: str) -> Response | None:
+    """Return the answer to a client that has the answer with this tag already, or None."""
+    return Response(status_code=304, headers=cached(service, tag)) if matches(request, tag) else None
 
 
 def cached(service: Service, tag: str) -> dict[str, str]:

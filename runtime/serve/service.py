@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from gantool.runtime.errors import UsageError
 from gantool.runtime.latents import check_truncation
 from gantool.runtime.seeds import MAX_SEED, Seed, parse_seeds
-from gantool.runtime.serve.batching import BusyError, Line
+from gantool.runtime.serve.batching import BusyError, Line, itself
 from gantool.runtime.serve.connection import CLIENT, Client
 from gantool.runtime.serve.engines import Engine, Wanted, wanted_seeds
 from gantool.runtime.serve.metrics import Metrics
@@ -109,7 +109,7 @@ class Service:
         if len(batches) == 1:
             return await self.line.submit(engine, wanted, finish)
         with self.long():
-            made = [await self.line.submit(engine, batch, _itself, admitted=True) for batch in batches]
+            made = [await self.line.submit(engine, batch, itself, admitted=True) for batch in batches]
             return await asyncio.to_thread(finish, np.concatenate(made))
 
 
@@ -157,7 +157,3 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
         raise
     finally:
         client.on_gone = None
-
-
-def _itself(images: Images) -> Images:
-    return images
