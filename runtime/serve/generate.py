@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -28,7 +27,7 @@ from gantool.runtime.serve.engines import Engine, Wanted
 from gantool.runtime.serve.pixels import MEDIA_TYPES, Name, encode
 from gantool.runtime.serve.queries import GenerateQuery, shown
 from gantool.runtime.serve.service import Service, check_seed, unless_gone
-from gantool.runtime.serve.streamed import Streamed
+from gantool.runtime.serve.streamed import Streamed, joined
 from gantool.runtime.spec import Images
 
 Form: TypeAlias = Literal["tar", "npy", "multipart"]
@@ -64,7 +63,7 @@ async def generate(service: Service, request: Request, query: GenerateQuery) -> 
         return Response(data, media_type=TYPES[form])
     parts = _parts(service, asked, pack)
     first = await unless_gone(request, parts.__anext__())  # its errors still have a status
-    return Streamed(_body(head + first, parts, tail), TYPES[form])
+    return Streamed(joined(head + first, parts, tail), TYPES[form])
 
 
 async def _parts(
@@ -76,14 +75,6 @@ async def _parts(
             finish = partial(pack, asked.items[start : start + len(batch)])
             start += len(batch)
             yield await service.line.submit(asked.engine, batch, finish, admitted=True)
-
-
-async def _body(first: bytes, parts: AsyncGenerator[bytes, None], tail: bytes) -> AsyncGenerator[bytes, None]:
-    async with aclosing(parts):
-        yield first
-        async for part in parts:
-            yield part
-        yield tail
 
 
 def _form(asked: str | None, accept: str) -> Form:

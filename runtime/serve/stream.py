@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from itertools import cycle, islice
 
 from starlette.requests import Request
@@ -15,7 +14,7 @@ from gantool.runtime.serve.engines import Engine
 from gantool.runtime.serve.pixels import encode
 from gantool.runtime.serve.queries import StreamQuery
 from gantool.runtime.serve.service import Service, unless_gone
-from gantool.runtime.serve.streamed import Streamed
+from gantool.runtime.serve.streamed import Streamed, joined
 from gantool.runtime.spec import Images
 
 BOUNDARY = "frame"
@@ -30,7 +29,9 @@ async def stream(service: Service, request: Request, query: StreamQuery) -> Resp
     service.wanted(engine, query.look, seeds[:1])  # raises UsageError before the answer begins
     frames = _frames(service, engine, query, seeds)
     first = await unless_gone(request, frames.__anext__())
-    return Streamed(_joined(first, frames), MEDIA_TYPE, {"cache-control": "no-store"})
+    return Streamed(
+        joined(f"--{BOUNDARY}\r\n".encode() + first, frames), MEDIA_TYPE, {"cache-control": "no-store"}
+    )
 
 
 async def _frames(
@@ -52,13 +53,6 @@ async def _frames(
             await asyncio.sleep(max(0.0, due - loop.time()))
             yield part
             due = max(due + period, loop.time())
-
-
-async def _joined(first: bytes, frames: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(frames):
-        yield f"--{BOUNDARY}\r\n".encode() + first
-        async for part in frames:
-            yield part
 
 
 def _part(jpeg: bytes) -> bytes:

@@ -9,6 +9,18 @@ from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 
+async def joined(
+    first: bytes, parts: AsyncGenerator[bytes, None], last: bytes = b""
+) -> AsyncGenerator[bytes, None]:
+    """Yield the part that was waited for, so that its errors still had a status, the other parts, and an end."""
+    async with aclosing(parts):
+        yield first
+        async for part in parts:
+            yield part
+        if last:
+            yield last
+
+
 class Streamed(StreamingResponse):
     """Ends what makes the answer when the client has gone; Starlette leaves that to the garbage collector."""
 
