@@ -135,8 +135,9 @@ def candidates(
         ]
         counts = [counts[0], *reversed(counts[1:])]
     ways = [
+        # all counts of a precision before the next one: where bfloat16 is emulated, a step takes all the time
         f"{name} {layout}{count}"
-        for layout, count, name in product(("channels_last", "contiguous"), counts, precisions)
+        for layout, name, count in product(("channels_last", "contiguous"), precisions, counts)
     ]
     long = options.minutes is not None and options.minutes >= _COMPILE_MINUTES
     # rank zero measures alone, so it cannot try a compiled step of several processes

@@ -45,7 +45,7 @@ class Change:
 
     def __str__(self) -> str:
         old, new = self.before, self.after
-        what = "the machine is busy" if new.threads < old.threads else "the machine has room again"
+        what = "the machine is busy" if new.threads < old.threads else "the machine has room"
         return (
             f"{what}: {old.images:,.0f} images/s with {_threads(old.threads)}, {new.images:,.0f} with "
             f"{new.threads}; continuing with {new.threads}"
@@ -196,8 +196,8 @@ class AdaptiveThreads:
             if not self._warned:
                 self._warned = True
                 _log.warning(
-                    "other programs slow this run down: it tries other numbers of threads, so from here on its "
-                    "results are not bit-identical (`autotune=False` keeps one number)"
+                    "the number of threads now follows the room on this machine, so from here on the results are "
+                    "not bit-identical (`autotune=False` keeps one number)"
                 )
             self.count = self._threads.count
             torch.set_num_threads(self.count)

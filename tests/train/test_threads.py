@@ -74,7 +74,7 @@ def test_below_a_third_it_drops_to_one_and_comes_back(most: int, begins: float) 
     told = [str(change) for *_, change in steps if change]
     assert "the machine is busy: " in told[0]
     assert told[0].endswith("; continuing with 1")
-    assert "has room again: " in told[-1]
+    assert "has room: " in told[-1]
     assert len(told) <= 2 * most
 
 
