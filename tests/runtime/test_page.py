@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageSequence
 from playwright.sync_api import Browser, Page, expect
 
 from gantool.export import stages
@@ -35,7 +35,7 @@ from gantool.runtime.directions import Directions
 from gantool.runtime.errors import UsageError
 from gantool.runtime.latents import latents
 from gantool.runtime.morph import Walk
-from gantool.runtime.outputs.images import visible
+from gantool.runtime.outputs.images import over_colour, visible
 from gantool.runtime.seeds import parse_seeds
 from gantool.runtime.web.page import info, server_page
 from helpers.browser import MILLISECONDS, chromium
@@ -342,6 +342,13 @@ def test_a_walk_plays_and_is_saved(browser: Browser) -> None:
         page.click("#walk-play")
         film = saved(page, "#walk-save")
         assert film[:4] == b"\x1aE\xdf\xa3"  # EBML, of which WebM is made
+        with Image.open(io.BytesIO(saved(page, "#walk-gif"))) as gif:
+            assert gif.size == (160, 240)
+            frames = [np.asarray(frame.convert("RGB"), int) for frame in ImageSequence.Iterator(gif)]
+        expected = over_colour(generator.images(z=walk.at([(n, 0) for n in range(24)])), (255, 255, 255))
+        for frame, image in zip(frames, expected, strict=True):
+            assert (frame[::10, ::10] == frame[9::10, 9::10]).all()
+            assert np.abs(frame[::10, ::10] - image).mean() < 2  # 384 pixels, 256 colours
         page.fill("#walk-seeds", "0-999")
         page.fill("#walk-frames", "1000")
         page.press("#walk-frames", "Tab")

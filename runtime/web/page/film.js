@@ -1,8 +1,11 @@
-// Record the frames of a walk as a film: WebM, or MP4 where the browser makes no WebM.
+// Make a film of a walk: a GIF, or WebM (MP4 where the browser makes no WebM).
 
-import { draw } from "./pixels.js";
+import { createGif } from "./gif.js";
+import { draw, rgba } from "./pixels.js";
 
-const SIDE = 512; // pixels that small frames are enlarged to, by a whole number
+// pixels that small frames are enlarged to, by a whole number
+const SIDE = 512;
+const GIF_SIDE = 256; // it compresses little
 const TYPES = ["video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm", "video/mp4"];
 const BATCH = 32;
 const MEMORY = 2 ** 30; // bytes of frames
@@ -19,7 +22,7 @@ export function filmProblem(walk, info) {
   return `${walk.length.toLocaleString("en")} frames are too many for a browser's memory: use gantool morph, below`;
 }
 
-// Return a promise of the film, a Blob. `compute` returns a promise of images, `told(share)` gets what is done, from
+// Return a promise of a film in `filmType()`, a Blob. `compute` returns a promise of images, `told(share)` gets what is done, from
 // 0 to 1; `signal` aborts. A recorder takes real time, so all frames are computed before.
 export async function record(walk, info, fps, compute, told, signal) {
   const frames = await images(walk, info, compute, (share) => told(share / 2), signal);
@@ -47,6 +50,20 @@ export async function record(walk, info, fps, compute, told, signal) {
   return new Blob(parts, { type: recorder.mimeType });
 }
 
+// Return a promise of a GIF, a Blob; the parameters are those of `record`.
+export async function gif(walk, info, fps, compute, told, signal) {
+  const frames = await images(walk, info, compute, (share) => told(share / 2), signal);
+  const [height, width] = info.size;
+  const film = createGif(width, height, enlargement(info, GIF_SIDE), fps);
+  for (const [number, frame] of frames.entries()) {
+    await until(0); // the page goes on
+    signal.throwIfAborted();
+    film.add(rgba(frame, info));
+    told(0.5 + number / frames.length / 2);
+  }
+  return film.blob();
+}
+
 async function images(walk, info, compute, told, signal) {
   const values = info.size[0] * info.size[1] * info.channels;
   const made = [];
@@ -64,7 +81,7 @@ async function images(walk, info, compute, told, signal) {
 // A canvas of even sides, which video wants, and a function that shows an image on it, over white.
 function stage(info) {
   const [height, width] = info.size;
-  const scale = Math.max(1, Math.floor(SIDE / Math.max(height, width)));
+  const scale = enlargement(info, SIDE);
   const even = (side) => side * scale + ((side * scale) % 2);
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [even(width), even(height)];
@@ -82,4 +99,5 @@ function stage(info) {
   ];
 }
 
+const enlargement = (info, side) => Math.max(1, Math.floor(side / Math.max(...info.size)));
 const until = (time) => new Promise((resolve) => setTimeout(resolve, Math.max(0, time - performance.now())));

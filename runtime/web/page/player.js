@@ -1,7 +1,7 @@
 // The dialog of walks: it plays them, goes to any frame, and saves a film.
 
 import { save } from "./files.js";
-import { filmProblem, filmType, record } from "./film.js";
+import { filmProblem, filmType, gif, record } from "./film.js";
 import { fit } from "./fit.js";
 import { draw } from "./pixels.js";
 import { parseSeeds, seedsText } from "./seeds.js";
@@ -18,7 +18,7 @@ export function createPlayer(info, images, state, failed) {
   let walk = null;
   let playing = 0; // number of the play that goes on; 0: none
   let plays = 0;
-  let film = null; // AbortController while one is recorded
+  let film = null; // AbortController while one is made
   let shown = 0; // frames that were asked for: an old one must not be drawn over a newer one
   fit(canvas, info, 0.45);
   if (!filmType()) byId("walk-save").hidden = true;
@@ -44,7 +44,7 @@ export function createPlayer(info, images, state, failed) {
       field.setCustomValidity(error.message);
       byId("walk-problem").textContent = error.message;
     }
-    for (const id of ["walk-play", "walk-save", "walk-place"]) byId(id).disabled = !walk;
+    for (const id of ["walk-play", "walk-save", "walk-gif", "walk-place"]) byId(id).disabled = !walk;
     place.max = walk ? walk.length - 1 : 0;
     if (walk) show(Number(place.value));
     return walk !== null;
@@ -102,26 +102,28 @@ export function createPlayer(info, images, state, failed) {
     byId("walk-play").textContent = "Play";
   }
 
-  async function saveFilm() {
+  // `make` is record or gif. While a film is made, either button stops it.
+  async function saveFilm(button, make) {
     pause();
     if (film) return film.abort();
     if ((byId("walk-problem").textContent = filmProblem(walk, info))) return;
     film = new AbortController();
-    const button = byId("walk-save");
+    const label = button.textContent;
     const told = (share) => (button.textContent = `Stop (${Math.round(100 * share)} %)`);
     try {
-      const made = await record(walk, info, FPS, images.compute, told, film.signal);
-      save(made, `walk.${made.type.includes("mp4") ? "mp4" : "webm"}`);
+      const made = await make(walk, info, FPS, images.compute, told, film.signal);
+      save(made, `walk.${made.type.match(/mp4|gif/)?.[0] ?? "webm"}`);
     } catch (error) {
       if (error.name !== "AbortError") failed(error);
     } finally {
       film = null;
-      button.textContent = "Save film";
+      button.textContent = label;
     }
   }
 
   byId("walk-play").addEventListener("click", () => (playing ? pause() : play()));
-  byId("walk-save").addEventListener("click", saveFilm);
+  byId("walk-save").addEventListener("click", (event) => saveFilm(event.currentTarget, record));
+  byId("walk-gif").addEventListener("click", (event) => saveFilm(event.currentTarget, gif));
   place.addEventListener("input", () => {
     pause();
     show(Number(place.value));
