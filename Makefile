@@ -10,7 +10,7 @@
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
 #   make load-serve     ten times the load that gantool serve can hold, for a minute, with GRAPH
 #   make bench-train    quality by time against a plain script, into benchmarks/train.md; 35 minutes
-#   make bench-icons    presets on 3,786 emoji, into benchmarks/icons.md; an hour; needs npm
+#   make bench-icons    presets on 3,786 emoji, into benchmarks/icons.md; 40 minutes; needs npm
 #   make bench-busy     training beside other programs, into benchmarks/busy.md; 4 minutes
 #   make bench-export   times, sizes and PSNR of exports, into benchmarks/export.md
 #   make bench-serve    gantool serve beside FastAPI and Triton, into benchmarks/serve.md; eight minutes

@@ -13,7 +13,7 @@ PRESETS: dict[str, NetworkConfig] = {
     "dcgan64": NetworkConfig(size=square(64)),
     "dcgan128": NetworkConfig(size=square(128)),
     "dcgan256": NetworkConfig(size=square(256), width=32),
-    "small": NetworkConfig(size=square(64), width=32, discriminator_norm="spectral"),  # 500 to 4,000 images
+    "small": NetworkConfig(size=square(64), width=16, upsampling="resize"),  # 500 to 4,000 images
     "resnet32": NetworkConfig(architecture="resnet", width=32, discriminator_norm="spectral"),
     "resnet64": NetworkConfig(
         architecture="resnet", size=square(64), width=32, discriminator_norm="spectral"

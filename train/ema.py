@@ -17,10 +17,9 @@ BATCH = 128
 def update_ema(state: TrainingState, options: TrainingOptions) -> None:
     """Update the EMA after a step.
 
-    Early in a run, the half-life is a twentieth of the images seen, so that the EMA soon forgets the initial
-    weights.
+    Early in a run, the half-life is a share of the images seen, so that the EMA soon forgets the initial weights.
     """
-    half_life = min(options.ema_kimg * 1000, state.images_seen / 20)
+    half_life = min(options.ema_kimg * 1000, options.ema_rampup * state.images_seen)
     weight = 1 - 0.5 ** (options.batch / max(half_life, 1e-8))
     with torch.no_grad():
         torch._foreach_lerp_(list(state.ema.parameters()), list(state.generator.parameters()), weight)

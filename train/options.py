@@ -147,6 +147,14 @@ class TrainingOptions:
             "half-life of the generator's moving average (EMA), in kimg", group="Schedule", check=nonnegative
         ),
     ] = 5.0
+    ema_rampup: Annotated[
+        float,
+        Flag(
+            "early in a run, the half-life is at most this share of the images seen",
+            group="Schedule",
+            check=nonnegative,
+        ),
+    ] = 0.05
     mirror: Annotated[bool, Flag("flip images left to right at random", group="Augmentation")] = False
     seed: Annotated[int, Flag("random seed", group="Run", check=_seed)] = 0
     device: Annotated[

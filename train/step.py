@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gantool.models.alpha import premultiplied
 from gantool.runtime.spec import Images
-from gantool.train.augment import adapt, augment
+from gantool.train.augment import PASSES, adapt, augment
 from gantool.train.distributed import average_gradients, mean
 from gantool.train.losses import LOSSES
 from gantool.train.options import TrainingOptions
@@ -57,7 +57,7 @@ def step(options: TrainingOptions, state: TrainingState, real: Images, labels: C
     state.discriminator.requires_grad_(True)
     state.steps += 1
     d_loss, real_signs, d_accuracy = (torch.stack(each).mean() for each in zip(*d_losses, strict=True))
-    if options.augment == "ada":
+    if options.augment == "ada" and state.images_seen >= PASSES * state.images_in_data:
         real_signs = mean(state.fabric, real_signs)
         state.augment_p = adapt(state.augment_p, real_signs.item(), options.batch)
     return Losses(d_loss, torch.stack(g_losses).mean(), real_signs, d_accuracy)

@@ -103,7 +103,7 @@ def test_a_bare_run_is_that_of_the_default_preset(tmp_path: Path) -> None:
 def test_a_preset_is_shown_with_its_own(tmp_path: Path) -> None:
     in_help = defaults(gantool("train --help --preset small", tmp_path).out)
     assert in_help["--augment"] == "ada"
-    assert (in_help["--mirror"], in_help["--kimg"], in_help["--size"]) == ("on", "2000", "64")
+    assert (in_help["--width"], in_help["--kimg"], in_help["--size"]) == ("16", "2000", "64")
 
 
 def test_no_summary_is_cut(tmp_path: Path) -> None:

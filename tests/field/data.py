@@ -930,8 +930,8 @@ CASES: list[Case] = [
         "few-images-of-classes",
         "data set -o my_icons.zip",
         says=(
-            "gantool train --data my_icons.zip --preset small --conditional   # 32 images: adaptive",
-            "augmentation; 2 classes",
+            "gantool train --data my_icons.zip --preset small --conditional   # for small sets such",
+            "as icons: 32 images; 2 classes",
         ),
         prepare=tree(many("cat", "dog", count=16), lambda: png(noise(64))),
     ),

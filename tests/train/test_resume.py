@@ -35,7 +35,7 @@ MORE = {
     "wgan-gp": "--loss wgan-gp --lazy 2",
     "relativistic": "--preset r3gan32",
     "hinge-attention": "--preset resnet32 --attention 8",
-    "spectral": "--preset small",
+    "spectral": "--d-norm spectral",
     "uniform": "--distribution uniform --optimizer sgd --lr 0.01",
     "truncated": "--distribution truncated --warmup-kimg 0.2 --lr-d 0.0001",
     "accumulate": "--accumulate 3 --augment diff --instance-noise 0.1 --gp 0.5",

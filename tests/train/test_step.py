@@ -159,8 +159,8 @@ def test_augmented_images_keep_their_shape_and_pass_gradients(
 
 
 def test_ada_follows_overfitting() -> None:
-    assert adapt(0.5, 0.9, 1000) == pytest.approx(0.51)
-    assert adapt(0.5, 0.1, 1000) == pytest.approx(0.49)
+    assert adapt(0.5, 0.9, 1000) == pytest.approx(0.502)
+    assert adapt(0.5, 0.1, 1000) == pytest.approx(0.498)
     assert (adapt(0.0, 0.1, 1000), adapt(1.0, 0.9, 1000)) == (0, 1)
 
 

@@ -204,7 +204,7 @@ def next_command(made: Prepared) -> str:
     words = ["gantool train --data", quote(str(made.path)), f"--preset {preset}", *flags]
     reasons = []
     if few(made.count):
-        reasons.append(f"{made.count:,} images: adaptive augmentation")
+        reasons.append(f"for small sets such as icons: {made.count:,} images")
     if made.into.kept_bits == 16:
         words.append("--bits 16")
     if made.channels == 4 and 2 * made.facts.transparent <= made.facts.count:
