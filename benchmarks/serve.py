@@ -243,7 +243,8 @@ for it, and asks for the next. All have the same graph, with random weights, and
   containers is C++, and may be faster.
 - Triton answers with tensors, not with files: it stands beside gantool's door for tensors, KServe v2.
 - The ceiling is what engine and PNG encoder do in batches of {BATCH} without a server, a client or a socket, in the
-  same rounds. "Of the ceiling" is at {CLIENTS[-1]} clients.
+  same rounds. A share over 1 is possible: the service cuts such a batch in two halves, the ceiling does not.
+  "Of the ceiling" is at {CLIENTS[-1]} clients.
 - The clients are one process on the same cores, so the servers lack the CPU time that it takes. "Client's CPU" is
   that time for an image, at {CLIENTS[-1]} clients.
 """
