@@ -22,10 +22,14 @@ export function filmProblem(walk, info) {
   return `${walk.length.toLocaleString("en")} frames are too many for a browser's memory: use gantool morph, below`;
 }
 
-// Return a promise of a film in `filmType()`, a Blob. `compute` returns a promise of images, `told(share)` gets what is done, from
-// 0 to 1; `signal` aborts. A recorder takes real time, so all frames are computed before.
+// Return a promise of a film in `filmType()`, a Blob. `compute` returns a promise of images, `told(share)` gets what is
+// done, from 0 to 1; `signal` aborts. A recorder takes real time, so all frames are computed before.
 export async function record(walk, info, fps, compute, told, signal) {
-  const frames = await images(walk, info, compute, (share) => told(share / 2), signal);
+  const frames = [];
+  for await (const frame of computed(walk, info, compute, signal)) {
+    frames.push(frame);
+    told(frames.length / walk.length / 2);
+  }
   const [canvas, show] = stage(info);
   const stream = canvas.captureStream(fps);
   const recorder = new MediaRecorder(stream, { mimeType: filmType(), videoBitsPerSecond: 8e6 });
@@ -52,30 +56,28 @@ export async function record(walk, info, fps, compute, told, signal) {
 
 // Return a promise of a GIF, a Blob; the parameters are those of `record`.
 export async function gif(walk, info, fps, compute, told, signal) {
-  const frames = await images(walk, info, compute, (share) => told(share / 2), signal);
   const [height, width] = info.size;
   const film = createGif(width, height, enlargement(info, GIF_SIDE), fps);
-  for (const [number, frame] of frames.entries()) {
+  let done = 0;
+  for await (const frame of computed(walk, info, compute, signal)) {
     await until(0); // the page goes on
     signal.throwIfAborted();
     film.add(rgba(frame, info));
-    told(0.5 + number / frames.length / 2);
+    told(++done / walk.length);
   }
   return film.blob();
 }
 
-async function images(walk, info, compute, told, signal) {
+// Yield the levels of each frame.
+async function* computed(walk, info, compute, signal) {
   const values = info.size[0] * info.size[1] * info.channels;
-  const made = [];
-  while (made.length < walk.length) {
+  for (let start = 0; start < walk.length; start += BATCH) {
     signal.throwIfAborted();
-    const count = Math.min(BATCH, walk.length - made.length);
-    const { z, labels } = walk.at(Array.from({ length: count }, (_, n) => made.length + n));
+    const count = Math.min(BATCH, walk.length - start);
+    const { z, labels } = walk.at(Array.from({ length: count }, (_, n) => start + n));
     const levels = await compute(z, labels, count);
-    for (let n = 0; n < count; n++) made.push(levels.slice(n * values, (n + 1) * values));
-    told(made.length / walk.length);
+    for (let n = 0; n < count; n++) yield levels.slice(n * values, (n + 1) * values);
   }
-  return made;
 }
 
 // A canvas of even sides, which video wants, and a function that shows an image on it, over white.

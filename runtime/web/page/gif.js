@@ -35,11 +35,14 @@ function quantized(data) {
   const sums = new Float64Array(3 * 32 ** 3);
   for (let pixel = 0; pixel < bins.length; pixel++) {
     const alpha = data[4 * pixel + 3] / 255;
-    const colour = [0, 1, 2].map((c) => Math.round(255 + (data[4 * pixel + c] - 255) * alpha));
-    const bin = ((colour[0] >> 3) << 10) | ((colour[1] >> 3) << 5) | (colour[2] >> 3);
+    const over = (c) => Math.round(255 + (data[4 * pixel + c] - 255) * alpha);
+    const [red, green, blue] = [over(0), over(1), over(2)];
+    const bin = ((red >> 3) << 10) | ((green >> 3) << 5) | (blue >> 3);
     bins[pixel] = bin;
     counts[bin]++;
-    colour.forEach((level, c) => (sums[3 * bin + c] += level));
+    sums[3 * bin] += red;
+    sums[3 * bin + 1] += green;
+    sums[3 * bin + 2] += blue;
   }
   const boxes = [boxOf(Array.from(counts.keys()).filter((bin) => counts[bin]), counts)];
   while (boxes.length < 256) {
@@ -49,19 +52,18 @@ function quantized(data) {
   }
   const palette = new Uint8Array(3 * 256);
   const index = new Uint8Array(counts.length);
-  boxes.forEach((box, number) => {
-    const pixels = box.bins.reduce((sum, bin) => sum + counts[bin], 0);
+  for (const [number, box] of boxes.entries()) {
     for (let c = 0; c < 3; c++) {
-      palette[3 * number + c] = Math.round(box.bins.reduce((sum, bin) => sum + sums[3 * bin + c], 0) / pixels);
+      palette[3 * number + c] = Math.round(box.bins.reduce((sum, bin) => sum + sums[3 * bin + c], 0) / box.pixels);
     }
     for (const bin of box.bins) index[bin] = number;
-  });
+  }
   return { palette, indices: bins.map((bin) => index[bin]) };
 }
 
-// A box of colours, its longest axis, and how much it wants to be cut.
+// A box of colours, its pixels, its longest axis, and how much it wants to be cut.
 function boxOf(bins, counts) {
-  let [axis, longest, pixels] = [0, -1, 0];
+  let [axis, longest] = [0, -1];
   for (const shift of [10, 5, 0]) {
     let [low, high] = [31, 0];
     for (const bin of bins) {
@@ -71,15 +73,14 @@ function boxOf(bins, counts) {
     }
     if (high - low > longest) [axis, longest] = [shift, high - low];
   }
-  for (const bin of bins) pixels += counts[bin];
-  return { bins, axis, weight: pixels * longest };
+  const pixels = bins.reduce((sum, bin) => sum + counts[bin], 0);
+  return { bins, pixels, axis, weight: pixels * longest };
 }
 
 // Cut a box where it has as many pixels on both sides.
-function halves({ bins, axis }, counts) {
+function halves({ bins, pixels, axis }, counts) {
   const sorted = [...bins].sort((a, b) => ((a >> axis) & 31) - ((b >> axis) & 31));
-  let left = sorted.reduce((sum, bin) => sum + counts[bin], 0) / 2;
-  let cut = 0;
+  let [left, cut] = [pixels / 2, 0];
   while (left > 0) left -= counts[sorted[cut++]];
   cut = Math.min(cut, sorted.length - 1);
   return [boxOf(sorted.slice(0, cut), counts), boxOf(sorted.slice(cut), counts)];
