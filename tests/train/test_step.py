@@ -15,7 +15,7 @@ from gantool.models import NetworkConfig, square
 from gantool.models.config import Distribution
 from gantool.runtime.errors import UsageError
 from gantool.runtime.latents import latents
-from gantool.train.augment import adapt, augment
+from gantool.train.augment import PASSES, adapt, augment
 from gantool.train.distributed import single_device
 from gantool.train.losses import LOSSES
 from gantool.train.options import TrainingOptions
@@ -162,6 +162,18 @@ def test_ada_follows_overfitting() -> None:
     assert adapt(0.5, 0.9, 1000) == pytest.approx(0.502)
     assert adapt(0.5, 0.1, 1000) == pytest.approx(0.498)
     assert (adapt(0.0, 0.1, 1000), adapt(1.0, 0.9, 1000)) == (0, 1)
+
+
+def test_ada_begins_after_some_passes_over_the_data() -> None:
+    options = replace(OPTIONS, augment="ada")
+    state = alone_state(options)
+    state.augment_p, state.images_in_data = 0.5, 8
+    state.images_seen = PASSES * 8 - 1
+    step(options, state, *real())
+    assert state.augment_p == 0.5
+    state.images_seen += 1
+    step(options, state, *real())
+    assert state.augment_p != 0.5
 
 
 @pytest.mark.parametrize(
