@@ -91,9 +91,12 @@ def test_the_reasons_of_what_is_refused_are_true(exported: Path, monkeypatch: py
     """A version of TensorRT-RTX that begins to use one of these fails here."""
     monkeypatch.setattr(build_options, "_NOT_RTX", {})
     graph = Graph.load(exported / "g.fp16.onnx")
-    plain, fastest = (build(graph, "rtx", BuildOptions(builder_level=level)).plan for level in (None, 5))
-    assert plain == fastest
-    assert build(graph, "rtx", BuildOptions(hardware_compatible="ampere+")).plan == plain
+    plain = build(graph, "rtx", BuildOptions()).plan
+    for unused in (BuildOptions(builder_level=5), BuildOptions(hardware_compatible="ampere+")):
+        plan = build(graph, "rtx", unused).plan
+        # One build in some hundreds holds a few bytes of memory that TensorRT-RTX did not initialize.
+        different = np.frombuffer(plan, np.uint8) != np.frombuffer(plain, np.uint8)
+        assert different.mean() < 0.001
     with pytest.raises(GantoolError, match="libnvinfer_lean"):
         build(graph, "rtx", BuildOptions(version_compatible=True))
 
