@@ -1,4 +1,4 @@
-"""`gantool inspect`: describe a checkpoint, graph, plan or bundle, without an engine library or a GPU."""
+"""`gantool inspect`: describe a checkpoint, graph, plan, bundle or image, without an engine library or a GPU."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from gantool.export.packaging import bundle
 from gantool.export.precision.psnr import PARITY_KEY
 from gantool.export.safetensors_header import metadata_in, safetensors_header
 from gantool.runtime import Generator
+from gantool.runtime.artifacts.kinds import kind_of
 from gantool.runtime.artifacts.onnx import RECIPE_KEY, open_graph, read_json, read_metadata
 from gantool.runtime.artifacts.plan import NAMES, describe, identify, read_header, version_text
 from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import short
+from gantool.runtime.provenance.read import read_mark
 from gantool.runtime.signature import tensors_of
 
 CLASSES = 20  # named at most
@@ -69,7 +71,7 @@ class Inspection:
 
 
 def inspect(path: str | PathLike[str]) -> Inspection:
-    """Describe a checkpoint, graph, plan, bundle or run, or list the files of a folder.
+    """Describe a checkpoint, graph, plan, bundle, image or run, or list the files of a folder.
 
     Raises GantoolError for a file that is damaged or not gantool's.
     """
@@ -123,6 +125,8 @@ def facts(path: Path) -> dict[str, Any]:
         return {"file": str(path), "kind": "checkpoint", **_checkpoint(path, header)}
     if bundle.is_bundle(path):
         return {"file": str(path), "kind": "bundle", **_bundle(path)}
+    if (form := kind_of(path)).name == "image":
+        return {"file": str(path), "kind": form.found.removeprefix("is a "), **_image(path)}
     kind = identify(path)
     facts = _graph(path) if kind == "onnx" else _plan(path)
     return {"file": str(path), "kind": f"{NAMES[kind]} {'graph' if kind == 'onnx' else 'plan'}", **facts}
@@ -204,6 +208,20 @@ def _of_engine(path: Path) -> list[dict[str, Any]]:
     except GantoolError:
         return []
     return [{"name": tensor.name, **tensor.to_json()} for tensor in tensors_of(spec)]
+
+
+def _image(path: Path) -> dict[str, Any]:
+    mark = read_mark(path)
+    if mark is None:
+        return {"mark": "none: nothing says how the image came about"}
+    record = "none of gantool's" if mark.record is None else mark.record.to_json()
+    said = {
+        "digital source type": mark.source_type,
+        "credit": mark.credit,
+        "AIGC": mark.aigc,
+        "record": record,
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _bundle(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The commands generate, morph, serve, bench and cache. Each imports its own options alone: --help is fast."""
+"""The commands that run engines. Each imports its own options alone: --help is fast."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ def morph() -> Command:
 
 def _engine(named: EngineOptions) -> Path:
     """Return the engine that was given, or the newest one in the current folder."""
-    engine = named.file or named.engine
+    return _newest(named.file or named.engine)
+
+
+def _newest(engine: Path | None) -> Path:
     if engine is None:
         import logging
 
@@ -110,6 +113,35 @@ def bench() -> Command:
             raise typer.Exit(measured.exit_code)
 
     return Command(run, (BenchOptions,))
+
+
+def authenticate() -> Command:
+    """Check that images are as a generator made them."""
+    from gantool.runtime.provenance.options import AuthenticateOptions
+
+    def run(given: Given) -> None:
+        options = build(AuthenticateOptions, given)
+        from gantool.runtime.provenance import authenticate
+
+        verdicts = []
+        for verdict in authenticate.authenticate(_newest(options.engine), options):
+            verdicts.append(verdict)
+            if not options.json:
+                typer.echo(f"{verdict.file}  {verdict.text()}")
+        if options.json:
+            import json
+
+            typer.echo(json.dumps([verdict.to_json() for verdict in verdicts], indent=1))
+        if options.html is not None:
+            import logging
+
+            from gantool.runtime.provenance import authenticate_html
+
+            authenticate_html.write(verdicts, options.html)
+            logging.getLogger(__name__).info("report: %s", options.html)
+        authenticate.check(verdicts)
+
+    return Command(run, (AuthenticateOptions,))
 
 
 def cache() -> Command:

@@ -23,12 +23,15 @@ from gantool.runtime.outputs.encoding import BITS_16, ENCODINGS
 from gantool.runtime.outputs.folder import DEFAULT, folder_for
 from gantool.runtime.outputs.formats import OUTPUTS, check_same
 from gantool.runtime.outputs.images import over_colour
+from gantool.runtime.outputs.mark_file import write_marks
 from gantool.runtime.outputs.raw import check_stdout, players
 from gantool.runtime.outputs.sheet import Sheet
 from gantool.runtime.outputs.z_file import read_z, write_z
 from gantool.runtime.process.pool import thread_count
 from gantool.runtime.process.signals import stop_signals
 from gantool.runtime.progress import task
+from gantool.runtime.provenance.marker import Marker
+from gantool.runtime.provenance.origin import Origin
 from gantool.runtime.request import Request
 from gantool.runtime.selection import Selection, seeds_of, select
 from gantool.runtime.shards import parse_shard
@@ -95,16 +98,21 @@ def generate(engine: Path, request: Request) -> Generated:
         if request.background is not None:
             stream, spec = _laid(stream, colour(request.background)), replace(spec, channels=3)
         target = _placed(request, target, selected, spec)
+        target = replace(target, marker=_marker(request, engine, generator.name, z_of))
         output = OUTPUTS[target.format](target, items, spec)
         if request.resume:
             check_same(output, lambda item: next(stream([item]))[1][0])
         if target.format == "-":
             commands = players(spec.height, spec.width, spec.channels, spec.bits)
             _log.info("raw frames of %s, uint%d; to play them:\n%s", spec.size, spec.bits, commands)
+            if request.mark != "none":
+                _log.info("raw frames have no mark that a generator made them: --mark none hides this line")
         else:
             target.folder.mkdir(parents=True, exist_ok=True)
             if labels := labels_file(target, items, selected.every, spec):
                 labels.write(target.folder)
+            if target.marker and target.format == "npy":
+                write_marks(target.folder / f"images{target.part}.npy.json", items, target.marker)
             if request.dump_z:
                 write_z(target.folder / _z_name(target), items, z_of, spec.latent)
         cells = sheet.cells
@@ -114,7 +122,11 @@ def generate(engine: Path, request: Request) -> Generated:
             if request.resume:
                 first = [images for _, images in stream(items.part(0, cells))]
             path = target.folder / _sheet_name(target)
-            sheet.save(path, np.concatenate(first), [item.name for item in items.part(0, cells)])
+            shown = list(items.part(0, cells))
+            packet = None
+            if target.marker:
+                packet = target.marker.of_several(", ".join(str(item.seed) for item in shown))
+            sheet.save(path, np.concatenate(first), [item.name for item in shown], packet)
         place = None if target.format == "-" else target.folder
         found = output.found if request.resume else None
         return Generated(place, len(items), found, spec, items.classes, path, cells, request.out or DEFAULT)
@@ -129,6 +141,21 @@ def _z_of(request: Request, spec: Spec, rows: NDArray[Any] | None) -> ZOf:
         return lambda items: rows_of(array, [item.seed for item in items]) + shift
     how = (spec.latent, spec.distribution, request.truncation, request.resample)
     return lambda items: latents((item.seed for item in items), *how) + shift
+
+
+def _marker(request: Request, engine: Path, name: str, z_of: ZOf) -> Marker | None:
+    """Return what marks the images of `engine`, which runs on `name`; None if they shall have no marks."""
+    if request.mark == "none":
+        return None
+    record = replace(
+        Origin.of(engine).record(name),
+        truncation=request.truncation,
+        resample=request.resample,
+        direction=request.direction,
+        background=request.background,
+    )
+    without_seeds = request.z is not None or request.direction
+    return Marker(record, request.credit, request.aigc, z_of if without_seeds else None)
 
 
 def _shift(request: Request, spec: Spec) -> Latents | np.float32:

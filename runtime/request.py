@@ -18,6 +18,7 @@ Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 Format = Literal["png", "webp", "jpg", "tiff", "npy", "tar", "-"]
 Balance = Literal["even", "data"]
 Layout = Literal["flat", "folders"]
+MarkName = Literal["xmp", "none"]
 
 # How an engine runs: flags of `generate` and of `morph`.
 BatchFlag = Annotated[int | None, Flag("images at a time", group="Engine", shown="up to 64")]
@@ -28,12 +29,48 @@ ThreadsFlag = Annotated[
 ]
 
 
+def _not_a_note(text: str) -> str:
+    return (
+        "" if text.strip() and text.isprintable() and len(text) <= 200 else "give 1 to 200 printable letters"
+    )
+
+
+# The mark of images: flags of `generate`, of `morph` and of `serve`.
+MarkFlag = Annotated[
+    MarkName,
+    Flag(
+        "what each file says of itself: {choices}; xmp is that a generator made it, and how to make it again",
+        group="Provenance",
+    ),
+]
+CreditFlag = Annotated[
+    str | None,
+    Flag("whom to credit, in the mark", group="Provenance", metavar="TEXT", check=_not_a_note),
+]
+AigcFlag = Annotated[
+    str | None,
+    Flag(
+        "also the label of China's GB 45438-2025: who provides the images, and a code of theirs",
+        group="Provenance",
+        metavar="PRODUCER[,CODE]",
+        check=_not_a_note,
+    ),
+]
+
+
 def parse_grid(text: str, example: str) -> tuple[int, int]:
     """Parse `8x4` into (columns, rows). Raises UsageError, with the example, for anything else."""
     match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", text)
     if not match:
         raise UsageError(f"`grid` {text}: write columns by rows, as in {example}")
     return int(match[1]), int(match[2])
+
+
+def check_mark(mark: MarkName, credit: str | None, aigc: str | None) -> None:
+    """Raise UsageError for what belongs into a mark where there is none."""
+    for name, given in (("credit", credit), ("aigc", aigc)):
+        if mark == "none" and given is not None:
+            raise UsageError(f"`mark` none leaves no place for `{name}`: give one of them")
 
 
 @dataclass(frozen=True)
@@ -203,9 +240,13 @@ class Request:
     ] = None
     provider: ProviderFlag = "auto"
     threads: ThreadsFlag = None
+    mark: MarkFlag = "xmp"
+    credit: CreditFlag = None
+    aigc: AigcFlag = None
 
     def __post_init__(self) -> None:
         check(self)
+        check_mark(self.mark, self.credit, self.aigc)
         if self.resume and self.force:
             raise UsageError(
                 "`resume` goes on with the images that are there, `force` overwrites them: give one"

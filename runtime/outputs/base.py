@@ -11,6 +11,7 @@ from typing import Protocol, get_args
 from gantool.runtime.errors import UsageError
 from gantool.runtime.items import Item
 from gantool.runtime.outputs.encoding import ENCODINGS, Encoding
+from gantool.runtime.provenance.marker import Marker
 from gantool.runtime.request import Format
 from gantool.runtime.seeds import MAX_SEED
 from gantool.runtime.spec import Images
@@ -30,6 +31,7 @@ class Target:
     threads: int = 1  # for encoding
     shard_size: int = 10_000  # images in a tar
     part: str = ""  # "-3of16" in the names of arrays and tars, if the seeds are one part of several
+    marker: Marker | None = None  # makes the marks of the images; None: they have none
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -39,6 +41,10 @@ class Target:
         if not 1 <= self.shard_size <= MAX_SEED:
             raise UsageError(f"`shard_size` {self.shard_size}: give a whole number from 1 to {MAX_SEED}")
         _ = self.encoding  # its constructor checks level and quality
+
+    def packet(self, item: Item) -> bytes | None:
+        """Return the XMP packet with the mark of an item's image; None if there are no marks."""
+        return None if self.marker is None else self.marker.packet(item)
 
     @property
     def encoding(self) -> Encoding:

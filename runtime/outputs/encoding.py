@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import zlib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from gantool.runtime.errors import UsageError
+from gantool.runtime.provenance.embed import in_png, saving, tiff_end
 from gantool.runtime.spec import Images
 
 Name = Literal["png", "webp", "jpg", "tiff"]
@@ -47,15 +47,19 @@ class Encoding:
             has = "jpg has 1 to 100" if self.format == "jpg" else lossless
             raise UsageError(f"`quality` {self.quality}: {has}")
 
-    def encode(self, image: Images) -> bytes:
-        """Return one image, [H, W, C], as a file. Pillow releases the GIL.
+    def encode(self, image: Images, packet: bytes | None = None) -> bytes:
+        """Return one image, [H, W, C], as a file, with an XMP packet if there is one. Pillow releases the GIL.
 
         JPEG has no RGBA. PNG and TIFF take uint16 too, of one channel.
         """
         file = io.BytesIO()
         picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-        picture.save(file, _PILLOW[self.format], **self._options())
-        return file.getvalue()
+        options = self._options()
+        if packet is not None and self.format != "png":
+            options |= saving(self.format, packet)
+        picture.save(file, _PILLOW[self.format], **options)
+        data = file.getvalue()
+        return data if packet is None or self.format != "png" else in_png(data, packet)
 
     def decode(
         self, file: Path | io.BytesIO, height: int, width: int, channels: int, bits: int = 8
@@ -66,11 +70,9 @@ class Encoding:
         """
         try:
             data = file.read_bytes() if isinstance(file, Path) else file.getvalue()
-            if self.format == "tiff" and len(data) != _tiff_bytes(height, width, channels, bits):
-                return None
             with Image.open(io.BytesIO(data), formats=[_PILLOW[self.format]]) as picture:
                 deep = picture.mode.startswith("I")  # I;16
-                if picture.size != (width, height) or deep != (bits == 16) or not self._ends(data):
+                if picture.size != (width, height) or deep != (bits == 16) or not self._ends(data, picture):
                     return None
                 pixels = np.asarray(picture if deep else picture.convert(_MODES[channels]), f"uint{bits}")
         except FileNotFoundError:
@@ -87,12 +89,12 @@ class Encoding:
         assert decoded is not None
         return decoded
 
-    def _ends(self, data: bytes) -> bool:
+    def _ends(self, data: bytes, picture: Image.Image) -> bool:
         """Return whether the file ends as its format requires: Pillow accepts a file once it has the pixels."""
         if self.format == "webp":
             return len(data) == int.from_bytes(data[4:8], "little") + 8
         if self.format == "tiff":
-            return True  # `decode` knows its length
+            return len(data) == tiff_end(picture)
         return data.endswith(b"IEND\xaeB\x60\x82" if self.format == "png" else b"\xff\xd9")
 
     def _options(self) -> dict[str, Any]:
@@ -114,9 +116,3 @@ class Encoding:
             # 6, because Pillow filters rows in both cases, and a 256-pixel image takes a third of the time.
             return {"compress_level": 1, "compress_type": zlib.Z_RLE}
         return {"compress_level": self.level}
-
-
-@cache
-def _tiff_bytes(height: int, width: int, channels: int, bits: int) -> int:
-    """Return the bytes of a TIFF of this shape. It is not compressed, so they do not depend on its pixels."""
-    return len(Encoding("tiff").encode(np.zeros((height, width, channels), f"uint{bits}")))

@@ -59,10 +59,13 @@ class Sheet:
                 f"fewer columns or rows{', or a smaller `scale`' if self.scale else ''}"
             )
 
-    def save(self, path: Path, images: Images, names: Sequence[str]) -> None:
-        """Write the sheet of images, [N, H, W, C], and beside it the atlas with their names if there is one."""
+    def save(self, path: Path, images: Images, names: Sequence[str], packet: bytes | None = None) -> None:
+        """Write the sheet of images, [N, H, W, C], and beside it the atlas with their names if there is one.
+
+        `packet`: XMP with the mark of the sheet.
+        """
         drawn = self._drawn(images)
-        save_image(path, drawn)
+        save_image(path, drawn, packet)
         if self.atlas:
             with atomic(path.with_suffix(".json")) as part:
                 text = json.dumps(self._atlas(path.name, drawn, images.shape, names), indent=1)

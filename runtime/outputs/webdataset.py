@@ -1,6 +1,7 @@
 """The shards of a WebDataset: images-000000.tar and so on; each sample of a tar is one encoded image.
 
-Beside the image of a conditional generator lie its class, seed0004.cls, and seed0004.json with seed and class.
+Beside an image lies seed0004.json with its seed, its class and its mark; beside one of a conditional generator also
+its class, seed0004.cls.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from gantool.runtime.items import Item, Items
 from gantool.runtime.outputs.base import Sample, Target, Write
 from gantool.runtime.outputs.image_files import image_name, pieces
 from gantool.runtime.process.pool import ordered_map, ordered_pool
+from gantool.runtime.provenance.marker import Marker
 from gantool.runtime.seeds import Row
 from gantool.runtime.spec import Images, Spec
 
+_MARK = "mark"  # a key of the JSON beside an image
 Encoded = list[tuple[Item, bytes]]  # (item, encoded image)
 
 
@@ -39,7 +42,7 @@ class WebDataset:
         self.found = self.written = 0
         self._folder, self._encoding, self._threads = target.folder, target.encoding, target.threads
         self._size = (spec.height, spec.width, spec.channels, spec.bits)
-        self._class_names = spec.class_names
+        self._class_names, self._marker, self._packet = spec.class_names, target.marker, target.packet
         self._shards = partial(split, target, items)
         self._missing: list[Shard] | None = None  # None: all shards
 
@@ -87,7 +90,10 @@ class WebDataset:
             yield write
 
     def _encode(self, items: Sequence[Item], images: Images) -> Encoded:
-        return [(item, self._encoding.encode(image)) for item, image in zip(items, images, strict=True)]
+        return [
+            (item, self._encoding.encode(image, self._packet(item)))
+            for item, image in zip(items, images, strict=True)
+        ]
 
     def _pack(self, shards: Iterator[Shard]) -> Generator[None, tuple[Item, bytes], None]:
         """Receive one encoded image at a time; rename each shard to its final name when it is full."""
@@ -100,7 +106,7 @@ class WebDataset:
                     item, image = yield
                     for suffix, data in (
                         (self._encoding.format, image),
-                        *beside(item, self._class_names),
+                        *beside(item, self._class_names, self._marker),
                     ):
                         member = tarfile.TarInfo(f"{key(item)}.{suffix}")
                         member.size = len(data)  # without date and owner, so that the bytes are reproducible
@@ -138,26 +144,45 @@ class WebDataset:
                     yield image
                     if image is None:
                         return
-                    labels = beside(item, self._class_names)
-                    labelled = all(read(f"{key(item)}.{suffix}") == expected for suffix, expected in labels)
+                    labels = beside(item, self._class_names, self._marker)
+                    labelled = all(
+                        _same(read(f"{key(item)}.{suffix}"), expected) for suffix, expected in labels
+                    )
                 if not labelled or tar.next() is not None:
                     yield None
         except (OSError, tarfile.TarError, EOFError):
             return
 
 
-def beside(item: Item, class_names: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
-    """Return the members beside the image of an item with a class: their suffixes, and their bytes."""
-    if item.label is None:
+def beside(
+    item: Item, class_names: Sequence[str], marker: Marker | None = None
+) -> tuple[tuple[str, bytes], ...]:
+    """Return the members beside the image of an item: their suffixes, and their bytes."""
+    if item.label is None and marker is None:
         return ()
     if isinstance(item.seed, Row):
         about: dict[str, object] = {"z": item.seed.number}
     else:
         about = {"seed": item.seed if isinstance(item.seed, int) else str(item.seed)}
-    about["class"] = item.label
-    if class_names:
-        about["class_name"] = class_names[item.label]
-    return ("cls", str(item.label).encode()), ("json", json.dumps(about).encode())
+    if item.label is not None:
+        about["class"] = item.label
+        if class_names:
+            about["class_name"] = class_names[item.label]
+    if marker is not None:
+        about[_MARK] = marker.beside(item)
+    text = ("json", json.dumps(about).encode())
+    return (text,) if item.label is None else (("cls", str(item.label).encode()), text)
+
+
+def _same(found: bytes | None, expected: bytes) -> bool:
+    """Return whether a member says what is expected. Its mark may name another device that made the same image."""
+    if found is None or found == expected:
+        return found == expected
+    try:
+        one, other = (json.loads(text) for text in (found, expected))
+        return bool({**one, _MARK: 0} == {**other, _MARK: 0} and (_MARK in one) == (_MARK in other))
+    except (ValueError, TypeError):  # no JSON object
+        return False
 
 
 def key(item: Item) -> str:

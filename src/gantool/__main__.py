@@ -78,6 +78,10 @@ COMMANDS = {
         "gantool.runtime.cli",
         "Serve images over HTTP: a page to look at, image addresses, KServe v2, a camera stream.",
     ),
+    "authenticate": (
+        "gantool.runtime.cli",
+        "Make images again from their marks, and say which are as the generator made them; exit 3 if one is not.",
+    ),
     "directions": (
         "gantool.export.cli",
         "Find directions in the latent space along which images change: directions.npz and a sheet.",

@@ -1,0 +1,111 @@
+"""The marks of one run: what all its images have in common is written once, so that a mark takes microseconds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from gantool.runtime.errors import UsageError
+from gantool.runtime.items import Item
+from gantool.runtime.provenance.record import MAX_BYTES, Record, of_image
+from gantool.runtime.provenance.xmp import SOURCE_TYPE, packet
+from gantool.runtime.seeds import Row
+from gantool.runtime.spec import Latents
+
+_SEEDS = 200  # characters of the seeds of a sheet or a film
+_ID, _IMAGE = "\ue000", "\ue001"  # places of what differs; no option may have letters of private use
+
+
+class Marker:
+    """Makes the mark of each image of a run."""
+
+    def __init__(
+        self,
+        common: Record,
+        credit: str | None = None,
+        aigc: str | None = None,
+        z_of: Callable[[list[Item]], Latents] | None = None,
+    ) -> None:
+        """Prepare the marks of a run; raises UsageError for an `aigc` that is not PRODUCER or PRODUCER,CODE.
+
+        `z_of` computes the z of items that no seed makes alone; None if seeds make all of them.
+        """
+        self._common, self._credit, self._z_of = common, credit, z_of
+        self._aigc = None if aigc is None else parse_aigc(aigc)
+        self._shared = _json(common.to_json())[
+            :-1
+        ]  # a record ends with what differs, so its text is open there
+        text = self._packet(f"{self._shared},{_IMAGE}", _ID)
+        self._parts = [part.encode() for part in re.split(f"[{_ID}{_IMAGE}]", text)]
+
+    def packet(self, item: Item) -> bytes:
+        """Return the XMP packet of the image of an item."""
+        image = _json(self.about(item))[1:]
+        if len(self._parts) == 2:
+            return self._parts[0] + image.encode() + self._parts[1]
+        first, between, last = self._parts
+        return first + self._id(image).encode() + between + image.encode() + last
+
+    def of_several(self, seeds: str) -> bytes:
+        """Return the XMP packet of a sheet or a film of these seeds."""
+        text = seeds if len(seeds) <= _SEEDS else f"{seeds[: _SEEDS - 4]} ..."
+        return self._packet(_json(replace(self._common, seeds=text).to_json()), self._id(text)).encode()
+
+    def about(self, item: Item) -> dict[str, Any]:
+        """Return the part of the record that is of this image alone, as JSON."""
+        if self._z_of is None:
+            return of_image(str(item.seed), None, item.label)
+        (z,) = self._z_of([item])
+        if z.nbytes > MAX_BYTES // 2:
+            raise UsageError(f"a z of {z.size:,} numbers is too long for a mark: give `mark` none")
+        return of_image(None if isinstance(item.seed, Row) else str(item.seed), z, item.label)
+
+    def beside(self, item: Item | None = None) -> dict[str, Any]:
+        """Return the mark of an item's image, for a file beside it; without an item, what all have in common."""
+        image = {} if item is None else self.about(item)
+        number = self._id(_json(image)[1:])
+        mark = {
+            "digital_source_type": SOURCE_TYPE,
+            "credit": self._credit,
+            "aigc": None if self._aigc is None else self._aigc_fields(number),
+            "record": {**self._common.to_json(), **image},
+        }
+        return {name: value for name, value in mark.items() if value is not None}
+
+    def _packet(self, record: str, number: str) -> str:
+        aigc = None if self._aigc is None else _json(self._aigc_fields(number))
+        return packet(record, self._credit, aigc)
+
+    def _aigc_fields(self, number: str) -> dict[str, str]:
+        """Return the fields of GB 45438-2025; the last three are of whoever passes the image on."""
+        assert self._aigc is not None
+        producer, code = self._aigc
+        return {
+            "Label": "1",  # it is generated; 2 and 3 are of images that may be
+            "ContentProducer": producer,
+            "ProduceID": number,
+            "ReservedCode1": code,
+            "ContentPropagator": "",
+            "PropagateID": "",
+            "ReservedCode2": "",
+        }
+
+    def _id(self, image: str) -> str:
+        """Return the number of an image: the same image has the same one."""
+        return hashlib.sha256(f"{self._shared},{image}".encode()).hexdigest()[:32]
+
+
+def parse_aigc(text: str) -> tuple[str, str]:
+    """Parse PRODUCER or PRODUCER,CODE; CODE is "" without one. Raises UsageError for an empty PRODUCER."""
+    producer, _, code = text.partition(",")
+    if not producer.strip() or not text.isprintable():
+        raise UsageError(f"`aigc` {text!r}: give PRODUCER or PRODUCER,CODE in printable letters")
+    return producer.strip(), code.strip()
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,243 @@
+"""`gantool authenticate`: images are made again from their marks; what is altered, foreign or unmarked is found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from PIL import Image, PngImagePlugin
+
+from conftest import run_gantool
+from field.cases import gantool
+from gantool.runtime import Generator
+from gantool.runtime.directions import Directions
+from gantool.runtime.provenance.embed import KEYWORD
+from helpers.networks import full_graph
+
+FORMATS = ("png", "webp", "tiff", "jpg")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with g.onnx, a conditional generator; near.onnx, which rounds differently; far.onnx."""
+    folder = tmp_path_factory.mktemp("graphs")
+    graph = full_graph("conditional")[0]
+    onnx.save(graph, folder / "g.onnx")
+    for name, size in (("near", 1e-3), ("far", 1.0)):
+        changed = onnx.ModelProto.FromString(graph.SerializeToString())
+        for tensor in changed.graph.initializer:
+            values = numpy_helper.to_array(tensor)
+            if values.dtype == np.float32 and values.ndim == 4:
+                noise = np.random.RandomState(1).randn(*values.shape).astype(np.float32)
+                values = values + size * noise * values.std()
+                tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
+        onnx.save(changed, folder / f"{name}.onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(folder: Path) -> Path:
+    """Return a folder of images of seeds 0 to 7 by g.onnx."""
+    run_gantool(
+        *("generate", "g.onnx", "--provider", "cpu", "--seeds", "0-7", "--out", "made"),
+        cwd=folder,
+        check=True,
+    )
+    return folder / "made"
+
+
+def judged(folder: Path, *words: object, code: int, engine: str = "g.onnx") -> dict[str, dict[str, Any]]:
+    """Return the verdict of each file, by name."""
+    flags = ("-e", str(folder / engine), "--provider", "cpu", "--json")
+    answer = gantool(["authenticate", *map(str, words), *flags], folder)
+    assert answer.code == code, answer.err
+    return {Path(each["file"]).name: each for each in json.loads(answer.out)}
+
+
+def save(picture: Image.Image, path: Path, mark: Path) -> None:
+    """Save a picture as PNG, with the mark of another file."""
+    with Image.open(mark) as marked:
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt(KEYWORD, marked.info[KEYWORD])
+        picture.save(path, pnginfo=info)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_images_are_authentic_bit_for_bit(kind: str, folder: Path, tmp_path: Path) -> None:
+    flags = ("--seeds", "0-3,1+2,3~9@2of8", "--class", "all", "--trunc", "0.7", "--batch", "5")
+    run_gantool(
+        *("generate", folder / "g.onnx", "--provider", "cpu", "--format", kind, "--out", "made", *flags),
+        cwd=tmp_path,
+        check=True,
+    )
+    found = judged(folder, tmp_path / "made", code=0)
+    with Generator.load(folder / "g.onnx", "cpu") as generator:
+        assert len(found) == 6 * (generator.spec.classes or 0)
+    assert all(each["levels"] <= 1 for each in found.values())
+    assert {each["verdict"] for each in found.values()} <= {"authentic", "close"}
+
+
+def test_z_directions_and_resampling_are_made_again(folder: Path, tmp_path: Path) -> None:
+    with Generator.load(folder / "g.onnx", "cpu") as generator:
+        z = generator.z([5, 6])
+        latent = generator.spec.latent
+    np.save(tmp_path / "z.npy", z)
+    vectors = np.random.RandomState(0).randn(2, latent).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    Directions(("one", "two"), vectors, np.ones(2, np.float32)).save(tmp_path / "directions.npz")
+    for out, flags in (
+        ("z", ("--z", "z.npy")),
+        ("moved", ("--seeds", "0-3", "--direction", "one=2")),
+        ("drawn", ("--seeds", "0-3", "--trunc-resample", "0.5")),
+    ):
+        command = ("generate", folder / "g.onnx", "--provider", "cpu", "--out", out, *flags)
+        run_gantool(*command, cwd=tmp_path, check=True)
+        found = judged(folder, tmp_path / out, code=0)
+        assert {each["verdict"] for each in found.values()} <= {"authentic", "close"}, out
+
+
+def test_another_engine_of_the_same_generator(folder: Path, made: Path) -> None:
+    found = judged(folder, made, code=0, engine="near.onnx")
+    assert {each["verdict"] for each in found.values()} == {"close"}
+    answer = gantool(["authenticate", str(made), "-e", "near.onnx", "--provider", "cpu"], folder)
+    assert "(other engine)" in answer.out
+
+
+def test_another_generator(folder: Path, made: Path) -> None:
+    found = judged(folder, made, code=3, engine="far.onnx")
+    assert {each["verdict"] for each in found.values()} == {"other"}
+
+
+def test_a_generator_of_another_shape(folder: Path, made: Path, exported: Path) -> None:
+    found = judged(folder, made, code=3, engine=str(exported / "g.onnx"))
+    assert {each["verdict"] for each in found.values()} == {"other"}
+    answer = gantool(["authenticate", str(made), "-e", str(exported / "g.onnx")], folder)
+    assert "of another generator" in answer.out
+
+
+def test_one_pixel_among_a_thousand_images_is_found(folder: Path, tmp_path: Path) -> None:
+    command = ("generate", folder / "g.onnx", "--provider", "cpu", "--seeds", "0-999", "--out", "made")
+    run_gantool(*command, cwd=tmp_path, check=True)
+    path = tmp_path / "made/seed0777.png"
+    with Image.open(path) as picture:
+        picture.load()
+        changed = picture.copy()
+        value = np.asarray(changed)[3, 2]
+        changed.putpixel((2, 3), tuple(int(each) ^ 128 for each in np.atleast_1d(value)))
+        save(changed, tmp_path / "changed.png", path)
+    shutil.move(tmp_path / "changed.png", path)
+    found = judged(folder, tmp_path / "made", code=3)
+    assert len(found) == 1000
+    wrong = {name: each for name, each in found.items() if not each["authentic"]}
+    assert list(wrong) == ["seed0777.png"]
+    height, width = np.asarray(changed).shape[:2]
+    assert wrong["seed0777.png"]["verdict"] == "altered"
+    assert wrong["seed0777.png"]["altered_share"] == pytest.approx(1 / (height * width))
+
+
+def test_what_became_of_images(folder: Path, made: Path, tmp_path: Path) -> None:
+    original = made / "seed0003.png"
+    with Image.open(original) as picture:
+        picture.load()
+    box = picture.copy()
+    box.paste(0, (2, 2, 8, 8))
+    save(box, tmp_path / "box.png", original)
+    save(Image.open(made / "seed0004.png"), tmp_path / "forged.png", original)
+    save(
+        picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.BICUBIC),
+        tmp_path / "big.png",
+        original,
+    )
+    picture.convert("RGB").save(tmp_path / "stripped.png")
+    with Image.open(original) as marked:
+        picture.convert("RGB").save(tmp_path / "again.jpg", quality=70, xmp=marked.info["xmp"])
+    (tmp_path / "cut.png").write_bytes(original.read_bytes()[:-60])
+    (tmp_path / "text.png").write_text("no image")
+    found = judged(folder, tmp_path, code=3)
+    assert {name: each["verdict"] for name, each in found.items()} == {
+        "again.jpg": "authentic",
+        "big.png": "resized",
+        "box.png": "altered",
+        "cut.png": "unreadable",
+        "forged.png": "altered",
+        "stripped.png": "unmarked",
+        "text.png": "unreadable",
+    }
+    answer = gantool(
+        [
+            "authenticate",
+            str(tmp_path),
+            "-e",
+            "g.onnx",
+            "--provider",
+            "cpu",
+            "--html",
+            str(tmp_path / "a.html"),
+        ],
+        folder,
+    )
+    assert "% of the pixels, by up to" in answer.out
+    assert "forged.png  altered: not the picture of its mark" in answer.out
+    assert "1 of 7 images are authentic" in answer.err
+    page = (tmp_path / "a.html").read_text()
+    assert page.count("<article") == 2  # where box.png and forged.png differ
+    assert "made again" in page
+
+
+def test_sheets_are_for_people(folder: Path, tmp_path: Path) -> None:
+    command = ("generate", folder / "g.onnx", "--provider", "cpu", "--seeds", "0-3", "--grid", "2x2")
+    run_gantool(*command, "--out", "made", cwd=tmp_path, check=True)
+    assert len(judged(folder, tmp_path / "made", code=0)) == 4
+    found = judged(folder, tmp_path / "made/grid.png", code=3)
+    assert found["grid.png"]["verdict"] == "several"
+
+
+def test_the_seed_of_an_image_without_a_mark(folder: Path, made: Path, tmp_path: Path) -> None:
+    for seed in (0, 5, 7):
+        with Image.open(made / f"seed{seed:04d}.png") as picture:
+            picture.convert("RGB").save(tmp_path / f"seed{seed}.png")
+    with Image.open(made / "seed0002.png") as picture:
+        picture.convert("RGB").resize((80, 80)).save(tmp_path / "big2.png")
+    with Image.open(made / "seed0006.png") as picture:
+        picture.convert("RGB").save(tmp_path / "again6.jpg", quality=95)
+    noise = np.random.RandomState(0).randint(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    found = judged(folder, tmp_path, "--search", "0-199", code=3)
+    assert {name: each["seed"] for name, each in found.items()} == {
+        "seed0.png": "0",
+        "seed5.png": "5",
+        "seed7.png": "7",
+        "big2.png": "2",
+        "again6.jpg": "6",
+        "noise.png": None,
+    }
+    assert "bit for bit" in found["seed5.png"]["note"]
+    assert "seed 2 makes it, resized from 32×32 to 80×80" in found["big2.png"]["note"]
+    assert "bit for bit" in found["again6.jpg"]["note"]
+    assert "no seed stands out" in found["noise.png"]["note"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ("", 2, "name images, or a folder of them"),
+        ("nowhere.png", 1, "nowhere.png: there is no such file"),
+        ("empty", 1, "empty holds no images"),
+        ("made --search 1+2", 2, "give one range, as in 0-99999"),
+        ("made --class 1", 2, "is for a search: add --search"),
+        ("made --trunc 0.5", 2, "is for a search: add --search"),
+        ("made --search 0-9 --class 99", 2, "the classes of this engine are"),
+        ("made --batch 0", 2, "give a whole number"),
+    ],
+)
+def test_what_cannot_be_authenticated(words: str, code: int, message: str, folder: Path, made: Path) -> None:
+    assert made.is_dir()
+    (folder / "empty").mkdir(exist_ok=True)
+    answer = gantool(["authenticate", *words.split(), "-e", "g.onnx", "--provider", "cpu"], folder)
+    assert (answer.code, message in answer.err) == (code, True), answer.err
