@@ -142,6 +142,8 @@ def main() -> int:
     parser.add_argument("engine", type=Path)
     parser.add_argument("--seconds", type=float, default=60.0)
     given = parser.parse_args()
+    if not given.engine.is_file():
+        parser.error(f"there is no {given.engine}: make one with gantool export, or name it: GRAPH=g.onnx")
     with started(given.engine) as port:
         wrong = asyncio.run(measure(port, given.seconds))
     for each in wrong:

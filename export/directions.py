@@ -78,12 +78,15 @@ class _Source:
 def directions(options: DirectionsOptions) -> Found:
     """Find directions; write them and a sheet.
 
-    Raises UsageError for wrong groups of seeds, and GantoolError for a file that is not a checkpoint or a graph, or
-    whose first layer cannot be found. Then it has written nothing.
+    Raises UsageError for wrong groups of seeds or a sheet that would replace another picture, and GantoolError for
+    a file that is not a checkpoint or a graph, or whose first layer cannot be found. Then it has written nothing.
     """
     groups = _groups(options)
     if not options.count and not groups:
         raise UsageError("`count` 0 leaves no direction: give a `group` of seeds, or a larger `count`")
+    sheet = options.out.with_suffix(".png")
+    if sheet.exists() and not options.out.exists():
+        raise UsageError(f"`out` {options.out}: its sheet would replace {sheet}: choose another name")
     path = resolve_file(options.source)
     with ExitStack() as stack:
         source = _checkpoint(path) if path.suffix == ".safetensors" else _graph(path, stack)
@@ -101,7 +104,6 @@ def directions(options: DirectionsOptions) -> Found:
         steps = np.array(STEPS, np.float32)[None, :, None]  # [1, columns, 1]
         moved = z[None] + steps * found.vectors[:, None]  # [K, columns, latent]
         images = source.images(moved.reshape(-1, source.latent), label)
-    sheet = options.out.with_suffix(".png")
     found.save(options.out)
     save_image(sheet, labelled_grid(images, found.names, [f"{step:+d}" if step else "0" for step in STEPS]))
     return Found(found, options.out, sheet)

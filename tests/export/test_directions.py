@@ -86,6 +86,16 @@ def test_groups_alone_need_no_first_layer(files: Path) -> None:
     assert Directions.load(files / "groups.npz").names == ("smile",)
 
 
+def test_a_sheet_replaces_no_other_picture(files: Path) -> None:
+    (files / "photo.png").write_text("somebody's")
+    result = run_gantool("directions", "g.onnx", "-o", "photo.npz", cwd=files)
+    assert (result.returncode, "its sheet would replace photo.png" in result.stderr) == (2, True)
+    assert (files / "photo.png").read_text() == "somebody's"
+    assert not (files / "photo.npz").exists()
+    for _ in range(2):  # its own sheet may be replaced
+        run_gantool("directions", "g.onnx", "-o", "again.npz", cwd=files, check=True)
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "problem"),
     [
