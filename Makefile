@@ -72,10 +72,11 @@ coverage: $(DEV) browser
 
 # Without them, these tests are skipped.
 browser:
-	@{ command -v chromium && command -v npm; } >/dev/null || [ "$$(id -u)" != 0 ] || \
-	{ apt-get update -q && apt-get install -qy --no-install-recommends chromium npm; } >/dev/null || true
-	@for each in chromium npm; do command -v $$each >/dev/null || \
-	echo "no $$each: the tests of pages are skipped; apt-get install $$each"; done
+	@{ command -v chromium && command -v npm && command -v exiftool; } >/dev/null || [ "$$(id -u)" != 0 ] || \
+	{ apt-get update -q && apt-get install -qy --no-install-recommends chromium npm libimage-exiftool-perl; } \
+	>/dev/null || true
+	@for each in chromium npm exiftool; do command -v $$each >/dev/null || \
+	echo "no $$each: tests that need it are skipped"; done
 
 GRAPH ?= demo/g.fp16.onnx
 screenshots: $(DEV) browser

@@ -111,12 +111,12 @@ def generate(engine: Path, request: Request) -> Generated:
             target.folder.mkdir(parents=True, exist_ok=True)
             if labels := labels_file(target, items, selected.every, spec):
                 labels.write(target.folder)
-            if target.marker and target.format == "npy":
-                write_marks(target.folder / f"images{target.part}.npy.json", items, target.marker)
             if request.dump_z:
                 write_z(target.folder / _z_name(target), items, z_of, spec.latent)
         cells = sheet.cells
         first = _write(output, target, stream, items, request, 0 if request.resume else cells)
+        if target.marker and target.format == "npy":
+            write_marks(target.folder / f"images{target.part}.npy.json", items, target.marker)
         path = None
         if cells and len(items):
             if request.resume:

@@ -70,9 +70,11 @@ class Encoding:
         """
         try:
             data = file.read_bytes() if isinstance(file, Path) else file.getvalue()
+            if not self._ends(data):
+                return None
             with Image.open(io.BytesIO(data), formats=[_PILLOW[self.format]]) as picture:
                 deep = picture.mode.startswith("I")  # I;16
-                if picture.size != (width, height) or deep != (bits == 16) or not self._ends(data, picture):
+                if picture.size != (width, height) or deep != (bits == 16):
                     return None
                 pixels = np.asarray(picture if deep else picture.convert(_MODES[channels]), f"uint{bits}")
         except FileNotFoundError:
@@ -89,12 +91,12 @@ class Encoding:
         assert decoded is not None
         return decoded
 
-    def _ends(self, data: bytes, picture: Image.Image) -> bool:
+    def _ends(self, data: bytes) -> bool:
         """Return whether the file ends as its format requires: Pillow accepts a file once it has the pixels."""
         if self.format == "webp":
             return len(data) == int.from_bytes(data[4:8], "little") + 8
         if self.format == "tiff":
-            return len(data) == tiff_end(picture)
+            return len(data) == tiff_end(data) > 0
         return data.endswith(b"IEND\xaeB\x60\x82" if self.format == "png" else b"\xff\xd9")
 
     def _options(self) -> dict[str, Any]:

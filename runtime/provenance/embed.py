@@ -11,11 +11,9 @@ import struct
 import zlib
 from typing import Any
 
-from PIL import Image
-
 KEYWORD = "XML:com.adobe.xmp"
 TIFF_TAG = 700
-_OFFSETS, _COUNTS = 273, 279  # tags of the strips of a TIFF
+_OFFSET, _COUNT = 273, 279  # tags of the one strip that has all pixels
 _IHDR_END = 8 + 25  # bytes of a PNG: signature and IHDR
 
 
@@ -35,7 +33,13 @@ def saving(name: str, packet: bytes) -> dict[str, Any]:
     return {"tiffinfo": {TIFF_TAG: packet}} if name == "tiff" else {"xmp": packet}
 
 
-def tiff_end(picture: Image.Image) -> int:
-    """Return the offset after the last pixel of a TIFF that is not compressed: its length, as Pillow writes it."""
-    tags: Any = picture.tag_v2  # type: ignore[attr-defined]
-    return max((start + size for start, size in zip(tags[_OFFSETS], tags[_COUNTS], strict=True)), default=0)
+def tiff_end(data: bytes) -> int:
+    """Return the offset after the pixels of a TIFF as Pillow writes it, not compressed; 0 for any other bytes."""
+    try:
+        magic, start = struct.unpack_from("<4sI", data)
+        (count,) = struct.unpack_from("<H", data, start)
+        entries = [struct.unpack_from("<HHII", data, start + 2 + 12 * number) for number in range(count)]
+    except struct.error:
+        return 0
+    values = {tag: value for tag, _, values, value in entries if values == 1}
+    return values.get(_OFFSET, 0) + values.get(_COUNT, 0) if magic == b"II*\0" else 0

@@ -54,7 +54,9 @@ class Record:
             "direction": list(self.direction) or None,
             "background": self.background,
             "seeds": self.seeds,
-            **of_image(self.seed, self.z, self.label),
+            "seed": self.seed,
+            "z": None if self.z is None else z_text(self.z),
+            "class": list(self.label) if isinstance(self.label, tuple) else self.label,
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -80,14 +82,9 @@ class Record:
         )
 
 
-def of_image(seed: str | None, z: Latents | None, label: int | tuple[float, ...] | None) -> dict[str, Any]:
-    """Return the fields of a record that differ from image to image."""
-    given = {
-        "seed": seed,
-        "z": None if z is None else b64encode(np.asarray(z, "<f4").tobytes()).decode(),
-        "class": list(label) if isinstance(label, tuple) else label,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+def z_text(z: Latents) -> str:
+    """Return z, float32 [latent], as a record has it: little-endian, in base64."""
+    return b64encode(np.asarray(z, "<f4").tobytes()).decode()
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def needed(command: str) -> str:
     """Return the path of a command; skip the test without it, but fail in CI, where `make browser` installs it."""
     path = shutil.which(command)
     if path is None:
-        message = f"needs {command}: make browser, or apt-get install {command}"
+        message = f"needs {command}: make browser"
         if os.environ.get("GANTOOL_CI"):
             pytest.fail(message)
         pytest.skip(message)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -25,6 +24,7 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.provenance.read import read_mark
 from gantool.runtime.provenance.record import Record, parse_record
 from gantool.runtime.provenance.xmp import MAX_PACKET, SOURCE_TYPE, Mark, packet, parse_packet
+from helpers.browser import needed
 from helpers.tiny import tiny_graph
 
 FORMATS = ("png", "webp", "jpg", "tiff")
@@ -62,9 +62,7 @@ def mark_of(path: Path) -> Mark:
 
 def exiftool(path: Path) -> dict[str, Any]:
     """Return what exiftool reads in a file."""
-    if shutil.which("exiftool") is None:
-        pytest.skip("no exiftool: apt-get install libimage-exiftool-perl")
-    command = ["exiftool", "-json", "-struct", "-XMP:all", str(path)]
+    command = [needed("exiftool"), "-json", "-struct", "-XMP:all", str(path)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     (found,) = json.loads(result.stdout)
     return dict(found)
