@@ -241,6 +241,14 @@ def test_a_tar_without_classes_has_the_bytes_that_it_had(tmp_path: Path) -> None
     assert files(tmp_path / "images") == ["images-000000.tar", *(f"seed{seed:04d}.png" for seed in range(10))]
 
 
+def test_a_tar_without_classes_is_data_without_a_remark(tmp_path: Path) -> None:
+    (tmp_path / "g.onnx").write_bytes(tiny_graph())
+    generate(tmp_path / "g.onnx", tmp_path, "--seeds", "0-29", "--format", "tar")
+    result = run_gantool("data", "images/images-000000.tar", "--size", "16", cwd=tmp_path, check=True)
+    assert "30 images" in result.stdout + result.stderr
+    assert "not read" not in result.stderr
+
+
 def test_the_shares_of_the_training_data(graph: Path, tmp_path: Path) -> None:
     with Generator.load(graph) as generator:
         assert generator.spec.class_counts == (10, 20, 10)
