@@ -24,7 +24,7 @@ from gantool.runtime.outputs.folder import DEFAULT, folder_for
 from gantool.runtime.outputs.formats import OUTPUTS, check_same
 from gantool.runtime.outputs.images import over_colour
 from gantool.runtime.outputs.mark_file import write_marks
-from gantool.runtime.outputs.raw import check_stdout, players
+from gantool.runtime.outputs.raw import NO_MARK, check_stdout, players
 from gantool.runtime.outputs.sheet import Sheet
 from gantool.runtime.outputs.z_file import read_z, write_z
 from gantool.runtime.process.pool import thread_count
@@ -106,7 +106,7 @@ def generate(engine: Path, request: Request) -> Generated:
             commands = players(spec.height, spec.width, spec.channels, spec.bits)
             _log.info("raw frames of %s, uint%d; to play them:\n%s", spec.size, spec.bits, commands)
             if request.mark != "none":
-                _log.info("raw frames have no mark that a generator made them: --mark none hides this line")
+                _log.info(NO_MARK)
         else:
             target.folder.mkdir(parents=True, exist_ok=True)
             if labels := labels_file(target, items, selected.every, spec):
