@@ -30,14 +30,13 @@ from gantool.runtime.outputs.z_file import read_z, write_z
 from gantool.runtime.process.pool import thread_count
 from gantool.runtime.process.signals import stop_signals
 from gantool.runtime.progress import task
-from gantool.runtime.provenance.marker import Marker
+from gantool.runtime.provenance.marker import Marker, ZOf
 from gantool.runtime.provenance.origin import Origin
 from gantool.runtime.request import Request
 from gantool.runtime.selection import Selection, seeds_of, select
 from gantool.runtime.shards import parse_shard
 from gantool.runtime.spec import Images, Latents, Spec
 
-ZOf = Callable[[list[Item]], Latents]  # z of a batch, float32 [n, latent]
 Batches = Iterator[tuple[list[Item], Images]]  # items, and their images, [n, H, W, C]
 _log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from gantool.runtime.provenance.xmp import SOURCE_TYPE, packet
 from gantool.runtime.seeds import Row
 from gantool.runtime.spec import Latents
 
+ZOf = Callable[[list[Item]], Latents]  # z of items, float32 [n, latent]
 _SEEDS = 200  # characters of the seeds of a sheet or a film
 _ID, _IMAGE = "\ue000", "\ue001"  # places of what differs; no option may have letters of private use
 
@@ -28,7 +29,7 @@ class Marker:
         common: Record,
         credit: str | None = None,
         aigc: str | None = None,
-        z_of: Callable[[list[Item]], Latents] | None = None,
+        z_of: ZOf | None = None,
     ) -> None:
         """Prepare the marks of a run; raises UsageError for an `aigc` that is not PRODUCER or PRODUCER,CODE.
 
@@ -57,12 +58,13 @@ class Marker:
 
     def about(self, item: Item) -> dict[str, Any]:
         """Return the part of the record that is of this image alone, as JSON."""
+        label = item.label if item.shares is None else item.shares
         if self._z_of is None:
-            return of_image(str(item.seed), None, item.label)
+            return of_image(str(item.seed), None, label)
         (z,) = self._z_of([item])
         if z.nbytes > MAX_BYTES // 2:
             raise UsageError(f"a z of {z.size:,} numbers is too long for a mark: give `mark` none")
-        return of_image(None if isinstance(item.seed, Row) else str(item.seed), z, item.label)
+        return of_image(None if isinstance(item.seed, Row) else str(item.seed), z, label)
 
     def beside(self, item: Item | None = None) -> dict[str, Any]:
         """Return the mark of an item's image, for a file beside it; without an item, what all have in common."""
