@@ -1,4 +1,4 @@
-"""`gantool inspect`: describe a checkpoint, graph, plan, bundle or image, without an engine library or a GPU."""
+"""`gantool inspect`: describe a file, from checkpoint to film, without an engine library or a GPU."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Inspection:
 
 
 def inspect(path: str | PathLike[str]) -> Inspection:
-    """Describe a checkpoint, graph, plan, bundle, image or run, or list the files of a folder.
+    """Describe a checkpoint, graph, plan, bundle, image, film or run, or list the files of a folder.
 
     Raises GantoolError for a file that is damaged or not gantool's.
     """
@@ -125,8 +125,9 @@ def facts(path: Path) -> dict[str, Any]:
         return {"file": str(path), "kind": "checkpoint", **_checkpoint(path, header)}
     if bundle.is_bundle(path):
         return {"file": str(path), "kind": "bundle", **_bundle(path)}
-    if (form := kind_of(path)).name == "image":
-        return {"file": str(path), "kind": form.found.removeprefix("is a "), **_image(path)}
+    if (form := kind_of(path)).name in ("image", "video"):
+        kind = form.found.removeprefix("is ").partition(" ")[2]  # without the article
+        return {"file": str(path), "kind": kind, **_marked(path)}
     kind = identify(path)
     facts = _graph(path) if kind == "onnx" else _plan(path)
     return {"file": str(path), "kind": f"{NAMES[kind]} {'graph' if kind == 'onnx' else 'plan'}", **facts}
@@ -210,10 +211,10 @@ def _of_engine(path: Path) -> list[dict[str, Any]]:
     return [{"name": tensor.name, **tensor.to_json()} for tensor in tensors_of(spec)]
 
 
-def _image(path: Path) -> dict[str, Any]:
+def _marked(path: Path) -> dict[str, Any]:
     mark = read_mark(path)
     if mark is None:
-        return {"mark": "none: nothing says how the image came about"}
+        return {"mark": "none: nothing says how it came about"}
     record = "none of gantool's" if mark.record is None else mark.record.to_json()
     said = {
         "digital source type": mark.source_type,

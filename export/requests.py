@@ -17,7 +17,7 @@ class InspectOptions:
     file: Annotated[
         Path,
         Flag(
-            "a checkpoint, graph, plan, bundle, image or run, or a folder of these",
+            "a checkpoint, graph, plan, bundle, image, film or run, or a folder of these",
             metavar="[FILE|FOLDER]",
             shown="this folder",
             argument=True,

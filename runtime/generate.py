@@ -24,20 +24,19 @@ from gantool.runtime.outputs.folder import DEFAULT, folder_for
 from gantool.runtime.outputs.formats import OUTPUTS, check_same
 from gantool.runtime.outputs.images import over_colour
 from gantool.runtime.outputs.mark_file import write_marks
-from gantool.runtime.outputs.raw import check_stdout, players
+from gantool.runtime.outputs.raw import NO_MARK, check_stdout, players
 from gantool.runtime.outputs.sheet import Sheet
 from gantool.runtime.outputs.z_file import read_z, write_z
 from gantool.runtime.process.pool import thread_count
 from gantool.runtime.process.signals import stop_signals
 from gantool.runtime.progress import task
-from gantool.runtime.provenance.marker import Marker
+from gantool.runtime.provenance.marker import Marker, ZOf
 from gantool.runtime.provenance.origin import Origin
 from gantool.runtime.request import Request
 from gantool.runtime.selection import Selection, seeds_of, select
 from gantool.runtime.shards import parse_shard
 from gantool.runtime.spec import Images, Latents, Spec
 
-ZOf = Callable[[list[Item]], Latents]  # z of a batch, float32 [n, latent]
 Batches = Iterator[tuple[list[Item], Images]]  # items, and their images, [n, H, W, C]
 _log = logging.getLogger(__name__)
 
@@ -106,7 +105,7 @@ def generate(engine: Path, request: Request) -> Generated:
             commands = players(spec.height, spec.width, spec.channels, spec.bits)
             _log.info("raw frames of %s, uint%d; to play them:\n%s", spec.size, spec.bits, commands)
             if request.mark != "none":
-                _log.info("raw frames have no mark that a generator made them: --mark none hides this line")
+                _log.info(NO_MARK)
         else:
             target.folder.mkdir(parents=True, exist_ok=True)
             if labels := labels_file(target, items, selected.every, spec):

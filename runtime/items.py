@@ -15,6 +15,7 @@ class Item:
     name: str  # of its file, without a suffix; with /, it lies in a folder
     seed: Seed  # the number of a row, if z comes from a file
     label: int | None = None  # None: the generator takes no label
+    shares: tuple[float, ...] | None = None  # of all classes, for soft labels
 
 
 def _plain(seed: Seed, label: int | None) -> str:  # noqa: ARG001

@@ -1,38 +1,40 @@
 """`gantool morph`: walk through the latent space, from seed to seed, and write the images as a film.
 
-A leg of the walk is the great circle between the z of two seeds: a straight line would pass through z of a smaller
-norm, which training has never shown to the generator. Memory is that of a batch, whatever the length of the film.
+Memory is that of a batch, whatever the length of the film.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gantool.runtime.classes import OfImage, class_number, labels, shares_of
+from gantool.runtime.classes import OfImage
 from gantool.runtime.colours import colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.generator import Generator
-from gantool.runtime.latents import check_truncation, latents, slerp
+from gantool.runtime.latents import check_truncation
 from gantool.runtime.options import MorphOptions
 from gantool.runtime.outputs.animation import Apng, Film, Gif, Joiner, WebP
 from gantool.runtime.outputs.images import eight_bits, grid, over_colour
-from gantool.runtime.outputs.raw import RawFilm, check_stdout, players
+from gantool.runtime.outputs.raw import NO_MARK, RawFilm, check_stdout, players
 from gantool.runtime.outputs.video import CODECS, Video
 from gantool.runtime.process.cpus import limit
 from gantool.runtime.process.signals import stop_signals
 from gantool.runtime.progress import task
+from gantool.runtime.provenance.marker import Marker
+from gantool.runtime.provenance.origin import Origin
+from gantool.runtime.provenance.record import Record
 from gantool.runtime.seeds import Seeds, parse_seeds
 from gantool.runtime.spec import Images, Latents, Spec
+from gantool.runtime.walk import Walk, walk_of
 
 _JOINERS = {".gif": Gif, ".webp": WebP, ".png": Apng, ".apng": Apng}
 _OPAQUE = (".gif", *CODECS)  # formats without transparency
@@ -61,63 +63,18 @@ class Morphed:
 
 
 @dataclass(frozen=True)
-class Walk:
-    """The z of every frame: a walk through the seeds of each cell of the grid."""
-
-    z: NDArray[np.float64]  # [cells, seeds, latent]
-    classes: NDArray[np.int64] | None  # [cells, seeds]
-    frames: int  # of a leg
-    loop: bool  # go back to the first seed at the end
-    ease: bool  # slow down at each seed
-    fades: int = (
-        0  # number of classes, for an engine with soft labels: they cross-fade; 0: they change halfway
-    )
-
-    @property
-    def length(self) -> int:
-        """The number of frames. A loop does not show its first seed again at the end."""
-        seeds: int = self.z.shape[1]
-        return self.frames * seeds if self.loop else self.frames * (seeds - 1) + 1
-
-    def places(self) -> Iterator[tuple[tuple[int, int], OfImage | None]]:
-        """Yield (frame, cell) and the class or the shares of classes, frame by frame."""
-        for frame in range(self.length):
-            for cell in range(len(self.z)):
-                yield (frame, cell), self._class(cell, *self._leg(frame))
-
-    def _class(self, cell: int, start: int, end: int, part: float) -> OfImage | None:
-        if self.classes is None:
-            return None
-        if self.fades:
-            one, other = shares_of(self.classes[cell, [start, end]].tolist(), self.fades)
-            mix: NDArray[np.float32] = one * np.float32(1 - part) + other * np.float32(part)
-            return mix
-        return int(self.classes[cell, start if part < 0.5 else end])
-
-    def at(self, places: Sequence[tuple[int, int]]) -> Latents:
-        """Return the z of these places, float32 [n, latent]."""
-        rows = []
-        for frame, cell in places:
-            start, end, part = self._leg(frame)
-            rows.append(slerp(self.z[cell, start], self.z[cell, end], part))
-        return np.stack(rows).astype(np.float32)
-
-    def _leg(self, frame: int) -> tuple[int, int, float]:
-        """Return the indices of the seeds between which a frame lies, and how far it is, from 0 to 1."""
-        leg, step = divmod(frame, self.frames)
-        part = step / self.frames
-        if self.ease:
-            part = (1 - math.cos(math.pi * part)) / 2
-        return leg, (leg + 1) % self.z.shape[1], part
-
-
-@dataclass(frozen=True)
 class Shot:
     """A film before it is made: its walk, its form, and how its cells lie."""
 
     options: MorphOptions
     walk: Walk
     film: Film
+
+    @property
+    def label(self) -> int | None:
+        """The class of all images, if they have one class."""
+        classes = self.walk.classes
+        return None if self.options.label is None or classes is None else int(classes[0, 0])
 
     @property
     def cells(self) -> int:
@@ -151,6 +108,7 @@ def morph(engine: Path, options: MorphOptions) -> Morphed:
     seeds = check(options)
     with Generator.load(engine, options.provider, options.threads) as generator:
         shot = plan(options, seeds, generator.spec)
+        shot = marked(shot, Origin.of(engine).record(generator.name))
         with (
             task("morphing", shot.film.frames, "frames") as done,
             stop_signals() as stopping,
@@ -169,8 +127,24 @@ def plan(options: MorphOptions, seeds: Seeds, spec: Spec) -> Shot:
     """Return what a film of these checked options is with an engine. Raises UsageError if they do not fit to it."""
     columns, rows = options.cells
     check_truncation(options.truncation, options.resample, spec.distribution)
-    walk = _walk(options, spec, seeds, columns * rows)
+    walk = walk_of(options, spec, seeds, columns * rows)
     return Shot(options, walk, _film(options, spec, walk, columns, rows))
+
+
+def marked(shot: Shot, record: Record) -> Shot:
+    """Return the film with its mark; `record`: what all images of the engine have in common."""
+    options = shot.options
+    if options.mark == "none":
+        return shot
+    common = replace(
+        record,
+        truncation=options.truncation,
+        resample=options.resample,
+        background=shot.film.background,
+        label=shot.label,
+    )
+    packet = Marker(common, options.credit, options.aigc).of_several("".join(options.seeds.split()))
+    return replace(shot, film=replace(shot.film, packet=packet))
 
 
 def write(shot: Shot, source: Source, made: Callable[[int], None]) -> None:
@@ -215,25 +189,6 @@ def check(options: MorphOptions) -> Seeds:
     return found
 
 
-def _walk(options: MorphOptions, spec: Spec, seeds: Seeds, cells: int) -> Walk:
-    """Return the walks of all cells. Raises UsageError for a class that the engine does not have."""
-    label = class_number(options.label, spec.class_names)
-    classes = None
-    if spec.classes != 0:
-        classes = labels(seeds, spec.classes, label, spec.class_names).reshape(cells, -1)
-    elif label is not None:
-        raise UsageError(f"`label` {label} is for conditional generators: this engine takes no label")
-    z = latents(seeds, spec.latent, spec.distribution, options.truncation, options.resample)
-    return Walk(
-        z.astype(np.float64).reshape(cells, -1, spec.latent),
-        classes,
-        options.frames,
-        options.loop,
-        options.ease,
-        (spec.classes or 0) if spec.soft_labels else 0,
-    )
-
-
 def _film(options: MorphOptions, spec: Spec, walk: Walk, columns: int, rows: int) -> Film:
     """Return the form of the film. Raises UsageError for one that is too large."""
     height, width = (side * options.upscale for side in (rows * spec.height, columns * spec.width))
@@ -245,14 +200,15 @@ def _film(options: MorphOptions, spec: Spec, walk: Walk, columns: int, rows: int
         )
     if suffix in CODECS:  # their pixel format has one colour for two by two pixels
         height, width = height + height % 2, width + width % 2
+    background = None
     if channels == 4 and (options.background is not None or suffix in _OPAQUE):
-        channels = 3
-        _log.info("transparent images are laid on %s", options.background or "white")
+        channels, background = 3, options.background or "white"
+        _log.info("transparent images are laid on %s", background)
     elif options.background is not None:
         raise UsageError(
             f"`background` {options.background} is for transparent images: this engine makes {spec.size}"
         )
-    return Film(height, width, channels, options.fps, walk.length)
+    return Film(height, width, channels, options.fps, walk.length, background)
 
 
 def _framed(stream: Iterator[tuple[list[tuple[int, int]], Images]], cells: int) -> Iterator[Images]:
@@ -268,8 +224,8 @@ def _framed(stream: Iterator[tuple[list[tuple[int, int]], Images]], cells: int) 
 
 def _frame(options: MorphOptions, film: Film, cells: Images, columns: int) -> Images:
     """Return a frame, uint8 [H, W, C], from the images of its cells."""
-    if cells.shape[3] == 4 and film.channels == 3:
-        cells = over_colour(cells, colour(options.background or "white"))
+    if film.background is not None:
+        cells = over_colour(cells, colour(film.background))
     frame = grid(cells, columns)
     frame = frame.repeat(options.upscale, 0).repeat(options.upscale, 1)
     extra = (film.height - frame.shape[0], film.width - frame.shape[1])
@@ -283,6 +239,8 @@ def _joiner(options: MorphOptions, film: Film) -> Iterator[Joiner]:
     if str(options.out) == "-":
         commands = players(film.height, film.width, film.channels, fps=film.fps)
         _log.info("raw frames of %s, uint8; to play them:\n%s", film.size, commands)
+        if film.packet is not None:
+            _log.info(NO_MARK)
         yield RawFilm()
     elif suffix in CODECS:
         with atomic(options.out) as part:

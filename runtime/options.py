@@ -10,7 +10,16 @@ from typing import Annotated
 from gantool.runtime.colours import not_a_colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check
-from gantool.runtime.request import BatchFlag, ProviderFlag, ThreadsFlag, parse_grid
+from gantool.runtime.request import (
+    AigcFlag,
+    BatchFlag,
+    CreditFlag,
+    MarkFlag,
+    ProviderFlag,
+    ThreadsFlag,
+    check_mark,
+    parse_grid,
+)
 from gantool.runtime.web.flag import html_flag
 
 
@@ -127,9 +136,13 @@ class MorphOptions:
     batch: BatchFlag = None
     provider: ProviderFlag = "auto"
     threads: ThreadsFlag = None
+    mark: MarkFlag = "xmp"
+    credit: CreditFlag = None
+    aigc: AigcFlag = None
 
     def __post_init__(self) -> None:
         check(self)
+        check_mark(self.mark, self.credit, self.aigc)
         _ = self.cells
 
     @property

@@ -11,7 +11,7 @@ Name = Literal[
     "torch", "torchscript", "torchexport", "pickle", "stylegan", "hdf5", "keras", "tflite", "ultralytics",
     "tensorflow", "openvino", "coreml", "executorch", "ort", "onnxtext", "gguf", "paddle", "mxnet", "other",
     "shards", "huggingface",
-    "image", "images", "npy", "tar", "zip", "archive",
+    "image", "images", "video", "npy", "tar", "zip", "archive",
     "lfs", "html", "json", "text", "cut", "unknown",
 ]  # fmt: skip
 
@@ -39,6 +39,7 @@ ORIGINAL = "it cannot be converted back: export ONNX from the original model, " 
 TRAIN = "to train on it: gantool train --data {path}"
 UNPACK = "unpack it, and give the file inside"
 IMAGES = "to train on images: gantool train --data FOLDER"
+FRAMES = "to train on its frames: ffmpeg -i {path} FOLDER/%06d.png"
 RUN = "to look into it: gantool inspect {path}; to make images: gantool generate --engine {path}"
 
 
@@ -88,6 +89,9 @@ MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (8, b"WEBP", Kind("image", "is a WebP image", IMAGES)),
     (0, b"II*\0", Kind("image", "is a TIFF image", IMAGES)),
     (0, b"MM\0*", Kind("image", "is a TIFF image", IMAGES)),
+    (4, b"ftypisom", Kind("video", "is an MP4 video", FRAMES)),
+    (4, b"ftypmp4", Kind("video", "is an MP4 video", FRAMES)),
+    (0, b"\x1a\x45\xdf\xa3", Kind("video", "is a WebM or Matroska video", FRAMES)),
     (0, b"version https://git-lfs", Kind("lfs", "is a Git LFS pointer, not the file itself",
                                          "fetch the file: git lfs pull")),
     *((0, mark, Kind("lfs", "is a git-annex pointer, not the file itself", "fetch the file: git annex get {path}"))

@@ -5,6 +5,8 @@ Pillow can join frames too, but keeps all of them in memory. Every frame is a wh
 GIF    a palette of 256 colours for each frame, no transparency
 WebP   lossless
 PNG    APNG, lossless
+
+A film has its mark, an XMP packet, where its format keeps such a packet.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from typing import BinaryIO, Protocol
 
 from PIL import Image
 
+from gantool.runtime.provenance.embed import png_chunk
+from gantool.runtime.provenance.films import WEBP_FLAG, gif_extension
 from gantool.runtime.spec import Images
 
 
@@ -30,6 +34,8 @@ class Film:
     channels: int  # 1, 3 or 4
     fps: float  # frames a second
     frames: int
+    background: str | None = None  # colour that transparent images lie on
+    packet: bytes | None = None  # XMP with the mark of the film
 
     @property
     def size(self) -> str:
@@ -67,6 +73,8 @@ class Gif:
         self._file, self._clock = file, Clock(film.fps, 100)
         file.write(b"GIF89a" + struct.pack("<HHBBB", film.width, film.height, 0x70, 0, 0))
         file.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")
+        if film.packet is not None:
+            file.write(gif_extension(film.packet))
 
     def add(self, frame: Images) -> None:
         """Write a frame with a palette of its own."""
@@ -88,9 +96,10 @@ class WebP:
     """A lossless WebP that repeats for ever."""
 
     def __init__(self, file: BinaryIO, film: Film) -> None:
-        self._file, self._clock = file, Clock(film.fps, 1000)
+        self._file, self._clock, self._packet = file, Clock(film.fps, 1000), film.packet
         self._sides = _three(film.width - 1) + _three(film.height - 1)
         flags = 0x02 | (0x10 if film.channels == 4 else 0)  # animation, alpha
+        flags |= 0 if film.packet is None else WEBP_FLAG
         file.write(b"RIFF\0\0\0\0WEBP")  # the size follows in `close`
         file.write(_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + self._sides))
         file.write(_chunk(b"ANIM", b"\0\0\0\0" + struct.pack("<H", 0)))  # background, repeat for ever
@@ -103,7 +112,9 @@ class WebP:
         self._file.write(_chunk(b"ANMF", head + image))
 
     def close(self) -> None:
-        """Write the size into the header."""
+        """Write the packet, and the size into the header."""
+        if self._packet is not None:
+            self._file.write(_chunk(b"XMP ", self._packet))
         size = self._file.tell()
         self._file.seek(4)
         self._file.write(struct.pack("<I", size - 8))
@@ -123,6 +134,7 @@ class Apng:
         if first:
             self._file.write(b"\x89PNG\r\n\x1a\n")
             self._write(b"IHDR", next(data for kind, data in chunks if kind == b"IHDR"))
+            self._file.write(b"" if self._film.packet is None else png_chunk(self._film.packet))
             self._write(b"acTL", struct.pack(">II", self._film.frames, 0))
         place = struct.pack(">IIII", self._film.width, self._film.height, 0, 0)
         timing = struct.pack(">HHBB", self._clock.tick(), 1000, 0, 0)

@@ -21,6 +21,7 @@ _PIXELS = {
     (3, 8): ("rgb24", "rgb"),
     (4, 8): ("rgba", "rgba"),
 }
+NO_MARK = "raw frames have no mark that a generator made them: --mark none hides this line"
 
 
 class RawFrames:

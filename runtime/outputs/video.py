@@ -11,6 +11,7 @@ from typing import Any
 
 from gantool.runtime.errors import MissingDependencyError
 from gantool.runtime.outputs.animation import Film
+from gantool.runtime.provenance.films import WEBM_TAG, mp4_box
 from gantool.runtime.spec import Images
 
 CODECS = {".mp4": ("libx264", {"crf": "16"}), ".webm": ("libvpx-vp9", {"crf": "24", "b": "0"})}
@@ -25,7 +26,11 @@ class Video:
         except ModuleNotFoundError as error:
             raise MissingDependencyError("av", "video", f"writing {path.suffix}") from error
         codec, options = CODECS[path.suffix.lower()]
+        self._path, self._packet = path, film.packet
         self._file = self._av.open(str(path), "w")
+        self._file.flags |= self._av.container.Flags.bitexact.value  # a WebM has random numbers otherwise
+        if film.packet is not None and path.suffix.lower() == ".webm":
+            self._file.metadata[WEBM_TAG] = film.packet.decode()
         self._stream = self._file.add_stream(codec, rate=Fraction(film.fps).limit_denominator(1000))
         self._stream.width, self._stream.height = film.width, film.height
         self._stream.pix_fmt, self._stream.options = "yuv420p", options
@@ -44,6 +49,9 @@ class Video:
         with _plain_errors():
             self._file.mux(self._stream.encode())
             self._file.close()
+        if self._packet is not None and self._path.suffix.lower() == ".mp4":
+            with self._path.open("ab") as file:
+                file.write(mp4_box(self._packet))
 
     def free(self) -> None:
         """Free the encoder and its threads, whole film or not: an error would keep them."""

@@ -18,6 +18,7 @@ from gantool.runtime.spec import Latents
 
 # json.dumps would make an encoder for each image
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+ZOf = Callable[[list[Item]], Latents]  # z of items, float32 [n, latent]
 _SEEDS = 200  # characters of the seeds of a sheet or a film
 _ID, _IMAGE = "\ue000", "\ue001"  # places of what differs; no option may have letters of private use
 
@@ -30,7 +31,7 @@ class Marker:
         common: Record,
         credit: str | None = None,
         aigc: str | None = None,
-        z_of: Callable[[list[Item]], Latents] | None = None,
+        z_of: ZOf | None = None,
     ) -> None:
         """Prepare the marks of a run; raises UsageError for an `aigc` that is not PRODUCER or PRODUCER,CODE.
 
@@ -69,7 +70,9 @@ class Marker:
             if z.nbytes > MAX_BYTES // 2:
                 raise UsageError(f"a z of {z.size:,} numbers is too long for a mark: give `mark` none")
             fields.append(f'"z":"{z_text(z)}"')
-        if item.label is not None:
+        if item.shares is not None:
+            fields.append(f'"class":{_json(item.shares)}')
+        elif item.label is not None:
             fields.append(f'"class":{item.label}')
         return ",".join(fields)
 

@@ -1,4 +1,4 @@
-"""Read the mark of an image of any format. The file may come from anyone."""
+"""Read the mark of an image or a film of any format. The file may come from anyone."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 from PIL import Image
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.provenance import films
 from gantool.runtime.provenance.embed import KEYWORD, TIFF_TAG
 from gantool.runtime.provenance.xmp import Mark, parse_packet
 
 
 def read_mark(path: Path) -> Mark | None:
-    """Return the mark of an image of any format that Pillow opens; None if it has none.
+    """Return the mark of an image of any format that Pillow opens, or of an MP4 or a WebM; None if it has none.
 
-    Raises GantoolError if the file is no image, or if its mark is damaged.
+    Raises GantoolError if the file is neither, or if its mark is damaged.
     """
     try:
-        with Image.open(path) as picture:
-            found = _packet(picture)
+        found = _packet(path)
     except FileNotFoundError:
         raise GantoolError(f"{path}: there is no such file") from None
     except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError) as error:
-        raise GantoolError(f"{path} is not an image that can be read") from error
+        raise GantoolError(f"{path} is not an image or a film that can be read") from error
     if found is None:
         return None
     try:
@@ -33,8 +33,16 @@ def read_mark(path: Path) -> Mark | None:
         raise GantoolError(f"{path}: {error}") from None
 
 
-def _packet(picture: Image.Image) -> bytes | None:
-    """Return the XMP packet of an image."""
+def _packet(path: Path) -> bytes | None:
+    """Return the XMP packet of a file."""
+    with path.open("rb") as file:
+        if (find := films.reader(file.read(12))) is not None:
+            return find(file)
+    with Image.open(path) as picture:
+        return _packet_of_image(picture)
+
+
+def _packet_of_image(picture: Image.Image) -> bytes | None:
     if picture.format == "TIFF":
         found: Any = picture.tag_v2.get(TIFF_TAG)  # type: ignore[attr-defined]
     else:

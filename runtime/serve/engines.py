@@ -17,7 +17,10 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.generator import Generator, load_backend
 from gantool.runtime.latents import latents
 from gantool.runtime.newest import engines as newest
+from gantool.runtime.provenance.marker import Marker, ZOf
 from gantool.runtime.seeds import Seed
+from gantool.runtime.serve import marks
+from gantool.runtime.serve.marks import Marks
 from gantool.runtime.serve.options import ServeOptions
 from gantool.runtime.spec import Images, Latents, Spec
 
@@ -36,12 +39,19 @@ class Engine:
     file: str  # its name
     generator: Generator
     sha256: str
+    marks: Marks | None  # None: its images have none
     directions: Directions | None = None
 
     @property
     def spec(self) -> Spec:
         """The inputs and outputs of the engine."""
         return self.generator.spec
+
+    def marker(
+        self, truncation: float, background: str | None = None, z_of: ZOf | None = None
+    ) -> Marker | None:
+        """Return what marks its images, as `Marks.marker` does; None if they have no marks."""
+        return None if self.marks is None else self.marks.marker(truncation, background, z_of)
 
     def images(self, wanted: Wanted) -> Images:
         """Return the images, [n, H, W, C]."""
@@ -81,6 +91,7 @@ def wanted_seeds(spec: Spec, seeds: Sequence[Seed], truncation: float, label: An
 
 def load(options: ServeOptions) -> dict[str, Engine]:
     """Load the engines of all models. Raises GantoolError if one does not load; then none is."""
+    marks.check(options)
     models = options.models or {path.stem: path for path in newest(Path())[:1]}
     directions = None if options.directions is None else Directions.load(options.directions)
     found: dict[str, Engine] = {}
@@ -88,8 +99,9 @@ def load(options: ServeOptions) -> dict[str, Engine]:
         for name, path in models.items():
             # without spinning: encoders and the event loop need the CPU too
             generator = Generator(load_backend(path, options.provider, options.threads, spin=False))
+            marked = Marks.of(options, path, generator.name)
             fitting = _fitting(directions, generator.spec)
-            found[name] = Engine(name, path.name, generator, sha256(path), fitting)
+            found[name] = Engine(name, path.name, generator, sha256(path), marked, fitting)
     except BaseException:
         close(found)
         raise

@@ -107,8 +107,13 @@ def _shot(service: Service, engine: Engine, query: FilmQuery, out: Path) -> morp
         fps=query.fps,
         upscale=query.upscale,
         batch=service.options.max_batch,
+        mark=service.options.mark,
+        credit=service.options.credit,
+        aigc=service.options.aigc,
     )
     shot = morph.plan(options, morph.check(options), engine.spec)
+    if engine.marks is not None:
+        shot = morph.marked(shot, engine.marks.record)
     made = shot.film
     if made.frames > service.options.max_frames:
         raise UsageError(

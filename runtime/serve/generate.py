@@ -15,20 +15,21 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gantool.runtime.classes import labeller
+from gantool.runtime.classes import OfImage, labeller
 from gantool.runtime.errors import UsageError
 from gantool.runtime.items import Item
-from gantool.runtime.latents import check_truncation, check_z
+from gantool.runtime.latents import check_truncation, check_z, rows_of
 from gantool.runtime.outputs.npy import array_header
 from gantool.runtime.outputs.webdataset import beside, key
+from gantool.runtime.provenance.marker import Marker
 from gantool.runtime.seeds import Row, Seed, as_seeds, seed_name
 from gantool.runtime.serve.body import read_json
 from gantool.runtime.serve.engines import Engine, Wanted
-from gantool.runtime.serve.pixels import MEDIA_TYPES, Name, encode
+from gantool.runtime.serve.pixels import MEDIA_TYPES, Name, encode, ground
 from gantool.runtime.serve.queries import GenerateQuery, shown
 from gantool.runtime.serve.service import Service, check_seed, unless_gone
 from gantool.runtime.serve.streamed import Streamed, joined
-from gantool.runtime.spec import Images
+from gantool.runtime.spec import Images, Latents
 
 Form: TypeAlias = Literal["tar", "npy", "multipart"]
 BOUNDARY = "gantool-image"
@@ -47,6 +48,7 @@ class Asked:
     engine: Engine
     items: list[Item]
     wanted: Wanted
+    marker: Marker | None
     image: Name  # format of each image in a tar and in a multipart message
 
 
@@ -104,22 +106,33 @@ def _asked(service: Service, given: dict[str, Any]) -> Asked:
     if (seeds is None) == (z is None):
         raise UsageError('give "seeds" or "z", as in {"seeds": "0-9"}')
     of: list[Seed]
+    z_of = None
     if z is not None:
         if truncation != 1:
             raise UsageError("z is used as it is: leave trunc out")
         rows = check_z(_rows(z), spec.latent)
         service.check_count(len(rows))
-        of, keys = [Row(number) for number in range(len(rows))], list(rows)
+        of, keys, z_of = [Row(number) for number in range(len(rows))], list(rows), partial(_rows_of, rows)
     else:
         check_truncation(float(truncation), None, spec.distribution)
         of = _seeds(service, seeds)
         keys = [(seed, float(truncation)) for seed in of]
     labels = [of_image for _, of_image in labeller(label, spec, len(of))(of)]
-    items = [
-        Item(seed_name(seed), seed, each if isinstance(each, int) else None)
-        for seed, each in zip(of, labels, strict=True)
-    ]
-    return Asked(engine, items, list(zip(keys, labels, strict=True)), _image(given))
+    items = [_item(seed, each) for seed, each in zip(of, labels, strict=True)]
+    image = _image(given)
+    marker = engine.marker(float(truncation), ground(spec, image), z_of)
+    return Asked(engine, items, list(zip(keys, labels, strict=True)), marker, image)
+
+
+def _item(seed: Seed, label: OfImage | None) -> Item:
+    if isinstance(label, np.ndarray):
+        return Item(seed_name(seed), seed, shares=tuple(label.tolist()))
+    return Item(seed_name(seed), seed, label)
+
+
+def _rows_of(rows: Latents, items: Sequence[Item]) -> Latents:
+    """Return the z of items, [n, latent]."""
+    return rows_of(rows, [item.seed for item in items])
 
 
 def _seeds(service: Service, given: Any) -> list[Seed]:
@@ -160,11 +173,12 @@ def _packer(asked: Asked, form: Form) -> Callable[[Sequence[Item], Images], byte
     def pack(items: Sequence[Item], images: Images) -> bytes:
         done = bytearray()
         for item, image in zip(items, images, strict=True):
-            data = encode(image, asked.image)
+            packet = None if asked.marker is None else asked.marker.packet(item)
+            data = encode(image, asked.image, packet=packet)
             if form == "multipart":
                 done += _part(item, asked.image, data)
             else:
-                for suffix, content in ((asked.image, data), *beside(item, names)):
+                for suffix, content in ((asked.image, data), *beside(item, names, asked.marker)):
                     done += _member(f"{key(item)}.{suffix}", content)
         return bytes(done)
 

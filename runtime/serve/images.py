@@ -7,7 +7,9 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gantool.runtime.items import Item
 from gantool.runtime.seeds import parse_seed
+from gantool.runtime.serve.engines import Engine, Wanted
 from gantool.runtime.serve.pixels import (
     MEDIA_TYPES,
     Name,
@@ -15,6 +17,7 @@ from gantool.runtime.serve.pixels import (
     columns_of,
     encode,
     encode_sheet,
+    ground,
 )
 from gantool.runtime.serve.queries import GridQuery, ImageQuery, shown
 from gantool.runtime.serve.service import Refused, Service, etag, matches, unless_gone
@@ -34,7 +37,8 @@ async def image(service: Service, request: Request, query: ImageQuery) -> Respon
     tag = etag(engine, "image", str(seed), truncation, label, query.size, name)
     if answer := unchanged(service, request, tag):
         return answer
-    work = service.line.submit(engine, wanted, lambda images: encode(images[0], name, query.size))
+    packet = packet_of(engine, wanted, name)
+    work = service.line.submit(engine, wanted, lambda images: encode(images[0], name, query.size, packet))
     data = await unless_gone(request, work)
     return Response(data, headers=cached(service, tag), media_type=MEDIA_TYPES[name])
 
@@ -50,8 +54,21 @@ async def grid(service: Service, request: Request, query: GridQuery) -> Response
     tag = etag(engine, "grid", list(map(str, seeds)), query.look.truncation, labels, columns)
     if answer := unchanged(service, request, tag):
         return answer
-    data = await unless_gone(request, service.answer(engine, wanted, partial(encode_sheet, columns=columns)))
+    marker = engine.marker(query.look.truncation)
+    packet = None if marker is None else marker.of_several(", ".join(map(str, seeds)))
+    finish = partial(encode_sheet, columns=columns, packet=packet)
+    data = await unless_gone(request, service.answer(engine, wanted, finish))
     return Response(data, headers=cached(service, tag), media_type="image/png")
+
+
+def packet_of(engine: Engine, wanted: Wanted, name: Name) -> bytes | None:
+    """Return the XMP packet with the mark of the image of one seed; None if there are no marks."""
+    ((key, label),) = wanted
+    assert isinstance(key, tuple)
+    seed, truncation = key
+    marker = engine.marker(truncation, ground(engine.spec, name))
+    item = Item(str(seed), seed, label if isinstance(label, int) else None)
+    return None if marker is None else marker.packet(item)
 
 
 def unchanged(service: Service, request: Request, tag: str) -> Response | None:

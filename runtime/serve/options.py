@@ -11,7 +11,7 @@ from typing import Annotated
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check, positive
-from gantool.runtime.request import ProviderFlag, ThreadsFlag
+from gantool.runtime.request import AigcFlag, CreditFlag, MarkFlag, ProviderFlag, ThreadsFlag, check_mark
 
 TOKEN = "GANTOOL_TOKEN"  # environment variable
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # it becomes a part of URLs
@@ -130,10 +130,14 @@ class ServeOptions:
             check=positive,
         ),
     ] = 30.0
+    mark: MarkFlag = "xmp"
+    credit: CreditFlag = None
+    aigc: AigcFlag = None
     log_json: Annotated[bool, Flag("log a JSON object a line", group="Log")] = False
 
     def __post_init__(self) -> None:
         check(self)
+        check_mark(self.mark, self.credit, self.aigc)
         if self.token == "":
             raise UsageError("`token` is empty: give one, or leave it out")
         for origin in self.cors:

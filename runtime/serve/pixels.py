@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
+from gantool.runtime.colours import colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.outputs.encoding import BITS_16, Encoding
 from gantool.runtime.outputs.images import eight_bits, over_colour, sheet
@@ -15,12 +16,12 @@ from gantool.runtime.outputs.sheet import MAX_SHEET
 from gantool.runtime.spec import Images, Spec
 
 Name: TypeAlias = Literal["png", "webp", "jpg"]
+GROUND = "white"  # that JPEG shows transparent images on
 MEDIA_TYPES: dict[Name, str] = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
-WHITE = (255, 255, 255)
 
 
-def encode(image: Images, name: Name, size: int | None = None) -> bytes:
-    """Return one image, [H, W, C], as a file; `size`: pixels of its longer side.
+def encode(image: Images, name: Name, size: int | None = None, packet: bytes | None = None) -> bytes:
+    """Return one image, [H, W, C], as a file; `size`: pixels of its longer side; `packet`: XMP with its mark.
 
     At its own size it has the bytes of `gantool generate`. JPEG has no transparency, and shows RGBA on white. JPEG,
     WebP and an image of another size have 8 bits.
@@ -30,8 +31,8 @@ def encode(image: Images, name: Name, size: int | None = None) -> bytes:
     if size is not None:
         image = resized(image, size)
     if name == "jpg" and image.shape[2] == 4:
-        image = over_colour(image, WHITE)
-    return Encoding(name).encode(image)
+        image = over_colour(image, colour(GROUND))
+    return Encoding(name).encode(image, packet)
 
 
 def resized(image: Images, size: int) -> Images:
@@ -55,6 +56,11 @@ def check_sheet(spec: Spec, count: int, columns: int) -> None:
         raise UsageError(f"a sheet of {width:,}×{height:,} pixels is too large: give fewer seeds")
 
 
-def encode_sheet(images: Images, columns: int) -> bytes:
-    """Return images, [N, H, W, C], as one PNG: the bytes of grid.png by `gantool generate --grid`."""
-    return Encoding().encode(sheet(images, columns))
+def encode_sheet(images: Images, columns: int, packet: bytes | None = None) -> bytes:
+    """Return images, [N, H, W, C], as one PNG with its mark: the bytes of grid.png by `gantool generate --grid`."""
+    return Encoding().encode(sheet(images, columns), packet)
+
+
+def ground(spec: Spec, name: Name) -> str | None:
+    """Return the colour that images of an engine lie on in a format; None: they lie on none."""
+    return GROUND if name == "jpg" and spec.channels == 4 else None

@@ -121,8 +121,9 @@ def check_seed(seed: Seed) -> Seed:
 
 
 def etag(engine: Engine, *of: object) -> str:
-    """Return the tag of an answer: from the engine's file, what runs and encodes it here, and the parameters."""
-    text = json.dumps([engine.sha256, engine.generator.name, versions(), of], default=str)
+    """Return the tag of an answer: from the engine's file, what runs, encodes and marks it, and the parameters."""
+    marks = None if engine.marks is None else engine.marks.to_json()
+    text = json.dumps([engine.sha256, engine.generator.name, versions(), marks, of], default=str)
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from itertools import cycle, islice
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.responses import Response
 
 from gantool.runtime.seeds import Seed
 from gantool.runtime.serve.engines import Engine
+from gantool.runtime.serve.images import packet_of
 from gantool.runtime.serve.pixels import encode
 from gantool.runtime.serve.queries import StreamQuery
 from gantool.runtime.serve.service import Service, unless_gone
@@ -40,8 +42,8 @@ async def _frames(
     """Yield parts of the stream, at their time. A client that reads slowly misses frames, and is not caught up."""
     loop, period = asyncio.get_running_loop(), 1 / query.fps
 
-    def finish(images: Images) -> bytes:
-        return _part(encode(images[0], "jpg", query.size))
+    def finish(packet: bytes | None, images: Images) -> bytes:
+        return _part(encode(images[0], "jpg", query.size, packet))
 
     with service.long():
         due = loop.time()
@@ -49,7 +51,8 @@ async def _frames(
             if service.closing:
                 return
             wanted = service.wanted(engine, query.look, [seed])
-            part = await service.line.submit(engine, wanted, finish, admitted=True)
+            marked = partial(finish, packet_of(engine, wanted, "jpg"))
+            part = await service.line.submit(engine, wanted, marked, admitted=True)
             await asyncio.sleep(max(0.0, due - loop.time()))
             yield part
             due = max(due + period, loop.time())

@@ -18,9 +18,9 @@ from PIL import Image, ImageSequence
 from conftest import run_gantool
 from gantool.runtime.files import atomic
 from gantool.runtime.generator import Generator
-from gantool.runtime.morph import Walk
 from gantool.runtime.outputs.animation import Clock, Film
 from gantool.runtime.outputs.video import Video
+from gantool.runtime.walk import Walk
 
 Frames = NDArray[np.uint8]  # [N, H, W, C]
 

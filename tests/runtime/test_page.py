@@ -34,9 +34,9 @@ from gantool.runtime import Generator
 from gantool.runtime.directions import Directions
 from gantool.runtime.errors import UsageError
 from gantool.runtime.latents import latents
-from gantool.runtime.morph import Walk
 from gantool.runtime.outputs.images import over_colour, visible
 from gantool.runtime.seeds import parse_seeds
+from gantool.runtime.walk import Walk
 from gantool.runtime.web.page import info, server_page
 from helpers.browser import MILLISECONDS, chromium
 from helpers.generator_page import npm_package, opened
