@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from mmap import mmap
 from pathlib import Path
 
 from gantool.export.precision.psnr import PARITY_KEY, ParityRecord
-from gantool.runtime.artifacts.onnx import open_graph, read_json, read_metadata
+from gantool.runtime.artifacts.onnx import METADATA_KEY, open_graph, read_json, read_metadata, with_json
 from gantool.runtime.artifacts.recipe import Recipe, recipe_of
+from gantool.runtime.authorship import Authorship
 from gantool.runtime.generator import Generator
 from gantool.runtime.metadata import Metadata
 
@@ -62,6 +63,14 @@ class Graph:
     def generator_on_cpu(self) -> Generator | None:
         """Return `generator()`, or None if ONNX Runtime has no kernels for the graph (BF16)."""
         return self.generator() if self.recipe.on_cpu else None
+
+    def with_authorship(self, given: Authorship) -> Graph:
+        """Return the graph with the texts that are given; itself if it has them already. Needs no onnx."""
+        metadata = self.metadata.with_authorship(given)
+        if metadata == self.metadata:
+            return self
+        data = with_json(self.path, self.data, METADATA_KEY, metadata.to_json())
+        return replace(self, data=data, metadata=metadata)
 
     def save(self, folder: Path) -> Path:
         """Write the file into `folder`; return its path."""

@@ -25,7 +25,10 @@ def export() -> Command:
     from gantool.export.engine.options import BuildOptions
     from gantool.export.options import ExportOptions, ExportRequest
 
-    groups = ("Output", "Precision", "Engine", "Graph", "Generators from elsewhere", "Evaluation", "Other")
+    groups = (
+        *("Output", "Precision", "Engine", "Graph", "Provenance"),
+        *("Generators from elsewhere", "Evaluation", "Other"),
+    )
     return Command(_export, (ExportRequest, ExportOptions, BuildOptions), groups)
 
 

@@ -146,6 +146,15 @@ def _classes(metadata: Metadata) -> dict[str, str]:
     return {"classes": f"{classes}: {', '.join([*shown, *more])}" if names else f"{classes}, without names"}
 
 
+def _authorship(metadata: Metadata) -> dict[str, str]:
+    """Return what the author says of a generator; {} if it is damaged: the metadata show it."""
+    try:
+        texts = metadata.authorship.to_json()
+    except GantoolError:
+        return {}
+    return {name.replace("_", " "): text for name, text in texts.items()}
+
+
 def _checkpoint(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     metadata = metadata_in(path, header)
     try:
@@ -188,7 +197,7 @@ def _plan(path: Path) -> dict[str, Any]:
         else f"no {path.name}.json: little is known",
         "batch": said.get("batch", "unknown"),
         **{name: said.get(name, {} if sidecar else "unknown") for name in ("metadata", "recipe", "parity")},
-        **(_classes(sidecar.metadata) if sidecar else {}),
+        **({**_authorship(sidecar.metadata), **_classes(sidecar.metadata)} if sidecar else {}),
         "multiply-adds by type": "unknown"
         if not receipt
         else {kind: f"{share:.1%}" for kind, share in receipt.get("shares", {}).items()},
@@ -218,7 +227,9 @@ def _marked(path: Path) -> dict[str, Any]:
     record = "none of gantool's" if mark.record is None else mark.record.to_json()
     said = {
         "digital source type": mark.source_type,
+        "title": mark.title,
         "credit": mark.credit,
+        "licence": mark.licence,
         "AIGC": mark.aigc,
         "record": record,
     }
@@ -272,6 +283,7 @@ def _graph(path: Path) -> dict[str, Any]:
     return {
         "opset": opset,
         **known,
+        **_authorship(metadata),
         **_classes(metadata),
         "parameters": sum(math.prod(weight.dims) for weight in graph.initializer),
         "weights by type": dict(types),

@@ -36,6 +36,7 @@ class OwnGraph:
     """A graph that gantool wrote."""
 
     graph: Graph
+    changed: bool = False  # it has other metadata than its file, so it is written
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,11 @@ def plan_export(path: Path | None, options: ExportOptions, build_options: BuildO
         triton.check_options(library, build_options)
     page = base.with_name(base.name + web.SUFFIX) if options.web else None
     others = tuple(path for path in (options.bundle, page) if path)
-    _check_targets(base, others, entry, source.path if isinstance(source, ForeignGraph) else None)
+    _check_targets(base, others, entry, _must_stay(source))
     if options.bundle is not None and entry is not None and options.bundle.absolute() == entry.absolute():
         raise UsageError(f"`bundle` and `triton` are both {options.bundle}: give them different names")
-    if isinstance(source, BundleSource):
-        named = base.with_name(base.name + GRAPH_SUFFIXES[source.bundle.precision])
+    if isinstance(source, BundleSource) or (isinstance(source, OwnGraph) and source.changed):
+        named = base.with_name(base.name + GRAPH_SUFFIXES[source.graph.recipe.precision])
         source = replace(source, graph=replace(source.graph, path=named))
     return Job(source, base, library, entry)
 
@@ -106,7 +107,7 @@ def _source(
         return TorchSource(path)
     if origin == "bundle":
         _check_bundle_flags(path, options, build_options)
-        return _bundle_source(bundle.read(path))
+        return _bundle_source(bundle.read(path), options)
     if options.opset is not None or options.foreign.origin is not None:
         raise UsageError(f"`opset` and `origin` are for PyTorch generators: {path} is a graph already")
     data = map_file(path)
@@ -114,8 +115,10 @@ def _source(
         return ForeignGraph(path)
     check_inside(path, data)
     graph = Graph.of_data(path, data)
-    _check_graph_flags(graph, options, library)
-    return OwnGraph(graph)
+    source = OwnGraph(graph.with_authorship(options.authorship))
+    source = replace(source, changed=source.graph is not graph)
+    _check_graph_flags(source, options, library)
+    return source
 
 
 def _check_engine_flags(library: Library | None, options: ExportOptions, build_options: BuildOptions) -> None:
@@ -181,7 +184,18 @@ def without_suffix(graph: Path) -> Path:
     return graph.with_name(stem.removesuffix(".fp16").removesuffix(".bf16").removesuffix(".int8"))
 
 
-def _check_graph_flags(graph: Graph, options: ExportOptions, library: Library | None) -> None:
+def _must_stay(source: Source) -> Path | None:
+    """Return the graph that the export reads, and that it would write under the same name."""
+    match source:
+        case ForeignGraph(path):
+            return path
+        case OwnGraph(graph, changed=True):
+            return graph.path
+    return None
+
+
+def _check_graph_flags(source: OwnGraph, options: ExportOptions, library: Library | None) -> None:
+    graph = source.graph
     settled = (options.output, options.lowering, options.soft_labels or None)
     if settled != (None,) * 3 or options.foreign != Foreign():
         raise UsageError(
@@ -198,12 +212,12 @@ def _check_graph_flags(graph: Graph, options: ExportOptions, library: Library | 
         raise UsageError(
             f"`web` needs a graph that browsers compute, and {graph.path} is in BF16: give the FP32 graph"
         )
-    extras = options.triton or options.bundle or options.web
+    extras = options.triton or options.bundle or options.web or source.changed
     if library is None and not (options.precision.requested or extras):
         if options.engine == "none":
             raise UsageError(
                 f"{graph.path} with `engine` none leaves nothing to do: give `fp16`, `bf16`, `int8`, `triton`, "
-                "`bundle`, `web` or an engine"
+                "`bundle`, `web`, an engine, or a text that it does not have, as `author`"
             )
         raise MissingDependencyError(
             "tensorrt or tensorrt_rtx", "rtx", f"building an engine from {graph.path}"
@@ -234,10 +248,10 @@ def _check_bundle_flags(source: Path, options: ExportOptions, build_options: Bui
             )
 
 
-def _bundle_source(read: bundle.Bundle) -> BundleSource:
+def _bundle_source(read: bundle.Bundle, options: ExportOptions) -> BundleSource:
     """Return a bundle with its graph. Raises GantoolError if it does not hold a graph of gantool."""
     graph = Graph.of_data(read.path / bundle.GRAPH, read.graph)
     if not graph.metadata:
         raise GantoolError(f"{read.path} does not hold a graph of gantool: make the bundle again")
     check_inside(graph.path, read.graph)
-    return BundleSource(read, graph)
+    return BundleSource(read, graph.with_authorship(options.authorship))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from gantool.models.config import Distribution
+from gantool.runtime.authorship import Authorship
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, check
 
@@ -197,6 +198,7 @@ class ExportOptions:
     ] = False
     precision: Precision = field(default_factory=Precision)
     foreign: Foreign = field(default_factory=Foreign)
+    authorship: Authorship = field(default_factory=Authorship)
     triton: Annotated[
         Path | None, Flag("also write a model repository for Triton", group="Output", metavar="REPO[/NAME]")
     ] = None

@@ -91,8 +91,9 @@ def _in_floats(graph: Graph, build_options: BuildOptions) -> bytes | None:
 def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions) -> _Graphs:
     """Make the FP32 graph, and the graph in a lower precision if requested."""
     source_graph = job.source.graph if isinstance(job.source, OwnGraph | BundleSource) else None
+    on_disk = job.source.graph if isinstance(job.source, OwnGraph) and not job.source.changed else None
     if source_graph is not None and not options.precision.requested:
-        carried = (source_graph,) if isinstance(job.source, BundleSource) else ()
+        carried = () if on_disk else (source_graph,)
         return _Graphs(
             source_graph, source_graph, carried, source_graph.generator, source_graph.generator_on_cpu
         )
@@ -118,7 +119,7 @@ def _graphs(job: Job, options: ExportOptions, build_options: BuildOptions) -> _G
         with task("measuring the distance to the data"):
             last = stages.with_distances(last, full, options.to_data)
     every = [last.graph] if last.graph.path == full.graph.path else [full.graph, last.graph]
-    made = tuple(graph for graph in every if graph is not source_graph)
+    made = tuple(graph for graph in every if graph is not on_disk)
     return _Graphs(full.graph, last.graph, made, full.as_user, lambda: last.generator)
 
 

@@ -203,7 +203,7 @@ def _reference(metadata: Metadata, images: Images, options: ExportOptions) -> Re
 
 
 def _output(metadata: Metadata, options: ExportOptions) -> tuple[Output, Metadata]:
-    """Return the type of a graph's images, and its metadata, with the bits of images that the runtime makes of it.
+    """Return the type of a graph's images, and its metadata, with bits and texts of the author.
 
     Raises UsageError for colour images of 16 bits, and for soft labels without classes.
     """
@@ -215,7 +215,7 @@ def _output(metadata: Metadata, options: ExportOptions) -> tuple[Output, Metadat
     if output == "uint16" and metadata.image[2] != 1:
         raise UsageError(f"`output` uint16 is for grey images: these have {metadata.image[2]} channels")
     bits = {"uint8": 8, "uint16": 16, "float": metadata.bits}[output]
-    return output, metadata.with_bits(bits)
+    return output, metadata.with_bits(bits).with_authorship(options.authorship)
 
 
 def _feeds(metadata: Metadata, seeds: Sequence[int], soft: bool = False) -> Arrays:

@@ -22,6 +22,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gantool.runtime.errors import UsageError
+from gantool.runtime.process.terminal import short
 
 T = TypeVar("T")
 Given = dict[str, Any]  # field name -> value, only for the options that the user gave
@@ -122,7 +123,13 @@ def check_given(given: Mapping[str, Any], known: Mapping[str, Option]) -> None:
     """Check values by option name; ignore other names. Raises UsageError."""
     for name, value in given.items():
         if name in known and (problem := known[name].problem(value)):
-            shown = f"{value:g}" if isinstance(value, float) else value
+            shown = (
+                f"{value:g}"
+                if isinstance(value, float)
+                else short(value)
+                if isinstance(value, str)
+                else value
+            )
             raise UsageError(f"`{name}` {shown}: {problem}")
 
 
@@ -183,6 +190,16 @@ def between(low: int, high: int | None = None) -> Check:
     return problem
 
 
+def letters(most: int) -> Check:
+    """Return a check that a text is not blank, can be printed in a line, and is not too long."""
+
+    def problem(text: str) -> str:
+        good = text.strip() and text.isprintable() and len(text) <= most
+        return "" if good else f"give 1 to {most:,} printable letters"
+
+    return problem
+
+
 def one_of(known: Sequence[int]) -> Check:
     """Return a check that a number is one of a few."""
     return lambda value: "" if value in known else f"choose {', '.join(map(str, known))}"
@@ -198,6 +215,7 @@ __all__ = [
     "check",
     "check_given",
     "choose",
+    "letters",
     "nonnegative",
     "one_of",
     "options",

@@ -97,7 +97,7 @@ def generate(engine: Path, request: Request) -> Generated:
         if request.background is not None:
             stream, spec = _laid(stream, colour(request.background)), replace(spec, channels=3)
         target = _placed(request, target, selected, spec)
-        target = replace(target, marker=_marker(request, engine, generator.name, z_of))
+        target = replace(target, marker=_marker(request, engine, generator, z_of))
         output = OUTPUTS[target.format](target, items, spec)
         if request.resume:
             check_same(output, lambda item: next(stream([item]))[1][0])
@@ -142,19 +142,20 @@ def _z_of(request: Request, spec: Spec, rows: NDArray[Any] | None) -> ZOf:
     return lambda items: latents((item.seed for item in items), *how) + shift
 
 
-def _marker(request: Request, engine: Path, name: str, z_of: ZOf) -> Marker | None:
-    """Return what marks the images of `engine`, which runs on `name`; None if they shall have no marks."""
+def _marker(request: Request, engine: Path, generator: Generator, z_of: ZOf) -> Marker | None:
+    """Return what marks the images of `engine`, which `generator` runs; None if they shall have no marks."""
     if request.mark == "none":
         return None
     record = replace(
-        Origin.of(engine).record(name),
+        Origin.of(engine).record(generator.name),
         truncation=request.truncation,
         resample=request.resample,
         direction=request.direction,
         background=request.background,
     )
     without_seeds = request.z is not None or request.direction
-    return Marker(record, request.credit, request.aigc, z_of if without_seeds else None)
+    shown_z = z_of if without_seeds else None
+    return Marker(record, request.credit, request.aigc, shown_z, generator.spec.authorship)
 
 
 def _shift(request: Request, spec: Spec) -> Latents | np.float32:

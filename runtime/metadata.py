@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gantool.runtime.authorship import Authorship
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.flags import options
 from gantool.runtime.process.terminal import reason_of, short
 
 FORMAT = 1  # of checkpoints
@@ -191,6 +193,16 @@ class Metadata:
         return str(self.content.get("gantool", "unknown"))
 
     @property
+    def authorship(self) -> Authorship:
+        """What its author says of the generator: the texts that were given to the export."""
+        known = options(Authorship)
+        texts = {name: self.content[name] for name in known if name in self.content}
+        for name, text in texts.items():
+            if problem := "give text" if not isinstance(text, str) else known[name].problem(text):
+                raise self.wrong(name, problem.removeprefix("give "))
+        return Authorship(**texts)
+
+    @property
     def training(self) -> tuple[Any, ...]:
         """The fields that differ if the weights of two files come from different trainings; unchecked."""
         return tuple(self.content.get(name) for name in ("images_seen", "data", "config"))
@@ -207,6 +219,10 @@ class Metadata:
     def with_data(self, data: str) -> Metadata:
         """Return a copy with another name of the data set."""
         return replace(self, content={**self.content, "data": data})
+
+    def with_authorship(self, given: Authorship) -> Metadata:
+        """Return a copy with the texts that are given; the others stay."""
+        return replace(self, content={**self.content, **given.to_json()})
 
     def check(self) -> None:
         """Raise GantoolError if a field that the runtime needs is wrong. Call it before loading a library."""

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar, cast
 
 import numpy as np
 
+from gantool.runtime.authorship import Authorship
 from gantool.runtime.classes import OfImage
 from gantool.runtime.colours import colour
 from gantool.runtime.errors import UsageError
@@ -108,7 +109,7 @@ def morph(engine: Path, options: MorphOptions) -> Morphed:
     seeds = check(options)
     with Generator.load(engine, options.provider, options.threads) as generator:
         shot = plan(options, seeds, generator.spec)
-        shot = marked(shot, Origin.of(engine).record(generator.name))
+        shot = marked(shot, Origin.of(engine).record(generator.name), generator.spec.authorship)
         with (
             task("morphing", shot.film.frames, "frames") as done,
             stop_signals() as stopping,
@@ -131,7 +132,7 @@ def plan(options: MorphOptions, seeds: Seeds, spec: Spec) -> Shot:
     return Shot(options, walk, _film(options, spec, walk, columns, rows))
 
 
-def marked(shot: Shot, record: Record) -> Shot:
+def marked(shot: Shot, record: Record, authorship: Authorship) -> Shot:
     """Return the film with its mark; `record`: what all images of the engine have in common."""
     options = shot.options
     if options.mark == "none":
@@ -143,7 +144,8 @@ def marked(shot: Shot, record: Record) -> Shot:
         background=shot.film.background,
         label=shot.label,
     )
-    packet = Marker(common, options.credit, options.aigc).of_several("".join(options.seeds.split()))
+    marker = Marker(common, options.credit, options.aigc, authorship=authorship)
+    packet = marker.of_several("".join(options.seeds.split()))
     return replace(shot, film=replace(shot.film, packet=packet))
 
 

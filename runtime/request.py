@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from gantool.runtime.colours import not_a_colour
 from gantool.runtime.errors import UsageError
-from gantool.runtime.flags import Flag, between, check
+from gantool.runtime.flags import Flag, between, check, letters
 from gantool.runtime.seeds import MAX_SEED, STEPS
 from gantool.runtime.variations import COUNT, SPREAD
 
@@ -29,12 +29,6 @@ ThreadsFlag = Annotated[
 ]
 
 
-def _not_a_note(text: str) -> str:
-    return (
-        "" if text.strip() and text.isprintable() and len(text) <= 200 else "give 1 to 200 printable letters"
-    )
-
-
 # The mark of images: flags of `generate`, of `morph` and of `serve`.
 MarkFlag = Annotated[
     MarkName,
@@ -45,7 +39,13 @@ MarkFlag = Annotated[
 ]
 CreditFlag = Annotated[
     str | None,
-    Flag("whom to credit, in the mark", group="Provenance", metavar="TEXT", check=_not_a_note),
+    Flag(
+        "whom to credit, in the mark",
+        group="Provenance",
+        metavar="TEXT",
+        check=letters(200),
+        shown="author of the generator",
+    ),
 ]
 AigcFlag = Annotated[
     str | None,
@@ -53,7 +53,7 @@ AigcFlag = Annotated[
         "also the label of China's GB 45438-2025: who provides the images, and a code of theirs",
         group="Provenance",
         metavar="PRODUCER[,CODE]",
-        check=_not_a_note,
+        check=letters(200),
     ),
 ]
 

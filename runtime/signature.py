@@ -95,6 +95,7 @@ class Signature:
             soft_labels=self.columns > 0,
             class_names=metadata.class_names if known else (),
             class_counts=metadata.class_counts if known else (),
+            authorship=metadata.authorship,
         )
 
     def _classes(self, metadata: Metadata) -> int | None:

@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gantool.runtime.authorship import UNKNOWN, Authorship
+
 Images = NDArray[np.uint8 | np.uint16]  # [N, H, W, C]
 ImageType = Literal["uint8", "uint16", "float32"]
 Latents = NDArray[np.float32]  # [N, latent]
@@ -36,6 +38,7 @@ class Spec:
     soft_labels: bool = False  # the label is the share of each class, float32 [N, classes]; else int64 [N]
     class_names: tuple[str, ...] = ()  # one for each class, or ()
     class_counts: tuple[int, ...] = ()  # training images of each class, or ()
+    authorship: Authorship = UNKNOWN  # texts of the author
 
     @property
     def size(self) -> str:

@@ -90,6 +90,7 @@ def contents(
         "latent": next(tensor.shape[1] for tensor in tensors if tensor.name == "z"),
         "distribution": graph.metadata.distribution or "normal",
         "precision": graph.recipe.precision,
+        **graph.metadata.authorship.to_json(),
     }
     text = _config(
         _Model(entry.name, engine is not None, tensors, options.batches[1], largest, parameters, bool(names))
@@ -194,7 +195,7 @@ def _config(model: _Model) -> str:
             for batch in sorted({1, largest})
         ),
         *(
-            f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(str(value))} }} }}'
+            f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(str(value), ensure_ascii=False)} }} }}'
             for key, value in model.parameters.items()
         ),
     ]

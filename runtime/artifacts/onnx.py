@@ -28,6 +28,7 @@ from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import reason_of, short
 
 UINT16 = 4  # TensorProto.DataType
+METADATA_KEY = "gantool"  # of the generator's metadata
 RECIPE_KEY = "gantool_recipe"  # a key of the metadata, see recipe.py
 _GRAPH, _METADATA_PROPS, _KEY, _VALUE = 7, 14, 1, 2
 _NODE, _INITIALIZER, _ATTRIBUTE, _TENSORS, _GRAPHS = 1, 5, 5, (5, 10), (6, 11)
@@ -78,7 +79,7 @@ def read_metadata(graph: Path, data: bytes | mmap | None = None) -> Metadata:
 
     `data`: the bytes of the file, if they were already read. Raises GantoolError for a damaged file.
     """
-    return Metadata.parse(_property(graph, "gantool", data), graph)
+    return Metadata.parse(_property(graph, METADATA_KEY, data), graph)
 
 
 def read_json(graph: Path, key: str, data: bytes | mmap | None = None) -> dict[str, Any]:
@@ -106,6 +107,27 @@ def _property(graph: Path, key: str, data: bytes | mmap | None) -> bytes:
             if pair.get(_KEY) == key.encode():
                 return pair[_VALUE]
     return b"{}"
+
+
+def with_json(graph: Path, data: bytes | mmap, key: str, value: dict[str, Any]) -> bytes:
+    """Return the bytes of a graph with another JSON object under `key` in its metadata, all else as it was.
+
+    Raises GantoolError for a damaged file, and if the graph has nothing under `key`.
+    """
+    parts, found = [], False
+    with _damage_of(graph, data):
+        for number, field in _fields(memoryview(data)):
+            if number == _METADATA_PROPS and isinstance(field, memoryview):
+                name = next(_messages(field, _KEY), b"")
+                if bytes(name) == key.encode():
+                    found = True
+                    pair = _encoded(_KEY, name) + _encoded(_VALUE, json.dumps(value).encode())
+                    parts.append(_encoded(number, pair))
+                    continue
+            parts.append(_encoded(number, field))
+        if not found:
+            raise ValueError(f"nothing under {key!r} in its metadata")
+    return b"".join(parts)
 
 
 def content(graph: Path, data: bytes | mmap) -> Iterator[bytes | memoryview]:
@@ -240,6 +262,18 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
             position += 8 if wire == 1 else 4
         else:
             raise ValueError(f"wire type {wire} at byte {position}")
+
+
+def _encoded(number: int, value: bytes | memoryview | int) -> bytes:
+    """Return a field, as `_fields` reads it."""
+    if isinstance(value, int):
+        return _as_varint(number << 3) + _as_varint(value)
+    return b"".join((_as_varint(number << 3 | 2), _as_varint(len(value)), value))
+
+
+def _as_varint(value: int) -> bytes:
+    groups = [value >> shift & 0x7F for shift in range(0, max(1, value.bit_length()), 7)]
+    return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:

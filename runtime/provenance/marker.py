@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from gantool.runtime.authorship import UNKNOWN, Authorship
 from gantool.runtime.errors import UsageError
 from gantool.runtime.items import Item
 from gantool.runtime.provenance.record import MAX_BYTES, Record, z_text
@@ -32,12 +33,15 @@ class Marker:
         credit: str | None = None,
         aigc: str | None = None,
         z_of: ZOf | None = None,
+        authorship: Authorship = UNKNOWN,
     ) -> None:
         """Prepare the marks of a run; raises UsageError for an `aigc` that is not PRODUCER or PRODUCER,CODE.
 
-        `z_of` computes the z of items that no seed makes alone; None if seeds make all of them.
+        `z_of` computes the z of items that no seed makes alone; None if seeds make all of them. Without `credit`,
+        the marks credit the author of the generator.
         """
-        self._common, self._credit, self._z_of = common, credit, z_of
+        self._common, self._credit, self._z_of = common, credit or authorship.author, z_of
+        self._title, self._licence = authorship.title, authorship.licence
         self._aigc = None if aigc is None else parse_aigc(aigc)
         # a record ends with what differs, so its text is open there
         self._shared = _json(common.to_json())[:-1]
@@ -82,7 +86,9 @@ class Marker:
         number = self._id("" if item is None else self._image(item))
         mark = {
             "digital_source_type": SOURCE_TYPE,
+            "title": self._title,
             "credit": self._credit,
+            "licence": self._licence,
             "aigc": None if self._aigc is None else self._aigc_fields(number),
             "record": {**self._common.to_json(), **image},
         }
@@ -90,7 +96,7 @@ class Marker:
 
     def _packet(self, record: str, number: str) -> str:
         aigc = None if self._aigc is None else _json(self._aigc_fields(number))
-        return packet(record, self._credit, aigc)
+        return packet(record, self._credit, aigc, self._title, self._licence)
 
     def _aigc_fields(self, number: str) -> dict[str, str]:
         """Return the fields of GB 45438-2025; the last three are of whoever passes the image on."""

@@ -1,4 +1,4 @@
-"""The XMP packet of a mark: IPTC's digital source type, gantool's record, and what else was asked for.
+"""The XMP packet of a mark: IPTC's digital source type, gantool's record, and texts of the generator's author.
 
 XMP is a small RDF file inside of an image, which every photo program reads (ISO 16684-1). The source type is from
 IPTC's vocabulary. The field AIGC is that of GB 45438-2025, in the namespace of the practice guides of TC260.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape
@@ -23,8 +23,15 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
 _TC260 = "http://www.tc260.org.cn/ns/AIGC/1.0/"
+_DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
 _GANTOOL = "urn:gantool:mark:1:"  # a URI that nobody can serve, since there is no site
-_PREFIXES = {"Iptc4xmpExt": _IPTC, "photoshop": _PHOTOSHOP, "TC260": _TC260, "gantool": _GANTOOL}
+_PREFIXES = {
+    "Iptc4xmpExt": _IPTC,
+    "photoshop": _PHOTOSHOP,
+    "dc": _DUBLIN_CORE,
+    "TC260": _TC260,
+    "gantool": _GANTOOL,
+}
 _HEAD = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
 _TAIL = '<?xpacket end="r"?>'
 
@@ -37,20 +44,30 @@ class Mark:
     record: Record | None = None
     credit: str | None = None
     aigc: Mapping[str, str] | None = None  # the fields of GB 45438-2025
+    title: str | None = None  # of the generator
+    licence: str | None = None
 
 
-def packet(record: str, credit: str | None = None, aigc: str | None = None) -> str:
+def packet(
+    record: str,
+    credit: str | None = None,
+    aigc: str | None = None,
+    title: str | None = None,
+    licence: str | None = None,
+) -> str:
     """Return the XMP packet of a mark; `record` and `aigc` are JSON. In a file it is UTF-8."""
     given = {
         "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE,
         "photoshop:Credit": credit,
+        "dc:title": title,
+        "dc:rights": licence,
         "TC260:AIGC": aigc,
         "gantool:record": record,
     }
     values = {name: value for name, value in given.items() if value is not None}
-    prefixes = [name.partition(":")[0] for name in values]
+    prefixes = dict.fromkeys(name.partition(":")[0] for name in values)  # each once
     spaces = "".join(f' xmlns:{prefix}="{_PREFIXES[prefix]}"' for prefix in prefixes)
-    inside = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in values.items())
+    inside = "".join(f"<{name}>{_in_form(name, value)}</{name}>" for name, value in values.items())
     return (
         f'{_HEAD}<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}">'
         f'<rdf:Description rdf:about=""{spaces}>{inside}</rdf:Description></rdf:RDF></x:xmpmeta>{_TAIL}'
@@ -74,14 +91,30 @@ def parse_packet(data: bytes) -> Mark | None:
     found: dict[str, str] = {}
     for about in root.iter(f"{{{_RDF}}}Description"):
         found |= about.attrib  # a simple property may be an attribute
-        found |= {child.tag: child.get(f"{{{_RDF}}}resource") or child.text or "" for child in about}
+        found |= {child.tag: _text_of(child) for child in about}
     mark = Mark(
         found.get(f"{{{_IPTC}}}DigitalSourceType"),
         parse_record(found[f"{{{_GANTOOL}}}record"]) if f"{{{_GANTOOL}}}record" in found else None,
         found.get(f"{{{_PHOTOSHOP}}}Credit"),
         _fields(found.get(f"{{{_TC260}}}AIGC")),
+        found.get(f"{{{_DUBLIN_CORE}}}title"),
+        found.get(f"{{{_DUBLIN_CORE}}}rights"),
     )
-    return None if mark == Mark(None) else mark
+    # title and rights say nothing about where an image is from: photos have them too
+    return None if replace(mark, title=None, licence=None) == Mark(None) else mark
+
+
+def _in_form(name: str, value: str) -> str:
+    """Return the XML of a value; title and rights are texts in one or more languages."""
+    if not name.startswith("dc:"):
+        return escape(value)
+    return f'<rdf:Alt><rdf:li xml:lang="x-default">{escape(value)}</rdf:li></rdf:Alt>'
+
+
+def _text_of(field: ElementTree.Element) -> str:
+    """Return the value of a field; of a text in several languages, the first one, which is the default."""
+    first = field.find(f"{{{_RDF}}}Alt/{{{_RDF}}}li")
+    return field.get(f"{{{_RDF}}}resource") or (field if first is None else first).text or ""
 
 
 def _fields(text: str | None) -> dict[str, str] | None:

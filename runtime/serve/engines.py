@@ -99,7 +99,7 @@ def load(options: ServeOptions) -> dict[str, Engine]:
         for name, path in models.items():
             # without spinning: encoders and the event loop need the CPU too
             generator = Generator(load_backend(path, options.provider, options.threads, spin=False))
-            marked = Marks.of(options, path, generator.name)
+            marked = Marks.of(options, path, generator)
             fitting = _fitting(directions, generator.spec)
             found[name] = Engine(name, path.name, generator, sha256(path), marked, fitting)
     except BaseException:

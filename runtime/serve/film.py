@@ -113,7 +113,7 @@ def _shot(service: Service, engine: Engine, query: FilmQuery, out: Path) -> morp
     )
     shot = morph.plan(options, morph.check(options), engine.spec)
     if engine.marks is not None:
-        shot = morph.marked(shot, engine.marks.record)
+        shot = morph.marked(shot, engine.marks.record, engine.spec.authorship)
     made = shot.film
     if made.frames > service.options.max_frames:
         raise UsageError(

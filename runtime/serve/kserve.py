@@ -53,7 +53,11 @@ async def model(service: Service, request: Request, query: NoQuery) -> Response:
                 for name, (kind, shape) in inputs_of(engine.spec).items()
             ],
             "outputs": [_images(engine.spec, -1)],
-            "parameters": {"sha256": engine.sha256, "distribution": engine.spec.distribution},
+            "parameters": {
+                "sha256": engine.sha256,
+                "distribution": engine.spec.distribution,
+                **engine.spec.authorship.to_json(),
+            },
         }
     )
 

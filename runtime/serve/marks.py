@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from gantool.runtime.authorship import Authorship
+from gantool.runtime.generator import Generator
 from gantool.runtime.provenance.marker import Marker, ZOf, parse_aigc
 from gantool.runtime.provenance.origin import Origin
 from gantool.runtime.provenance.record import Record
@@ -22,31 +24,36 @@ class Marks:
     record: Record  # of what all images have in common
     credit: str | None
     aigc: str | None
+    authorship: Authorship
 
     @classmethod
-    def of(cls, options: ServeOptions, engine: Path, name: str) -> Marks | None:
-        """Return the marks of `engine`, which runs on `name`; None if its images shall have none."""
+    def of(cls, options: ServeOptions, engine: Path, generator: Generator) -> Marks | None:
+        """Return the marks of `engine`, which `generator` runs; None if its images shall have none."""
         if options.mark == "none":
             return None
-        return cls(Origin.of(engine).record(name), options.credit, options.aigc)
+        record = Origin.of(engine).record(generator.name)
+        return cls(record, options.credit, options.aigc, generator.spec.authorship)
 
     def marker(self, truncation: float, background: str | None = None, z_of: ZOf | None = None) -> Marker:
         """Return what marks images of a truncation; `background`: colour that transparent images lie on."""
         if z_of is not None:
-            return Marker(self._common(truncation, background), self.credit, self.aigc, z_of)
+            return self.made(truncation, background, z_of)
         return _kept(self, truncation, background)
 
     def to_json(self) -> dict[str, Any]:
         """Return what all marks of the engine say, for the tags of its answers."""
-        return {**self.record.to_json(), "credit": self.credit, "aigc": self.aigc}
+        said = {"credit": self.credit, "aigc": self.aigc, **self.authorship.to_json()}
+        return {**self.record.to_json(), **said}
 
-    def _common(self, truncation: float, background: str | None) -> Record:
-        return replace(self.record, truncation=truncation, background=background)
+    def made(self, truncation: float, background: str | None, z_of: ZOf | None = None) -> Marker:
+        """Return a new marker, see `marker`."""
+        record = replace(self.record, truncation=truncation, background=background)
+        return Marker(record, self.credit, self.aigc, z_of, self.authorship)
 
 
 @lru_cache(_MARKERS)
 def _kept(marks: Marks, truncation: float, background: str | None) -> Marker:
-    return Marker(marks._common(truncation, background), marks.credit, marks.aigc)
+    return marks.made(truncation, background)
 
 
 def check(options: ServeOptions) -> None:

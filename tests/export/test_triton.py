@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,23 +21,8 @@ from gantool.export.packaging import triton
 from gantool.runtime import UsageError
 from gantool.runtime.artifacts.sidecar import Sidecar
 from helpers.networks import CLASSES, full_graph
+from helpers.triton_messages import MESSAGES
 
-
-def load_model_config() -> ModuleType:
-    """Load Triton's generated messages by their path: their package wants grpc, which they do not need."""
-    package = importlib.util.find_spec("tritonclient")
-    assert package is not None
-    assert package.submodule_search_locations is not None
-    path = Path(next(iter(package.submodule_search_locations))) / "grpc/model_config_pb2.py"
-    spec = importlib.util.spec_from_file_location("model_config_pb2", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-MESSAGES = load_model_config()
 NUMPY = {MESSAGES.TYPE_FP32: np.float32, MESSAGES.TYPE_INT64: np.int64, MESSAGES.TYPE_UINT8: np.uint8}
 
 

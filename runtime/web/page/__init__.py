@@ -57,6 +57,7 @@ def info(
         latent: size of z         seeds: normal, uniform or truncated                 soft_labels: true or false
         classes: null, or the names of the classes (their numbers, if they have no names)
         directions: [{"name": …, "vector": [latent numbers]}]
+        title, author, licence, data_statement: texts of the author, if there are any
 
     Raises GantoolError for an engine that does not say how many classes it has, and UsageError for directions of
     another size of z.
@@ -78,6 +79,7 @@ def info(
         "classes": list(names) if spec.classes else None,
         "soft_labels": spec.soft_labels,
         "directions": _named(directions) if directions else [],
+        **spec.authorship.to_json(),
     }
 
 
@@ -104,7 +106,7 @@ def browser_page(known: dict[str, Any], graph: bytes, runtime: WebRuntime) -> st
             _inside("graph", _packed(graph), "text/plain"),
         ]
     )
-    return _page(str(known["name"]), inside, licences, POLICY)
+    return _page(str(known.get("title", known["name"])), inside, licences, POLICY)
 
 
 def _page(title: str, inside: str, licences: str, policy: str) -> str:

@@ -67,11 +67,15 @@ async function start() {
 }
 
 function describe(info, where) {
-  document.title = `${info.name}: images by seed`;
-  byId("title").textContent = info.name;
+  const title = info.title ?? info.name;
+  document.title = `${title}: images by seed`;
+  byId("title").textContent = title;
   const [height, width] = info.size;
   const kind = { 1: "grey", 3: "RGB", 4: "RGBA" }[info.channels] + (info.bits === 16 ? ", 16 bits, shown in 8" : "");
   byId("about").textContent = `${info.file}: ${width}×${height} pixels, ${kind}; z has ${info.latent} numbers, ${info.seeds}. Computed ${where}.`;
+  const said = [info.author && `By ${info.author}.`, info.licence && `Licence: ${info.licence}.`];
+  byId("authorship").textContent = said.filter(Boolean).join(" ");
+  byId("data-statement").textContent = info.data_statement ?? "";
   byId("hash").textContent = info.hash;
   if (info.models?.length > 1) {
     const select = byId("model");
