@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from gantool.export.artifact_files import CHECKPOINT, list_files, resolve_file
+from gantool.export.inspect_image import image_facts
 from gantool.export.macs import shares
 from gantool.export.packaging import bundle
 from gantool.export.precision.psnr import PARITY_KEY
@@ -23,7 +24,6 @@ from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import short
-from gantool.runtime.provenance.read import read_mark
 from gantool.runtime.signature import tensors_of
 
 CLASSES = 20  # named at most
@@ -127,7 +127,7 @@ def facts(path: Path) -> dict[str, Any]:
         return {"file": str(path), "kind": "bundle", **_bundle(path)}
     if (form := kind_of(path)).name in ("image", "video"):
         kind = form.found.removeprefix("is ").partition(" ")[2]  # without the article
-        return {"file": str(path), "kind": kind, **_marked(path)}
+        return {"file": str(path), "kind": kind, **image_facts(path)}
     kind = identify(path)
     facts = _graph(path) if kind == "onnx" else _plan(path)
     return {"file": str(path), "kind": f"{NAMES[kind]} {'graph' if kind == 'onnx' else 'plan'}", **facts}
@@ -218,22 +218,6 @@ def _of_engine(path: Path) -> list[dict[str, Any]]:
     except GantoolError:
         return []
     return [{"name": tensor.name, **tensor.to_json()} for tensor in tensors_of(spec)]
-
-
-def _marked(path: Path) -> dict[str, Any]:
-    mark = read_mark(path)
-    if mark is None:
-        return {"mark": "none: nothing says how it came about"}
-    record = "none of gantool's" if mark.record is None else mark.record.to_json()
-    said = {
-        "digital source type": mark.source_type,
-        "title": mark.title,
-        "credit": mark.credit,
-        "licence": mark.licence,
-        "AIGC": mark.aigc,
-        "record": record,
-    }
-    return {name: value for name, value in said.items() if value is not None}
 
 
 def _bundle(path: Path) -> dict[str, Any]:

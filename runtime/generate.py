@@ -30,6 +30,7 @@ from gantool.runtime.outputs.z_file import read_z, write_z
 from gantool.runtime.process.pool import thread_count
 from gantool.runtime.process.signals import stop_signals
 from gantool.runtime.progress import task
+from gantool.runtime.provenance.c2pa import Sign, signing
 from gantool.runtime.provenance.marker import Marker, ZOf
 from gantool.runtime.provenance.origin import Origin
 from gantool.runtime.request import Request
@@ -122,10 +123,8 @@ def generate(engine: Path, request: Request) -> Generated:
                 first = [images for _, images in stream(items.part(0, cells))]
             path = target.folder / _sheet_name(target)
             shown = list(items.part(0, cells))
-            packet = None
-            if target.marker:
-                packet = target.marker.of_several(", ".join(str(item.seed) for item in shown))
-            sheet.save(path, np.concatenate(first), [item.name for item in shown], packet)
+            names = [item.name for item in shown]
+            sheet.save(path, np.concatenate(first), names, partial(target.encode_sheet, shown))
         place = None if target.format == "-" else target.folder
         found = output.found if request.resume else None
         return Generated(place, len(items), found, spec, items.classes, path, cells, request.out or DEFAULT)
@@ -250,6 +249,8 @@ def _target(request: Request) -> Target:
         if name not in (None, "-"):
             raise UsageError(f"`out` - writes raw frames to stdout, `format` {name} writes files: choose one")
         name = "-"
+    if request.mark == "c2pa" and name in ("npy", "-"):
+        raise UsageError(f"`mark` c2pa signs files of images, `format` {name} has none: choose png or tar")
     part = "" if request.shard is None else "-{}of{}".format(*parse_shard(request.shard))
     return Target(
         request.out or DEFAULT,
@@ -259,7 +260,15 @@ def _target(request: Request) -> Target:
         thread_count(request.encoders),
         request.shard_size,
         part,
+        sign=_sign(request),
     )
+
+
+def _sign(request: Request) -> Sign | None:
+    """Return what signs the images; None if they shall not be signed. Raises GantoolError for a wrong signer."""
+    if request.c2pa_cert is None or request.c2pa_key is None:
+        return None
+    return signing(request.c2pa_cert, request.c2pa_key)
 
 
 def _check_pixels(request: Request, target: Target, spec: Spec) -> None:

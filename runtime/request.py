@@ -18,7 +18,7 @@ Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 Format = Literal["png", "webp", "jpg", "tiff", "npy", "tar", "-"]
 Balance = Literal["even", "data"]
 Layout = Literal["flat", "folders"]
-MarkName = Literal["xmp", "none"]
+MarkName = Literal["xmp", "c2pa", "none"]
 
 # How an engine runs: flags of `generate` and of `morph`.
 BatchFlag = Annotated[int | None, Flag("images at a time", group="Engine", shown="up to 64")]
@@ -29,14 +29,10 @@ ThreadsFlag = Annotated[
 ]
 
 
-# The mark of images: flags of `generate`, of `morph` and of `serve`.
-MarkFlag = Annotated[
-    MarkName,
-    Flag(
-        "what each file says of itself: {choices}; xmp is that a generator made it, and how to make it again",
-        group="Provenance",
-    ),
-]
+_MARK = "what each file says of itself: {choices}; xmp is that a generator made it, and how to make it again"
+
+# The mark of images: flags of `generate`, of `morph` and of `serve`. The last two do not sign.
+MarkFlag = Annotated[Literal["xmp", "none"], Flag(_MARK, group="Provenance")]
 CreditFlag = Annotated[
     str | None,
     Flag(
@@ -71,6 +67,17 @@ def check_mark(mark: MarkName, credit: str | None, aigc: str | None) -> None:
     for name, given in (("credit", credit), ("aigc", aigc)):
         if mark == "none" and given is not None:
             raise UsageError(f"`mark` none leaves no place for `{name}`: give one of them")
+
+
+def _check_signer(mark: MarkName, chain: Path | None, key: Path | None) -> None:
+    """Raise UsageError for a signature without a signer, or for a signer without a signature."""
+    for name, given in (("c2pa_cert", chain), ("c2pa_key", key)):
+        if mark == "c2pa" and given is None:
+            raise UsageError(
+                f"`mark` c2pa needs `{name}`: give the certificates and the private key of whoever signs, as PEM"
+            )
+        if mark != "c2pa" and given is not None:
+            raise UsageError(f"`{name}` is for signatures: add `mark` c2pa, or leave it out")
 
 
 @dataclass(frozen=True)
@@ -240,13 +247,27 @@ class Request:
     ] = None
     provider: ProviderFlag = "auto"
     threads: ThreadsFlag = None
-    mark: MarkFlag = "xmp"
+    mark: Annotated[MarkName, Flag(f"{_MARK}; c2pa signs the file too", group="Provenance")] = "xmp"
+    c2pa_cert: Annotated[
+        Path | None,
+        Flag(
+            "certificates of whoever signs, the signer's own first",
+            "--c2pa-cert",
+            group="Provenance",
+            metavar="CHAIN.pem",
+        ),
+    ] = None
+    c2pa_key: Annotated[
+        Path | None,
+        Flag("private key of the first certificate", "--c2pa-key", group="Provenance", metavar="KEY.pem"),
+    ] = None
     credit: CreditFlag = None
     aigc: AigcFlag = None
 
     def __post_init__(self) -> None:
         check(self)
         check_mark(self.mark, self.credit, self.aigc)
+        _check_signer(self.mark, self.c2pa_cert, self.c2pa_key)
         if self.resume and self.force:
             raise UsageError(
                 "`resume` goes on with the images that are there, `force` overwrites them: give one"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, get_args
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.items import Item
 from gantool.runtime.outputs.encoding import ENCODINGS, Encoding
+from gantool.runtime.provenance.c2pa import Sign
 from gantool.runtime.provenance.marker import Marker
 from gantool.runtime.request import Format
 from gantool.runtime.seeds import MAX_SEED
@@ -32,6 +34,7 @@ class Target:
     shard_size: int = 10_000  # images in a tar
     part: str = ""  # "-3of16" in the names of arrays and tars, if the seeds are one part of several
     marker: Marker | None = None  # makes the marks of the images; None: they have none
+    sign: Sign | None = None  # adds a signed manifest to the file of an image
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -42,11 +45,23 @@ class Target:
             raise UsageError(f"`shard_size` {self.shard_size}: give a whole number from 1 to {MAX_SEED}")
         _ = self.encoding  # its constructor checks level and quality
 
-    def packet(self, item: Item) -> bytes | None:
-        """Return the XMP packet with the mark of an item's image; None if there are no marks."""
-        return None if self.marker is None else self.marker.packet(item)
+    def encode(self, item: Item, image: Images) -> bytes:
+        """Return the image of an item, [H, W, C], as a file: with its mark, and signed if it shall be."""
+        packet = None if self.marker is None else self.marker.packet(item)
+        return self._signed(self.encoding, image, packet)
 
-    @property
+    def encode_sheet(self, items: Sequence[Item], image: Images) -> bytes:
+        """Return a sheet of items, [H, W, C], as a PNG: with its mark, and signed if it shall be."""
+        packet = None
+        if self.marker is not None:
+            packet = self.marker.of_several(", ".join(str(item.seed) for item in items))
+        return self._signed(Encoding(), image, packet)
+
+    def _signed(self, encoding: Encoding, image: Images, packet: bytes | None) -> bytes:
+        data = encoding.encode(image, packet)
+        return data if self.sign is None else self.sign(data, encoding.format)
+
+    @cached_property
     def encoding(self) -> Encoding:
         """The encoding of one image, as a file or as a member of a tar."""
         return Encoding(

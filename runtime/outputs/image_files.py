@@ -22,7 +22,7 @@ class ImageFiles:
     def __init__(self, target: Target, items: Items, spec: Spec) -> None:
         self.found = self.written = 0
         self._folder, self._encoding, self._threads = target.folder, target.encoding, target.threads
-        self._packet = target.packet
+        self._encode = target.encode
         self._items, self._size = items, (spec.height, spec.width, spec.channels, spec.bits)
 
     def existing(self) -> Path | None:
@@ -66,7 +66,7 @@ class ImageFiles:
             folder, name = os.path.split(self._path(item))
             if "/" in item.name:
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-            write_whole(folder, name, self._encoding.encode(image, self._packet(item)))
+            write_whole(folder, name, self._encode(item, image))
         return len(images)
 
     def _count(self, images: int) -> None:
@@ -91,7 +91,7 @@ def pieces(count: int, threads: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, count, step))
 
 
-def save_image(path: Path, image: Images, packet: bytes | None = None) -> None:
-    """Write one image, [H, W, C], as PNG, with an XMP packet if there is one."""
+def save_image(path: Path, image: Images) -> None:
+    """Write one image, [H, W, C], as PNG."""
     with atomic(path) as part:
-        part.write_bytes(Encoding().encode(image, packet))
+        part.write_bytes(Encoding().encode(image))

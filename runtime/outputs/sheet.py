@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import numpy as np
 from gantool.runtime.colours import colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.files import atomic
-from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.images import grid, over_checkerboard
 from gantool.runtime.request import Request, parse_grid
 from gantool.runtime.spec import Images, Spec
@@ -59,13 +58,16 @@ class Sheet:
                 f"fewer columns or rows{', or a smaller `scale`' if self.scale else ''}"
             )
 
-    def save(self, path: Path, images: Images, names: Sequence[str], packet: bytes | None = None) -> None:
+    def save(
+        self, path: Path, images: Images, names: Sequence[str], encode: Callable[[Images], bytes]
+    ) -> None:
         """Write the sheet of images, [N, H, W, C], and beside it the atlas with their names if there is one.
 
-        `packet`: XMP with the mark of the sheet.
+        `encode` returns the sheet, [H, W, C], as a file.
         """
         drawn = self._drawn(images)
-        save_image(path, drawn, packet)
+        with atomic(path) as part:
+            part.write_bytes(encode(drawn))
         if self.atlas:
             with atomic(path.with_suffix(".json")) as part:
                 text = json.dumps(self._atlas(path.name, drawn, images.shape, names), indent=1)

@@ -36,13 +36,13 @@ class Shard:
 
 
 class WebDataset:
-    """An Output that writes tars of `shard_size` images; the same items give the same bytes."""
+    """An Output that writes tars of `shard_size` images; the same items give the same bytes, if none signs."""
 
     def __init__(self, target: Target, items: Items, spec: Spec) -> None:
         self.found = self.written = 0
         self._folder, self._encoding, self._threads = target.folder, target.encoding, target.threads
         self._size = (spec.height, spec.width, spec.channels, spec.bits)
-        self._class_names, self._marker, self._packet = spec.class_names, target.marker, target.packet
+        self._class_names, self._marker, self._file = spec.class_names, target.marker, target.encode
         self._shards = partial(split, target, items)
         self._missing: list[Shard] | None = None  # None: all shards
 
@@ -90,10 +90,7 @@ class WebDataset:
             yield write
 
     def _encode(self, items: Sequence[Item], images: Images) -> Encoded:
-        return [
-            (item, self._encoding.encode(image, self._packet(item)))
-            for item, image in zip(items, images, strict=True)
-        ]
+        return [(item, self._file(item, image)) for item, image in zip(items, images, strict=True)]
 
     def _pack(self, shards: Iterator[Shard]) -> Generator[None, tuple[Item, bytes], None]:
         """Receive one encoded image at a time; rename each shard to its final name when it is full."""

@@ -189,7 +189,7 @@ def test_raw_frames_have_none_and_that_is_said(folder: Path) -> None:
         ("--mark none --aigc us", "--mark none leaves no place for --aigc"),
         ("--aigc ,5", "--aigc ',5': give PRODUCER"),
         ("--credit \x1b[31m", "give 1 to 200 printable letters"),
-        ("--mark exif", "xmp, none"),
+        ("--mark exif", "choose xmp, c2pa, none"),
     ],
 )
 def test_options_that_make_no_mark(flags: str, message: str, folder: Path, tmp_path: Path) -> None:
