@@ -54,13 +54,20 @@ def float_images(module: nn.Module, inputs: tuple[Tensor, ...]) -> NDArray[np.fl
     return made
 
 
-def sample_images(generator: Generator, seeds: Sequence[Seed], bits: int = 8) -> Images:
-    """Return the images of `seeds`, [N, H, W, C] of `bits`, on the generator's device; RGBA is straight."""
+def sample_images(
+    generator: Generator, seeds: Sequence[Seed], bits: int = 8, of_class: NDArray[np.int64] | None = None
+) -> Images:
+    """Return the images of `seeds`, [N, H, W, C] of `bits`, on the generator's device; RGBA is straight.
+
+    `of_class`, int64 [N], replaces the classes of the seeds, of a conditional generator.
+    """
     device = next(generator.parameters()).device
     parts = []
     with task("generating", len(seeds), "images") as made:
         for start in range(0, len(seeds), BATCH):
             inputs = config_inputs(generator.config, seeds[start : start + BATCH], device)
+            if of_class is not None:
+                inputs = (inputs[0], torch.from_numpy(of_class[start : start + BATCH]).to(device))
             parts.append(to_levels(float_images(generator, inputs), bits))  # [n, H, W, C]
             made.update(min(start + BATCH, len(seeds)))
     return np.concatenate(parts)

@@ -133,6 +133,14 @@ class Shares:
         return bisect_right(self._ends, seed * _GOLDEN % _CIRCLE * self._total)
 
 
+def labels_of_data(seeds: Iterable[int], counts: Sequence[int]) -> NDArray[np.int64]:
+    """Return the class of each seed, int64 [N], for comparisons with data that has `counts` of each class."""
+    if len({*counts}) == 1:
+        return labels(seeds, len(counts))
+    shares = Shares(counts)
+    return np.array([shares(seed) for seed in seeds], np.int64)
+
+
 # Of a call: a class, its name, or one class an image; of engines with soft labels also the shares of all classes.
 Label: TypeAlias = "int | str | ArrayLike | None"
 OfImage: TypeAlias = "int | NDArray[np.float32]"  # a class, or the share of each class, [classes]

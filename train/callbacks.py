@@ -17,6 +17,7 @@ import torch
 
 from gantool.models import CHECKPOINT_NAME, Generator
 from gantool.models.sampling import config_inputs, float_images, sample_images
+from gantool.runtime.classes import labels_of_data
 from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.images import eight_bits, sheet, to_uint8
 from gantool.runtime.progress import Task
@@ -184,10 +185,12 @@ class FrechetMetric(Callback):
         )
 
     def _images(self, ema: Generator) -> Images:
-        """Return the images of seeds 0 to SAMPLES - 1, uint8 [SAMPLES, H, W, C]."""
+        """Return the images of seeds 0 to SAMPLES - 1, uint8 [SAMPLES, H, W, C], of classes as in the data."""
         rank, count = self.state.fabric.global_rank, self.state.fabric.world_size
         share = -(-SAMPLES // count)  # images per process, rounded up
-        own = sample_images(ema, range(rank, share * count, count))  # [share, H, W, C]
+        seeds, labels = range(rank, share * count, count), self.session.data.labels
+        of_class = labels_of_data(seeds, labels.counts) if ema.config.classes and labels else None
+        own = sample_images(ema, seeds, of_class=of_class)  # [share, H, W, C]
         parts = gather(self.state.fabric, torch.from_numpy(own))
         return torch.stack(parts, 1).flatten(0, 1)[:SAMPLES].numpy()
 

@@ -17,6 +17,7 @@ from gantool.models import CHECKPOINT_NAME, load_checkpoint
 from gantool.models.config import Size, square
 from gantool.models.sampling import sample_images
 from gantool.models.threads import leave_room
+from gantool.runtime.classes import labels_of_data
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.generator import Generator
 from gantool.runtime.outputs.image_files import save_image
@@ -147,18 +148,25 @@ def score(source: Path, options: EvaluateOptions) -> Scores:
 
 
 def _images(source: Path, samples: int) -> tuple[Path, Images, float | None]:
-    """Return the file or folder of the images, the images, uint8 [N, H, W, C], and the kimg if known."""
+    """Return the file or folder of the images, the images, uint8 [N, H, W, C], and the kimg if known.
+
+    The classes of a conditional generator have the shares of its training data, with which it is compared.
+    """
     if source.is_dir() and (source / CHECKPOINT_NAME).is_file():
         source = source / CHECKPOINT_NAME
     if source.suffix == ".safetensors":
         checkpoint = load_checkpoint(source)
-        images = sample_images(checkpoint.generator, range(samples))
+        counts = checkpoint.metadata.class_counts
+        of_class = labels_of_data(range(samples), counts) if counts else None
+        images = sample_images(checkpoint.generator, range(samples), of_class=of_class)
         return source, images, checkpoint.metadata.images_seen / 1000
     if source.is_dir() or source.suffix.lower() in CONTAINERS:
         return source, _folder_images(source, samples), None
     with Generator.load(source) as engine, task("generating", samples, "images") as made:
         parts: list[Images] = []
-        for part in engine.generate(range(samples)):
+        counts = engine.spec.class_counts
+        label = labels_of_data(range(samples), counts) if counts else None
+        for part in engine.generate(range(samples), label=label):
             parts.append(eight_bits(part).copy())  # the engine may reuse its memory
             made.update(sum(map(len, parts)))
         return source, np.concatenate(parts), None

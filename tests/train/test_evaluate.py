@@ -17,6 +17,7 @@ from PIL import Image
 from conftest import run_gantool
 from gantool.models.config import square
 from gantool.runtime.errors import pip_install
+from gantool.runtime.metadata import Metadata
 from gantool.train.data.dataset import load_images
 from gantool.train.evaluate import evaluate
 from gantool.train.metrics.scores import frechet, kernel, scores
@@ -136,6 +137,54 @@ def classes(tmp_path: Path) -> Path:
             image[area] += 150
             Image.fromarray(image).save(tmp_path / "data" / name / f"{index}.png")
     return tmp_path / "data"
+
+
+def generator_of_classes(path: Path, counts: list[int]) -> Path:
+    """Write a graph whose images are noise, bright above in class 0, and bright to the left in class 1."""
+    areas = np.zeros((2, 1, 32, 32), np.float32)
+    areas[0, :, :16], areas[1, :, :, :16] = 150, 150
+    constants = {
+        "shape": np.array([-1, 1, 32, 32], np.int64),
+        "areas": areas,
+        "middle": np.float32(30),
+        "spread": np.float32(15),
+    }
+    nodes = [
+        helper.make_node("Reshape", ["z", "shape"], ["noise"]),
+        helper.make_node("Gather", ["areas", "label"], ["area"]),
+        helper.make_node("Mul", ["noise", "spread"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "middle"], ["moved"]),
+        helper.make_node("Add", ["moved", "area"], ["sum"]),
+        helper.make_node("Transpose", ["sum"], ["last"], perm=[0, 2, 3, 1]),
+        helper.make_node("Cast", ["last"], ["images"], to=TensorProto.UINT8),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("z", TensorProto.FLOAT, ["N", 1024]),
+        helper.make_tensor_value_info("label", TensorProto.INT64, ["N"]),
+    ]
+    outputs = [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 32, 32, 1])]
+    weights = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "classes", inputs, outputs, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    about = Metadata.of(
+        architecture="x", latent=1024, distribution="normal", data="d", classes=2, class_counts=counts
+    )
+    helper.set_model_props(model, {"gantool": json.dumps(about.to_json())})
+    onnx.save(model, path)
+    return path
+
+
+def test_classes_have_the_shares_of_the_data(classes: Path, tmp_path: Path) -> None:
+    for index in range(18):
+        (classes / "left" / f"{index}.png").unlink()
+    distances = []
+    for counts in ([20, 2], [2, 20], [1, 1]):
+        graph = generator_of_classes(tmp_path / "g.onnx", counts)
+        flags = ("--data", classes, "--samples", "220", "--json", "-o", tmp_path / "out")
+        found = json.loads(run_gantool("evaluate", graph, *flags, cwd=tmp_path, check=True).stdout)
+        distances.append(found["fd"])
+    right, wrong, even = distances
+    assert right < even / 4 < wrong / 4
 
 
 def test_copies_are_found_out_and_a_missing_class_is_named(classes: Path, tmp_path: Path) -> None:
