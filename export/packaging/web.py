@@ -8,10 +8,13 @@ from pathlib import Path
 from gantool.export.artifact import Graph
 from gantool.export.packaging.web_runtime import find_runtime
 from gantool.runtime.directions import Directions
+from gantool.runtime.provenance.marker import Marker
+from gantool.runtime.provenance.origin import Origin
 from gantool.runtime.spec import Spec
 from gantool.runtime.web.page import WebRuntime, browser_page, info
 
 SUFFIX = ".html"
+ENGINE = "ONNX Runtime Web"  # in the marks of what the page saves
 
 
 @dataclass(frozen=True)
@@ -30,4 +33,6 @@ class Parts:
 def write(target: Path, graph: Graph, spec: Spec, parts: Parts) -> None:
     """Write the page. Raises UsageError for directions of another generator."""
     known = info(target.name.removesuffix(SUFFIX), graph.name, graph.sha256, spec, parts.directions)
+    record = Origin(graph.sha256, graph.recipe.precision).record(ENGINE)
+    known["mark"] = Marker(record, authorship=spec.authorship).template()
     target.write_text(browser_page(known, graph.data[:], parts.runtime), encoding="utf-8")

@@ -94,6 +94,18 @@ class Marker:
         }
         return {name: value for name, value in mark.items() if value is not None}
 
+    def template(self) -> dict[str, Any]:
+        """Return what another program makes marks of: the record, as JSON, and the packet around it.
+
+        The program adds to the record what an image is of, and puts its text, escaped as XML, into the first place
+        in the packet. The second is for the number of the record (see `_id`), and is there with `aigc`.
+        """
+        return {
+            "record": self._common.to_json(),
+            "packet": self._packet(_IMAGE, _ID),
+            "places": [_IMAGE, _ID],
+        }
+
     def _packet(self, record: str, number: str) -> str:
         aigc = None if self._aigc is None else _json(self._aigc_fields(number))
         return packet(record, self._credit, aigc, self._title, self._licence)

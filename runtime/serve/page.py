@@ -26,6 +26,9 @@ async def about(service: Service, request: Request, query: ModelQuery) -> Respon
         found = info(engine.name, engine.file, engine.sha256, engine.spec, engine.directions)
     except GantoolError as error:  # it does not say how many classes it has
         raise Refused(501, str(error)) from error
+    marker = engine.marker(1.0)
+    if marker is not None:
+        found["mark"] = marker.template()
     if len(service.engines) > 1:
         found["models"] = list(service.engines)
     return JSONResponse(found, headers={"cache-control": "no-cache"})

@@ -10,28 +10,21 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 from playwright.sync_api import Browser, Page, expect
 
-from gantool.export import stages
 from gantool.export.artifact import Graph
-from gantool.export.options import ExportOptions
-from gantool.export.packaging import bundle
-from gantool.export.packaging.web import Parts, write
-from gantool.export.packaging.web_runtime import find_runtime
-from gantool.models import save_checkpoint
+from gantool.export.packaging.web import write
 from gantool.runtime import Generator
-from gantool.runtime.directions import Directions
 from gantool.runtime.errors import UsageError
 from gantool.runtime.latents import latents
 from gantool.runtime.outputs.images import over_colour, visible
@@ -39,62 +32,15 @@ from gantool.runtime.seeds import parse_seeds
 from gantool.runtime.walk import Walk
 from gantool.runtime.web.page import info, server_page
 from helpers.browser import MILLISECONDS, chromium
-from helpers.generator_page import npm_package, opened
-from helpers.networks import NETWORKS, full_graph, in_fp16, lived_in
-from helpers.once import once
+from helpers.generator_page import opened, page_of, parts, saved
 
 SEEDS = range(64)
-GOLDEN = Path(__file__).parents[2] / "export/doctor/golden/int8.tar"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as started:
         yield started
-
-
-@cache
-def parts() -> Parts:
-    return Parts(find_runtime(npm_package()), None)
-
-
-def graph_of(kind: str) -> bytes:
-    """Return a graph: fp16 (grey, z truncated), conditional, sprites (RGBA, not square), deep (16 bits), int8."""
-    if kind == "int8":
-        return bundle.read(GOLDEN).graph
-    if kind == "fp16":
-        return bytes(in_fp16(full_graph("dcgan28")[0]).SerializeToString())
-    if kind != "deep":
-        return bytes(full_graph(kind)[0].SerializeToString())
-
-    def make(path: Path) -> None:
-        source = path.with_name("deep.safetensors")
-        save_checkpoint(source, lived_in(NETWORKS["dcgan16"]), 1000, "shapes")
-        made = stages.from_torch(source, path.with_name("g.onnx"), ExportOptions(output="uint16"))
-        onnx.save(made.model, path)
-
-    return once("deep-graph", make).read_bytes()
-
-
-@cache
-def page_of(kind: str) -> tuple[Path, Path]:
-    """Return a page with its graph beside it."""
-
-    def make(folder: Path) -> None:
-        folder.mkdir()
-        path = folder / "g.onnx"
-        path.write_bytes(graph_of(kind))
-        graph = Graph.load(path)
-        with graph.generator() as generator:
-            spec = generator.spec
-        found = parts()
-        if kind == "conditional":
-            vectors = np.eye(2, spec.latent, dtype=np.float32)
-            found = replace(found, directions=Directions(("0", "smile"), vectors, np.ones(2, np.float32)))
-        write(folder / "g.html", graph, spec, found)
-
-    folder = once(f"page-{kind}", make)
-    return folder / "g.html", folder / "g.onnx"
 
 
 def images(page: Page, seeds: list[int], like: NDArray[Any]) -> NDArray[Any]:
@@ -106,12 +52,6 @@ def images(page: Page, seeds: list[int], like: NDArray[Any]) -> NDArray[Any]:
 def full(page: Page) -> None:
     """Wait until every image is there."""
     expect(page.locator(".tile.waiting")).to_have_count(0, timeout=MILLISECONDS)
-
-
-def saved(page: Page, button: str) -> bytes:
-    with page.expect_download() as download:
-        page.click(button)
-    return download.value.path().read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["fp16", "conditional", "sprites", "deep", "int8"])

@@ -59,6 +59,8 @@ def info(
         directions: [{"name": …, "vector": [latent numbers]}]
         title, author, licence, data_statement: texts of the author, if there are any
 
+    A caller adds "mark", a `Marker.template`, if what the page saves shall have marks.
+
     Raises GantoolError for an engine that does not say how many classes it has, and UsageError for directions of
     another size of z.
     """

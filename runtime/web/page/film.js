@@ -1,6 +1,7 @@
 // Make a film of a walk: a GIF, or WebM (MP4 where the browser makes no WebM).
 
 import { createGif } from "./gif.js";
+import { filmMark } from "./mark.js";
 import { draw, rgba } from "./pixels.js";
 
 // pixels that small frames are enlarged to, by a whole number
@@ -57,7 +58,7 @@ export async function record(walk, info, fps, compute, told, signal) {
 // Return a promise of a GIF, a Blob; the parameters are those of `record`.
 export async function gif(walk, info, fps, compute, told, signal) {
   const [height, width] = info.size;
-  const film = createGif(width, height, enlargement(info, GIF_SIDE), fps);
+  const film = createGif(width, height, enlargement(info, GIF_SIDE), fps, filmMark(walk.seeds, info, walk.settings));
   let done = 0;
   for await (const frame of computed(walk, info, compute, signal)) {
     await until(0); // the page goes on

@@ -4,11 +4,15 @@ const INDEX_BITS = 8;
 const [CLEAR, END] = [256, 257]; // codes
 const LAST = 4096; // codes have up to 12 bits
 
-// Each pixel becomes scale × scale.
-export function createGif(width, height, scale, fps) {
+// What follows an XMP packet, which is not in blocks: a reader that takes its bytes for lengths of blocks comes out here.
+const XMP_END = [1, ...Array.from({ length: 256 }, (_, n) => 255 - n), 0];
+
+// Each pixel becomes scale × scale. `packet` is XMP with the mark of the film, or null.
+export function createGif(width, height, scale, fps, packet) {
   const size = [...short(width * scale), ...short(height * scale)];
   // no palette for all frames; Netscape's extension: repeat for ever
   const parts = [bytes(ascii("GIF89a"), size, [0x70, 0, 0], [0x21, 0xff, 11], ascii("NETSCAPE2.0"), [3, 1, 0, 0, 0])];
+  if (packet) parts.push(bytes([0x21, 0xff, 11], ascii("XMP DataXMP")), packet, bytes(XMP_END));
   const time = (frames) => Math.round((100 * frames) / fps); // in hundredths of a second
   let frames = 0;
 

@@ -2,6 +2,7 @@
 
 import { save } from "./files.js";
 import { fit } from "./fit.js";
+import { imageMark } from "./mark.js";
 import { draw } from "./pixels.js";
 import { png } from "./png.js";
 import { MAX_SEED, firstSeed, seedText } from "./seeds.js";
@@ -49,7 +50,8 @@ export function createLarge(info, images, state, panel, closed, failed) {
 
   async function saveImage() {
     try {
-      save(await png(await images.ask(seed), info), `seed${seedText(seed).padStart(4, "0").replaceAll("*", "x")}.png`);
+      const packet = imageMark(seed, info, state.settings()); // now: the sliders may move while the image is computed
+      save(await png(await images.ask(seed), info, packet), `seed${seedText(seed).padStart(4, "0").replaceAll("*", "x")}.png`);
     } catch (error) {
       failed(error);
     }

@@ -3,8 +3,10 @@
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const COLOURS = { 1: 0, 3: 2, 4: 6 }; // colour type by channels
 
-// Return a PNG, as a Blob, of one image: Uint8Array or Uint16Array of H·W·C.
-export async function png(levels, info) {
+const KEYWORD = "XML:com.adobe.xmp"; // of the chunk with the mark
+
+// Return a PNG, as a Blob, of one image: Uint8Array or Uint16Array of H·W·C. `packet` is XMP with its mark, or null.
+export async function png(levels, info, packet) {
   const [height, width] = info.size;
   const header = new Uint8Array(13);
   const view = new DataView(header.buffer);
@@ -12,7 +14,8 @@ export async function png(levels, info) {
   view.setUint32(4, height);
   header.set([info.bits, COLOURS[info.channels]], 8);
   const data = await deflated(lines(levels, height, width * info.channels, info.bits / 8));
-  const chunks = [chunk("IHDR", header), chunk("IDAT", data), chunk("IEND", new Uint8Array())];
+  const mark = packet ? [chunk("iTXt", text(packet))] : [];
+  const chunks = [chunk("IHDR", header), ...mark, chunk("IDAT", data), chunk("IEND", new Uint8Array())];
   return new Blob([new Uint8Array(SIGNATURE), ...chunks], { type: "image/png" });
 }
 
@@ -34,6 +37,14 @@ function lines(levels, height, values, bytes) {
 async function deflated(bytes) {
   const stream = new Blob([bytes]).stream().pipeThrough(new CompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+// The content of a text chunk: not compressed, no language, no translation.
+function text(packet) {
+  const out = new Uint8Array(KEYWORD.length + 5 + packet.length);
+  out.set(new TextEncoder().encode(KEYWORD));
+  out.set(packet, KEYWORD.length + 5);
+  return out;
 }
 
 function chunk(name, data) {

@@ -4,8 +4,8 @@ import { labels, latents, shiftOf, shifted, slerp } from "./latents.js";
 
 const PLAIN = { steps: {}, latents: {} };
 
-// `options` has frames (of a leg), loop and ease. Return the number of frames, and a function that returns z and
-// labels of some of them.
+// `options` has frames (of a leg), loop and ease. Return the number of frames, a function that returns z and labels of
+// some of them, and what was given.
 export function createWalk(seeds, info, settings, options) {
   const z = latents(seeds, info, { ...PLAIN, truncation: settings.truncation });
   const rows = seeds.map((_, n) => Float64Array.from(z.subarray(n * info.latent, (n + 1) * info.latent)));
@@ -41,5 +41,5 @@ export function createWalk(seeds, info, settings, options) {
     return shares;
   }
 
-  return { length, at };
+  return { length, at, seeds, settings };
 }
