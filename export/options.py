@@ -231,8 +231,7 @@ class ExportOptions:
     card: Annotated[
         bool,
         Flag(
-            "also write BASE.md, a model card with questions for you; it replaces an earlier one only while nobody "
-            "has edited that",
+            "also write BASE.md, a model card with questions for you; a card that you edited is not replaced",
             group="Provenance",
         ),
     ] = False
