@@ -10,18 +10,21 @@ from gantool.export.artifact import GRAPH_SUFFIXES, Graph
 from gantool.export.engine.build import SUFFIXES, choose_library, gpu_problem
 from gantool.export.engine.options import BuildOptions, Library, check_options
 from gantool.export.options import ExportOptions, Foreign, Precision
-from gantool.export.packaging import bundle, triton, web
-from gantool.export.source import origin_of
+from gantool.export.packaging import bundle, card, triton, web
+from gantool.export.source import RUNS, origin_of
+from gantool.models.config import CHECKPOINT_NAME
 from gantool.runtime.artifacts.onnx import check_inside, map_file, read_metadata
 from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
+from gantool.runtime.runs import newest_run
 
 
 @dataclass(frozen=True)
 class TorchSource:
-    """A PyTorch generator: a checkpoint (None: of the newest run), or the module that --from makes."""
+    """A PyTorch generator: a checkpoint, or the module that --from makes."""
 
     path: Path | None
+    run: Path | None = None  # the folder of a checkpoint
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,11 @@ def plan_export(path: Path | None, options: ExportOptions, build_options: BuildO
         entry = triton.parse_entry(options.triton, base.name)
         triton.check_options(library, build_options)
     page = base.with_name(base.name + web.SUFFIX) if options.web else None
-    others = tuple(path for path in (options.bundle, page) if path)
+    sheet = base.with_name(base.name + card.SUFFIX) if options.card else None
+    others = tuple(path for path in (options.bundle, page, sheet) if path)
     _check_targets(base, others, entry, _must_stay(source))
+    if sheet is not None:
+        card.check_target(sheet, overwrite=options.overwrite)
     if options.bundle is not None and entry is not None and options.bundle.absolute() == entry.absolute():
         raise UsageError(f"`bundle` and `triton` are both {options.bundle}: give them different names")
     if isinstance(source, BundleSource) or (isinstance(source, OwnGraph) and source.changed):
@@ -104,7 +110,7 @@ def _source(
 ) -> Source:
     """Return the source. Raises UsageError for flags that do not apply to it."""
     if path is None or origin not in ("graph", "bundle"):
-        return TorchSource(path)
+        return _torch_source(path, origin)
     if origin == "bundle":
         _check_bundle_flags(path, options, build_options)
         return _bundle_source(bundle.read(path), options)
@@ -119,6 +125,15 @@ def _source(
     source = replace(source, changed=source.graph is not graph)
     _check_graph_flags(source, options, library)
     return source
+
+
+def _torch_source(path: Path | None, origin: str) -> TorchSource:
+    """Return the source; a checkpoint is that of the run that is the newest now."""
+    if origin != "checkpoint":
+        return TorchSource(path)
+    if path is None and (run := newest_run(RUNS, CHECKPOINT_NAME)):
+        path = run / CHECKPOINT_NAME
+    return TorchSource(path, path if path is None or path.is_dir() else path.parent)
 
 
 def _check_engine_flags(library: Library | None, options: ExportOptions, build_options: BuildOptions) -> None:
@@ -212,12 +227,12 @@ def _check_graph_flags(source: OwnGraph, options: ExportOptions, library: Librar
         raise UsageError(
             f"`web` needs a graph that browsers compute, and {graph.path} is in BF16: give the FP32 graph"
         )
-    extras = options.triton or options.bundle or options.web or source.changed
+    extras = options.triton or options.bundle or options.web or options.card or source.changed
     if library is None and not (options.precision.requested or extras):
         if options.engine == "none":
             raise UsageError(
                 f"{graph.path} with `engine` none leaves nothing to do: give `fp16`, `bf16`, `int8`, `triton`, "
-                "`bundle`, `web`, an engine, or a text that it does not have, as `author`"
+                "`bundle`, `web`, `card`, an engine, or a text that it does not have, as `author`"
             )
         raise MissingDependencyError(
             "tensorrt or tensorrt_rtx", "rtx", f"building an engine from {graph.path}"

@@ -228,8 +228,18 @@ class ExportOptions:
         Path | None,
         Flag("sliders for --web: a file of gantool directions", group="Output", metavar="FILE.npz"),
     ] = None
+    card: Annotated[
+        bool,
+        Flag(
+            "also write BASE.md, a model card with questions for you; a card that you edited is not replaced",
+            group="Provenance",
+        ),
+    ] = False
     to_data: DatasetDistance | None = None
-    overwrite: Annotated[bool, Flag("also replace a plan of another precision", group="Output")] = False
+    overwrite: Annotated[
+        bool,
+        Flag("also replace a plan of another precision, and a model card that was edited", group="Output"),
+    ] = False
 
     def __post_init__(self) -> None:
         check(self)

@@ -11,9 +11,17 @@ from pathlib import Path
 from gantool.export.artifact import Graph
 from gantool.export.engine.artifact import Engine, build_engine
 from gantool.export.engine.options import BuildOptions
-from gantool.export.job import BundleSource, ForeignGraph, Job, OwnGraph, check_precision, plan_export
+from gantool.export.job import (
+    BundleSource,
+    ForeignGraph,
+    Job,
+    OwnGraph,
+    TorchSource,
+    check_precision,
+    plan_export,
+)
 from gantool.export.options import ExportOptions
-from gantool.export.packaging import bundle, triton, web
+from gantool.export.packaging import bundle, card, triton, web
 from gantool.runtime.artifacts.onnx import UINT16, output_type
 from gantool.runtime.errors import MissingDependencyError, UsageError
 from gantool.runtime.files import scratch
@@ -152,12 +160,26 @@ def _write(
             _write_page(folder / f"{job.base.name}{web.SUFFIX}", graphs, page)
         if options.bundle is not None:
             bundle.write(options.bundle, graphs.last, graphs.full_generator(), options.precision.min_psnr)
+        if options.card:
+            _write_card(folder, job, options, graphs, engine)
         files = [job.base.with_name(path.name) for path in sorted(folder.iterdir())]
         for path in files:
             (folder / path.name).replace(path)
         if contents is not None:  # last, since a running Triton may load it at once
             triton.write(contents)
     return Exported(job, tuple(files), graphs.last, engine, options.bundle)
+
+
+def _write_card(
+    folder: Path, job: Job, options: ExportOptions, graphs: _Graphs, engine: Engine | None
+) -> None:
+    """Write the model card of the files in `folder`, of the bundle, and of a graph that was there before."""
+    files = [*sorted(folder.iterdir()), *([options.bundle] if options.bundle else [])]
+    if isinstance(job.source, OwnGraph) and not job.source.changed:
+        files.append(job.source.graph.path)
+    run = job.source.run if isinstance(job.source, TorchSource) else None
+    subject = card.Subject(job.base.name, graphs.full, graphs.last, engine, tuple(files), run)
+    card.write(folder / f"{job.base.name}{card.SUFFIX}", subject)
 
 
 def _write_page(target: Path, graphs: _Graphs, parts: web.Parts) -> None:

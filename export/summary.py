@@ -9,7 +9,7 @@ from gantool.export.artifact_files import training_difference, training_metadata
 from gantool.export.engine.build import SUFFIXES
 from gantool.export.engine.options import BuildOptions
 from gantool.export.job import without_suffix
-from gantool.export.packaging import triton, web
+from gantool.export.packaging import card, triton, web
 from gantool.export.pipeline import Exported
 
 
@@ -61,6 +61,9 @@ def _next(made: Exported, build_options: BuildOptions) -> list[str]:
         lines.append(
             f"python3 -m webbrowser {quote(str(page))}  # or open it in any browser: it needs no network"
         )
+    if sheet := next((path for path in made.files if path.suffix == card.SUFFIX), None):
+        count = card.questions(sheet)
+        lines.append(f'grep "Answer this" {quote(str(sheet))}  # {count} questions that only you can answer')
     if job.entry is not None:
         same = " with the plan's version of TensorRT" if job.library == "tensorrt" else " of Triton"
         command = triton.command(job.entry.parent, build_options.version_compatible)
