@@ -228,6 +228,14 @@ class ExportOptions:
         Path | None,
         Flag("sliders for --web: a file of gantool directions", group="Output", metavar="FILE.npz"),
     ] = None
+    sign: Annotated[
+        Path | None,
+        Flag(
+            "also write BASE.sig, which signs the files with this private key",
+            group="Output",
+            metavar="KEY.pem",
+        ),
+    ] = None
     to_data: DatasetDistance | None = None
     overwrite: Annotated[bool, Flag("also replace a plan of another precision", group="Output")] = False
 
@@ -240,6 +248,9 @@ class ExportOptions:
         if not self.web and (self.web_runtime or self.directions):
             flag = "directions" if self.directions else "web_runtime"
             raise UsageError(f"`{flag}` is for the page of `web`: add it")
+        folder = (self.base or Path("g")).parent
+        if self.sign and self.bundle and self.bundle.parent.resolve() != folder.resolve():
+            raise UsageError(f"`sign` signs files of one folder: write the `bundle` to {folder} too")
 
 
 @dataclass(frozen=True)
