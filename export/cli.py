@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -82,9 +82,12 @@ def verify() -> Command:
     def run(given: Given) -> None:
         import json
 
+        asked = build(VerifyOptions, given)
+        if asked.signature is not None:
+            _verify_signatures(asked.files, asked.signature, asked.json)
+            return
         from gantool.export.verify import verify
 
-        asked = build(VerifyOptions, given)
         found = verify(asked.files, asked.seeds, asked.min_psnr)
         rows = [row.to_json() for row in found.rows]
         typer.echo(json.dumps(rows, indent=2) if asked.json else found.table())
@@ -96,6 +99,17 @@ def verify() -> Command:
         found.check()
 
     return Command(run, (VerifyOptions,))
+
+
+def _verify_signatures(files: Sequence[Path], public: Path, as_json: bool) -> None:
+    import json
+
+    from gantool.runtime.provenance.signature import check, verify_signatures
+
+    found = verify_signatures(files, public)
+    rows = [{"file": str(each.file), "signed": not each.problem, "problem": each.problem} for each in found]
+    typer.echo(json.dumps(rows, indent=2) if as_json else "\n".join(each.text() for each in found))
+    check(found)
 
 
 def directions() -> Command:

@@ -235,6 +235,14 @@ class ExportOptions:
             group="Provenance",
         ),
     ] = False
+    sign: Annotated[
+        Path | None,
+        Flag(
+            "also write BASE.sig, which signs the files with this private key",
+            group="Provenance",
+            metavar="KEY.pem",
+        ),
+    ] = None
     to_data: DatasetDistance | None = None
     overwrite: Annotated[
         bool,
@@ -250,6 +258,9 @@ class ExportOptions:
         if not self.web and (self.web_runtime or self.directions):
             flag = "directions" if self.directions else "web_runtime"
             raise UsageError(f"`{flag}` is for the page of `web`: add it")
+        folder = (self.base or Path("g")).parent
+        if self.sign and self.bundle and self.bundle.parent.resolve() != folder.resolve():
+            raise UsageError(f"`sign` signs files of one folder: write the `bundle` to {folder} too")
 
 
 @dataclass(frozen=True)

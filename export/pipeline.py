@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from gantool.runtime.errors import MissingDependencyError, UsageError
 from gantool.runtime.files import scratch
 from gantool.runtime.generator import Generator
 from gantool.runtime.progress import task
+from gantool.runtime.provenance.signature import SUFFIX, signer
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Exported:
     graph: Graph  # in the requested precision
     engine: Engine | None
     bundle: Path | None
+    signature: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def export(
     errors of `gantool.runtime.errors`; then it has written nothing.
     """
     job = plan_export(None if source is None else Path(source), options, build_options)
+    sign = None if options.sign is None else signer(options.sign)  # before any work
     page = web.Parts.find(options.web_runtime, options.directions) if options.web else None
     graphs = _graphs(job, options, build_options)
     engine = None
@@ -72,7 +75,12 @@ def export(
             check_precision(job.base, job.library, graphs.last.recipe.precision)
         parsed = _in_floats(graphs.last, build_options)
         engine = build_engine(graphs.last, job.base, job.library, build_options, parsed)
-    return _write(job, options, build_options, graphs, engine, page)
+    made = _write(job, options, build_options, graphs, engine, page)
+    if sign is None:
+        return made
+    signature = job.base.with_name(job.base.name + SUFFIX)
+    sign([*made.files, *([made.bundle] if made.bundle else [])], signature)
+    return replace(made, signature=signature)
 
 
 def _in_floats(graph: Graph, build_options: BuildOptions) -> bytes | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check
 from gantool.runtime.web.flag import html_flag
 
@@ -47,9 +48,18 @@ class VerifyOptions:
         Path | None, html_flag("the worst images beside those of the first file, PSNR by seed, the limits")
     ] = None
     json: Annotated[bool, Flag("print JSON")] = False
+    signature: Annotated[
+        Path | None,
+        Flag(
+            "instead check that the files, or those of a folder, are as this public key's owner signed them",
+            metavar="PUB.pem",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         check(self)
+        if self.signature and (self.html or self.min_psnr is not None):
+            raise UsageError("`signature` compares no images: leave out `html` and `min_psnr`")
 
 
 def _npz(path: Path) -> str:

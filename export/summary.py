@@ -16,7 +16,8 @@ from gantool.export.pipeline import Exported
 def summary(made: Exported, build_options: BuildOptions) -> str:
     """Return a line for each file with its size, and the next commands."""
     entry = made.job.entry
-    files = [*made.files, *(path for path in (made.bundle, entry and entry / triton.CONFIG) if path)]
+    others = (made.bundle, made.signature, entry and entry / triton.CONFIG)
+    files = [*made.files, *(path for path in others if path)]
     width = max((len(str(file)) for file in files), default=0)
     lines = [f"{file!s:{width}}  {_size(file.stat().st_size):>9}" for file in files]
     return "\n".join([*lines, "next:", *(f"  {line}" for line in _next(made, build_options))])

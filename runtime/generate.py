@@ -33,6 +33,7 @@ from gantool.runtime.progress import task
 from gantool.runtime.provenance.c2pa import Sign, signing
 from gantool.runtime.provenance.marker import Marker, ZOf
 from gantool.runtime.provenance.origin import Origin
+from gantool.runtime.provenance.signature import require
 from gantool.runtime.request import Request
 from gantool.runtime.selection import Selection, seeds_of, select
 from gantool.runtime.shards import parse_shard
@@ -85,6 +86,7 @@ def generate(engine: Path, request: Request) -> Generated:
     rows_of_z = None if request.z is None else read_z(request.z)
     seeds = seeds_of(request, 0 if rows_of_z is None else len(rows_of_z))
     _check_raw(request, target)
+    require([engine], request.require_signature)
     with Generator.load(engine, request.provider, request.threads) as generator:
         spec = generator.spec
         _check_pixels(request, target, spec)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from gantool.runtime.colours import not_a_colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check, letters
+from gantool.runtime.provenance.flags import C2paCertFlag, C2paKeyFlag, RequireSignatureFlag, check_signer
 from gantool.runtime.seeds import MAX_SEED, STEPS
 from gantool.runtime.variations import COUNT, SPREAD
 
@@ -67,17 +68,6 @@ def check_mark(mark: MarkName, credit: str | None, aigc: str | None) -> None:
     for name, given in (("credit", credit), ("aigc", aigc)):
         if mark == "none" and given is not None:
             raise UsageError(f"`mark` none leaves no place for `{name}`: give one of them")
-
-
-def _check_signer(mark: MarkName, chain: Path | None, key: Path | None) -> None:
-    """Raise UsageError for a signature without a signer, or for a signer without a signature."""
-    for name, given in (("c2pa_cert", chain), ("c2pa_key", key)):
-        if mark == "c2pa" and given is None:
-            raise UsageError(
-                f"`mark` c2pa needs `{name}`: give the certificates and the private key of whoever signs, as PEM"
-            )
-        if mark != "c2pa" and given is not None:
-            raise UsageError(f"`{name}` is for signatures: add `mark` c2pa, or leave it out")
 
 
 @dataclass(frozen=True)
@@ -247,27 +237,17 @@ class Request:
     ] = None
     provider: ProviderFlag = "auto"
     threads: ThreadsFlag = None
+    require_signature: RequireSignatureFlag = None
     mark: Annotated[MarkName, Flag(f"{_MARK}; c2pa signs the file too", group="Provenance")] = "xmp"
-    c2pa_cert: Annotated[
-        Path | None,
-        Flag(
-            "certificates of whoever signs, the signer's own first",
-            "--c2pa-cert",
-            group="Provenance",
-            metavar="CHAIN.pem",
-        ),
-    ] = None
-    c2pa_key: Annotated[
-        Path | None,
-        Flag("private key of the first certificate", "--c2pa-key", group="Provenance", metavar="KEY.pem"),
-    ] = None
+    c2pa_cert: C2paCertFlag = None
+    c2pa_key: C2paKeyFlag = None
     credit: CreditFlag = None
     aigc: AigcFlag = None
 
     def __post_init__(self) -> None:
         check(self)
         check_mark(self.mark, self.credit, self.aigc)
-        _check_signer(self.mark, self.c2pa_cert, self.c2pa_key)
+        check_signer(self.mark, self.c2pa_cert, self.c2pa_key)
         if self.resume and self.force:
             raise UsageError(
                 "`resume` goes on with the images that are there, `force` overwrites them: give one"

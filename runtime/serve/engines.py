@@ -18,6 +18,7 @@ from gantool.runtime.generator import Generator, load_backend
 from gantool.runtime.latents import latents
 from gantool.runtime.newest import engines as newest
 from gantool.runtime.provenance.marker import Marker, ZOf
+from gantool.runtime.provenance.signature import require
 from gantool.runtime.seeds import Seed
 from gantool.runtime.serve import marks
 from gantool.runtime.serve.marks import Marks
@@ -93,6 +94,7 @@ def load(options: ServeOptions) -> dict[str, Engine]:
     """Load the engines of all models. Raises GantoolError if one does not load; then none is."""
     marks.check(options)
     models = options.models or {path.stem: path for path in newest(Path())[:1]}
+    require(models.values(), options.require_signature)
     directions = None if options.directions is None else Directions.load(options.directions)
     found: dict[str, Engine] = {}
     try:

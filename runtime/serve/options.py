@@ -11,6 +11,7 @@ from typing import Annotated
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check, positive
+from gantool.runtime.provenance.flags import RequireSignatureFlag
 from gantool.runtime.request import AigcFlag, CreditFlag, MarkFlag, ProviderFlag, ThreadsFlag, check_mark
 
 TOKEN = "GANTOOL_TOKEN"  # environment variable
@@ -42,6 +43,7 @@ class ServeOptions:
     ] = ()
     provider: ProviderFlag = "auto"
     threads: ThreadsFlag = None
+    require_signature: RequireSignatureFlag = None
     directions: Annotated[
         Path | None,
         Flag("file of gantool directions, for the sliders of the page", group="Engine", metavar="FILE.npz"),

@@ -11,10 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import (
-    CertificateIssuerPrivateKeyTypes as Private,
-)
-from cryptography.hazmat.primitives.asymmetric.types import (
-    CertificatePublicKeyTypes as Public,
+    CertificateIssuerPrivateKeyTypes,
+    CertificatePublicKeyTypes,
 )
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -25,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+Private = CertificateIssuerPrivateKeyTypes
+Public = CertificatePublicKeyTypes
 EMAIL = ExtendedKeyUsageOID.EMAIL_PROTECTION
 
 

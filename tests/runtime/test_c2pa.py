@@ -8,6 +8,7 @@ import struct
 import sys
 import tarfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +220,7 @@ def put(path: Path, data: bytes) -> None:
 
 
 SERVER = (ExtendedKeyUsageOID.SERVER_AUTH,)
-WRONG = {
+WRONG: dict[str, Callable[[Path], object]] = {
     "key.pem is not the key of the first certificate": lambda at: put(issue(at).key, pem(new_key())),
     "key.pem is not a private key in PEM": lambda at: put(issue(at).key, b"-----BEGIN PRIVATE KEY-----"),
     "key.pem is encrypted": lambda at: put(issue(at).key, pem(new_key(), password=b"secret")),
