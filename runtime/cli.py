@@ -121,13 +121,16 @@ def authenticate() -> Command:
 
     def run(given: Given) -> None:
         options = build(AuthenticateOptions, given)
-        from gantool.runtime.provenance import authenticate
+        from gantool.runtime.provenance import authenticate_html
+        from gantool.runtime.provenance.authenticate import authenticate
+        from gantool.runtime.provenance.verdict import check
 
-        verdicts = []
-        for verdict in authenticate.authenticate(_newest(options.engine), options):
-            verdicts.append(verdict)
+        verdicts, pictures = [], authenticate_html.SHOWN if options.html else 0
+        for verdict in authenticate(_newest(options.engine), options):
+            verdicts.append(verdict if pictures else verdict.without_pictures())
+            pictures -= bool(pictures and verdict.pictures)
             if not options.json:
-                typer.echo(f"{verdict.file}  {verdict.text()}")
+                typer.echo(verdict.line())
         if options.json:
             import json
 
@@ -135,11 +138,9 @@ def authenticate() -> Command:
         if options.html is not None:
             import logging
 
-            from gantool.runtime.provenance import authenticate_html
-
             authenticate_html.write(verdicts, options.html)
             logging.getLogger(__name__).info("report: %s", options.html)
-        authenticate.check(verdicts)
+        check(verdicts)
 
     return Command(run, (AuthenticateOptions,))
 

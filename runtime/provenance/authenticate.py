@@ -5,79 +5,38 @@ A mark is text that anyone can write. What it claims is proven by the pixels: on
 
 from __future__ import annotations
 
-import zlib
+import logging
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TypeAlias
 
 import numpy as np
-from PIL import Image
 
 from gantool.runtime.classes import OfImage, labeller
 from gantool.runtime.colours import colour
-from gantool.runtime.errors import GantoolError, UsageError, VerificationError
+from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.generator import Generator
 from gantool.runtime.latents import check_truncation, check_z, latents
 from gantool.runtime.outputs.images import over_colour
 from gantool.runtime.progress import task
-from gantool.runtime.provenance.compare import Compared, Outcome, compare, tolerance
+from gantool.runtime.provenance.compare import Compared, compare, largest_difference
 from gantool.runtime.provenance.options import AuthenticateOptions
 from gantool.runtime.provenance.origin import Origin
+from gantool.runtime.provenance.pictures import opened
 from gantool.runtime.provenance.read import read_mark
 from gantool.runtime.provenance.record import Record
 from gantool.runtime.provenance.search import Found, Search
+from gantool.runtime.provenance.verdict import Kind, Verdict, levels_text
 from gantool.runtime.seeds import as_seeds, parse_seeds
 from gantool.runtime.spec import Images, Latents, Spec
 
-Kind = Literal[Outcome, "several", "unmarked", "found", "unreadable"]
 SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff")  # of images in a folder
 AT_ONCE = 64  # images
-_WORDS: dict[Kind, str] = {
-    "authentic": "authentic, bit for bit",
-    "close": "authentic within {levels} (other engine)",
-    "resized": "not the original file",
-    "altered": "altered",
-    "other": "of another generator",
-    "several": "a sheet or a film",
-    "unmarked": "no mark",
-    "found": "no mark",
-    "unreadable": "unreadable",
-}
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one file turned out to be."""
-
-    file: Path
-    kind: Kind
-    note: str = ""
-    seed: str | None = None  # of its mark, or that was found
-    compared: Compared | None = None
-
-    @property
-    def authentic(self) -> bool:
-        """Whether the file is as the generator made it."""
-        return self.kind in ("authentic", "close")
-
-    def text(self) -> str:
-        """Return the verdict in words."""
-        words = _WORDS[self.kind].format(levels=_levels(self.compared.levels if self.compared else 0))
-        return f"{words}: {self.note}" if self.note else words
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object of `--json`."""
-        found = self.compared
-        return {
-            "file": str(self.file),
-            "verdict": self.kind,
-            "authentic": self.authentic,
-            "seed": self.seed,
-            "levels": found.levels if found else None,
-            "altered_share": found.share if found else None,
-            "note": self.note,
-        }
+_SHEET = re.compile(r"grid(-\d+of\d+)?\.png")  # as `gantool generate` names them
+_log = logging.getLogger(__name__)
+_Claim: TypeAlias = "tuple[Record, Latents, OfImage | None]"  # with z, [latent], and the label
 
 
 def authenticate(engine: Path, options: AuthenticateOptions) -> Iterator[Verdict]:
@@ -102,13 +61,6 @@ def authenticate(engine: Path, options: AuthenticateOptions) -> Iterator[Verdict
             yield from _searched(judge, unmarked, seeds, options)
 
 
-def check(verdicts: Sequence[Verdict]) -> None:
-    """Raise VerificationError if a file is not authentic."""
-    good = sum(verdict.authentic for verdict in verdicts)
-    if good < len(verdicts):
-        raise VerificationError(f"{good:,} of {len(verdicts):,} images are authentic")
-
-
 class _Judge:
     """Compares files with the images that their marks promise."""
 
@@ -118,25 +70,22 @@ class _Judge:
     def verdicts(self, files: Sequence[Path]) -> Iterator[Verdict]:
         """Yield the verdicts of some files, whose images are made together."""
         claims = [self._claim(path) for path in files]
-        promised = [(number, each) for number, each in enumerate(claims) if not isinstance(each, Verdict)]
-        made = dict(zip((number for number, _ in promised), self._make(promised), strict=True))
-        for number, (path, claim) in enumerate(zip(files, claims, strict=True)):
-            if isinstance(claim, Verdict):
-                yield claim
-            else:
-                yield self._judge(path, claim[0], made[number])
+        made = iter(self._make([each for each in claims if not isinstance(each, Verdict)]))
+        for path, claim in zip(files, claims, strict=True):
+            yield claim if isinstance(claim, Verdict) else self._judge(path, claim[0], next(made))
 
     def compared(self, path: Path, image: Images) -> Compared:
-        """Compare a file without a mark with an image, [H, W, C]."""
-        with Image.open(path) as picture:
-            return compare(picture, image, tolerance((None, self._origin.precision), same=False))
+        """Compare a file without a mark with an image, [H, W, C]. Raises GantoolError if it is damaged."""
+        with opened(path) as picture:
+            return compare(picture, image, largest_difference(self._origin.precision))
 
-    def _claim(self, path: Path) -> Verdict | tuple[Record, Latents, OfImage | None]:
-        """Return what the mark of a file claims, with its z, [latent], and its label; or the verdict at once."""
+    def _claim(self, path: Path) -> Verdict | _Claim:
+        """Return what the mark of a file claims, or the verdict at once."""
         try:
             mark = read_mark(path)
         except GantoolError as error:
-            return Verdict(path, "unreadable", str(error).removeprefix(f"{path}: ").removeprefix(f"{path} "))
+            why = str(error).removeprefix(f"{path}: ").removeprefix(f"{path} is ")
+            return Verdict(path, "unreadable", why)
         if mark is None:
             return Verdict(path, "unmarked")
         record = mark.record
@@ -145,9 +94,21 @@ class _Judge:
         if record.seed is None and record.z is None:
             return Verdict(path, "several", f"of seeds {record.seeds}" if record.seeds else "")
         try:
+            self._check_background(record)
             return record, self._z(record), self._label(record)
         except UsageError as error:
-            return Verdict(path, "other", f"this engine cannot make it ({error})", record.seed)
+            return self._not_made(path, record, f" ({error})".replace("`", ""))
+
+    def _not_made(self, path: Path, record: Record, why: str) -> Verdict:
+        kind: Kind = "altered" if record.graph == self._origin.graph else "other"
+        return Verdict(path, kind, f"this engine cannot make what its mark says{why}", record.seed)
+
+    def _check_background(self, record: Record) -> None:
+        if record.background is None:
+            return
+        colour(record.background)
+        if self.generator.spec.channels != 4:
+            raise UsageError("its record has a background, and images of this engine are not transparent")
 
     def _z(self, record: Record) -> Latents:
         spec = self.generator.spec
@@ -168,35 +129,50 @@ class _Judge:
         ((_, of_image),) = labeller(mix, self.generator.spec, 1)([0])
         return of_image
 
-    def _make(self, promised: list[Any]) -> Iterator[Images]:
-        """Yield the image, [H, W, C], of each claim."""
-        z = {number: claim[1] for number, claim in promised}
-        labelled = [(number, claim[2]) for number, claim in promised]
-        run = self.generator.run(labelled, lambda keys: np.stack([z[key] for key in keys]), self._batch)
+    def _make(self, claims: Sequence[_Claim]) -> list[Images | None]:
+        """Return the image, [H, W, C], of each claim; None where its z makes the engine fail."""
+        try:
+            return list(self._run(claims))
+        except GantoolError:  # one z of a forged mark, so large that images are NaN, must not end it all
+            if len(claims) > 1:
+                return [image for claim in claims for image in self._make([claim])]
+            record, z, label = claims[0]
+            list(self._run([(record, np.zeros_like(z), label)]))  # raises it if the engine itself fails
+            return [None]
+
+    def _run(self, claims: Sequence[_Claim]) -> Iterator[Images]:
+        labelled = [(number, claim[2]) for number, claim in enumerate(claims)]
+        run = self.generator.run(
+            labelled, lambda keys: np.stack([claims[key][1] for key in keys]), self._batch
+        )
         for _, images in run:
             yield from images.copy()
 
-    def _judge(self, path: Path, record: Record, image: Images) -> Verdict:
+    def _judge(self, path: Path, record: Record, image: Images | None) -> Verdict:
+        if image is None:
+            return self._not_made(path, record, ": its z makes no image")
         if record.background is not None:
             image = over_colour(image[None], colour(record.background))[0]
-        same_graph = record.graph == self._origin.graph
-        same = same_graph and record.engine == self.generator.name
-        most = tolerance((record.precision, self._origin.precision), same)
         try:
-            with Image.open(path) as picture:
+            with opened(path) as picture:
+                most = largest_difference(record.precision, self._origin.precision)
                 found = compare(picture, image, most)
-        except (OSError, SyntaxError, ValueError, EOFError, zlib.error) as error:
-            return Verdict(
-                path, "unreadable", f"its pixels are damaged ({type(error).__name__})", record.seed
-            )
-        if found.outcome == "other" and same_graph:
+        except GantoolError as error:
+            return Verdict(path, "unreadable", str(error), record.seed)
+        if found.outcome == "other" and record.graph == self._origin.graph:
             found = replace(found, outcome="altered", note="not the picture of its mark")
-        return Verdict(path, found.outcome, _note(found), record.seed, found)
+        return Verdict(path, found.outcome, _note(found, record), record.seed, found)
 
 
-def _note(found: Compared) -> str:
+def _note(found: Compared, record: Record) -> str:
     if found.outcome == "altered" and not found.note:
-        return f"{found.share:.2%} of the pixels, by up to {_levels(found.levels)}"
+        return f"{found.share:.2%} of the pixels, by up to {levels_text(found.levels)}"
+    if found.outcome == "unproven":
+        engine = f"{record.engine}, {record.precision or 'precision unknown'}, graph {record.graph[:12]}"
+        return (
+            f"within {levels_text(found.levels)} of what this engine makes: rounding or an alteration; "
+            f"check with the engine in its mark ({engine})"
+        )
     return found.note
 
 
@@ -205,18 +181,22 @@ def _searched(
 ) -> Iterator[Verdict]:
     """Yield the verdicts of files without a mark, after a search for their seeds."""
     generator, batch, truncation = judge.generator, options.batch, options.truncation
-    search, label = Search(), options.label
-    readable = [path for path in files if search.want(path)]
+    search, label, wanted = Search(), options.label, []
+    for path in files:
+        try:
+            search.want(path)
+            wanted.append(path)
+        except GantoolError as error:  # noqa: PERF203
+            yield Verdict(path, "unreadable", str(error))
+    if not wanted:
+        return
     with task("searching", len(seeds), "seeds") as done:
         for made, images in generator.stream(seeds, batch, truncation, label):
             search.add([int(str(seed)) for seed in made], images)
             done.update(seeds.index(int(str(made[-1]))) + 1)
-    for path, found in zip(readable, search.found(), strict=True):
+    for path, found in zip(wanted, search.found(), strict=True):
         (image,) = generator.images([found.seed], batch, truncation, label)
         yield _of_search(path, found, judge.compared(path, image))
-    for path in files:
-        if path not in readable:
-            yield Verdict(path, "unreadable", "its pixels are damaged")
 
 
 def _of_search(path: Path, found: Found, compared: Compared) -> Verdict:
@@ -225,8 +205,8 @@ def _of_search(path: Path, found: Found, compared: Compared) -> Verdict:
     if compared.outcome == "authentic":
         note = f"{seed} makes it bit for bit"
     elif compared.outcome == "close":
-        note = f"{seed} makes it within {_levels(compared.levels)}"
-    elif compared.outcome == "resized":
+        note = f"{seed} makes it within {levels_text(compared.levels)}"
+    elif compared.outcome == "copy":
         note = f"{seed} makes it, {compared.note}"
     elif found.sure:
         note = f"{seed} is like it ({found.distance:.1f} levels from it, the next seed {found.second:.1f}): likely"
@@ -252,7 +232,7 @@ def _range(options: AuthenticateOptions, spec: Spec) -> range | None:
 
 
 def _files(given: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files, and those in folders, in order; sheets, grid*.png, only if they are named.
+    """Yield the files, and those in folders, in order; sheets only if they are named.
 
     Raises GantoolError for a path that is missing.
     """
@@ -260,19 +240,20 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
         raise UsageError("name images, or a folder of them: gantool authenticate images")
     for path in given:
         if path.is_dir():
-            found = sorted(each for each in path.rglob("*") if _is_image(each))
-            if not found:
-                raise GantoolError(f"{path} holds no images ({', '.join(SUFFIXES)})")
-            yield from found
-        elif path.exists():
+            yield from _in_folder(path)
+        elif path.is_file():
             yield path
         else:
-            raise GantoolError(f"{path}: there is no such file")
+            found = "it is not a file" if path.exists() else "there is no such file"
+            raise GantoolError(f"{path}: {found}")
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith("grid") and path.is_file()
-
-
-def _levels(count: int) -> str:
-    return f"{count} grey level{'' if count == 1 else 's'}"
+def _in_folder(folder: Path) -> list[Path]:
+    """Return the images of a folder. Raises GantoolError if it has none."""
+    images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    for sheet in (path for path in images if _SHEET.fullmatch(path.name)):
+        _log.info("%s is a sheet by its name: not checked", sheet)
+    found = [path for path in images if not _SHEET.fullmatch(path.name)]
+    if not found:
+        raise GantoolError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
+    return found

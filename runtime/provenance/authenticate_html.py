@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gantool.runtime.provenance.authenticate import Verdict
+from gantool.runtime.provenance.verdict import Verdict
 from gantool.runtime.web import report
 from gantool.runtime.web.pictures import difference, difference_picture, enlargement, picture
 
-SHOWN = 60  # altered images; each is in the file
+SHOWN = 60  # images that differ, since each is in the file
 
 
 def write(verdicts: Sequence[Verdict], path: Path) -> None:
@@ -20,7 +20,7 @@ def write(verdicts: Sequence[Verdict], path: Path) -> None:
         "Each image was made again from the record in its mark, and compared pixel by pixel. A mark alone is text "
         "that anyone can write."
     )
-    cards = [_card(each) for each in verdicts if each.compared and each.compared.pair][:SHOWN]
+    cards = [_card(each) for each in verdicts if each.pictures][:SHOWN]
     parts = [
         report.verdict(good == len(verdicts), f"{good:,} of {len(verdicts):,} images are authentic"),
         report.paragraph(lead, "lead"),
@@ -29,7 +29,7 @@ def write(verdicts: Sequence[Verdict], path: Path) -> None:
         ),
     ]
     if cards:
-        parts.append(report.section("Where they are altered", report.columns(cards, "small")))
+        parts.append(report.section("Where they differ", report.columns(cards, "small")))
     report.write(path, "Images and their generator", parts)
 
 

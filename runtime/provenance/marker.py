@@ -12,7 +12,7 @@ from typing import Any
 from gantool.runtime.authorship import UNKNOWN, Authorship
 from gantool.runtime.errors import UsageError
 from gantool.runtime.items import Item
-from gantool.runtime.provenance.record import MAX_BYTES, Record, z_text
+from gantool.runtime.provenance.record import MAX_BYTES, MAX_TEXT, Record, z_text
 from gantool.runtime.provenance.xmp import SOURCE_TYPE, packet
 from gantool.runtime.seeds import Row
 from gantool.runtime.spec import Latents
@@ -40,6 +40,10 @@ class Marker:
         `z_of` computes the z of items that no seed makes alone; None if seeds make all of them. Without `credit`,
         the marks credit the author of the generator.
         """
+        if not all(each.isprintable() and len(each) <= MAX_TEXT for each in common.direction):
+            raise UsageError(
+                f"`direction`: a mark holds printable names of up to {MAX_TEXT} letters: give `mark` none"
+            )
         self._common, self._credit, self._z_of = common, credit or authorship.author, z_of
         self._title, self._licence = authorship.title, authorship.licence
         self._aigc = None if aigc is None else parse_aigc(aigc)

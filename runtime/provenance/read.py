@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from PIL import Image
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.provenance import films
 from gantool.runtime.provenance.embed import KEYWORD, TIFF_TAG
+from gantool.runtime.provenance.pictures import ERRORS, header_of, small_enough
 from gantool.runtime.provenance.xmp import Mark, parse_packet
 
 
@@ -23,7 +23,7 @@ def read_mark(path: Path) -> Mark | None:
         found = _packet(path)
     except FileNotFoundError:
         raise GantoolError(f"{path}: there is no such file") from None
-    except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError) as error:
+    except ERRORS as error:
         raise GantoolError(f"{path} is not an image or a film that can be read") from error
     if found is None:
         return None
@@ -38,7 +38,7 @@ def _packet(path: Path) -> bytes | None:
     with path.open("rb") as file:
         if (find := films.reader(file.read(12))) is not None:
             return find(file)
-    with Image.open(path) as picture:
+    with header_of(path) as picture:
         return _packet_of_image(picture)
 
 
@@ -46,7 +46,14 @@ def _packet_of_image(picture: Image.Image) -> bytes | None:
     if picture.format == "TIFF":
         found: Any = picture.tag_v2.get(TIFF_TAG)  # type: ignore[attr-defined]
     else:
-        found = picture.info.get("xmp") or picture.info.get(KEYWORD)
+        found = _in_header(picture)
+        if found is None and picture.format == "PNG" and small_enough(picture):
+            picture.load()  # exiftool writes XMP after the pixels
+            found = _in_header(picture)
     if isinstance(found, str):
         found = found.encode("utf-8", "replace")
     return bytes(found) if isinstance(found, (bytes, bytearray)) else None
+
+
+def _in_header(picture: Image.Image) -> Any:
+    return picture.info.get("xmp") or picture.info.get(KEYWORD)

@@ -17,6 +17,7 @@ from gantool.runtime.seeds import parse_seed
 from gantool.runtime.spec import Latents
 
 MAX_BYTES = 2**16  # of a record as JSON: z of 8,192 numbers takes 44,000
+MAX_TEXT = 200  # letters of one text in it
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -98,7 +99,7 @@ class _Fields:
 
     def text(self, name: str, fits: Callable[[str], Any] = bool) -> str:
         found = self.value.get(name)
-        if not isinstance(found, str) or len(found) > 200 or not found.isprintable() or not fits(found):
+        if not isinstance(found, str) or len(found) > MAX_TEXT or not found.isprintable() or not fits(found):
             raise self._wrong(name)
         return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gantool.runtime.outputs.images import eight_bits, visible
+from gantool.runtime.provenance.pictures import opened
 from gantool.runtime.spec import Images
 
 SIDE = 8  # pixels of a small picture: fingerprints of 192 numbers tell seeds apart
@@ -30,7 +30,7 @@ class Found:
     @property
     def sure(self) -> bool:
         """Whether the best seed stands out from all others: it is three times nearer than the next one."""
-        return self.distance * 3 < self.second
+        return self.distance * 3 < self.second < math.inf
 
 
 class Search:
@@ -42,17 +42,13 @@ class Search:
         self._best: list[float] = []
         self._second: list[float] = []
 
-    def want(self, path: Path) -> bool:
-        """Look for the seed of a picture; return whether it can be read."""
-        try:
-            with Image.open(path) as picture:
-                self._wanted.append(small_picture(picture))
-        except (OSError, SyntaxError, ValueError, EOFError, zlib.error):
-            return False
+    def want(self, path: Path) -> None:
+        """Look for the seed of a picture. Raises GantoolError if it is damaged or too large."""
+        with opened(path) as picture:
+            self._wanted.append(small_picture(picture))
         self._seeds.append(-1)
         self._best.append(math.inf)
         self._second.append(math.inf)
-        return True
 
     def add(self, seeds: Sequence[int], images: Images) -> None:
         """Compare the images of seeds, [n, H, W, C], with all pictures."""
@@ -80,6 +76,8 @@ def small(images: Images) -> Small:
 
 def small_picture(picture: Image.Image) -> Small:
     """Return small copies of a picture of any size, [2, numbers] as `small` does; [1, numbers] if it is opaque."""
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray(eight_bits(np.asarray(picture, np.uint16)))
     clear = picture.has_transparency_data
     array = np.asarray(picture.convert("RGBA" if clear else "RGB"))
     found = _reduced(array)

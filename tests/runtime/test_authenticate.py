@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +14,19 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from conftest import run_gantool
 from field.cases import gantool
 from gantool.runtime import Generator
 from gantool.runtime.directions import Directions
-from gantool.runtime.provenance.embed import KEYWORD
+from gantool.runtime.provenance.compare import compare
+from gantool.runtime.provenance.embed import KEYWORD, in_png, png_chunk
+from gantool.runtime.provenance.read import read_mark
+from gantool.runtime.provenance.record import z_text
+from gantool.runtime.provenance.xmp import packet
 from helpers.networks import full_graph
+from helpers.tiny import tiny_graph
 
 FORMATS = ("png", "webp", "tiff", "jpg")
 
@@ -102,6 +110,210 @@ def test_z_directions_and_resampling_are_made_again(folder: Path, tmp_path: Path
         assert {each["verdict"] for each in found.values()} <= {"authentic", "close"}, out
 
 
+@pytest.fixture(scope="module")
+def clear(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with rgba.onnx, and seed0000.png of it."""
+    folder = tmp_path_factory.mktemp("rgba")
+    (folder / "g.onnx").write_bytes(tiny_graph(channels=4))
+    run_gantool(
+        "generate", "g.onnx", "--provider", "cpu", "--seeds", "0", "--out", ".", cwd=folder, check=True
+    )
+    return folder
+
+
+def forged(path: Path, mark: Path, picture: Image.Image | None = None, **changed: Any) -> None:
+    """Write a PNG with the mark of another file, in which fields are changed; None removes one."""
+    found = read_mark(mark)
+    assert found
+    assert found.record
+    record = {**found.record.to_json(), **changed}
+    text = packet(json.dumps({name: value for name, value in record.items() if value is not None}))
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt(KEYWORD, text)
+    with Image.open(mark) as original:
+        (picture or original).save(path, pnginfo=info)
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        ({"precision": "int8", "engine": "TensorRT", "graph": "0" * 64}, "unproven"),
+        ({"precision": "int8"}, "unproven"),
+        ({"precision": None}, "unproven"),
+        ({"engine": "TensorRT"}, "altered"),
+        ({"graph": "0" * 64}, "altered"),
+    ],
+)
+def test_no_text_in_a_mark_makes_an_alteration_pass(
+    changed: dict[str, Any], verdict: str, folder: Path, made: Path, tmp_path: Path
+) -> None:
+    with Image.open(made / "seed0001.png") as picture:
+        pixels = np.asarray(picture).astype(int)
+    box = pixels[8:20, 8:20]
+    box += np.where(box > 127, -50, 50)
+    altered = Image.fromarray(pixels.astype(np.uint8))
+    forged(tmp_path / "x.png", made / "seed0001.png", altered, **changed)
+    found = judged(folder, "--html", tmp_path / "x.html", tmp_path / "x.png", code=3)["x.png"]
+    assert (found["verdict"], found["levels"]) == (verdict, 50)
+    assert found["altered_share"] == pytest.approx(144 / 1024)
+    assert (tmp_path / "x.html").read_text().count("<article") == 1
+    if verdict == "unproven":
+        assert "check with the engine in its mark" in found["note"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"background": "red"},
+        {"background": "white"},
+        {"class": 10**9},
+        {"class": [0.5, 0.5]},
+        {"truncation": 5e37},
+        {"truncation": 1e37},
+        {"truncation_resample": 1e-9},
+        {"seed": None, "z": "AACAPw=="},
+        {"seed": "1*-999999+2*0.000000001"},
+    ],
+    ids=str,
+)
+def test_a_forged_record_spoils_no_other_verdict(
+    changed: dict[str, Any], folder: Path, made: Path, tmp_path: Path
+) -> None:
+    forged(tmp_path / "forged.png", made / "seed0001.png", **changed)
+    found = judged(folder, tmp_path / "forged.png", made / "seed0002.png", code=3)
+    assert (found["forged.png"]["verdict"], found["seed0002.png"]["verdict"]) == ("altered", "authentic")
+    assert "`" not in found["forged.png"]["note"]
+
+
+def test_z_that_makes_no_image_ends_no_run(tmp_path: Path) -> None:
+    (tmp_path / "g.onnx").write_bytes(nan_graph())
+    command = ("generate", "g.onnx", "--provider", "cpu", "--seeds", "0-1", "--out", ".")
+    run_gantool(*command, cwd=tmp_path, check=True)
+    forged(tmp_path / "forged.png", tmp_path / "seed0000.png", z=z_text(np.full(6, 3e38, np.float32)))
+    found = judged(tmp_path, tmp_path, code=3)
+    assert {name: each["verdict"] for name, each in found.items()} == {
+        **{"forged.png": "altered", "seed0000.png": "authentic", "seed0001.png": "authentic"}
+    }
+
+
+def nan_graph() -> bytes:
+    """Return the tiny generator with float output, in which a huge z gives infinity minus infinity."""
+    model = onnx.ModelProto.FromString(tiny_graph(output="float"))
+    for tensor in model.graph.initializer:
+        if tensor.name == "weights":
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * 100, "weights"))
+    return bytes(model.SerializeToString())
+
+
+def test_a_picture_that_looks_unlike_its_pixels(folder: Path, made: Path, tmp_path: Path) -> None:
+    original = made / "seed0001.png"
+    packet_of = PngImagePlugin.PngInfo()
+    with Image.open(original) as picture:
+        picture.load()
+        packet_of.add_itxt(KEYWORD, picture.info[KEYWORD])
+        xmp = picture.info["xmp"]
+    other = Image.fromarray(255 - np.asarray(picture))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3
+    clear = picture.convert("RGBA")
+    clear.putpixel((5, 5), (*clear.getpixel((5, 5))[:3], 0))  # type: ignore[index]
+    picture.save(tmp_path / "turned.png", pnginfo=packet_of, exif=exif)
+    picture.save(tmp_path / "turned.jpg", xmp=xmp, exif=exif)
+    picture.save(tmp_path / "profile.png", pnginfo=packet_of, icc_profile=b"x" * 200)
+    clear.save(tmp_path / "hole.png", pnginfo=packet_of)
+    picture.save(tmp_path / "film.png", pnginfo=packet_of, save_all=True, append_images=[other])
+    picture.save(tmp_path / "film.webp", xmp=xmp, lossless=True, save_all=True, append_images=[other])
+    picture.convert("L").save(tmp_path / "grey.jpg", xmp=xmp)
+    coarse = Image.fromarray(np.asarray(picture) // 12 * 12)
+    coarse.save(tmp_path / "coarse.webp", xmp=xmp, lossless=True)
+    found = judged(folder, tmp_path, code=3)
+    assert {name: each["verdict"] for name, each in found.items()} == {
+        "turned.png": "copy",
+        "turned.jpg": "copy",
+        "profile.png": "copy",
+        "hole.png": "altered",
+        "film.png": "altered",
+        "film.webp": "altered",
+        "grey.jpg": "copy",
+        "coarse.webp": "copy",
+    }
+    assert found["film.png"]["note"] == "it has 2 frames, and its mark is of one image"
+    assert "re-encoded" in found["coarse.webp"]["note"]
+
+
+def test_what_programs_do_to_png_without_loss(clear: Path, tmp_path: Path) -> None:
+    original = clear / "seed0000.png"
+    with Image.open(original) as picture:
+        picture.load()
+        text = picture.info[KEYWORD]
+    chunk = png_chunk(text.encode())
+    data = io.BytesIO()
+    picture.save(data, "PNG")
+    (tmp_path / "late.png").write_bytes(data.getvalue()[:-12] + chunk + data.getvalue()[-12:])
+    save(picture, tmp_path / "again.png", original)
+    flat = Image.new("RGBA", picture.size, "white")
+    flat.alpha_composite(picture)
+    save(flat.convert("RGB"), tmp_path / "white.png", original)
+    found = judged(clear, tmp_path, code=0)
+    assert {name: (each["levels"], each["note"]) for name, each in found.items()} == {
+        "late.png": (0, ""),
+        "again.png": (0, ""),
+        "white.png": (0, "laid on white"),
+    }
+
+
+def test_colours_of_transparent_pixels_are_not_seen() -> None:
+    expected = np.random.RandomState(0).randint(0, 256, (8, 8, 4), np.uint8)
+    expected[2:4, 2:4, 3] = 0
+    there = expected.copy()
+    there[2:4, 2:4, :3] = 0
+    found = compare(Image.fromarray(there), expected, 16)
+    assert (found.outcome, found.levels) == ("authentic", 0)
+    assert "which nobody sees" in found.note
+
+
+def test_jpegs_of_another_engine_round_to_other_steps(folder: Path, tmp_path: Path) -> None:
+    command = ("generate", folder / "near.onnx", "--provider", "cpu", "--seeds", "0-7", "--format", "jpg")
+    for quality in (30, 90):
+        run_gantool(*command, "--quality", str(quality), "--out", f"q{quality}", cwd=tmp_path, check=True)
+        found = judged(folder, tmp_path / f"q{quality}", code=3 if quality == 30 else 0)
+        assert {each["verdict"] for each in found.values()} <= {"close", "unproven", "authentic"}
+
+
+def test_a_picture_of_too_many_pixels_is_not_decoded(folder: Path, made: Path, tmp_path: Path) -> None:
+    with Image.open(made / "seed0001.png") as picture:
+        text = picture.info[KEYWORD]
+    for side in (5000, 14000):
+        head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+        chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+        data = b"".join(
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            for kind, body in chunks
+        )
+        (tmp_path / f"{side}.png").write_bytes(in_png(b"\x89PNG\r\n\x1a\n" + data, text.encode()))
+    found = judged(folder, tmp_path, code=3)
+    assert {each["verdict"] for each in found.values()} == {"unreadable"}
+    assert found["5000.png"]["note"] == "it has 5,000×5,000 pixels, which is too large"
+    for side in (5000, 14000):
+        Image.new("1", (side, side)).save(tmp_path / f"{side}.png")
+    found = judged(folder, tmp_path, "--search", "0-3", code=3)
+    assert {each["verdict"] for each in found.values()} == {"unreadable"}
+
+
+def test_only_sheets_are_left_out_of_a_folder(folder: Path, made: Path, tmp_path: Path) -> None:
+    for name in ("grid.png", "grid-3of16.png", "gridlock.png", "grid.jpg"):
+        shutil.copy(made / "seed0001.png", tmp_path / name)
+    answer = gantool(["authenticate", ".", "-e", str(folder / "g.onnx"), "--provider", "cpu"], tmp_path)
+    assert [line.split()[0] for line in answer.out.splitlines()] == ["grid.jpg", "gridlock.png"]
+    assert "grid-3of16.png is a sheet by its name: not checked" in answer.err
+
+
+def test_a_name_cannot_forge_a_line(folder: Path, made: Path, tmp_path: Path) -> None:
+    shutil.copy(made / "seed0001.png", tmp_path / "a.png  authentic\nb.png")
+    answer = gantool(["authenticate", ".", "-e", str(folder / "g.onnx"), "--provider", "cpu"], tmp_path)
+    assert len(answer.out.splitlines()) == 1
+
+
 def test_another_engine_of_the_same_generator(folder: Path, made: Path) -> None:
     found = judged(folder, made, code=0, engine="near.onnx")
     assert {each["verdict"] for each in found.values()} == {"close"}
@@ -162,7 +374,7 @@ def test_what_became_of_images(folder: Path, made: Path, tmp_path: Path) -> None
     found = judged(folder, tmp_path, code=3)
     assert {name: each["verdict"] for name, each in found.items()} == {
         "again.jpg": "authentic",
-        "big.png": "resized",
+        "big.png": "copy",
         "box.png": "altered",
         "cut.png": "unreadable",
         "forged.png": "altered",
@@ -196,6 +408,22 @@ def test_sheets_are_for_people(folder: Path, tmp_path: Path) -> None:
     assert len(judged(folder, tmp_path / "made", code=0)) == 4
     found = judged(folder, tmp_path / "made/grid.png", code=3)
     assert found["grid.png"]["verdict"] == "several"
+
+
+def test_one_seed_alone_does_not_stand_out(folder: Path, tmp_path: Path) -> None:
+    noise = np.random.RandomState(0).randint(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    found = judged(folder, tmp_path, "--search", "5-5", code=3)
+    assert found["noise.png"]["seed"] is None
+
+
+def test_the_seed_of_a_picture_of_16_bits(tmp_path: Path) -> None:
+    (tmp_path / "g.onnx").write_bytes(tiny_graph(channels=1))
+    with Generator.load(tmp_path / "g.onnx", "cpu") as generator:
+        grey = generator.images([7])[0, :, :, 0]
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "x.png")
+    found = judged(tmp_path, tmp_path, "--search", "0-99", code=3)
+    assert found["x.png"]["note"] == "seed 7 makes it bit for bit"
 
 
 def test_the_seed_of_an_image_without_a_mark(folder: Path, made: Path, tmp_path: Path) -> None:
