@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gantool.runtime.errors import GantoolError, MissingDependencyError
+from gantool.runtime.process.terminal import short
 from gantool.runtime.provenance.c2pa import read_manifest
 from gantool.runtime.provenance.read import read_mark
 
@@ -24,7 +26,12 @@ def image_facts(path: Path) -> dict[str, Any]:
         "record": "none of gantool's" if mark.record is None else mark.record.to_json(),
         "C2PA": manifest or "none",
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: _short(value) for name, value in said.items() if value is not None}
+
+
+def _short(value: Any) -> Any:
+    """Shorten a text of a mark; foreign XMP may have 100,000 letters, and as many fields in AIGC."""
+    return short(value, 300) if isinstance(value, str) else dict(islice(value.items(), 30))
 
 
 def _manifest(path: Path) -> dict[str, str] | str | None:

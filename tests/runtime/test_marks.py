@@ -264,6 +264,14 @@ def test_hostile_marks_do_no_harm(xmp: bytes, suffix: str, folder: Path, tmp_pat
         assert "\u202e" not in answer.out + answer.err
 
 
+def test_long_texts_of_others_are_shortened(tmp_path: Path) -> None:
+    aigc = json.dumps({f"field {number}": "x" for number in range(5000)})
+    with_xmp(tmp_path / "x.png", packet(record_text(), "c" * 50_000, aigc).encode())
+    answer = gantool("inspect x.png", tmp_path)
+    assert answer.code == 0
+    assert len(answer.out) < 2000
+
+
 def test_foreign_xmp_is_no_mark(tmp_path: Path) -> None:
     xmp = packet("x").replace("gantool:record", "dc:title").replace("xmlns:gantool", "xmlns:dc")
     path = with_xmp(tmp_path / "x.png", xmp.encode())
