@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from xml.etree import ElementTree
-from xml.parsers.expat import ExpatError
-from xml.sax.saxutils import escape
+from html import escape
+from typing import TYPE_CHECKING
 
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.provenance.record import MAX_BYTES, Record, parse_record
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 MAX_PACKET = 4 * MAX_BYTES  # bytes: escaping makes a record longer
@@ -79,6 +81,9 @@ def parse_packet(data: bytes) -> Mark | None:
 
     Raises GantoolError for a packet that is damaged, too large or may expand: it may come from anyone.
     """
+    from xml.etree import ElementTree  # here, so that commands that write marks start faster
+    from xml.parsers.expat import ExpatError
+
     if len(data) > MAX_PACKET:
         raise GantoolError(f"its XMP has {len(data):,} bytes, more than any mark")
     # declarations could expand, and UTF-16 would hide them
@@ -107,11 +112,11 @@ def parse_packet(data: bytes) -> Mark | None:
 def _in_form(name: str, value: str) -> str:
     """Return the XML of a value; title and rights are texts in one or more languages."""
     if not name.startswith("dc:"):
-        return escape(value)
-    return f'<rdf:Alt><rdf:li xml:lang="x-default">{escape(value)}</rdf:li></rdf:Alt>'
+        return escape(value, quote=False)
+    return f'<rdf:Alt><rdf:li xml:lang="x-default">{escape(value, quote=False)}</rdf:li></rdf:Alt>'
 
 
-def _text_of(field: ElementTree.Element) -> str:
+def _text_of(field: Element) -> str:
     """Return the value of a field; of a text in several languages, the first one, which is the default."""
     first = field.find(f"{{{_RDF}}}Alt/{{{_RDF}}}li")
     return field.get(f"{{{_RDF}}}resource") or (field if first is None else first).text or ""
