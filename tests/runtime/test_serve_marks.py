@@ -105,7 +105,7 @@ def test_images_are_authentic(served: Served, folder: Path, tmp_path: Path) -> N
 
 def test_another_size_keeps_its_mark(served: Served, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "5.png").write_bytes(served.ask("/images/5.png?size=64").body)
-    assert verdicts(tmp_path, folder / "conditional.onnx") == {"5.png": "resized"}
+    assert verdicts(tmp_path, folder / "conditional.onnx") == {"5.png": "copy"}
 
 
 def test_marks_are_those_of_generate(served: Served, folder: Path) -> None:
