@@ -58,7 +58,7 @@ def read(folder: Path) -> tuple[Tensor, Tensor]:
 
 def prepared(images: NDArray[np.uint8]) -> Tensor:
     """Return images as float32 [N, 1, 28, 28] in [-1, 1]."""
-    return torch.from_numpy(images)[:, None].float() / 127.5 - 1
+    return torch.tensor(images)[:, None].float() / 127.5 - 1
 
 
 def classifier() -> nn.Module:
