@@ -19,6 +19,7 @@ from PIL import Image
 from gantool.runtime.errors import GantoolError, MissingDependencyError
 from gantool.runtime.process.terminal import message_of, short
 from gantool.runtime.provenance.embed import MANIFEST
+from gantool.runtime.provenance.pictures import header_of
 from gantool.runtime.provenance.xmp import SOURCE_TYPE
 
 Sign = Callable[[bytes, str], bytes]  # takes an image as a file, and "png"; returns it signed
@@ -82,7 +83,7 @@ def read_manifest(path: Path) -> Manifest | None:
         if data.find(MANIFEST) < 0:
             return None
     library = _library("to read the manifest of an image")
-    with Image.open(path) as picture:
+    with header_of(path) as picture:
         kind = Image.MIME.get(picture.format or "", "")
     try:
         with path.open("rb") as file, library.Reader(kind, file, context=_context(library)) as reader:

@@ -20,7 +20,6 @@ from gantool.runtime.spec import Latents
 # json.dumps would make an encoder for each image
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 ZOf = Callable[[list[Item]], Latents]  # z of items, float32 [n, latent]
-_SEEDS = 200  # characters of the seeds of a sheet or a film
 _ID, _IMAGE = "\ue000", "\ue001"  # places of what differs; no option may have letters of private use
 
 
@@ -62,7 +61,7 @@ class Marker:
 
     def of_several(self, seeds: str) -> bytes:
         """Return the XMP packet of a sheet or a film of these seeds."""
-        text = seeds if len(seeds) <= _SEEDS else f"{seeds[: _SEEDS - 4]} ..."
+        text = seeds if len(seeds) <= MAX_TEXT else f"{seeds[: MAX_TEXT - 4]} ..."
         return self._packet(_json(replace(self._common, seeds=text).to_json()), self._id(text)).encode()
 
     def about(self, item: Item) -> dict[str, Any]:
@@ -86,15 +85,14 @@ class Marker:
 
     def beside(self, item: Item | None = None) -> dict[str, Any]:
         """Return the mark of an item's image, for a file beside it; without an item, what all have in common."""
-        image = {} if item is None else self.about(item)
-        number = self._id("" if item is None else self._image(item))
+        image = "" if item is None else self._image(item)
         mark = {
             "digital_source_type": SOURCE_TYPE,
             "title": self._title,
             "credit": self._credit,
             "licence": self._licence,
-            "aigc": None if self._aigc is None else self._aigc_fields(number),
-            "record": {**self._common.to_json(), **image},
+            "aigc": None if self._aigc is None else self._aigc_fields(self._id(image)),
+            "record": {**self._common.to_json(), **json.loads(f"{{{image}}}")},
         }
         return {name: value for name, value in mark.items() if value is not None}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from gantool.runtime.artifacts.onnx import map_file
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.artifacts.recipe import recipe_of
 from gantool.runtime.artifacts.sidecar import read_sidecar, sha256
@@ -24,7 +26,8 @@ class Origin:
     def of(cls, engine: Path) -> Origin:
         """Read it from a graph, or from the sidecar of a plan. Raises GantoolError for a damaged file."""
         if identify(engine) == "onnx":
-            return cls(sha256(engine), recipe_of(engine).precision)
+            data = map_file(engine)  # read once: it may be large
+            return cls(hashlib.sha256(data).hexdigest(), recipe_of(engine, data).precision)
         sidecar = read_sidecar(engine)
         if sidecar is None:
             return cls(sha256(engine), None)
