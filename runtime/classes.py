@@ -133,8 +133,13 @@ class Shares:
         return bisect_right(self._ends, seed * _GOLDEN % _CIRCLE * self._total)
 
 
-def labels_of_data(seeds: Iterable[int], counts: Sequence[int]) -> NDArray[np.int64]:
-    """Return the class of each seed, int64 [N], for comparisons with data that has `counts` of each class."""
+def labels_of_data(seeds: Iterable[int], counts: Sequence[int]) -> NDArray[np.int64] | None:
+    """Return the class of each seed, int64 [N], for comparisons with data that has `counts` of each class.
+
+    None if there are no counts: then seeds have the classes that they always have.
+    """
+    if not counts:
+        return None
     if len({*counts}) == 1:
         return labels(seeds, len(counts))
     shares = Shares(counts)

@@ -189,8 +189,8 @@ class FrechetMetric(Callback):
         rank, count = self.state.fabric.global_rank, self.state.fabric.world_size
         share = -(-SAMPLES // count)  # images per process, rounded up
         seeds, labels = range(rank, share * count, count), self.session.data.labels
-        of_class = labels_of_data(seeds, labels.counts) if ema.config.classes and labels else None
-        own = sample_images(ema, seeds, of_class=of_class)  # [share, H, W, C]
+        counts = labels.counts if ema.config.classes and labels else ()
+        own = sample_images(ema, seeds, of_class=labels_of_data(seeds, counts))  # [share, H, W, C]
         parts = gather(self.state.fabric, torch.from_numpy(own))
         return torch.stack(parts, 1).flatten(0, 1)[:SAMPLES].numpy()
 

@@ -156,16 +156,14 @@ def _images(source: Path, samples: int) -> tuple[Path, Images, float | None]:
         source = source / CHECKPOINT_NAME
     if source.suffix == ".safetensors":
         checkpoint = load_checkpoint(source)
-        counts = checkpoint.metadata.class_counts
-        of_class = labels_of_data(range(samples), counts) if counts else None
+        of_class = labels_of_data(range(samples), checkpoint.metadata.class_counts)
         images = sample_images(checkpoint.generator, range(samples), of_class=of_class)
         return source, images, checkpoint.metadata.images_seen / 1000
     if source.is_dir() or source.suffix.lower() in CONTAINERS:
         return source, _folder_images(source, samples), None
     with Generator.load(source) as engine, task("generating", samples, "images") as made:
         parts: list[Images] = []
-        counts = engine.spec.class_counts
-        label = labels_of_data(range(samples), counts) if counts else None
+        label = labels_of_data(range(samples), engine.spec.class_counts)
         for part in engine.generate(range(samples), label=label):
             parts.append(eight_bits(part).copy())  # the engine may reuse its memory
             made.update(sum(map(len, parts)))

@@ -19,6 +19,12 @@ Name = Literal["png", "webp", "jpg", "tiff"]
 ENCODINGS: tuple[Name, ...] = get_args(Name)
 _LEVELS = {"png": 9, "webp": 6}  # the highest level of each format
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by channels
+MEDIA_TYPES: dict[Name, str] = {
+    "png": "image/png",
+    "webp": "image/webp",
+    "jpg": "image/jpeg",
+    "tiff": "image/tiff",
+}
 _PILLOW = {"png": "PNG", "webp": "WEBP", "jpg": "JPEG", "tiff": "TIFF"}
 BITS_16: tuple[Name, ...] = ("png", "tiff")  # formats that hold them
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gantool.runtime.provenance.verdict import Verdict
+from gantool.runtime.provenance.verdict import Verdict, all_authentic
 from gantool.runtime.web import report
 from gantool.runtime.web.pictures import difference, difference_picture, enlargement, picture
 
@@ -14,7 +14,6 @@ SHOWN = 60  # images that differ, since each is in the file
 
 def write(verdicts: Sequence[Verdict], path: Path) -> None:
     """Write the report."""
-    good = sum(verdict.authentic for verdict in verdicts)
     rows = [(each.file, report.mark(each.authentic, each.text()), each.seed or "") for each in verdicts]
     lead = (
         "Each image was made again from the record in its mark, and compared pixel by pixel. A mark alone is text "
@@ -22,7 +21,7 @@ def write(verdicts: Sequence[Verdict], path: Path) -> None:
     )
     cards = [_card(each) for each in verdicts if each.pictures][:SHOWN]
     parts = [
-        report.verdict(good == len(verdicts), f"{good:,} of {len(verdicts):,} images are authentic"),
+        report.verdict(*all_authentic(verdicts)),
         report.paragraph(lead, "lead"),
         report.section(
             "Verdicts", report.table(("file", "verdict", "seed"), rows, "The verdict of each file")

@@ -14,16 +14,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from gantool.runtime.errors import GantoolError, MissingDependencyError
+from gantool.runtime.outputs.encoding import MEDIA_TYPES, Encoding, Name
 from gantool.runtime.process.terminal import message_of, short
 from gantool.runtime.provenance.embed import MANIFEST
 from gantool.runtime.provenance.pictures import header_of
 from gantool.runtime.provenance.xmp import SOURCE_TYPE
 
-Sign = Callable[[bytes, str], bytes]  # takes an image as a file, and "png"; returns it signed
-_TYPES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg", "tiff": "image/tiff"}
+Sign = Callable[[bytes, Name], bytes]  # takes an image as a file, and "png"; returns it signed
 _UNTRUSTED = "signingCredential.untrusted"
 _SETTINGS = {
     "verify": {"verify_after_sign": False, "remote_manifest_fetch": False, "ocsp_fetch": False},
@@ -54,17 +55,17 @@ def signing(chain: Path, key: Path) -> Sign:
     algorithm, certificates, secret = read_signer(chain, key)
     context, manifest = _context(library), _definition()
 
-    def sign(data: bytes, name: str) -> bytes:
+    def sign(data: bytes, name: Name) -> bytes:
         signed = io.BytesIO()
         with library.Builder(manifest, context=context) as builder:
-            builder.sign(signer, _TYPES[name], io.BytesIO(data), signed)
+            builder.sign(signer, MEDIA_TYPES[name], io.BytesIO(data), signed)
         return signed.getvalue()
 
     try:
         signer = library.Signer.from_info(
             library.C2paSignerInfo(algorithm.encode(), certificates, secret, None)
         )
-        sign(_tiny(), "png")
+        sign(Encoding().encode(np.zeros((1, 1, 1), np.uint8)), "png")  # before any image is made
     except library.C2paError as error:
         raise GantoolError(
             f"{chain}: C2PA refuses its first certificate ({message_of(error)}). It wants one that an authority "
@@ -101,13 +102,6 @@ def _definition() -> str:
             "assertions": [{"label": "c2pa.actions", "data": {"actions": [created]}}],
         }
     )
-
-
-def _tiny() -> bytes:
-    """Return a PNG to try a signer with, before any image is made."""
-    file = io.BytesIO()
-    Image.new("L", (1, 1)).save(file, "PNG")
-    return file.getvalue()
 
 
 def _manifest(store: Mapping[str, Any]) -> Manifest:

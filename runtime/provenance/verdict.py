@@ -73,11 +73,17 @@ class Verdict:
         }
 
 
+def all_authentic(verdicts: Sequence[Verdict]) -> tuple[bool, str]:
+    """Return whether all files are authentic, and how many are, in words."""
+    good = sum(verdict.authentic for verdict in verdicts)
+    return good == len(verdicts), f"{good:,} of {len(verdicts):,} images are authentic"
+
+
 def check(verdicts: Sequence[Verdict]) -> None:
     """Raise VerificationError if a file is not authentic."""
-    good = sum(verdict.authentic for verdict in verdicts)
-    if good < len(verdicts):
-        raise VerificationError(f"{good:,} of {len(verdicts):,} images are authentic")
+    good, summary = all_authentic(verdicts)
+    if not good:
+        raise VerificationError(summary)
 
 
 def levels_text(count: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,9 @@ class Marks:
             return self.made(truncation, background, z_of)
         return _kept(self, truncation, background)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what all marks of the engine say, for the tags of its answers."""
+    @cached_property
+    def said(self) -> dict[str, Any]:
+        """What all marks of the engine say, as JSON, for the tag of every answer."""
         said = {"credit": self.credit, "aigc": self.aigc, **self.authorship.to_json()}
         return {**self.record.to_json(), **said}
 

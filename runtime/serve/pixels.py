@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from PIL import Image
 
 from gantool.runtime.colours import colour
 from gantool.runtime.errors import UsageError
+from gantool.runtime.outputs import encoding
 from gantool.runtime.outputs.encoding import BITS_16, Encoding
 from gantool.runtime.outputs.images import eight_bits, over_colour, sheet
 from gantool.runtime.outputs.sheet import MAX_SHEET
@@ -17,7 +18,7 @@ from gantool.runtime.spec import Images, Spec
 
 Name: TypeAlias = Literal["png", "webp", "jpg"]
 GROUND = "white"  # that JPEG shows transparent images on
-MEDIA_TYPES: dict[Name, str] = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
+MEDIA_TYPES: dict[Name, str] = {name: encoding.MEDIA_TYPES[name] for name in get_args(Name)}
 
 
 def encode(image: Images, name: Name, size: int | None = None, packet: bytes | None = None) -> bytes:

@@ -122,7 +122,7 @@ def check_seed(seed: Seed) -> Seed:
 
 def etag(engine: Engine, *of: object) -> str:
     """Return the tag of an answer: from the engine's file, what runs, encodes and marks it, and the parameters."""
-    marks = None if engine.marks is None else engine.marks.to_json()
+    marks = None if engine.marks is None else engine.marks.said
     text = json.dumps([engine.sha256, engine.generator.name, versions(), marks, of], default=str)
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 

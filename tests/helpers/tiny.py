@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,13 @@ def tiny_graph(output: str = "uint8", batch: str | int = "N", channels: int = CH
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return bytes(model.SerializeToString())
+
+
+def write_graphs(folder: Path) -> Path:
+    """Write the graphs rgba.onnx, rgb.onnx and grey.onnx into a folder, and return it."""
+    for name, channels in (("rgba", 4), ("rgb", 3), ("grey", 1)):
+        (folder / f"{name}.onnx").write_bytes(tiny_graph(channels=channels))
+    return folder
 
 
 def build_plan(trt: Any, graph: bytes, compute_capabilities: tuple[str, ...] = ()) -> bytes:

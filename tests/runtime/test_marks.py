@@ -25,7 +25,7 @@ from gantool.runtime.provenance.read import read_mark
 from gantool.runtime.provenance.record import Record, parse_record
 from gantool.runtime.provenance.xmp import MAX_PACKET, SOURCE_TYPE, Mark, packet, parse_packet
 from helpers.browser import needed
-from helpers.tiny import tiny_graph
+from helpers.tiny import write_graphs
 
 FORMATS = ("png", "webp", "jpg", "tiff")
 
@@ -33,10 +33,7 @@ FORMATS = ("png", "webp", "jpg", "tiff")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the graphs rgba.onnx, rgb.onnx and grey.onnx."""
-    folder = tmp_path_factory.mktemp("graphs")
-    for name, channels in (("rgba", 4), ("rgb", 3), ("grey", 1)):
-        (folder / f"{name}.onnx").write_bytes(tiny_graph(channels=channels))
-    return folder
+    return write_graphs(tmp_path_factory.mktemp("graphs"))
 
 
 def generate(graph: Path, out: Path, *flags: str) -> None:

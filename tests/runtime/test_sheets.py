@@ -15,7 +15,7 @@ from PIL import Image
 
 from conftest import run_gantool
 from gantool.runtime import Generator
-from helpers.tiny import tiny_graph
+from helpers.tiny import write_graphs
 
 SIDE = 4  # pixels of an image
 
@@ -23,10 +23,7 @@ SIDE = 4  # pixels of an image
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the graphs rgba.onnx, rgb.onnx and grey.onnx."""
-    folder = tmp_path_factory.mktemp("graphs")
-    for name, channels in (("rgba", 4), ("rgb", 3), ("grey", 1)):
-        (folder / f"{name}.onnx").write_bytes(tiny_graph(channels=channels))
-    return folder
+    return write_graphs(tmp_path_factory.mktemp("graphs"))
 
 
 def images_of(graph: Path, count: int = 8) -> np.ndarray:
