@@ -10,16 +10,8 @@ from typing import Annotated
 from gantool.runtime.colours import not_a_colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check
-from gantool.runtime.request import (
-    AigcFlag,
-    BatchFlag,
-    CreditFlag,
-    MarkFlag,
-    ProviderFlag,
-    ThreadsFlag,
-    check_mark,
-    parse_grid,
-)
+from gantool.runtime.provenance.flags import AigcFlag, CreditFlag, MarkFlag, check_mark
+from gantool.runtime.request import BatchFlag, ProviderFlag, ThreadsFlag, parse_grid
 from gantool.runtime.web.flag import html_flag
 
 

@@ -10,8 +10,18 @@ from typing import Annotated, Literal
 
 from gantool.runtime.colours import not_a_colour
 from gantool.runtime.errors import UsageError
-from gantool.runtime.flags import Flag, between, check, letters
-from gantool.runtime.provenance.flags import C2paCertFlag, C2paKeyFlag, RequireSignatureFlag, check_signer
+from gantool.runtime.flags import Flag, between, check
+from gantool.runtime.provenance.flags import (
+    MARK,
+    AigcFlag,
+    C2paCertFlag,
+    C2paKeyFlag,
+    CreditFlag,
+    MarkName,
+    RequireSignatureFlag,
+    check_mark,
+    check_signer,
+)
 from gantool.runtime.seeds import MAX_SEED, STEPS
 from gantool.runtime.variations import COUNT, SPREAD
 
@@ -19,7 +29,6 @@ Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 Format = Literal["png", "webp", "jpg", "tiff", "npy", "tar", "-"]
 Balance = Literal["even", "data"]
 Layout = Literal["flat", "folders"]
-MarkName = Literal["xmp", "c2pa", "none"]
 
 # How an engine runs: flags of `generate` and of `morph`.
 BatchFlag = Annotated[int | None, Flag("images at a time", group="Engine", shown="up to 64")]
@@ -30,44 +39,12 @@ ThreadsFlag = Annotated[
 ]
 
 
-_MARK = "what each file says of itself: {choices}; xmp is that a generator made it, and how to make it again"
-
-# The mark of images: flags of `generate`, of `morph` and of `serve`. The last two do not sign.
-MarkFlag = Annotated[Literal["xmp", "none"], Flag(_MARK, group="Provenance")]
-CreditFlag = Annotated[
-    str | None,
-    Flag(
-        "whom to credit, in the mark",
-        group="Provenance",
-        metavar="TEXT",
-        check=letters(200),
-        shown="author of the generator",
-    ),
-]
-AigcFlag = Annotated[
-    str | None,
-    Flag(
-        "also the label of China's GB 45438-2025: who provides the images, and a code of theirs",
-        group="Provenance",
-        metavar="PRODUCER[,CODE]",
-        check=letters(200),
-    ),
-]
-
-
 def parse_grid(text: str, example: str) -> tuple[int, int]:
     """Parse `8x4` into (columns, rows). Raises UsageError, with the example, for anything else."""
     match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", text)
     if not match:
         raise UsageError(f"`grid` {text}: write columns by rows, as in {example}")
     return int(match[1]), int(match[2])
-
-
-def check_mark(mark: MarkName, credit: str | None, aigc: str | None) -> None:
-    """Raise UsageError for what belongs into a mark where there is none."""
-    for name, given in (("credit", credit), ("aigc", aigc)):
-        if mark == "none" and given is not None:
-            raise UsageError(f"`mark` none leaves no place for `{name}`: give one of them")
 
 
 @dataclass(frozen=True)
@@ -238,7 +215,7 @@ class Request:
     provider: ProviderFlag = "auto"
     threads: ThreadsFlag = None
     require_signature: RequireSignatureFlag = None
-    mark: Annotated[MarkName, Flag(f"{_MARK}; c2pa signs the file too", group="Provenance")] = "xmp"
+    mark: Annotated[MarkName, Flag(f"{MARK}; c2pa signs the file too", group="Provenance")] = "xmp"
     c2pa_cert: C2paCertFlag = None
     c2pa_key: C2paKeyFlag = None
     credit: CreditFlag = None

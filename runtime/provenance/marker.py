@@ -12,6 +12,7 @@ from typing import Any
 from gantool.runtime.authorship import UNKNOWN, Authorship
 from gantool.runtime.errors import UsageError
 from gantool.runtime.items import Item
+from gantool.runtime.provenance.flags import parse_aigc
 from gantool.runtime.provenance.record import MAX_BYTES, MAX_TEXT, Record, z_text
 from gantool.runtime.provenance.xmp import SOURCE_TYPE, packet
 from gantool.runtime.seeds import Row
@@ -34,7 +35,7 @@ class Marker:
         z_of: ZOf | None = None,
         authorship: Authorship = UNKNOWN,
     ) -> None:
-        """Prepare the marks of a run; raises UsageError for an `aigc` that is not PRODUCER or PRODUCER,CODE.
+        """Prepare the marks of a run; raises UsageError for what a mark cannot hold.
 
         `z_of` computes the z of items that no seed makes alone; None if seeds make all of them. Without `credit`,
         the marks credit the author of the generator.
@@ -129,11 +130,3 @@ class Marker:
     def _id(self, image: str) -> str:
         """Return the number of an image: the same image has the same one."""
         return hashlib.sha256(f"{self._shared},{image}".encode()).hexdigest()[:32]
-
-
-def parse_aigc(text: str) -> tuple[str, str]:
-    """Parse PRODUCER or PRODUCER,CODE; CODE is "" without one. Raises UsageError for an empty PRODUCER."""
-    producer, _, code = text.partition(",")
-    if not producer.strip() or not text.isprintable():
-        raise UsageError(f"`aigc` {text!r}: give PRODUCER or PRODUCER,CODE in printable letters")
-    return producer.strip(), code.strip()

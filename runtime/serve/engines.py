@@ -15,12 +15,12 @@ from gantool.runtime.classes import OfImage, labeller
 from gantool.runtime.directions import Directions
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.generator import Generator, load_backend
+from gantool.runtime.items import Item
 from gantool.runtime.latents import latents
 from gantool.runtime.newest import engines as newest
 from gantool.runtime.provenance.marker import Marker, ZOf
 from gantool.runtime.provenance.signature import require
-from gantool.runtime.seeds import Seed
-from gantool.runtime.serve import marks
+from gantool.runtime.seeds import Seed, seed_name
 from gantool.runtime.serve.marks import Marks
 from gantool.runtime.serve.options import ServeOptions
 from gantool.runtime.spec import Images, Latents, Spec
@@ -84,6 +84,13 @@ class Engine:
         return z
 
 
+def item_of(seed: Seed, label: OfImage | None) -> Item:
+    """Return the item of a seed, or of a row of z, with its class or its shares of classes."""
+    if isinstance(label, np.ndarray):
+        return Item(seed_name(seed), seed, shares=tuple(label.tolist()))
+    return Item(seed_name(seed), seed, label)
+
+
 def wanted_seeds(spec: Spec, seeds: Sequence[Seed], truncation: float, label: Any = None) -> Wanted:
     """Return what the images of seeds are of. Raises UsageError for a label that the engine does not take."""
     pairs = labeller(label, spec, len(seeds))(seeds)
@@ -92,7 +99,6 @@ def wanted_seeds(spec: Spec, seeds: Sequence[Seed], truncation: float, label: An
 
 def load(options: ServeOptions) -> dict[str, Engine]:
     """Load the engines of all models. Raises GantoolError if one does not load; then none is."""
-    marks.check(options)
     models = options.models or {path.stem: path for path in newest(Path())[:1]}
     require(models.values(), options.require_signature)
     directions = None if options.directions is None else Directions.load(options.directions)

@@ -15,16 +15,16 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gantool.runtime.classes import OfImage, labeller
+from gantool.runtime.classes import labeller
 from gantool.runtime.errors import UsageError
 from gantool.runtime.items import Item
 from gantool.runtime.latents import check_truncation, check_z, rows_of
 from gantool.runtime.outputs.npy import array_header
 from gantool.runtime.outputs.webdataset import beside, key
 from gantool.runtime.provenance.marker import Marker
-from gantool.runtime.seeds import Row, Seed, as_seeds, seed_name
+from gantool.runtime.seeds import Row, Seed, as_seeds
 from gantool.runtime.serve.body import read_json
-from gantool.runtime.serve.engines import Engine, Wanted
+from gantool.runtime.serve.engines import Engine, Wanted, item_of
 from gantool.runtime.serve.pixels import MEDIA_TYPES, Name, encode, ground
 from gantool.runtime.serve.queries import GenerateQuery, shown
 from gantool.runtime.serve.service import Service, check_seed, unless_gone
@@ -118,16 +118,10 @@ def _asked(service: Service, given: dict[str, Any]) -> Asked:
         of = _seeds(service, seeds)
         keys = [(seed, float(truncation)) for seed in of]
     labels = [of_image for _, of_image in labeller(label, spec, len(of))(of)]
-    items = [_item(seed, each) for seed, each in zip(of, labels, strict=True)]
+    items = [item_of(seed, each) for seed, each in zip(of, labels, strict=True)]
     image = _image(given)
     marker = engine.marker(float(truncation), ground(spec, image), z_of)
     return Asked(engine, items, list(zip(keys, labels, strict=True)), marker, image)
-
-
-def _item(seed: Seed, label: OfImage | None) -> Item:
-    if isinstance(label, np.ndarray):
-        return Item(seed_name(seed), seed, shares=tuple(label.tolist()))
-    return Item(seed_name(seed), seed, label)
 
 
 def _rows_of(rows: Latents, items: Sequence[Item]) -> Latents:

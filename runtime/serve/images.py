@@ -7,9 +7,8 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gantool.runtime.items import Item
 from gantool.runtime.seeds import parse_seed
-from gantool.runtime.serve.engines import Engine, Wanted
+from gantool.runtime.serve.engines import Engine, Wanted, item_of
 from gantool.runtime.serve.pixels import (
     MEDIA_TYPES,
     Name,
@@ -67,8 +66,7 @@ def packet_of(engine: Engine, wanted: Wanted, name: Name) -> bytes | None:
     assert isinstance(key, tuple)
     seed, truncation = key
     marker = engine.marker(truncation, ground(engine.spec, name))
-    item = Item(str(seed), seed, label if isinstance(label, int) else None)
-    return None if marker is None else marker.packet(item)
+    return None if marker is None else marker.packet(item_of(seed, label))
 
 
 def unchanged(service: Service, request: Request, tag: str) -> Response | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gantool.runtime.authorship import Authorship
 from gantool.runtime.generator import Generator
-from gantool.runtime.provenance.marker import Marker, ZOf, parse_aigc
+from gantool.runtime.provenance.marker import Marker, ZOf
 from gantool.runtime.provenance.origin import Origin
 from gantool.runtime.provenance.record import Record
 from gantool.runtime.serve.options import ServeOptions
@@ -55,9 +55,3 @@ class Marks:
 @lru_cache(_MARKERS)
 def _kept(marks: Marks, truncation: float, background: str | None) -> Marker:
     return marks.made(truncation, background)
-
-
-def check(options: ServeOptions) -> None:
-    """Raise UsageError for an `aigc` that no mark can say."""
-    if options.aigc is not None:
-        parse_aigc(options.aigc)

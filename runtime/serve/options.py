@@ -11,8 +11,14 @@ from typing import Annotated
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check, positive
-from gantool.runtime.provenance.flags import RequireSignatureFlag
-from gantool.runtime.request import AigcFlag, CreditFlag, MarkFlag, ProviderFlag, ThreadsFlag, check_mark
+from gantool.runtime.provenance.flags import (
+    AigcFlag,
+    CreditFlag,
+    MarkFlag,
+    RequireSignatureFlag,
+    check_mark,
+)
+from gantool.runtime.request import ProviderFlag, ThreadsFlag
 
 TOKEN = "GANTOOL_TOKEN"  # environment variable
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # it becomes a part of URLs
