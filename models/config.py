@@ -155,6 +155,9 @@ class NetworkConfig:
     bits: Annotated[
         int, Flag("bits of a grey level: 8, or 16 to keep those of 16-bit files", group="Data")
     ] = 8
+    # of an elastic generator: shares of its width, the largest first, at which the first channels of each layer
+    # are a generator too
+    elastic: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -180,6 +183,7 @@ class NetworkConfig:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise ValueError(f"{name} {value!r} is not a whole number from {least} to {most}")
+        self._check_elastic()
         if type(self.tile) is not bool:
             raise ValueError(f"tile {self.tile!r} is neither true nor false")
         places = (0, *self._attention_places())
@@ -188,6 +192,11 @@ class NetworkConfig:
                 f"{self.architecture} of {self.size.by} pixels has no place for attention {self.attention!r}: "
                 f"choose {_listed(places)}{'' if len(places) > 1 else ' (none), or another architecture or size'}"
             )
+
+    def _check_elastic(self) -> None:
+        numbers = all(type(share) is float and 0 < share < 1 for share in self.elastic)
+        if not numbers or [*self.elastic] != sorted({*self.elastic}, reverse=True):
+            raise ValueError(f"elastic {_listed(self.elastic)}: give shares of the width, as in 0.5, 0.25")
 
     def _attention_places(self) -> tuple[int, ...]:
         """Return the resolutions below the image size, by the shorter side, where attention can pool 2×2 pixels."""
@@ -209,14 +218,18 @@ class NetworkConfig:
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
         value = {**asdict(self), "size": self.size.to_json()}
-        ordinary = {"tile": False, "bits": 8}  # left out, so that earlier versions read such a file too
+        ordinary = {
+            "tile": False,
+            "bits": 8,
+            "elastic": (),
+        }  # left out: earlier versions read it
         return {
             name: each for name, each in value.items() if ordinary.get(name) != each or name not in ordinary
         }
 
 
 # Fields that may be missing in older checkpoints; they then have their default.
-_NEWER = {"classes", "upsampling", "discriminator_norm", "attention", "tile", "bits"}
+_NEWER = {"classes", "upsampling", "discriminator_norm", "attention", "tile", "bits", "elastic"}
 
 
 def config_from_json(value: dict[str, Any]) -> NetworkConfig:
@@ -224,4 +237,5 @@ def config_from_json(value: dict[str, Any]) -> NetworkConfig:
     names = {field.name for field in fields(NetworkConfig)}
     if wrong := (set(value) ^ names) - (_NEWER - set(value)):
         raise ValueError(f"fields {sorted(wrong)} are unknown or missing")
-    return NetworkConfig(**{**value, "size": size_from_json(value["size"])})
+    elastic = tuple(value.get("elastic", ()))
+    return NetworkConfig(**{**value, "size": size_from_json(value["size"]), "elastic": elastic})

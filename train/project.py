@@ -9,7 +9,6 @@ download.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d
+from torch import Tensor
 
 from gantool.models import CHECKPOINT_NAME, Generator, NetworkConfig, load_checkpoint
 from gantool.models.alpha import premultiplied, straight
@@ -34,13 +32,13 @@ from gantool.runtime.spec import Images
 from gantool.train.data.dataset import load_images
 from gantool.train.data.decode import Into, fit, open_image
 from gantool.train.data.deep import is_deep_colour
+from gantool.train.distance import distance
 from gantool.train.requests import ProjectOptions
 from gantool.train.run_dir import named_or_newest, options_beside
 
 SEEDS = range(4096)  # candidates for a start
 STARTS, KEPT = 8, 2  # per picture; those that go on after a quarter of the steps
 RATE, LAST_RATE = 0.1, 0.005  # of Adam, for z of standard deviation 1
-FEATURES = 32  # of the random convolution
 _BATCH = 256
 
 
@@ -165,7 +163,6 @@ class _Search:
         parts = zip(*(torch.split(each, _BATCH) for each in self.inputs), strict=True)
         with torch.no_grad():
             self.images = torch.cat([generator(*part) for part in parts])  # [S, C, H, W]
-        self.distance = _Distance(generator.config.channels)
 
     def nearest(
         self, picture: Images, steps: int, path: Path
@@ -174,7 +171,7 @@ class _Search:
         pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1  # [1, C, H, W]
         target = premultiplied(pixels)
         with torch.no_grad():
-            parts = [self.distance(part, target) for part in torch.split(self.images, _BATCH)]
+            parts = [distance(part, target) for part in torch.split(self.images, _BATCH)]
         nearest = torch.cat(parts).topk(STARTS, largest=False).indices
         z, *of_class = (each[nearest] for each in self.inputs)
         quarter = steps // 4
@@ -191,7 +188,7 @@ class _Search:
 
     def _distances(self, z: Tensor, of_class: list[Tensor], target: Tensor) -> Tensor:
         with torch.no_grad():
-            distances: Tensor = self.distance(self.generator(z, *of_class), target)  # [n]
+            distances: Tensor = distance(self.generator(z, *of_class), target)  # [n]
         return distances
 
     def _descended(
@@ -203,34 +200,8 @@ class _Search:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(len(steps), 1), last_rate)
         for step in steps:
             optimizer.zero_grad()
-            self.distance(self.generator(z, *of_class), target).sum().backward()
+            distance(self.generator(z, *of_class), target).sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             done.update(step + 1)
         return z.detach()
-
-
-class _Distance(nn.Module):
-    """The distance of images, [N, C, H, W], from one target, [1, C, H, W]: [N]."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        random = torch.Generator().manual_seed(0)
-        weights = torch.randn(FEATURES, channels, 3, 3, generator=random)
-        self.weights = weights / weights.square().sum((1, 2, 3), keepdim=True).sqrt()
-
-    def forward(self, images: Tensor, target: Tensor) -> Tensor:
-        total = torch.zeros(len(images))
-        for image, aim in zip(_pyramid(images), _pyramid(target), strict=True):
-            total = total + (image - aim).square().mean((1, 2, 3))
-            features, wanted = (conv2d(each, self.weights, padding=1).relu() for each in (image, aim))
-            total = total + (features - wanted).square().mean((1, 2, 3))
-        return total
-
-
-def _pyramid(images: Tensor) -> Iterator[Tensor]:
-    """Yield images at full size, at half of it, and so on down to four pixels a side."""
-    yield images
-    while min(images.shape[2:]) >= 8:
-        images = avg_pool2d(images, 2)
-        yield images
