@@ -11,6 +11,7 @@
 #   make load-serve     ten times the load that gantool serve can hold, for a minute, with GRAPH
 #   make bench-train    quality by time against a plain script, into benchmarks/train.md; 35 minutes
 #   make bench-icons    presets on 3,786 emoji, into benchmarks/icons.md; 40 minutes; needs npm
+#   make bench-distill  students and networks from scratch, into benchmarks/distill.md; 70 minutes; needs npm
 #   make bench-busy     training beside other programs, into benchmarks/busy.md; 4 minutes
 #   make bench-export   times, sizes and PSNR of exports, into benchmarks/export.md
 #   make bench-serve    gantool serve beside FastAPI and Triton, into benchmarks/serve.md; eight minutes
@@ -25,7 +26,7 @@ DEV := $(VENV)/.dev
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 INSTALL = $(BIN)/pip install --disable-pip-version-check $(PINNED)
 
-.PHONY: demo data test slow coverage browser screenshots load-serve golden bench bench-busy bench-export bench-icons bench-serve bench-train lint format clean
+.PHONY: demo data test slow coverage browser screenshots load-serve golden bench bench-busy bench-distill bench-export bench-icons bench-serve bench-train lint format clean
 
 $(DEMO): pyproject.toml constraints.txt
 	@$(if $(PINNED),:,echo "$$($(PYTHON) -V): installing the newest versions, not those of constraints.txt")
@@ -105,6 +106,9 @@ bench-train: data
 
 bench-icons: $(DEV) .emoji
 	$(BIN)/python benchmarks/icons.py .emoji
+
+bench-distill: data .emoji
+	$(BIN)/python benchmarks/distill.py --icons .emoji
 
 # 3,786 emoji, 64×64, in a folder for each category
 .emoji:

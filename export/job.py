@@ -66,6 +66,8 @@ class Job:
 def plan_export(path: Path | None, options: ExportOptions, build_options: BuildOptions) -> Job:
     """Return the plan of an export. Raises UsageError or GantoolError if it cannot be done."""
     origin = origin_of(path, options.foreign)
+    if options.slice is not None and origin != "checkpoint":
+        raise UsageError(f"`slice` {options.slice:g} is for a checkpoint of gantool distill: leave it out")
     library = choose_library(options.engine)
     check_options(library, build_options)
     _check_engine_flags(library, options, build_options)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 from gantool.models.config import Distribution
 from gantool.runtime.authorship import Authorship
 from gantool.runtime.errors import UsageError
-from gantool.runtime.flags import Flag, check
+from gantool.runtime.flags import Flag, check, positive
 
 if TYPE_CHECKING:
     from gantool.runtime.spec import Images
@@ -196,6 +196,16 @@ class ExportOptions:
             group=_GRAPH,
         ),
     ] = False
+    slice: Annotated[
+        float | None,
+        Flag(
+            "take this share of the width of an elastic generator (see gantool distill --elastic), as in 0.5",
+            group=_GRAPH,
+            metavar="SHARE",
+            check=positive,
+            shown="all of it",
+        ),
+    ] = None
     precision: Precision = field(default_factory=Precision)
     foreign: Foreign = field(default_factory=Foreign)
     authorship: Authorship = field(default_factory=Authorship)

@@ -93,7 +93,7 @@ def from_torch(
     from gantool.export.graph.from_torch import float_graph
     from gantool.export.graph.sources import load_source
 
-    loaded = load_source(source, options.foreign)
+    loaded = load_source(source, options.foreign, options.slice)
     output, metadata = _output(loaded.metadata, options)
     reference = _reference(metadata, to_levels(loaded.images(SEEDS), metadata.bits), options)
     opset = options.opset or _oldest_opset(options.precision)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -46,6 +46,7 @@ class Command(NamedTuple):
     options: tuple[type, ...]  # dataclasses whose fields are the flags
     groups: tuple[str, ...] = ()  # headings of the help in order; further groups follow
     bare: Callable[[Given], Given] | None = None  # given options -> the value of each option, for the help
+    hidden: Collection[str] = ()  # options that are not flags of this command
 
     @property
     def known(self) -> dict[str, Option]:
@@ -55,7 +56,7 @@ class Command(NamedTuple):
     @property
     def flags(self) -> list[Option]:
         """The options of the command line."""
-        return [option for option in self.known.values() if option.flag]
+        return [option for option in self.known.values() if option.flag and option.name not in self.hidden]
 
     def read(self, given: Given) -> Given:
         """Return the given options, plus those in the file of --config that were not given."""

@@ -216,6 +216,10 @@ class Metadata:
         others = {name: value for name, value in self.content.items() if name != "bits"}
         return replace(self, content=others if bits == 8 else {**others, "bits": bits})
 
+    def with_config(self, config: dict[str, Any]) -> Metadata:
+        """Return a copy with another network configuration."""
+        return replace(self, content={**self.content, "config": config})
+
     def with_data(self, data: str) -> Metadata:
         """Return a copy with another name of the data set."""
         return replace(self, content={**self.content, "data": data})

@@ -32,7 +32,7 @@ from gantool.train.options import TrainingOptions
 from gantool.train.run_dir import number, records
 from gantool.train.speed_cache import DAY, Figures, cache_path, known_figures, read_cache, write_cache
 from gantool.train.state import TrainingState, compile_networks, new_state
-from gantool.train.step import step
+from gantool.train.step import Batch, Targets, step
 
 _VERSION = 4  # of the cached figures
 _TURNS, _TURN = 5, 0.1  # number of rounds; least seconds of each way in a round
@@ -184,8 +184,10 @@ class _Bench:
         network = options.network
         rng = np.random.default_rng(0)
         shape = (options.batch, *network.size, network.channels)
-        self.real = rng.integers(0, 256, shape, np.uint8 if network.bits == 8 else np.uint16)
-        self.labels = rng.integers(0, network.classes, options.batch) if network.classes else None
+        real = rng.integers(0, 256, shape, np.uint8 if network.bits == 8 else np.uint16)
+        labels = rng.integers(0, network.classes, options.batch) if network.classes else None
+        z = rng.standard_normal((options.batch, network.latent), np.float32)
+        self.batch: Batch = real, labels, Targets(z, real) if options.teacher else None
         self.options, self.fabric = options, fabric
         self.most = torch.get_num_threads()
         # way -> seconds per step, one entry per turn; empty: the way failed
@@ -246,12 +248,12 @@ class _Bench:
         try:
             state = self._state(options)
             if first:
-                step(options, state, self.real, self.labels).generator.item()  # warm-up
+                step(options, state, *self.batch).generator.item()  # warm-up
             began, count = time.perf_counter(), 0
             while (took := time.perf_counter() - began) < _TURN or (
                 count % options.lazy and took < 5 * _TURN
             ):
-                step(options, state, self.real, self.labels).generator.item()  # waits for the device
+                step(options, state, *self.batch).generator.item()  # waits for the device
                 count += 1
             turns.append(took / count)
         except Exception as error:  # compilation or bf16 may be unsupported here
@@ -276,6 +278,7 @@ def _key(options: TrainingOptions, device: torch.device, ways: list[str], most: 
         work[name]
         for name in ("network", "batch", "accumulate", "loss", "r1", "r2", "gp", "augment", "device")
     ]
+    parts += ["student", options.is_adversarial(0)] if options.teacher else []
     text = json.dumps([_VERSION, name, os.cpu_count(), most, torch.__version__, ways, parts])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -79,7 +79,8 @@ class ProgressLine(Callback):
             "%s",
             f"tick {stats.tick:<5d} kimg {stats.kimg:<8.1f} time {duration_text(stats.total_seconds):<8s} "
             f"{rate_text(stats.rate):>6s} loss D {stats.loss_d:<6.3f} G {stats.loss_g:<6.3f} "
-            f"data {values['data_wait']:.1%}"
+            + ("" if stats.distance is None else f"distance {stats.distance:<7.4f} ")
+            + f"data {values['data_wait']:.1%}"
             + (f"  p {stats.augment_p:.3f}" if self.session.options.augment == "ada" else "")
             + ("" if stats.last else f"  left {duration_text(self.pace.left(self.state))}"),
         )

@@ -15,7 +15,14 @@ INTERRUPTED = 130
 
 def train() -> Command:
     """Train a new run, or resume one; or print its options."""
-    from gantool.train.options import GROUPS, LaunchOptions, TrainingOptions, bare, from_preset
+    from gantool.train.options import (
+        GROUPS,
+        OF_DISTILLATION,
+        LaunchOptions,
+        TrainingOptions,
+        bare,
+        from_preset,
+    )
 
     def run(given: Given) -> None:
         conditional = given.get(
@@ -43,7 +50,29 @@ def train() -> Command:
         if train(training, launch, own).interrupted:
             raise typer.Exit(INTERRUPTED)
 
-    return Command(run, (TrainingOptions, LaunchOptions), GROUPS, bare)
+    return Command(run, (TrainingOptions, LaunchOptions), GROUPS, bare, OF_DISTILLATION)
+
+
+def distill() -> Command:
+    """Train a student of a teacher, or print its options."""
+    from gantool.train.distill.options import RECIPE, TAKEN, DistillOptions
+    from gantool.train.options import LaunchOptions, TrainingOptions
+
+    def run(given: Given) -> None:
+        from gantool.train.distill.distill import distill, student_options
+
+        asked, launch = build(DistillOptions, given), build(LaunchOptions, given)
+        own = {name: given[name] for name in options(TrainingOptions) if name in given and name in TAKEN}
+        if launch.dry_run:
+            typer.echo(json.dumps(student_options(asked, own).resolved().to_json(), indent=2))
+        elif distill(asked, launch, **own).interrupted:
+            raise typer.Exit(INTERRUPTED)
+
+    others = {*options(TrainingOptions), *options(LaunchOptions)} - {*TAKEN, *options(DistillOptions)}
+    # the options of the student come last: its `data` and `width` are not those of a training run
+    classes = (TrainingOptions, LaunchOptions, DistillOptions)
+    groups = ("Student", "Schedule", "Loss", "Speed", "Output", "Run")
+    return Command(run, classes, groups, lambda given: {**RECIPE, **given}, others)
 
 
 def evaluate() -> Command:

@@ -23,8 +23,12 @@ from gantool.runtime.process.cpus import Others
 from gantool.runtime.process.steady import steady_stderr
 from gantool.runtime.runs import new_run
 from gantool.train.autotune import Tuned, best_rate, fastest
+from gantool.train.callbacks import FAKES, SAMPLES
 from gantool.train.data.dataset import ImageData, load_images
 from gantool.train.data.sources import Source
+from gantool.train.distill.likeness import SHEET_NAME, compare
+from gantool.train.distill.student import pruned
+from gantool.train.distill.teacher import Teacher, check_student, load_teacher, sample
 from gantool.train.distributed import (
     check_batch_divisible,
     detect_lost_rank,
@@ -60,21 +64,26 @@ def start(planned: Planned, launch: LaunchOptions) -> Run:
     with _processes(planned.options, launch) as fabric:
         with rank_zero_first(fabric):
             _check_shares(planned.options, fabric)
-            options, loaded = _with_data(planned)
+            options, loaded, teacher = _with_data(planned, fabric)
         keep_freed_memory()  # after decoding the images, which frees memory that no step needs
         with rank_zero_errors(fabric):
             _warn_if_busy(others)
             options, tuned = _tuned(options, planned, launch, fabric)
             state = new_state(options, fabric)
+            if teacher and options.prune and (start := pruned(teacher, options.network)):
+                for network in (state.generator, state.ema):
+                    network.load_state_dict(start.state_dict())
             state.images_in_data = len(loaded.images)
             state.labels_in_data = labels_of(options, loaded)
-            name = f"{loaded.name}-{options.preset or options.network.architecture}"
+            made = "distilled" if teacher else options.preset or options.network.architecture
+            name = f"{loaded.name}-{made}"
             folder = new_run(launch.outdir, name) if fabric.is_global_zero else launch.outdir
             with detect_lost_rank(fabric):
                 folder = fabric.broadcast(folder)
             if tuned is None:
-                return _train(Session(options, loaded, folder), state)
-            session = Session(options, loaded, folder, tuned.rate * fabric.world_size or None, tuned.seconds)
+                return _train(Session(options, loaded, folder, teacher=teacher), state)
+            rate = tuned.rate * fabric.world_size or None
+            session = Session(options, loaded, folder, rate, tuned.seconds, teacher)
             run = _train(session, state)
             tuned.check(best_rate(folder / STATS_NAME))
             return run
@@ -109,9 +118,12 @@ def _tuned(
     return options, tuned
 
 
-def _with_data(planned: Planned) -> tuple[TrainingOptions, ImageData]:
-    """Load the data; return the options with its channels and classes, and the data."""
+def _with_data(planned: Planned, fabric: Fabric) -> tuple[TrainingOptions, ImageData, Teacher | None]:
+    """Load the data; return the options with its channels and classes, the data, and the teacher of a student."""
     options, started = planned.options, time.monotonic()
+    if options.teacher:
+        return options, *_with_teacher(options, planned.source, fabric)
+    assert isinstance(planned.source, Source)
     loaded = _load(planned.source, options, planned.channels)
     if planned.conditional and not loaded.labels:
         raise UsageError(f"`conditional`: {planned.source.given} has no labels that can be read: see above")
@@ -123,7 +135,19 @@ def _with_data(planned: Planned) -> tuple[TrainingOptions, ImageData]:
     network = replace(
         options.network, channels=loaded.images.shape[3], classes=len(labels.classes) if labels else 0
     )
-    return replace(options, network=network), loaded
+    return replace(options, network=network), loaded, None
+
+
+def _with_teacher(
+    options: TrainingOptions, source: str | Source, fabric: Fabric
+) -> tuple[ImageData, Teacher]:
+    """Load the teacher, and real images for the discriminator if the options say so; else make a sample of its."""
+    teacher = load_teacher(Path(options.teacher), fabric.device)
+    check_student(teacher, options.network)
+    if not options.real_data:
+        return sample(teacher, SAMPLES if options.metric_every else FAKES), teacher
+    loaded = _load(source, options, options.network.channels)
+    return loaded, teacher
 
 
 def _load(source: str | Source, options: TrainingOptions, channels: int | None) -> ImageData:
@@ -147,8 +171,10 @@ def resume(resumed: Resumed, launch: LaunchOptions) -> Run:
     with _processes(options, launch) as fabric:
         with rank_zero_first(fabric):
             _check_shares(options, fabric)
-            network = options.network
-            loaded = _load(options.data, options, network.channels)
+            if options.teacher:
+                loaded, teacher = _with_teacher(options, options.data, fabric)
+            else:
+                loaded, teacher = _load(options.data, options, options.network.channels), None
             state = load_resumable(folder, options, fabric)
         keep_freed_memory()  # after decoding the images, which frees memory that no step needs
         with rank_zero_errors(fabric):
@@ -164,7 +190,8 @@ def resume(resumed: Resumed, launch: LaunchOptions) -> Run:
                 for path in (folder / STATS_NAME, *folder.glob("metric-*.jsonl")):
                     drop_stats_after(path, state.images_seen)
             _warn_if_busy(others)
-            return _train(Session(options, loaded, folder, best_rate(folder / STATS_NAME)), state)
+            rate = best_rate(folder / STATS_NAME)
+            return _train(Session(options, loaded, folder, rate, teacher=teacher), state)
 
 
 def _write_options(folder: Path, options: TrainingOptions) -> None:
@@ -212,6 +239,10 @@ def _train(session: Session, state: TrainingState) -> Run:
             interrupted,
         )
         _log.info("%s", _ending(run, options, state))
+        if rank_zero and session.teacher:
+            for likeness in compare(session.teacher, run.checkpoint):
+                _log.info("  width %-5d %s", likeness.width, likeness)
+            _log.info("  likeness    %s, pairs of images of teacher and student", folder / SHEET_NAME)
     return run
 
 

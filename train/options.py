@@ -51,6 +51,8 @@ MEASURED = {
     "threads_up_to",
 }  # the autotuner sets these when a run starts
 
+OF_DISTILLATION = ("teacher", "prune", "real_data", "adversarial", "regression_kimg")
+
 GROUPS = ("Data", "Network", "Loss", "Augmentation", "Schedule", "Speed", "Output", "Run")
 
 
@@ -215,6 +217,26 @@ class TrainingOptions:
         ),
     ] = None
 
+    # of a distillation, the absolute path of the checkpoint, graph or engine whose images the generator learns to
+    # make; else ""
+    teacher: str = ""
+    prune: Annotated[
+        bool,
+        Flag(
+            "start from the teacher's most important channels, if it is a checkpoint of the same network",
+            group="Student",
+        ),
+    ] = True
+    real_data: bool = False  # in a distillation, the discriminator sees `data` and not the teacher's images
+    adversarial: Annotated[
+        float,
+        Flag("weight of the GAN loss beside the distance from the teacher", group="Loss", check=nonnegative),
+    ] = 1.0
+    regression_kimg: Annotated[
+        float,
+        Flag("kimg before the discriminator joins", group="Loss", check=nonnegative),
+    ] = 0.0
+
     def __post_init__(self) -> None:
         check(self)
         if self.threads is not None and self.threads < 1:
@@ -229,6 +251,10 @@ class TrainingOptions:
         """Whether the loss has a penalty on gradients."""
         return any(map(self.penalty, get_args(Penalty)))
 
+    def is_adversarial(self, images_seen: int) -> bool:
+        """Return whether the discriminator takes part in a step."""
+        return self.adversarial > 0 and images_seen >= self.regression_kimg * 1000
+
     def penalty(self, name: Penalty) -> float:
         """Return the weight of a penalty: the one in the options, or the default of the loss."""
         own: float | None = getattr(self, name)
@@ -240,8 +266,10 @@ class TrainingOptions:
         return replace(self, **penalties, lr_d=self.lr if self.lr_d is None else self.lr_d)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON object."""
-        return {**asdict(self), "network": self.network.to_json()}
+        """Return the fields as a JSON object. Only a distillation has its own: earlier versions read the others."""
+        left_out = () if self.teacher else OF_DISTILLATION
+        fields = {name: value for name, value in asdict(self).items() if name not in left_out}
+        return {**fields, "network": self.network.to_json()}
 
 
 @dataclass(frozen=True)

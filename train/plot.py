@@ -46,6 +46,8 @@ def _charts(run: Path) -> list[Chart]:
         _chart("mean sign of the logits of real images", "-1 to 1", stats, {"real_sign": "sign"}),
         _chart("seconds per kimg", "s/kimg", stats, {"sec_per_kimg": "seconds"}),
     ]
+    if any("distance" in line for line in stats):
+        charts.append(_chart("student and teacher", "distance of pixels", stats, {"distance": "distance"}))
     for path in sorted(run.glob("metric-*.jsonl")):
         measured = [line for line in records(path) if "seconds" in line]  # without lines of gantool evaluate
         by = path.stem.removeprefix("metric-")

@@ -1,4 +1,4 @@
-"""Choose the images of each step, and prefetch them in a thread during the previous step."""
+"""Choose the images of each step, also a teacher's, and prefetch them in a thread during the previous step."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from gantool.train.distill.teacher import lesson
 from gantool.train.distributed import rank_slice
 from gantool.train.session import Session
 from gantool.train.state import TrainingState
-from gantool.train.step import Batch
+from gantool.train.step import Batch, Targets
 
 
 class Prefetcher:
@@ -19,7 +20,7 @@ class Prefetcher:
 
     def __init__(self, session: Session, state: TrainingState) -> None:
         self.data, self.options, self.position = session.data, session.options, state.images_seen
-        self.slice = rank_slice(state.fabric)
+        self.slice, self.teacher = rank_slice(state.fabric), session.teacher
         self.sampler = Sampler(len(session.data.images), session.options.seed)
         self.pool = ThreadPoolExecutor(1)
         self.wait = 0.0  # seconds that steps waited
@@ -32,7 +33,7 @@ class Prefetcher:
         self.pool.shutdown()
 
     def next(self) -> Batch:
-        """Return this process's slice of the next batch: images, uint8 [B, H, W, C], and labels, [B]."""
+        """Return this process's slice of the next batch: images, [B, H, W, C], labels, [B], and targets."""
         started = time.perf_counter()
         batch = self.future.result()
         self.wait += time.perf_counter() - started
@@ -48,7 +49,19 @@ class Prefetcher:
     def _fetch(self, position: int) -> Batch:
         chosen = self.sampler.indices(position, self.options.batch)[self.slice]
         labels = self.data.labels if self.options.network.classes else None
-        return self.data.images[chosen], None if labels is None else labels.values[chosen]
+        images, classes = self.data.images[chosen], None if labels is None else labels.values[chosen]
+        if self.teacher is None:
+            return images, classes, None
+        seeds = lesson(self.options.seed, position, self.options.batch)[self.slice]
+        z, of_seeds = self.teacher.inputs(seeds)
+        if not self.options.real_data:
+            made = self.teacher.generate(z, of_seeds)
+            return made, of_seeds, Targets(z, made)
+        return (
+            images,
+            classes,
+            Targets(z, self.teacher.generate(z, classes)),
+        )  # of the classes of the real images
 
 
 class Sampler:

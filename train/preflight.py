@@ -29,7 +29,7 @@ class Planned:
     """A new run whose options and source were checked."""
 
     options: TrainingOptions  # classes are set later; so are channels and precision if they are None below
-    source: Source
+    source: Source | str  # text: of a distillation without real images, which does not open it
     conditional: bool
     channels: int | None  # None: those of the images
     precision: Precision | None  # None: the fastest
@@ -48,6 +48,10 @@ def plan(options: TrainingOptions, launch: LaunchOptions, given: Collection[str]
 
     Raises UsageError for `conditional` with a source without classes, GantoolError for a missing source.
     """
+    if options.teacher and not options.real_data:
+        return Planned(
+            options, options.data, False, None, options.precision if "precision" in given else None
+        )
     source = find_source(options.data)
     if options.data != FASHION_MNIST:
         with _images(source, options.data) as listing:
@@ -150,7 +154,7 @@ def plan_resume(options: TrainingOptions, launch: LaunchOptions, given: Collecti
     # `minutes` limits the session, not the run
     changed = {"minutes": None, **{name: getattr(options, name) for name in given}}
     resumed = replace(read_options(folder / OPTIONS_NAME), **changed)
-    if resumed.data != FASHION_MNIST:
+    if resumed.data != FASHION_MNIST and (resumed.real_data or not resumed.teacher):
         find_source(resumed.data)
     return Resumed(folder, resumed)
 

@@ -32,6 +32,8 @@ def check_state(state: TrainingState, folder: Path, options: TrainingOptions, lo
             f"{folder} already has {state.images_seen / 1000:.1f} of {options.kimg:g} kimg: "
             f"give `kimg` {further(state)} to go on"
         )
+    if options.teacher and not options.real_data:  # a sample of the teacher's images, of any number
+        return
     if state.images_in_data != len(loaded.images):
         raise GantoolError(
             f"{options.data} now gives {len(loaded.images):,} images, {folder} was trained on "

@@ -191,7 +191,7 @@ def _readable(read: Callable[[int], Any], count: int) -> Iterator[Any]:
 
 def _data_of(named: Path) -> str:
     """Return the training data of a checkpoint or a graph. Raises UsageError if it is not known."""
-    if options := options_beside(named):
+    if (options := options_beside(named)) and options.data:  # a student's run may not know its teacher's
         return options.data
     if named.suffix == ".safetensors" and load_checkpoint(named).metadata.data == FASHION_MNIST:
         return FASHION_MNIST

@@ -12,6 +12,7 @@ from pathlib import Path
 from gantool.models import CHECKPOINT_NAME
 from gantool.runtime.errors import GantoolError
 from gantool.train.data.dataset import ImageData
+from gantool.train.distill.teacher import Teacher
 from gantool.train.options import TrainingOptions
 from gantool.train.state import TrainingState
 
@@ -28,6 +29,7 @@ class Session:
     folder: Path
     rate: float | None = None  # images per second that were measured on this machine; None: unknown
     spent: float = 0.0  # seconds of the limit that the autotuner used
+    teacher: Teacher | None = None  # of a distillation
 
     @property
     def limit(self) -> float:

@@ -19,6 +19,7 @@ from lightning_fabric.plugins import Precision
 from torch import Tensor, nn
 
 from gantool.models import Discriminator, Generator, save_checkpoint
+from gantool.models.slim import thin_config
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
 from gantool.runtime.latents import LARGEST
@@ -49,6 +50,9 @@ class TrainingState:
     best: float = math.inf  # lowest Fréchet distance so far
     measured: float = math.inf  # the last Fréchet distance
     tick: int = 0  # ticks so far
+    thin: tuple[
+        Generator, ...
+    ] = ()  # of an elastic generator: its other widths, whose weights are in `generator`
     seconds: float = 0.0  # spent training, over all sessions of the run
 
     @property
@@ -61,20 +65,22 @@ def new_state(options: TrainingOptions, fabric: Fabric) -> TrainingState:
     """Seed the random state, and make untrained networks on the device, identical in all processes."""
     device = fabric.device
     torch.manual_seed(options.seed)
-    generator, discriminator = Generator(options.network), Discriminator(options.network)
+    network = options.network
+    generator, discriminator = Generator(network), Discriminator(network)
     ema = copy.deepcopy(generator)
+    thin = tuple(Generator(thin_config(network, share)) for share in network.elastic)
     if fabric.world_size > 1:
-        convert_sync_batchnorm(generator)
-        convert_sync_batchnorm(discriminator)
+        for each in (generator, discriminator, *thin):
+            convert_sync_batchnorm(each)
         torch.manual_seed(
             (options.seed + fabric.global_rank) % 2**63
         )  # augmentation and noise differ by process
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
-    for network in (generator, discriminator, ema):
-        network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    for each in (generator, discriminator, ema, *thin):
+        each.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     if options.channels_last:
-        _reshape_to_channels_last(generator)
-        _reshape_to_channels_last(ema)
+        for each in (generator, ema, *thin):
+            _reshape_to_channels_last(each)
     return TrainingState(
         generator=generator,
         discriminator=discriminator,
@@ -86,6 +92,7 @@ def new_state(options: TrainingOptions, fabric: Fabric) -> TrainingState:
         fabric=fabric,
         precision=precision(options.precision, device),
         latent_stream=torch.Generator(device).manual_seed((options.seed + 2**32) % 2**63),
+        thin=thin,
     )
 
 

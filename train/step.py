@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from gantool.models import Generator
 from gantool.models.alpha import premultiplied
-from gantool.runtime.spec import Images
+from gantool.models.slim import first_channels
+from gantool.runtime.spec import Images, Latents
 from gantool.train.augment import PASSES, adapt, augment
+from gantool.train.distance import pixel_distance
 from gantool.train.distributed import average_gradients, mean
 from gantool.train.losses import LOSSES
 from gantool.train.options import TrainingOptions
@@ -21,7 +25,17 @@ from gantool.train.penalties import gradient_penalty, r1_penalty, r2_penalty
 from gantool.train.state import TrainingState, sample_latents
 
 Classes = NDArray[np.int64]  # [N]
-Batch = tuple[Images, Classes | None]  # [B, H, W, C], [B]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a teacher makes of the z of a batch: the images that a student should make of them."""
+
+    z: Latents  # [B, latent]
+    images: Images  # [B, H, W, C]
+
+
+Batch = tuple[Images, Classes | None, Targets | None]  # real images [B, H, W, C], their classes [B]
 
 
 @dataclass(frozen=True)
@@ -32,35 +46,50 @@ class Losses:
     generator: Tensor
     real_signs: Tensor  # mean sign of the logits of real images; near 1: the data are memorized
     d_accuracy: Tensor  # share of images that the discriminator classifies correctly
+    distance: Tensor  # of a student's images from its teacher's; 0 without a teacher
 
 
-def step(options: TrainingOptions, state: TrainingState, real: Images, labels: Classes | None) -> Losses:
+def step(
+    options: TrainingOptions,
+    state: TrainingState,
+    real: Images,
+    labels: Classes | None,
+    targets: Targets | None = None,
+) -> Losses:
     """Update the discriminator, then the generator, on real images, uint8 [B, H, W, C], and labels, [B].
 
-    With `accumulate`, gradients accumulate over micro-batches. With several processes, B is this process's slice of
-    the batch.
+    With `targets`, the generator also learns to make the images of a teacher, and at first only that: the
+    discriminator joins after `regression_kimg`. With `accumulate`, gradients accumulate over micro-batches. With
+    several processes, B is this process's slice of the batch.
     """
     _warm_up(options, state)
-    count = options.accumulate
-    micro_batches = _split(real, labels, count)
+    count, adversarial = options.accumulate, options.is_adversarial(state.images_seen)
+    micro_batches = _split(real, labels, targets, count)
     d_losses, g_losses = [], []
-    with optimizer_step(state, state.discriminator, state.discriminator_optimizer):
-        for images, classes in micro_batches:
-            batch = _micro_batch(options, state, images, classes)
-            d_losses.append(_discriminator_backward(options, state, batch))
+    if adversarial:
+        with optimizer_step(state, state.discriminator, state.discriminator_optimizer):
+            for part in micro_batches:
+                batch = _micro_batch(options, state, *part)
+                d_losses.append(_discriminator_backward(options, state, batch))
     state.discriminator.requires_grad_(False)  # do not compute the gradients of its weights
     with optimizer_step(state, state.generator, state.generator_optimizer):
-        for images, classes in micro_batches:
-            if count > 1:  # generate again: the images of all micro-batches would not fit into memory
-                batch = _micro_batch(options, state, images, classes)
-            g_losses.append(_generator_backward(options, state, batch))
+        for part in micro_batches:
+            if (
+                count > 1 or not adversarial
+            ):  # generate again: images of all micro-batches would not fit into memory
+                batch = _micro_batch(options, state, *part)
+            g_losses.append(_generator_backward(options, state, batch, adversarial=adversarial))
     state.discriminator.requires_grad_(True)
     state.steps += 1
-    d_loss, real_signs, d_accuracy = (torch.stack(each).mean() for each in zip(*d_losses, strict=True))
-    if options.augment == "ada" and state.images_seen >= PASSES * state.images_in_data:
+    g_loss, distance = (torch.stack(each).mean() for each in zip(*g_losses, strict=True))
+    nothing = torch.zeros((), device=state.device)
+    d_loss, real_signs, d_accuracy = (
+        (torch.stack(each).mean() for each in zip(*d_losses, strict=True)) if adversarial else (nothing,) * 3
+    )
+    if adversarial and options.augment == "ada" and state.images_seen >= PASSES * state.images_in_data:
         real_signs = mean(state.fabric, real_signs)
         state.augment_p = adapt(state.augment_p, real_signs.item(), options.batch)
-    return Losses(d_loss, torch.stack(g_losses).mean(), real_signs, d_accuracy)
+    return Losses(d_loss, g_loss, real_signs, d_accuracy, distance)
 
 
 @contextmanager
@@ -81,24 +110,38 @@ class MicroBatch:
     real: Tensor  # [B, C, H, W]
     fake: Tensor  # [B, C, H, W]
     labels: Tensor | None  # [B]
+    target: Tensor | None = None  # what `fake` should be, [B, C, H, W]
+    z: Tensor | None = None  # [B, latent]
 
 
 def _micro_batch(
-    options: TrainingOptions, state: TrainingState, pixels: Images, classes: Classes | None
+    options: TrainingOptions,
+    state: TrainingState,
+    pixels: Images,
+    classes: Classes | None,
+    targets: Targets | None,
 ) -> MicroBatch:
-    """Copy real images to the device, and generate as many images."""
+    """Copy real images, and targets, to the device, and generate as many images."""
     labels = None if classes is None else torch.from_numpy(classes).to(state.device)  # [B]
-    # torch computes little with uint16
-    values = pixels / np.float32(257) if pixels.dtype == np.uint16 else pixels
-    real = torch.from_numpy(values).to(state.device).permute(0, 3, 1, 2).float() / 127.5 - 1  # [B, C, H, W]
-    real = premultiplied(real)
+    real = _on_device(state, pixels)
     if options.mirror:
         flipped = torch.rand(len(real), 1, 1, 1, device=state.device) < 0.5
         real = torch.where(flipped, real.flip(3), real)
-    z = sample_latents(options, state, len(real))
+    if targets is None:
+        z, target = sample_latents(options, state, len(real)), None
+    else:
+        z, target = torch.from_numpy(targets.z).to(state.device), _on_device(state, targets.images)
     with state.precision.forward_context():
         fake = state.generator(z, labels).float()  # [B, C, H, W]
-    return MicroBatch(real, fake, labels)
+    return MicroBatch(real, fake, labels, target, z)
+
+
+def _on_device(state: TrainingState, pixels: Images) -> Tensor:
+    """Return images, [B, H, W, C], as float32 [B, C, H, W] in [-1, 1] on the device; RGBA is premultiplied."""
+    # torch computes little with uint16
+    values = pixels / np.float32(257) if pixels.dtype == np.uint16 else pixels
+    images = torch.from_numpy(values).to(state.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return premultiplied(images)
 
 
 def _discriminator_backward(
@@ -114,16 +157,40 @@ def _discriminator_backward(
     return loss.detach(), real_logits.detach().sign().mean(), d_accuracy
 
 
-def _generator_backward(options: TrainingOptions, state: TrainingState, batch: MicroBatch) -> Tensor:
-    """Add the gradients of the generator and return its loss."""
+def _generator_backward(
+    options: TrainingOptions, state: TrainingState, batch: MicroBatch, *, adversarial: bool
+) -> tuple[Tensor, Tensor]:
+    """Add the gradients of the generator; return its loss, and the distance of its images from the targets.
+
+    An elastic generator has gradients at each of its widths: the sandwich rule (Yu and Huang 2019,
+    arXiv:1903.05134), for as few widths as there are here.
+    """
+    found = []
+    for fake in (batch.fake, *(_thin_images(state, thin, batch) for thin in state.thin)):
+        loss = apart = torch.zeros((), device=state.device)
+        if adversarial:
+            loss = options.adversarial * _adversarial_loss(options, state, replace(batch, fake=fake))
+        if batch.target is not None:
+            apart = pixel_distance(fake, batch.target).mean()
+        state.precision.backward((loss + apart) / options.accumulate, None)
+        found.append((loss.detach(), apart.detach()))
+    return found[0]
+
+
+def _thin_images(state: TrainingState, thin: Generator, batch: MicroBatch) -> Tensor:
+    """Return the images that the first channels of the generator make of the z of a batch."""
+    with state.precision.forward_context():
+        images: Tensor = functional_call(thin, first_channels(state.generator, thin), (batch.z, batch.labels))
+    return images.float()
+
+
+def _adversarial_loss(options: TrainingOptions, state: TrainingState, batch: MicroBatch) -> Tensor:
     loss_of, real_logits = LOSSES[options.loss], None
     if loss_of.paired:
         with torch.no_grad():
             real_logits = _logits(state, _augmented(options, state, batch.real), batch.labels)
     fake_logits = _logits(state, _augmented(options, state, batch.fake), batch.labels)
-    loss = loss_of.generator(fake_logits, real_logits)
-    state.precision.backward(loss / options.accumulate, None)
-    return loss.detach()
+    return loss_of.generator(fake_logits, real_logits)
 
 
 def _logits(state: TrainingState, images: Tensor, labels: Tensor | None) -> Tensor:
@@ -160,9 +227,15 @@ def _penalties(options: TrainingOptions, state: TrainingState, batch: MicroBatch
     return total
 
 
-def _split(pixels: Images, labels: Classes | None, count: int) -> list[Batch]:
-    parts = np.array_split(np.arange(len(pixels)), count)
-    return [(pixels[part], None if labels is None else labels[part]) for part in parts]
+def _split(real: Images, labels: Classes | None, targets: Targets | None, count: int) -> list[Batch]:
+    return [
+        (
+            real[part],
+            None if labels is None else labels[part],
+            None if targets is None else Targets(targets.z[part], targets.images[part]),
+        )
+        for part in np.array_split(np.arange(len(real)), count)
+    ]
 
 
 def _warm_up(options: TrainingOptions, state: TrainingState) -> None:

@@ -31,6 +31,7 @@ class TickStats:
     data_wait: float  # seconds that steps waited for images
     threads: float  # mean over the steps
     last: bool  # the last, partial tick of a session
+    distance: float | None = None  # of a student's images from its teacher's; None without a teacher
 
     @property
     def rate(self) -> float:
@@ -56,6 +57,7 @@ class TickStats:
             "augment_p": round(self.augment_p, 4),
             "data_wait": round(self.wait_share, 4),
             "threads": round(self.threads, 2),
+            **({} if self.distance is None else {"distance": round(self.distance, 5)}),
         }
 
 
@@ -82,13 +84,13 @@ class TickMeter:
         `waited`: seconds that steps waited for images. Raises GantoolError if a loss is NaN or infinite.
         """
         state = self.state
-        names = ("discriminator", "generator", "real_signs", "d_accuracy")
+        names = ("discriminator", "generator", "real_signs", "d_accuracy", "distance")
         means = torch.stack(
             [torch.stack([getattr(each, name) for each in self.losses]).mean() for name in names]
         )
         with detect_lost_rank(state.fabric):
-            loss_d, loss_g, real_signs, d_accuracy = mean(state.fabric, means).tolist()
-        if not math.isfinite(loss_d + loss_g):
+            loss_d, loss_g, real_signs, d_accuracy, distance = mean(state.fabric, means).tolist()
+        if not math.isfinite(loss_d + loss_g + distance):
             raise diverged(self.session, state)
         state.tick += 1
         stats = TickStats(
@@ -105,6 +107,7 @@ class TickMeter:
             data_wait=waited,
             threads=sum(self.threads) / len(self.threads),
             last=last,
+            distance=distance if self.session.teacher else None,
         )
         self._begin()
         return stats

@@ -24,11 +24,12 @@ from gantool.export.graph.user_function import load_module
 from gantool.export.graph.weights import ExpectedState, expected_state, read_weights
 from gantool.export.options import Foreign
 from gantool.export.source import RUNS, origin_of, split_key
-from gantool.models import CHECKPOINT_NAME, load_checkpoint, newest_checkpoint
+from gantool.models import CHECKPOINT_NAME, Checkpoint, load_checkpoint, newest_checkpoint
 from gantool.models.alpha import Straight
 from gantool.models.sampling import float_images, seed_inputs
+from gantool.models.slim import thin_config, thinned
 from gantool.models.threads import limit_threads
-from gantool.runtime.errors import GantoolError
+from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import short
 
@@ -75,12 +76,15 @@ class LoadedGenerator:
         return unit
 
 
-def load_source(path: Path | None, foreign: Foreign) -> LoadedGenerator:
-    """Load a checkpoint of gantool (None: of the newest run), or a generator from elsewhere."""
+def load_source(path: Path | None, foreign: Foreign, share: float | None = None) -> LoadedGenerator:
+    """Load a checkpoint of gantool (None: of the newest run), or a generator from elsewhere.
+
+    share: the width to take of an elastic generator; None: all of it.
+    """
     limit_threads()
     origin = origin_of(path, foreign)
     if origin == "checkpoint":
-        source = _from_run(path)
+        source = _from_run(path, share)
     elif origin == "pytorch-dcgan" and path is not None:
         source = _from_pytorch_dcgan(path, foreign)
     else:
@@ -97,11 +101,13 @@ def load_source(path: Path | None, foreign: Foreign) -> LoadedGenerator:
     return source
 
 
-def _from_run(path: Path | None) -> LoadedGenerator:
+def _from_run(path: Path | None, share: float | None) -> LoadedGenerator:
     path = path or newest_checkpoint(RUNS)
     if path.is_dir():  # the folder of a run
         path = path / CHECKPOINT_NAME
     checkpoint = load_checkpoint(path)
+    if share is not None and share != 1:
+        checkpoint = _slice(checkpoint, share, path)
     network = checkpoint.generator.config
     _log.info(
         f"{path}: {network.architecture}, {network.size.by}×{network.channels}, latent "
@@ -110,6 +116,17 @@ def _from_run(path: Path | None) -> LoadedGenerator:
     )
     module = Straight(checkpoint.generator) if network.channels == 4 else checkpoint.generator
     return LoadedGenerator(module, checkpoint.metadata)
+
+
+def _slice(checkpoint: Checkpoint, share: float, path: Path) -> Checkpoint:
+    """Return the first channels of an elastic generator. Raises UsageError for a share that it does not have."""
+    network = checkpoint.generator.config
+    if share not in network.elastic:
+        known = ", ".join(f"{each:g}" for each in (1.0, *network.elastic))
+        advice = f"choose {known}" if network.elastic else "gantool distill --elastic trains one that does"
+        raise UsageError(f"`slice` {share:g}: {path} has no such width: {advice}")
+    thin = thinned(checkpoint.generator, thin_config(network, share))
+    return Checkpoint(thin, checkpoint.metadata.with_config(thin.config.to_json()))
 
 
 def _from_pytorch_dcgan(file: Path, foreign: Foreign) -> LoadedGenerator:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gantool.export.pipeline import export
     from gantool.export.verify import verify
     from gantool.runtime import *  # noqa: F403
+    from gantool.train.distill.distill import distill
+    from gantool.train.distill.options import DistillOptions
     from gantool.train.evaluate import evaluate
     from gantool.train.options import LaunchOptions, TrainingOptions
     from gantool.train.requests import EvaluateOptions
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
 # name -> module. The packages train and export are callable themselves.
 _NAMES = {
     "BuildOptions": "export.engine.options",
+    "DistillOptions": "train.distill.options",
     "EvaluateOptions": "train.requests",
     "ExportOptions": "export.options",
     "Foreign": "export.options",
     "LaunchOptions": "train.options",
     "Precision": "export.options",
     "TrainingOptions": "train.options",
+    "distill": "train.distill.distill",
     "evaluate": "train.evaluate",
     "inspect": "export.inspect",
     "verify": "export.verify",
@@ -40,6 +44,7 @@ _NAMES = {
 
 __all__ = [
     "BuildOptions",
+    "DistillOptions",
     "EvaluateOptions",
     "ExportOptions",
     "Foreign",
@@ -47,6 +52,7 @@ __all__ = [
     "Precision",
     "TrainingOptions",
     "__version__",
+    "distill",
     "evaluate",
     "export",
     "inspect",

@@ -43,6 +43,10 @@ gc.enable()
 # command -> (module with a function of that name, help text)
 COMMANDS = {
     "train": ("gantool.train.cli", "Train a generator: images -> runs/00000-.../generator.safetensors."),
+    "distill": (
+        "gantool.train.cli",
+        "Train a small student to make the images of a large generator: checkpoint, graph or plan -> a run.",
+    ),
     "evaluate": (
         "gantool.train.cli",
         "Score images: distances, precision and recall, diversity, near-copies of training images.",

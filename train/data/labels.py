@@ -48,11 +48,12 @@ class Labels:
     values: NDArray[np.int64]  # [N], 0 .. len(classes) - 1
     classes: tuple[str, ...]
     note: str = ""  # how the classes were found, if the user may not expect it
+    of_all: tuple[int, ...] = ()  # images of each class in the set that these are a sample of
 
     @property
     def counts(self) -> tuple[int, ...]:
         """The number of images of each class."""
-        return tuple(np.bincount(self.values, minlength=len(self.classes)).tolist())
+        return self.of_all or tuple(np.bincount(self.values, minlength=len(self.classes)).tolist())
 
     def lines(self) -> list[str]:
         """Return a line with the number of images of each class, and lines about problems."""

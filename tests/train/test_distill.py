@@ -1,0 +1,247 @@
+"""`gantool distill`: a student learns to make the images of its teacher."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from field.cases import Answer, gantool
+from gantool.models import NetworkConfig, load_checkpoint, save_checkpoint
+from gantool.models.config import Size, square
+from gantool.models.cost import cost
+from gantool.models.sampling import sample_images
+from gantool.models.slim import by_importance
+from gantool.runtime import Generator
+from gantool.train.distill.teacher import FIRST_SEED, lesson
+from helpers.networks import lived_in
+from helpers.tiny import tiny_graph
+
+NETWORK = NetworkConfig(size=square(16), width=8, latent=8)
+FLAGS = "--no-autotune --device cpu --batch 16 --tick 0.064"
+NAMES, COUNTS = ("disc", "box", "ring"), (50, 30, 20)
+
+
+def teacher(folder: Path, config: NetworkConfig = NETWORK) -> Path:
+    path = folder / "generator.safetensors"
+    names, counts = NAMES[: config.classes], COUNTS[: config.classes]
+    save_checkpoint(path, lived_in(config), 1000, "shapes", names, counts)
+    return path
+
+
+def distilled(folder: Path, words: str) -> Answer:
+    answer = gantool(f"distill {words} {FLAGS}", folder)
+    assert answer.code == 0, answer.err
+    return answer
+
+
+def the_run(folder: Path) -> Path:
+    (path,) = folder.glob("runs/*/generator.safetensors")
+    return path.parent
+
+
+def likeness(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((the_run(folder) / "likeness.json").read_text())[0]
+    return found
+
+
+def test_a_student_learns_the_images_of_its_teacher_seed_by_seed(tmp_path: Path) -> None:
+    path = teacher(tmp_path)
+    answer = distilled(
+        tmp_path, f"{path.name} --width 4 --adversarial 0 --lr 0.004 --ema-kimg 0.5 --kimg 6.4"
+    )
+    assert likeness(tmp_path)["apart"] < 0.5
+    assert "PSNR" in answer.err
+    lines = (the_run(tmp_path) / "stats.jsonl").read_text().splitlines()
+    first, last = (json.loads(lines[index])["distance"] for index in (0, -1))
+    assert last < first / 2
+    with Image.open(the_run(tmp_path) / "likeness.png") as sheet:
+        assert sheet.size == (8 * 16, 8 * 16)
+    student = load_checkpoint(the_run(tmp_path) / "generator.safetensors")
+    assert student.generator.config == replace(NETWORK, width=4)
+    assert student.metadata.data == "shapes"
+    made, wanted = (
+        sample_images(each, range(500, 516)).astype(float) for each in (student.generator, lived_in(NETWORK))
+    )
+    assert np.abs(made - wanted).mean() < np.abs(made - np.roll(wanted, 1, 0)).mean()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        replace(NETWORK, channels=4),
+        replace(NETWORK, classes=3, channels=3, distribution="uniform"),
+        replace(NETWORK, bits=16, size=Size(32, 16)),
+        replace(NETWORK, tile=True, distribution="truncated"),
+    ],
+    ids=["rgba", "classes", "16 bits, not square", "tile"],
+)
+def test_every_kind_of_generator_has_students(tmp_path: Path, config: NetworkConfig) -> None:
+    path = teacher(tmp_path, config)
+    distilled(tmp_path, f"{path.name} --macs 0.25 --kimg 0.064 --regression-kimg 0.032")
+    student = load_checkpoint(the_run(tmp_path) / "generator.safetensors")
+    assert replace(student.generator.config, width=config.width) == config
+    assert cost(student.generator.config).macs <= cost(config).macs / 4
+    assert student.metadata.class_names == NAMES[: config.classes]
+    assert student.metadata.class_counts == COUNTS[: config.classes]
+    assert gantool("export --engine none", tmp_path).code == 0  # as any other run
+
+
+def test_a_graph_teaches_as_its_checkpoint_does(tmp_path: Path) -> None:
+    path = teacher(tmp_path, replace(NETWORK, classes=3))
+    assert gantool(f"export {path.name} --engine none", tmp_path).code == 0
+    weights = []
+    for source in (path.name, "g.onnx"):
+        out = tmp_path / source.replace(".", "_")
+        out.mkdir()
+        answer = gantool(f"distill ../{source} --width 4 --kimg 0.064 {FLAGS}", out)
+        assert answer.code == 0, answer.err
+        weights.append(load_checkpoint(the_run(out) / "generator.safetensors").generator.state_dict())
+    one, other = weights
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], atol=1e-3, rtol=1e-3)
+
+
+def test_a_generator_of_another_tool_has_a_plain_student(tmp_path: Path) -> None:
+    (tmp_path / "g.onnx").write_bytes(tiny_graph())
+    answer = gantool(f"distill g.onnx --width 4 {FLAGS}", tmp_path)
+    assert answer.code == 2
+    assert "cannot make 4×4 pixels" in answer.err
+
+
+def test_a_resumed_student_goes_on_with_the_next_images(tmp_path: Path) -> None:
+    path = teacher(tmp_path, replace(NETWORK, classes=3))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder, kimg in ((whole, 0.128), (parts, 0.064)):
+        folder.mkdir()
+        distilled(folder, f"../{path.name} --width 4 --kimg {kimg}")
+    answer = gantool("train --resume latest --kimg 0.128", parts)
+    assert answer.code == 0, answer.err
+    one, other = (
+        load_checkpoint(the_run(folder) / "generator.safetensors").generator.state_dict()
+        for folder in (whole, parts)
+    )
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    path.unlink()
+    answer = gantool("train --resume latest --kimg 1", parts)
+    assert answer.code == 1
+    assert str(path) in answer.err
+
+
+def test_the_discriminator_may_see_real_images(tmp_path: Path) -> None:
+    path = teacher(tmp_path, replace(NETWORK, classes=3))
+    rng = np.random.default_rng(0)
+    for number, name in enumerate(NAMES):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(8):
+            image = rng.integers(0, 60, (16, 16)).astype(np.uint8)
+            image[number * 5 : number * 5 + 4] += 150
+            Image.fromarray(image).save(tmp_path / "data" / name / f"{index}.png")
+    distilled(tmp_path, f"{path.name} --width 4 --kimg 0.064 --data data")
+    options = json.loads((the_run(tmp_path) / "training_options.json").read_text())
+    assert options["real_data"] is True
+    assert Path(options["data"]) == tmp_path / "data"
+    scores = gantool("evaluate --samples 32 --json", tmp_path)
+    assert scores.code == 0, scores.err
+    assert json.loads(scores.out)["data"] == "data"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("generator.safetensors --width 4 --macs 0.5", "each set the size of the student"),
+        ("generator.safetensors --macs 3X", "--macs 3X: give a share"),
+        ("generator.safetensors --params one", "--params one: give a number of weights"),
+        ("generator.safetensors --macs 100", "no student is that small"),
+        ("nothing.onnx", "no teacher nothing.onnx"),
+        (".", "holds no generator.safetensors"),
+        ("generator.safetensors --data nowhere", "nowhere"),
+        ("notes.txt", "notes.txt"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_run_begins(tmp_path: Path, words: str, expected: str) -> None:
+    teacher(tmp_path / "t" if words == "." else tmp_path) if words != "." else None
+    (tmp_path / "notes.txt").write_text("a b c")
+    answer = gantool(f"distill {words} {FLAGS}", tmp_path)
+    assert answer.code in (1, 2), answer.err
+    assert expected in answer.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_size_of_a_student_follows_the_options(tmp_path: Path) -> None:
+    teacher(tmp_path)
+    widths = {}
+    for words in (
+        "--width 3",
+        "--macs 0.25",
+        "--macs 20k",
+        "--params 2k",
+        "--params 8kB",
+        "--params 1MB",
+        "",
+    ):
+        answer = gantool(f"distill generator.safetensors {words} --dry-run", tmp_path)
+        assert answer.code == 0, answer.err
+        widths[words] = json.loads(answer.out)["network"]["width"]
+    assert widths["--width 3"] == 3
+    assert widths[""] == widths["--macs 0.25"]
+    assert widths["--params 2k"] == widths["--params 8kB"]
+    assert widths["--params 1MB"] == NETWORK.width  # not wider than its teacher
+    assert cost(replace(NETWORK, width=widths["--macs 20k"])).macs <= 20_000
+
+
+def test_only_a_distillation_has_its_options(tmp_path: Path) -> None:
+    plain = gantool("train --dry-run", tmp_path)
+    assert "teacher" not in json.loads(plain.out)
+    assert "--adversarial" not in gantool("train --help", tmp_path).out
+    assert "--adversarial" in gantool("distill --help", tmp_path).out
+
+
+def test_lessons_are_of_other_seeds_than_comparisons() -> None:
+    assert lesson(0, 0, 16)[0] == FIRST_SEED
+    assert lesson(0, 16, 16) == range(FIRST_SEED + 16, FIRST_SEED + 32)
+    for seed, position in ((3, 0), (2**62, 10**12), (1, 2**31 - 1)):
+        seeds = lesson(seed, position, 64)
+        assert FIRST_SEED <= seeds[0] < seeds[-1] < 2**32
+
+
+def test_an_elastic_student_is_a_generator_at_each_of_its_widths(tmp_path: Path) -> None:
+    path = teacher(tmp_path)
+    words = "--elastic 1,0.5,0.25 --adversarial 0 --lr 0.004 --ema-kimg 0.5 --kimg 6.4"
+    answer = distilled(tmp_path, f"{path.name} {words}")
+    assert "width 2 " in answer.err
+    found = json.loads((the_run(tmp_path) / "likeness.json").read_text())
+    assert [each["width"] for each in found] == [8, 4, 2]
+    assert all(each["apart"] < 0.7 for each in found)
+    for share, width in ((1, 8), (0.5, 4), (0.25, 2)):
+        answer = gantool(f"export --slice {share} --engine none -o g{width}", tmp_path)
+        assert answer.code == 0, answer.err
+        facts = json.loads(gantool(f"inspect g{width}.onnx --json", tmp_path).out)
+        assert facts["metadata"]["config"]["width"] == width, facts
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        with Generator.load("g8.onnx") as wide, Generator.load("g2.onnx") as thin:
+            images, others = (each.images(range(16)).astype(float) for each in (wide, thin))
+    assert (
+        np.abs(images - others).mean() < np.abs(images - np.roll(others, 1, 0)).mean()
+    )  # a preview of each seed
+    answer = gantool("export --slice 0.3 --engine none", tmp_path)
+    assert answer.code == 2
+    assert "choose 1, 0.5, 0.25" in answer.err
+    assert gantool("export g8.onnx --slice 0.5 --fp16 --engine none", tmp_path).code == 2
+
+
+@pytest.mark.parametrize("upsampling", ["transposed", "resize"])
+def test_channels_in_order_of_importance_make_the_same_images(upsampling: Any) -> None:
+    generator = lived_in(replace(NETWORK, upsampling=upsampling, classes=3))
+    before = sample_images(generator, range(8))
+    weights = {name: each.clone() for name, each in generator.state_dict().items()}
+    by_importance(generator)
+    assert any(not torch.equal(each, weights[name]) for name, each in generator.state_dict().items())
+    assert np.abs(sample_images(generator, range(8)).astype(int) - before).max() <= 1

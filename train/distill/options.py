@@ -1,0 +1,124 @@
+"""The options of `gantool distill`."""
+
+# No `from __future__ import annotations`: evaluating the annotations of flags from text would slow down every
+# start.
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from gantool.runtime.errors import UsageError
+from gantool.runtime.flags import Flag, between, check, positive
+
+# The training options that differ from the defaults.
+RECIPE: dict[str, Any] = {"batch": 16, "lr": 0.0008, "r1": 0.5, "lazy": 8, "ema_kimg": 10.0}
+# The options of a training run that `gantool distill` takes too.
+TAKEN = (
+    *("kimg", "minutes", "batch", "lr", "lr_d", "ema_kimg", "adversarial", "regression_kimg", "prune"),
+    *("seed", "device", "precision", "tick", "snap", "metric_every", "tensorboard"),
+    *("outdir", "devices", "nodes", "autotune", "dry_run"),
+)
+
+_COUNTS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+_BYTES = {f"{unit}B": count for unit, count in _COUNTS.items()}
+BYTES_PER_WEIGHT = 4  # in FP32, as a checkpoint holds them
+
+
+def _number(value: Any, name: str, units: Mapping[str, int], example: str) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,12})?|\.\d{1,12})\s?([A-Za-z]*)", str(value).strip(), re.ASCII)
+    if found is None or found[2] not in units:
+        raise UsageError(f"`{name}` {value}: give {example}")
+    return float(found[1]) * units[found[2]]
+
+
+def parse_macs(value: Any) -> float:
+    """Return a share of the teacher's multiply-adds, or their number. Raises UsageError."""
+    return _number(value, "macs", _COUNTS, "a share of the teacher's, as in 0.25, or a number, as in 20M")
+
+
+def parse_params(value: Any) -> float:
+    """Return a number of weights from a number or from bytes. Raises UsageError."""
+    example = "a number of weights, as in 250k, or their size in FP32, as in 1MB"
+    if str(value).strip().endswith("B"):
+        return _number(value, "params", _BYTES, example) / BYTES_PER_WEIGHT
+    return _number(value, "params", _COUNTS, example)
+
+
+def parse_elastic(value: Any) -> tuple[float, ...]:
+    """Return the shares below 1, the largest first. Raises UsageError."""
+    try:
+        given = value if isinstance(value, (list, tuple)) else str(value).split(",")
+        shares = sorted({float(share) for share in given} | {1.0}, reverse=True)
+    except ValueError:
+        shares = []
+    if len(shares) < 2 or not all(0 < share <= 1 for share in shares):
+        raise UsageError(f"`elastic` {value}: give shares of the width, as in 1,0.5,0.25")
+    return tuple(shares[1:])
+
+
+@dataclass(frozen=True)
+class DistillOptions:
+    """The teacher, and the size of its student. Raises UsageError for invalid values."""
+
+    teacher: Annotated[
+        Path | None,
+        Flag(
+            "a run or checkpoint, or any graph or plan that gantool runs",
+            metavar="[RUN|CHECKPOINT|GRAPH.onnx|PLAN]",
+            shown="newest run",
+            argument=True,
+        ),
+    ] = None
+    width: Annotated[
+        int | None,
+        Flag("channels of the student's last hidden layer", group="Student", check=between(1, 8192)),
+    ] = None
+    macs: Annotated[
+        float | None,
+        Flag(
+            "multiply-adds of an image: a share of the teacher's, as in 0.25, or a number, as in 20M",
+            group="Student",
+            metavar="SHARE|N",
+            parse=parse_macs,
+            check=positive,
+            shown="0.25, of a teacher that gantool trained",
+        ),
+    ] = None
+    params: Annotated[
+        float | None,
+        Flag(
+            "weights: a number, as in 250k, or their size in FP32, as in 1MB",
+            group="Student",
+            metavar="N|SIZE",
+            parse=parse_params,
+            check=positive,
+        ),
+    ] = None
+    elastic: Annotated[
+        tuple[float, ...],
+        Flag(
+            "train several widths at once, as shares of the student's; gantool export --slice takes one",
+            group="Student",
+            metavar="1,SHARE,...",
+            parse=parse_elastic,
+        ),
+    ] = ()
+    data: Annotated[
+        str | None,
+        Flag(
+            "real images for the discriminator: a folder, .zip, .tar or .npy, or fashion-mnist",
+            group="Student",
+            metavar="SOURCE",
+            shown="images of the teacher",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check(self)
+        given = [name for name in ("width", "macs", "params") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise UsageError(f"`{'` and `'.join(given)}` each set the size of the student: give one of them")

@@ -1,0 +1,81 @@
+"""The network of a student: its teacher's with fewer channels, or a plain DCGAN for a teacher of another tool."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+from gantool.models import Generator
+from gantool.models.config import NetworkConfig, Size
+from gantool.models.cost import cost, widest
+from gantool.models.slim import by_importance, thinned
+from gantool.runtime.errors import UsageError
+from gantool.train.distill.options import DistillOptions
+from gantool.train.distill.teacher import Teacher
+
+MOST = 512  # width of a student whose teacher is of another tool
+SHARE = 0.25  # of the teacher's multiply-adds, if nothing else is asked for
+
+
+def student(teacher: Teacher, options: DistillOptions) -> NetworkConfig:
+    """Return the network of a student. Raises UsageError if no network fits the teacher or the options."""
+    network = replace(teacher.config or _plain(teacher), elastic=options.elastic)
+    if options.width is not None:
+        return replace(network, width=options.width)
+    if options.elastic and options.macs is None and options.params is None and teacher.config:
+        return network  # its thin widths are the students
+    macs = _macs(teacher, options)
+    # a teacher of another tool says nothing about the width
+    found = widest(network if teacher.config else replace(network, width=MOST), macs, options.params)
+    if found is None:
+        least = cost(replace(network, width=1))
+        raise UsageError(
+            f"no student is that small: of width 1, it has {least.macs:,} multiply-adds and {least.weights:,} "
+            "weights"
+        )
+    return found
+
+
+def pruned(teacher: Teacher, network: NetworkConfig) -> Generator | None:
+    """Return a student of the most important channels of its teacher; None if these do not make one."""
+    wide = teacher.generator
+    if wide is None or network.width > wide.config.width:
+        return None
+    if replace(network, width=wide.config.width, elastic=wide.config.elastic) != wide.config:
+        return None
+    ordered = copy.deepcopy(wide)
+    by_importance(ordered)
+    return thinned(ordered, network)
+
+
+def _macs(teacher: Teacher, options: DistillOptions) -> float | None:
+    """Return the most multiply-adds of a student; None: any number."""
+    macs = SHARE if options.macs is None and options.params is None else options.macs
+    if macs is None or macs > 1:
+        return macs
+    if teacher.config is None:
+        given = (
+            "the student needs a size"
+            if options.macs is None
+            else f"`macs` {macs:g} is a share of the teacher's"
+        )
+        raise UsageError(
+            f"{given}, and the cost of {teacher.path} is not known: give `width`, `params`, or `macs` as a "
+            "number, as in 20M; gantool inspect prints the multiply-adds of a graph"
+        )
+    return macs * cost(teacher.config).macs
+
+
+def _plain(teacher: Teacher) -> NetworkConfig:
+    spec = teacher.spec
+    try:
+        return NetworkConfig(
+            size=Size(spec.height, spec.width),
+            channels=spec.channels,
+            latent=spec.latent,
+            distribution=spec.distribution,  # type: ignore[arg-type]
+            classes=spec.classes or 0,
+            bits=spec.bits,
+        )
+    except ValueError as error:
+        raise UsageError(f"no student makes the images of {teacher.path}: {error}") from error
