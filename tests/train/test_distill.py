@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
 
 from field.cases import Answer, gantool
 from gantool.models import NetworkConfig, load_checkpoint, save_checkpoint
+from gantool.models.batchnorm import recalibrate
 from gantool.models.config import Size, square
 from gantool.models.cost import cost
 from gantool.models.sampling import sample_images
@@ -109,10 +111,36 @@ def test_a_graph_teaches_as_its_checkpoint_does(tmp_path: Path) -> None:
 
 
 def test_a_generator_of_another_tool_has_a_plain_student(tmp_path: Path) -> None:
-    (tmp_path / "g.onnx").write_bytes(tiny_graph())
-    answer = gantool(f"distill g.onnx --width 4 {FLAGS}", tmp_path)
+    path = teacher(tmp_path, replace(NETWORK, architecture="r3gan", channels=3))
+    assert gantool(f"export {path.name} --engine none", tmp_path).code == 0
+    model = onnx.load(tmp_path / "g.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "foreign.onnx")
+    distilled(tmp_path, "foreign.onnx --width 4 --kimg 0.064")
+    student = load_checkpoint(the_run(tmp_path) / "generator.safetensors").generator
+    assert student.config == replace(NETWORK, width=4, channels=3)
+    answer = gantool(f"distill foreign.onnx --macs 0.25 {FLAGS}", tmp_path)
+    assert answer.code == 2
+    assert "--macs 0.25 is a share of the teacher's, and the cost of foreign.onnx is not known" in answer.err
+    (tmp_path / "tiny.onnx").write_bytes(tiny_graph())
+    answer = gantool(f"distill tiny.onnx --width 4 {FLAGS}", tmp_path)
     assert answer.code == 2
     assert "cannot make 4×4 pixels" in answer.err
+
+
+def test_a_student_starts_from_the_channels_of_its_teacher(tmp_path: Path) -> None:
+    path = teacher(tmp_path)
+    apart = {}
+    for flag in ("", "--no-prune"):
+        out = tmp_path / (flag or "pruned")
+        out.mkdir()
+        distilled(out, f"../{path.name} --width 6 --kimg 0.016 --lr 1e-9 {flag}")
+        apart[flag] = likeness(out)["apart"]
+    assert apart[""] < 0.7 * apart["--no-prune"]
+    (tmp_path / "settled").mkdir()
+    save_checkpoint(tmp_path / "settled" / path.name, recalibrate(lived_in(NETWORK)), 1000, "shapes")
+    distilled(tmp_path / "settled", "generator.safetensors --width 8 --kimg 0.016 --lr 1e-9")
+    assert likeness(tmp_path / "settled")["psnr"] > 40  # all of its channels are the teacher itself
 
 
 def test_a_resumed_student_goes_on_with_the_next_images(tmp_path: Path) -> None:
