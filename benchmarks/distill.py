@@ -1,6 +1,8 @@
 """Quality by multiply-adds, from scratch and distilled, after the same time: writes benchmarks/distill.md.
 
-    python benchmarks/distill.py [--seconds 600] [--icons .emoji]
+    python benchmarks/distill.py [--seconds 600] [--icons .emoji] [--teacher RUN]
+
+--teacher is the run of a teacher of Fashion-MNIST that has trained for that time; else one is trained first.
 
 Every run has one core for itself, and as many run side by side as there are cores. The Fréchet distance to the data
 is by the classifier of `gantool evaluate`, at full size. The time of autotuning and of measuring is not counted.
@@ -46,6 +48,7 @@ class Subject:
     name: str  # of its files
     data: str
     preset: str
+    teacher: Path | None = None  # a run that has trained for as long; None: train one
 
 
 @dataclass(frozen=True)
@@ -88,25 +91,15 @@ class Cores:
 def measured(subject: Subject, folder: Path, seconds: float, cores: Cores) -> tuple[list[Row], float]:
     """Train a teacher, students and their networks from scratch; return them, and what two samples differ by."""
     limits = ("--minutes", seconds / 60, "--kimg", 100_000)
-    run = cores.gantool(
-        folder / "teacher", "train", "--data", subject.data, "--preset", subject.preset, *limits
-    )
+    train = ("train", "--data", subject.data, "--preset", subject.preset, *limits)
+    run = subject.teacher or cores.gantool(folder / "teacher", *train)
     teacher = load_checkpoint(run / "generator.safetensors").generator
     whole = cost(teacher.config)
     jobs: list[tuple[str, list[object]]] = []
     for share in SHARES:
         config = widest(teacher.config, share * whole.macs, None)
         assert config is not None
-        scratch = [
-            "train",
-            "--data",
-            subject.data,
-            "--preset",
-            subject.preset,
-            "--width",
-            config.width,
-            *limits,
-        ]
+        scratch = [*train, "--width", config.width]
         jobs += [("from scratch", scratch), ("distilled", ["distill", run, "--macs", share, *limits])]
 
     with ThreadPoolExecutor(len(cores.all)) as pool:
@@ -165,8 +158,10 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--icons", type=Path, help="also a folder of icons, with the preset small")
+    parser.add_argument("--teacher", type=Path, metavar="RUN")
     arguments = parser.parse_args()
-    subjects = [Subject("Fashion-MNIST, 32×32", "fashion-mnist", "fashion-mnist", "dcgan32")]
+    teacher = arguments.teacher and arguments.teacher.resolve()
+    subjects = [Subject("Fashion-MNIST, 32×32", "fashion-mnist", "fashion-mnist", "dcgan32", teacher)]
     if arguments.icons:
         subjects.append(Subject("Emoji, 64×64 RGBA", "icons", str(arguments.icons.resolve()), "small"))
     cores, count = Cores(), os.cpu_count()

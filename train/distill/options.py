@@ -12,8 +12,18 @@ from typing import Annotated, Any
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check, positive
 
-# The training options that differ from the defaults.
-RECIPE: dict[str, Any] = {"batch": 16, "lr": 0.0008, "r1": 0.5, "lazy": 8, "ema_kimg": 10.0}
+# The training options that differ from the defaults. Tried on Fashion-MNIST with a sixteenth of the multiply-adds,
+# three minutes on one core: without pruning, the distance was 14.8 in place of 12.5; with the GAN loss at its full
+# weight, 12.5 in place of 11.7. A discriminator as wide as the teacher is too slow: 15.9. The mean difference of
+# pixels gave 14.8, its square 16.7.
+RECIPE: dict[str, Any] = {
+    "batch": 16,
+    "lr": 0.0008,
+    "r1": 0.5,
+    "lazy": 8,
+    "ema_kimg": 10.0,
+    "adversarial": 0.25,
+}
 # The options of a training run that `gantool distill` takes too.
 TAKEN = (
     *("kimg", "minutes", "batch", "lr", "lr_d", "ema_kimg", "adversarial", "regression_kimg", "prune"),
