@@ -102,7 +102,7 @@ def _lines(subject: Subject) -> Iterator[str]:
     run = RunFacts.read(subject.run, known(lambda: metadata.images_seen))
     yield from _head(graph)
     yield from _start(subject)
-    yield from data(metadata)
+    yield from data(metadata, run)
     yield from training(metadata, run)
     yield from _files(subject)
     yield from precision(subject.full, graph, subject.engine)

@@ -22,6 +22,7 @@ class RunFacts:
     """Unchecked values from the files of a run: only plain text and finite numbers, by name."""
 
     settings: dict[str, str | float] = field(default_factory=dict)
+    is_student: bool = False  # it learned from the images of another generator
     scores: tuple[dict[str, Any], ...] = ()  # the last line of each metric-*.jsonl that is of this checkpoint
 
     @classmethod
@@ -31,7 +32,8 @@ class RunFacts:
             return cls()
         options = _json(run / "training_options.json")
         scores = [_last(path, images_seen) for path in sorted(run.glob("metric-*.jsonl"))]
-        return cls(_plain(options), tuple(score for score in scores if score))
+        is_student = isinstance(options, dict) and bool(options.get("teacher"))
+        return cls(_plain(options), is_student, tuple(score for score in scores if score))
 
 
 def _plain(options: Any) -> dict[str, str | float]:

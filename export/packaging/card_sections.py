@@ -63,7 +63,7 @@ def of(metadata: Metadata) -> str:
     return ", ".join(parts) or "of unknown size"
 
 
-def data(metadata: Metadata) -> Iterator[str]:
+def data(metadata: Metadata, run: RunFacts) -> Iterator[str]:
     """Yield what it learned from."""
     yield from ("", "## Data", "")
     seen = known(lambda: metadata.images_seen)
@@ -71,7 +71,8 @@ def data(metadata: Metadata) -> Iterator[str]:
     if seen is None:
         yield f"gantool did not train this generator, and does not know its data. Its original is {code(name)}."
     else:
-        yield f"It was trained on the data set “{text(name)}”."
+        of_teacher = "the images of another generator, which was trained on " if run.is_student else ""
+        yield f"It was trained on {of_teacher}the data set “{text(name)}”."
         yield f"Training showed it {seen:,.0f} images, repeats included."
     counts = metadata.class_counts
     names = metadata.class_names or tuple(map(str, range(metadata.classes)))

@@ -119,6 +119,15 @@ def test_it_says_what_is_known(runs: Path) -> None:
         assert other not in re.sub("[0-9a-f]{64}", "", text)
 
 
+def test_a_student_is_said_to_be_one(work: Path) -> None:
+    path = work / "runs" / RUN / "training_options.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "teacher": "/home/someone/secret/g.onnx"}))
+    export("-o", "student", folder=work)
+    text = shown((work / "student.md").read_text(encoding="utf-8"))
+    assert "the images of another generator, which was trained on the data set “boxes" in text
+    assert "secret" not in text
+
+
 def test_what_its_author_must_say_stays_a_question(work: Path) -> None:
     before = (work / "g.md").read_text(encoding="utf-8")
     assert "What is its licence?" not in before
