@@ -20,6 +20,7 @@ CLIENT = "gantool.client"  # key in the state of a request
 class Client:
     """Who asks over a connection: one request at a time."""
 
+    refused: bool = False  # too many connections were open when it came
     gone: bool = False
     on_gone: Callable[[], object] | None = None  # called when the client goes
 
@@ -62,7 +63,9 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
-        self._client = Client()
+        # uvicorn's own 503 would also refuse those who were here before, and without Retry-After
+        limit, self.limit_concurrency = self.limit_concurrency, None
+        self._client = Client(refused=limit is not None and len(self.connections) >= limit)
         self.app_state = {CLIENT: self._client}
         super().connection_made(cast("asyncio.Transport", _Joined(transport, self.loop)))
         self._timer = self.loop.call_later(HEAD_SECONDS, self._late)

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gantool.runtime.errors import UsageError
 from gantool.runtime.process.terminal import reason_of
 from gantool.runtime.serve.batching import BusyError
+from gantool.runtime.serve.connection import CLIENT
 from gantool.runtime.serve.doors import DOOR, OPEN, router
 from gantool.runtime.serve.queries import in_words, shown
 from gantool.runtime.serve.service import Refused, Service
@@ -90,6 +91,10 @@ class Gate:
 
     def _refusal(self, scope: Scope) -> Response | None:
         """Return the answer to a request that may not pass, or None."""
+        if scope["state"][CLIENT].refused:
+            self._service.metrics.rejected += 1
+            text = "the server has as many connections open as it takes: come again"
+            return _json(503, text, {**RETRY, "connection": "close"})
         headers: dict[bytes, bytes] = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if "*" not in self._hosts and _name(host) not in self._hosts:

@@ -32,7 +32,7 @@ _TEXTS = {
     501: "The server lacks what this needs",
     503: "The server is busy: come again after the seconds in Retry-After",
 }
-_EVERY = (400, 405, 421)
+_EVERY = (400, 405, 421, 503)
 _NUMBER = {"type": "number"}
 _SEEDS = "^[0-9][-0-9,.+*x~@of ]*"  # the characters of seeds, mixes and walks
 _IMAGES_BODY = {

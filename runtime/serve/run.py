@@ -22,7 +22,7 @@ from gantool.runtime.serve.service import Service
 from gantool.runtime.spec import Images
 
 _BACKLOG = 2048  # connections that wait to be accepted
-_CONNECTIONS = 2000  # over it, uvicorn answers 503
+_CONNECTIONS = 2000  # over it, the answer is 503
 _OWN_FILES = 100  # that are open beside connections
 _HEADERS = ("Authorization", "Content-Type", "If-None-Match", "Inference-Header-Content-Length")
 _EXPOSED = ("ETag", "Inference-Header-Content-Length", "Retry-After")

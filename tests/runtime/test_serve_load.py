@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,31 @@ def test_a_full_queue_refuses_before_it_reads(graph: Path) -> None:
         assert served.ask("/images/1.png", if_none_match=tag).status == 304  # that costs nothing
         assert served.service.line.waiting == 1
         waiting.join()
+
+
+def test_over_the_connections_only_new_ones_are_refused(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gantool.runtime.serve.run._CONNECTIONS", 3)
+    with serving(graph) as served, ExitStack() as stack:
+        here = [
+            stack.enter_context(closing(HTTPConnection("127.0.0.1", served.port, timeout=30)))
+            for _ in range(3)
+        ]
+
+        def statuses() -> list[int]:
+            for connection in here:
+                connection.request("GET", "/healthz")
+            answers = [connection.getresponse() for connection in here]
+            return [(answer.status, answer.read())[0] for answer in answers]
+
+        assert statuses() == [200] * 3
+        refused = served.ask("/healthz")
+        assert refused.status == 503
+        assert "connections" in refused.error
+        assert (refused.headers["retry-after"], refused.headers["connection"]) == ("1", "close")
+        assert served.service.metrics.rejected == 1
+        assert statuses() == [200] * 3
+        here[0].close()
+        until(lambda: served.ask("/images/1.png").status == 200)
 
 
 def test_what_waits_together_is_made_together(graph: Path) -> None:
