@@ -100,7 +100,10 @@ def generate(engine: Path, request: Request) -> Generated:
         if request.background is not None:
             stream, spec = _laid(stream, colour(request.background)), replace(spec, channels=3)
         target = _placed(request, target, selected, spec)
-        target = replace(target, marker=_marker(request, engine, generator, z_of))
+        if target.format != "-":
+            target = replace(target, marker=_marker(request, engine, generator, z_of))
+        if target.marker and len(items):
+            target.marker.packet(items[0])  # raises UsageError for one that is too long, before any work
         output = OUTPUTS[target.format](target, items, spec)
         if request.resume:
             check_same(output, lambda item: next(stream([item]))[1][0])

@@ -6,6 +6,7 @@ A mark is text that anyone can write. What it claims is proven by the pixels: on
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -84,7 +85,7 @@ class _Judge:
         try:
             mark = read_mark(path)
         except GantoolError as error:
-            why = str(error).removeprefix(f"{path}: ").removeprefix(f"{path} is ")
+            why = str(error).removeprefix(str(path)).lstrip(": ").removeprefix("is ")
             return Verdict(path, "unreadable", why)
         if mark is None:
             return Verdict(path, "unmarked")
@@ -249,11 +250,16 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    """Return the images of a folder. Raises GantoolError if it has none."""
-    images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    """Return the images of a folder. Raises GantoolError if it has none, OSError if a part cannot be read."""
+    there = (Path(root, name) for root, _, names in os.walk(folder, onerror=_raise) for name in names)
+    images = sorted(path for path in there if path.suffix.lower() in SUFFIXES and path.is_file())
     for sheet in (path for path in images if _SHEET.fullmatch(path.name)):
         _log.info("%s is a sheet by its name: not checked", sheet)
     found = [path for path in images if not _SHEET.fullmatch(path.name)]
     if not found:
         raise GantoolError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
     return found
+
+
+def _raise(error: OSError) -> None:
+    raise error  # images that were passed over would count as authentic

@@ -13,7 +13,7 @@ from gantool.runtime.authorship import UNKNOWN, Authorship
 from gantool.runtime.errors import UsageError
 from gantool.runtime.items import Item
 from gantool.runtime.provenance.flags import parse_aigc
-from gantool.runtime.provenance.record import MAX_BYTES, MAX_TEXT, Record, z_text
+from gantool.runtime.provenance.record import MAX_BYTES, MAX_TEXT, MAX_TEXTS, Record, z_text
 from gantool.runtime.provenance.xmp import SOURCE_TYPE, packet
 from gantool.runtime.seeds import Row
 from gantool.runtime.spec import Latents
@@ -40,9 +40,13 @@ class Marker:
         `z_of` computes the z of items that no seed makes alone; None if seeds make all of them. Without `credit`,
         the marks credit the author of the generator.
         """
-        if not all(each.isprintable() and len(each) <= MAX_TEXT for each in common.direction):
+        directions = common.direction
+        if len(directions) > MAX_TEXTS or not all(
+            each.isprintable() and len(each) <= MAX_TEXT for each in directions
+        ):
             raise UsageError(
-                f"`direction`: a mark holds printable names of up to {MAX_TEXT} letters: give `mark` none"
+                f"`direction`: a mark holds {MAX_TEXTS} printable names of up to {MAX_TEXT} letters: "
+                "give `mark` none"
             )
         self._common, self._credit, self._z_of = common, credit or authorship.author, z_of
         self._title, self._licence = authorship.title, authorship.licence
@@ -75,14 +79,18 @@ class Marker:
         fields = [] if isinstance(item.seed, Row) else [f'"seed":"{item.seed}"']
         if self._z_of is not None:
             (z,) = self._z_of([item])
-            if z.nbytes > MAX_BYTES // 2:
-                raise UsageError(f"a z of {z.size:,} numbers is too long for a mark: give `mark` none")
             fields.append(f'"z":"{z_text(z)}"')
         if item.shares is not None:
             fields.append(f'"class":{_json(item.shares)}')
         elif item.label is not None:
             fields.append(f'"class":{item.label}')
-        return ",".join(fields)
+        image = ",".join(fields)
+        if (letters := len(self._shared) + len(image)) >= MAX_BYTES:
+            raise UsageError(
+                f"a record of {letters:,} letters is too long for a mark, because of its z or of the shares of its "
+                "classes: give `mark` none"
+            )
+        return image
 
     def beside(self, item: Item | None = None) -> dict[str, Any]:
         """Return the mark of an item's image, for a file beside it; without an item, what all have in common."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image
 
+from gantool.runtime.artifacts.kinds import kind_of
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.provenance import films
 from gantool.runtime.provenance.embed import KEYWORD, TIFF_TAG
@@ -21,16 +22,24 @@ def read_mark(path: Path) -> Mark | None:
     """
     try:
         found = _packet(path)
-    except FileNotFoundError:
-        raise GantoolError(f"{path}: there is no such file") from None
     except ERRORS as error:
-        raise GantoolError(f"{path} is not an image or a film that can be read") from error
+        raise GantoolError(f"{path} {_what(path)}") from error
     if found is None:
         return None
     try:
         return parse_packet(found)
     except GantoolError as error:
         raise GantoolError(f"{path}: {error}") from None
+
+
+def _what(path: Path) -> str:
+    """Return what a file is that could not be read."""
+    kind = kind_of(path)
+    if kind.name in ("image", "video"):
+        return f"{kind.found} that is damaged"
+    if kind.name in ("missing", "unreadable", "unknown"):
+        return kind.found
+    return f"{kind.found}, not an image or a film"
 
 
 def _packet(path: Path) -> bytes | None:

@@ -16,8 +16,9 @@ from gantool.runtime.process.terminal import short
 from gantool.runtime.seeds import parse_seed
 from gantool.runtime.spec import Latents
 
-MAX_BYTES = 2**16  # of a record as JSON: z of 8,192 numbers takes 44,000
+MAX_BYTES = 2**16  # of a record as JSON: z of 12,000 numbers takes 64,000
 MAX_TEXT = 200  # letters of one text in it
+MAX_TEXTS = 100  # directions
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -105,7 +106,7 @@ class _Fields:
 
     def texts(self, name: str) -> tuple[str, ...]:
         found = self.value[name]
-        if not isinstance(found, list) or len(found) > 100:
+        if not isinstance(found, list) or len(found) > MAX_TEXTS:
             raise self._wrong(name)
         return tuple(_Fields({name: each}).text(name) for each in found)
 

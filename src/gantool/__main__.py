@@ -252,8 +252,8 @@ _HINTS = {
     errno.EFBIG: "the limit on the size of files is too low",
     errno.EEXIST: "a file is in the way; choose another folder",
     errno.ENOTDIR: "a file is in the way; choose another folder",
-    errno.EACCES: "choose a folder that you may write to",
-    errno.EPERM: "choose a folder that you may write to",
+    errno.EACCES: "check who may read and write there",
+    errno.EPERM: "check who may read and write there",
     errno.EROFS: "choose a folder that can be written to",
 }
 

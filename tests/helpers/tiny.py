@@ -12,11 +12,13 @@ from onnx import TensorProto, helper, numpy_helper
 LATENT, HEIGHT, WIDTH, CHANNELS = 6, 4, 4, 3
 
 
-def tiny_graph(output: str = "uint8", batch: str | int = "N", channels: int = CHANNELS) -> bytes:
+def tiny_graph(
+    output: str = "uint8", batch: str | int = "N", channels: int = CHANNELS, latent: int = LATENT
+) -> bytes:
     """Return z [N, 6] -> ConvTranspose -> tanh -> images, uint8 [N, 4, 4, 3] or float [N, 3, 4, 4]."""
-    weights = np.random.RandomState(0).randn(LATENT, channels, HEIGHT, WIDTH).astype(np.float32)
+    weights = np.random.RandomState(0).randn(latent, channels, HEIGHT, WIDTH).astype(np.float32)
     constants = {
-        "column": np.array([-1, LATENT, 1, 1], np.int64),
+        "column": np.array([-1, latent, 1, 1], np.int64),
         "weights": weights,
         "scale": np.float32(127.5),
         "shift": np.float32(128),
@@ -42,7 +44,7 @@ def tiny_graph(output: str = "uint8", batch: str | int = "N", channels: int = CH
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("z", TensorProto.FLOAT, [batch, LATENT])],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, [batch, latent])],
         [images],
         [
             numpy_helper.from_array(np.asarray(value), name)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import struct
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +302,57 @@ def test_a_picture_of_too_many_pixels_is_not_decoded(folder: Path, made: Path, t
         Image.new("1", (side, side)).save(tmp_path / f"{side}.png")
     found = judged(folder, tmp_path, "--search", "0-3", code=3)
     assert {each["verdict"] for each in found.values()} == {"unreadable"}
+
+
+def test_files_of_other_kinds_are_named(folder: Path, made: Path, tmp_path: Path) -> None:
+    command = ("generate", folder / "g.onnx", "--provider", "cpu", "--seeds", "0-1", "--out", ".")
+    for kind in ("tar", "npy"):
+        run_gantool(*command, "--format", kind, cwd=tmp_path, check=True)
+    (tmp_path / "cut.png").write_bytes((made / "seed0000.png").read_bytes()[:20])
+    found = judged(
+        folder, tmp_path / "images-000000.tar", tmp_path / "images.npy", tmp_path / "cut.png", code=3
+    )
+    assert {name: (each["verdict"], each["note"]) for name, each in found.items()} == {
+        "images-000000.tar": ("unreadable", "a tar archive, not an image or a film"),
+        "images.npy": ("unreadable", "a NumPy array, not an image or a film"),
+        "cut.png": ("unreadable", "a PNG image that is damaged"),
+    }
+
+
+@contextmanager
+def without_root() -> Iterator[None]:
+    """Give up the rights of root, who may read everything, while the block runs."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_what_may_not_be_read_is_not_passed_over(folder: Path, made: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are for their owner alone
+        place = Path(name)
+        place.chmod(0o755)
+        shutil.copy(folder / "g.onnx", place)
+        shutil.copytree(made, place / "made/closed")
+        shutil.copy(made / "seed0000.png", place / "made")
+        assert (
+            len(judged(place, place / "made", code=0)) == 8
+        )  # and loads modules that only root may read here
+        (place / "made/closed/seed0001.png").chmod(0)
+        with without_root():
+            found = judged(place, place / "made", code=3)
+        assert len(found) == 8
+        assert [(path, each["note"]) for path, each in found.items() if not each["authentic"]] == [
+            ("seed0001.png", "cannot be read (Permission denied)")
+        ]
+        (place / "made/closed").chmod(0)
+        with without_root():
+            answer = gantool(["authenticate", "made", "-e", "g.onnx", "--provider", "cpu"], place)
+        assert (answer.code, answer.out) == (1, "")
+        assert "Permission denied: made/closed" in answer.err
 
 
 def test_only_sheets_are_left_out_of_a_folder(folder: Path, made: Path, tmp_path: Path) -> None:

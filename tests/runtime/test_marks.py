@@ -20,12 +20,13 @@ from PIL import Image, PngImagePlugin
 from conftest import run_gantool
 from field.cases import gantool
 from gantool.runtime.artifacts.sidecar import sha256
+from gantool.runtime.directions import Directions
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.provenance.read import read_mark
 from gantool.runtime.provenance.record import Record, parse_record
 from gantool.runtime.provenance.xmp import MAX_PACKET, SOURCE_TYPE, Mark, packet, parse_packet
 from helpers.browser import needed
-from helpers.tiny import write_graphs
+from helpers.tiny import tiny_graph, write_graphs
 
 FORMATS = ("png", "webp", "jpg", "tiff")
 
@@ -196,6 +197,26 @@ def test_options_that_make_no_mark(flags: str, message: str, folder: Path, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ["png", "tar", "npy"])
+def test_what_no_mark_can_hold_is_refused_before_anything_is_written(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "g.onnx").write_bytes(tiny_graph(latent=13_000))
+    np.save(tmp_path / "z.npy", np.ones((2, 13_000), np.float32))
+    vectors = np.eye(1, 13_000, dtype=np.float32)
+    Directions(("one",), vectors, np.ones(1, np.float32)).save(tmp_path / "directions.npz")
+    there = sorted(tmp_path.iterdir())
+    for flags, message in (
+        (("--z", "z.npy"), "is too long for a mark"),
+        (("--direction", "one=1") * 101, "a mark holds 100 printable names"),
+    ):
+        answer = gantool(["generate", "g.onnx", "--format", kind, *flags], tmp_path)
+        assert answer.code == 2
+        assert message in answer.err
+        assert "--mark none" in answer.err
+        assert sorted(tmp_path.iterdir()) == there
+    for flags in (("--z", "z.npy", "--mark", "none"), ("--seeds", "0", "--out", "seeds")):
+        assert gantool(["generate", "g.onnx", "--format", kind, *flags], tmp_path).code == 0
+
+
 def test_inspect_prints_the_mark(folder: Path, tmp_path: Path) -> None:
     generate(folder / "rgb.onnx", tmp_path, "--credit", "us")
     answer = gantool("inspect seed0003.png", tmp_path)
@@ -314,7 +335,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 
 def test_the_longest_mark_can_be_read(tmp_path: Path) -> None:
-    z = np.ones(8192, np.float32)
+    z = np.ones(12_000, np.float32)
     record = Record("0" * 64, "x", "1", z=z)
     text = packet(json.dumps(record.to_json())).encode()
     assert len(text) < MAX_PACKET
