@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 from gantool.runtime.files import atomic, write_whole
 from gantool.runtime.items import Item, Items
@@ -21,6 +22,7 @@ class ImageFiles:
 
     def __init__(self, target: Target, items: Items, spec: Spec) -> None:
         self.found = self.written = 0
+        self._counting = Lock()
         self._folder, self._encoding, self._threads = target.folder, target.encoding, target.threads
         self._encode = target.encode
         self._items, self._size = items, (spec.height, spec.width, spec.channels, spec.bits)
@@ -53,7 +55,7 @@ class ImageFiles:
     @contextmanager
     def open(self) -> Iterator[Write]:
         """Write a file for each image, encoded in threads."""
-        with ordered_pool(self._threads, self._count) as submit:
+        with ordered_pool(self._threads, lambda _: None) as submit:
 
             def write(items: Sequence[Item], images: Images) -> None:
                 for piece in pieces(len(images), self._threads):
@@ -61,16 +63,14 @@ class ImageFiles:
 
             yield write
 
-    def _save(self, items: Sequence[Item], images: Images) -> int:
+    def _save(self, items: Sequence[Item], images: Images) -> None:
         for item, image in zip(items, images, strict=True):
             folder, name = os.path.split(self._path(item))
             if "/" in item.name:
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103
             write_whole(folder, name, self._encode(item, image))
-        return len(images)
-
-    def _count(self, images: int) -> None:
-        self.written += images
+            with self._counting:  # one by one: a piece may end early, with a full disk for example
+                self.written += 1
 
     def _path(self, item: Item) -> str:  # a Path takes longer
         return os.path.join(self._folder, image_name(item, self._encoding))  # noqa: PTH118

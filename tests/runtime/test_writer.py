@@ -364,6 +364,15 @@ def test_a_full_disk_ends_it_with_one_line(graph: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "images").iterdir())
 
 
+def test_what_was_written_before_an_error_is_counted(graph: Path, tmp_path: Path) -> None:
+    (tmp_path / "images/seed0005.png").mkdir(parents=True)  # is in the way of one image of a batch
+    command = ("generate", "-e", graph, "--seeds", "0-9", "--out", "images", "--force", "--threads", "1")
+    result = run_gantool(*command, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "5 of 10 images are in images; --resume makes the rest" in result.stderr
+    assert len([path for path in (tmp_path / "images").iterdir() if path.is_file()]) == 5
+
+
 @given(
     st.sampled_from([(kind, c) for kind in get_args(Name) for c in (1, 3, 4) if (kind, c) != ("jpg", 4)]),
     st.data(),
