@@ -276,6 +276,25 @@ def test_colours_of_transparent_pixels_are_not_seen() -> None:
     assert "which nobody sees" in found.note
 
 
+@pytest.mark.parametrize(
+    ("pixels", "levels", "most", "outcome"),
+    [
+        (0, 0, 4, "close"),
+        (10, 16, 16, "close"),
+        (10, 16, 128, "close"),
+        (11, 16, 16, "unproven"),
+        (10, 17, 16, "altered"),
+        (1, 5, 4, "altered"),  # both engines are FP32
+    ],
+)
+def test_rounding_of_few_pixels(pixels: int, levels: int, most: int, outcome: str) -> None:
+    expected = np.random.RandomState(0).randint(0, 200, (32, 32, 3), np.uint8)
+    there = expected + np.uint8(3)  # in each pixel, as engines may
+    there.reshape(-1, 3)[:pixels] = expected.reshape(-1, 3)[:pixels] + levels
+    found = compare(Image.fromarray(there), expected, most)
+    assert (found.outcome, found.levels) == (outcome, max(levels, 3))
+
+
 def test_jpegs_of_another_engine_round_to_other_steps(folder: Path, tmp_path: Path) -> None:
     command = ("generate", folder / "near.onnx", "--provider", "cpu", "--seeds", "0-7", "--format", "jpg")
     for quality in (30, 90):
