@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 
 from gantool.runtime.errors import UsageError
-from gantool.runtime.process.terminal import reason_of
+from gantool.runtime.process.terminal import message_of
 from gantool.runtime.serve.options import ServeOptions
 from gantool.runtime.serve.service import Refused
 
@@ -44,7 +44,7 @@ def parse(text: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"the body is not JSON: {reason_of(error)}") from None
+        raise UsageError(f"the body is not JSON: {message_of(error)}") from None
     if not isinstance(value, dict):
         raise UsageError('the body is not a JSON object, as in {"seeds": "0-9"}')
     return value

@@ -354,6 +354,7 @@ def test_bodies_that_are_not_read(served: Served) -> None:
     assert packed.status == 415
     wrong = served.ask("/generate", "POST", b"{seeds", content_type="application/json")
     assert wrong.error.startswith("the body is not JSON: ")
+    assert "Error" not in wrong.error
     deep = served.ask("/generate", "POST", b"[" * 200_000, content_type="application/json")
     assert deep.status == 400
 

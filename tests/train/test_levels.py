@@ -133,6 +133,14 @@ def test_a_data_set_of_sixteen_bits(folder: Path, tmp_path: Path) -> None:
         DataOptions(str(folder), channels=3, bits=16)
 
 
+def test_images_without_sixteen_bits_are_told(tmp_path: Path) -> None:
+    for index in range(20):
+        Image.new("RGB", (8, 8), (index, 200, 9)).save(tmp_path / f"{index}.png")
+    with logged() as lines:
+        load_images(str(tmp_path), square(8), 1, bits=16)
+    assert "warning: no grey image has 16 bits: images were made grey, and stretched from 8 bits" in lines
+
+
 @given(st.integers(0, 65535), st.integers(0, 65535))
 def test_levels_are_written_as_they_are_read(one: int, other: int) -> None:
     low, high = sorted((one, other))

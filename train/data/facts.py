@@ -71,8 +71,12 @@ class Facts:
                 f"{self.deep:,} {of} are files of 16 bits, of levels from {self.lowest:,} to {self.deepest:,}: "
                 f"{black:,} was taken for black, {white:,} for white, in {into.kept_bits} bits"
             )
-        elif into.levels is not None or into.kept_bits == 16:
-            lines.append(f"note: no {'grey ' if into.kept_bits == 16 else ''}image has 16 bits")
+        elif into.kept_bits == 16:
+            lines.append(
+                "warning: no grey image has 16 bits: images were made grey, and stretched from 8 bits"
+            )
+        elif into.levels is not None:
+            lines.append("note: no image has 16 bits")
         elif self.deep and self.bits < 16:
             lines.append(
                 f"{self.deep:,} {of} are files of 16 bits that use only {self.bits}: "
