@@ -55,8 +55,9 @@ class Found:
     def text(self) -> str:
         """Return the files, and what to do with them."""
         names = self.directions.names
+        count = f"{len(names)} direction{'' if len(names) == 1 else 's'}"
         return (
-            f"{self.file}: {len(names)} directions ({', '.join(names)}), sheet {self.sheet}\nnext:\n"
+            f"{self.file}: {count} ({', '.join(names)}), sheet {self.sheet}\nnext:\n"
             f"  gantool generate --directions {self.file} --direction {names[0]}=2"
         )
 
