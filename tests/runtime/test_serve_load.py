@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,16 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def slow(graph: Path, seconds: float, **options: Any) -> Iterator[Served]:
-    """Serve an engine that takes `seconds` for each batch."""
+def slow(graph: Path, seconds: float | threading.Event, **options: Any) -> Iterator[Served]:
+    """Serve an engine that takes `seconds` for each batch, or waits for an event."""
+    is_event = isinstance(seconds, threading.Event)
+    delay = partial(seconds.wait, 60) if is_event else partial(time.sleep, seconds)
     with serving(graph, **options) as served, pytest.MonkeyPatch.context() as patch:
         of = type(served.service.engine(None))
         own = of.images
 
         def images(engine: Any, wanted: Any) -> Any:
-            time.sleep(seconds)
+            delay()
             return own(engine, wanted)
 
         patch.setattr(of, "images", images)
@@ -80,8 +83,11 @@ def test_over_the_queue_a_request_gets_503_at_once(graph: Path) -> None:
 
 
 def test_a_full_queue_refuses_before_it_reads(graph: Path) -> None:
-    with slow(graph, 0.5, max_queue=1, max_batch=1) as served:
+    go = threading.Event()
+    go.set()
+    with slow(graph, go, max_queue=1, max_batch=1) as served:
         tag = served.ask("/images/1.png").headers["etag"]
+        go.clear()
         waiting = threading.Thread(target=served.ask, args=("/images/1.png",))
         waiting.start()
         until(lambda: served.service.line.waiting == 1)
@@ -94,6 +100,7 @@ def test_a_full_queue_refuses_before_it_reads(graph: Path) -> None:
                 assert client.recv(1000).startswith(b"HTTP/1.1 503 ")
         assert served.ask("/images/1.png", if_none_match=tag).status == 304  # that costs nothing
         assert served.service.line.waiting == 1
+        go.set()
         waiting.join()
 
 
