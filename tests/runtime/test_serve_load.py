@@ -30,8 +30,9 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def slow(graph: Path, seconds: float | threading.Event, **options: Any) -> Iterator[Served]:
     """Serve an engine that takes `seconds` for each batch, or waits for an event."""
-    is_event = isinstance(seconds, threading.Event)
-    delay = partial(seconds.wait, 60) if is_event else partial(time.sleep, seconds)
+    delay = (
+        partial(seconds.wait, 60) if isinstance(seconds, threading.Event) else partial(time.sleep, seconds)
+    )
     with serving(graph, **options) as served, pytest.MonkeyPatch.context() as patch:
         of = type(served.service.engine(None))
         own = of.images
