@@ -213,8 +213,8 @@ def test_what_no_mark_can_hold_is_refused_before_anything_is_written(kind: str, 
         assert message in answer.err
         assert "--mark none" in answer.err
         assert sorted(tmp_path.iterdir()) == there
-    for flags in (("--z", "z.npy", "--mark", "none"), ("--seeds", "0", "--out", "seeds")):
-        assert gantool(["generate", "g.onnx", "--format", kind, *flags], tmp_path).code == 0
+    for words in ("--z z.npy --mark none", "--seeds 0 --out seeds"):
+        assert gantool(["generate", "g.onnx", "--format", kind, *words.split()], tmp_path).code == 0
 
 
 def test_inspect_prints_the_mark(folder: Path, tmp_path: Path) -> None:
