@@ -7,8 +7,15 @@ from hashlib import sha256
 from mmap import mmap
 from pathlib import Path
 
-from gantool.export.precision.psnr import PARITY_KEY, ParityRecord
-from gantool.runtime.artifacts.onnx import METADATA_KEY, open_graph, read_json, read_metadata, with_json
+from gantool.export.precision.psnr import ParityRecord
+from gantool.runtime.artifacts.onnx import (
+    METADATA_KEY,
+    PARITY_KEY,
+    open_graph,
+    read_json,
+    read_metadata,
+    with_json,
+)
 from gantool.runtime.artifacts.recipe import Recipe, recipe_of
 from gantool.runtime.authorship import Authorship
 from gantool.runtime.generator import Generator

@@ -14,7 +14,10 @@ from gantool.runtime.flags import Given, build
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gantool.export.tune_options import TuneRequest
     from gantool.runtime.spec import Images
+    from gantool.runtime.tune.options import TuneOptions
+    from gantool.runtime.tune.result import Tuned
 
 # (data set, feature extractor, source of the export) -> a function that returns the Fréchet distance of images
 DistanceTo = Callable[[str, str, "Path | None"], "Callable[[Images], float]"]
@@ -57,6 +60,78 @@ def _export(given: Given, distance_to: DistanceTo) -> None:
     typer.echo(summary(made, build_options))
     for line in stale_notes(made):
         logging.getLogger(__name__).warning(line)
+
+
+def tune() -> Command:
+    """Return the command that measures variants of generators, and names the best within a budget."""
+    from gantool.export.tune_options import TuneRequest
+    from gantool.runtime.tune.options import TuneOptions
+
+    groups = ("Budget", "Variants of runs", "Measurement", "Output")
+    return Command(_tune, (TuneRequest, TuneOptions), groups)
+
+
+def _tune(given: Given, distance_to: DistanceTo) -> None:
+    """Print the front, the best and its commands, or what is missing. `distance_to` comes from `train`."""
+    from gantool.export.options import DatasetDistance
+    from gantool.export.tune_options import TuneRequest
+    from gantool.runtime.tune.options import TuneOptions
+
+    request, options = build(TuneRequest, given), build(TuneOptions, given)
+    _check_tuning(request, options)
+
+    import logging
+
+    from gantool.export import tune
+
+    to_data = None
+    if request.data is not None:
+        features = request.features or "classifier"
+        source = request.sources[0] if request.sources else None
+        to_data = DatasetDistance(request.data, features, distance_to(request.data, features, source))
+    if request.bundle is not None:
+        from shlex import quote
+
+        written = tune.write_bundles(request, to_data)
+        typer.echo("\n".join(map(str, written)))
+        typer.echo(f"next:\n  gantool tune {quote(str(request.bundle))}  # on the device")
+        return
+    found = tune.tune(request, options, to_data)
+    _show_tuned(found, request)
+    if request.html is not None:
+        from gantool.runtime.tune import tune_html
+
+        tune_html.write(found, found.commands(request.base, request.apply), request.html)
+        _report(request.html)
+    for line in found.energy:
+        logging.getLogger(__name__).info(line)
+    found.check()
+
+
+def _check_tuning(request: TuneRequest, options: TuneOptions) -> None:
+    """Raise UsageError for flags that do not go together."""
+    from gantool.runtime.errors import UsageError
+
+    if request.apply and not options.budget:
+        raise UsageError("`apply` needs a budget: add `latency`, `fps`, `size`, `energy` or `quality`")
+    if request.bundle is not None and options.budget:
+        raise UsageError("`bundle` measures nothing: give the budget on the device")
+
+
+def _show_tuned(found: Tuned, request: TuneRequest) -> None:
+    from gantool.runtime.tune.result import table
+
+    if request.json:
+        import json
+
+        typer.echo(json.dumps(found.to_json(request.base), indent=1))
+    else:
+        typer.echo(table(found))
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    if found.best is not None and not request.json:
+        typer.echo("best:")
+        typer.echo("\n".join(f"  {line}" for line in found.commands(request.base, request.apply)))
 
 
 def inspect() -> Command:

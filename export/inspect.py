@@ -14,11 +14,10 @@ from gantool.export.artifact_files import CHECKPOINT, list_files, resolve_file
 from gantool.export.inspect_image import image_facts
 from gantool.export.macs import shares
 from gantool.export.packaging import bundle
-from gantool.export.precision.psnr import PARITY_KEY
 from gantool.export.safetensors_header import metadata_in, safetensors_header
 from gantool.runtime import Generator
 from gantool.runtime.artifacts.kinds import kind_of
-from gantool.runtime.artifacts.onnx import RECIPE_KEY, open_graph, read_json, read_metadata
+from gantool.runtime.artifacts.onnx import PARITY_KEY, RECIPE_KEY, open_graph, read_json, read_metadata
 from gantool.runtime.artifacts.plan import NAMES, describe, identify, read_header, version_text
 from gantool.runtime.artifacts.sidecar import read_sidecar
 from gantool.runtime.errors import GantoolError

@@ -43,7 +43,7 @@ from gantool.export.precision.parity import (
     measure,
     with_worse_parity,
 )
-from gantool.export.precision.psnr import MIN_PSNR, PARITY_KEY, ParityRecord
+from gantool.export.precision.psnr import MIN_PSNR, ParityRecord
 from gantool.export.precision.sensitivity import (
     Reduced,
     apply_and_measure,
@@ -53,6 +53,7 @@ from gantool.export.precision.sensitivity import (
 )
 from gantool.export.precision.simulate import Arrays, Simulation
 from gantool.export.tune_lowering import Timer, autotune
+from gantool.runtime.artifacts.onnx import PARITY_KEY
 from gantool.runtime.artifacts.recipe import Recipe, read_recipe
 from gantool.runtime.errors import GantoolError, UsageError, VerificationError
 from gantool.runtime.generator import Generator

@@ -105,9 +105,11 @@ def bench() -> Command:
             typer.echo(f"warning: {warning}", err=True)
         if measured.fastest and not options.json:
             typer.echo(f"fastest:\n  {measured.fastest}")
-        if options.html is not None:
-            import logging
+        import logging
 
+        for line in measured.energy:
+            logging.getLogger(__name__).info(line)
+        if options.html is not None:
             logging.getLogger(__name__).info("report: %s", options.html)
         if measured.exit_code:
             raise typer.Exit(measured.exit_code)

@@ -3,7 +3,7 @@
     GantoolError                 1    the work failed: a file is missing, damaged or of the wrong kind
     ├── UsageError               2    the command line or an argument is wrong
     ├── VerificationError        3    the artifact was made, but does not match its reference
-    ├── EngineMismatchError      4    the engine is intact, but not for this device, driver or library
+    ├── EngineMismatchError      4    the engine is intact, but not for this device, driver, library or budget
     └── MissingDependencyError   5    an optional package is not installed
 
 An interrupted command exits with 130. A message says what was found, what was expected and what to do next, if
@@ -32,7 +32,7 @@ class VerificationError(GantoolError):
 
 
 class EngineMismatchError(GantoolError):
-    """The engine cannot run here: it needs another library, version or device, or a driver."""
+    """The engine cannot run here: it needs another library, version or device, a driver, or a larger budget."""
 
     exit_code = 4
 

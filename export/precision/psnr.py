@@ -6,13 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gantool.runtime.outputs.images import eight_bits, visible
+from gantool.runtime.outputs.psnr import differences, psnr
 from gantool.runtime.spec import Images
 
-PARITY_KEY = "gantool_parity"  # key of the gate's measurements in a graph's metadata
 # Largest difference that rounding explains: the order of sums depends on the library and the batch. In levels, by
 # the level of white.
 ROUNDING = {255: 1, 65535: 16}
@@ -35,7 +31,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class ParityRecord:
-    """The gate's measurements as files keep them, for people: gantool does not interpret them.
+    """The gate's measurements as files keep them, for people. `gantool tune` reads the Fréchet distance in them.
 
     `Report.record` makes it. A sidecar copies it from its graph, whichever version of gantool measured it.
     """
@@ -52,23 +48,10 @@ def compare(reference: Images, images: Images) -> Parity:
 
     Images of 8 bits are compared with images of 16 in 8 bits.
     """
-    difference, white = _difference(reference, images)
-    return Parity(min(_psnr(difference, white)), int(difference.max()), white)
+    difference, white = differences(reference, images)
+    return Parity(min(psnr(difference, white)), int(difference.max()), white)
 
 
 def psnr_of_each(reference: Images, images: Images) -> list[float]:
     """Return the PSNR of each image, [N, H, W, C], in dB, as `compare` does; infinite for equal ones."""
-    return _psnr(*_difference(reference, images))
-
-
-def _difference(reference: Images, images: Images) -> tuple[NDArray[np.int32], int]:
-    """Return the differences in levels, [N, H, W, C], and the level of white."""
-    if images.dtype != reference.dtype:
-        reference, images = eight_bits(reference), eight_bits(images)
-    white = int(np.iinfo(images.dtype).max)
-    return np.abs(visible(images).astype(np.int32) - visible(reference)), white
-
-
-def _psnr(difference: NDArray[np.int32], white: int) -> list[float]:
-    errors = np.square(difference, dtype=np.float64).mean((1, 2, 3)).tolist()
-    return [10 * math.log10(white**2 / error) if error else math.inf for error in errors]
+    return psnr(*differences(reference, images))

@@ -40,6 +40,17 @@ def choose(provider: str) -> str:
     return "openvino" if openvino and _is_intel() else "cpu"
 
 
+def usable() -> tuple[str, ...]:
+    """Return the providers whose libraries are installed and find their device, but not tensorrt: it takes minutes.
+
+    Raises MissingDependencyError if there is none.
+    """
+    usual = choose("auto")
+    found = {"cpu"} if find_spec("onnxruntime") else set[str]()
+    found |= {"openvino"} if find_spec("openvino") else set[str]()
+    return (usual, *sorted(found - {usual}))
+
+
 def adds_int8_exactly() -> bool:
     """Return whether this CPU accumulates INT8 products in 32 bits, as an INT8 graph requires.
 

@@ -79,7 +79,8 @@ def _table(found: Bench) -> str:
         "peak of the process on the host."
     )
     table = report.table(columns, _rows(found, power), "Timings", columns[2:])
-    return report.section("All figures", table, report.paragraph(text, "quiet"))
+    energy = report.paragraph(f"{'. '.join(found.energy)}.", "quiet")
+    return report.section("All figures", table, report.paragraph(text, "quiet"), energy)
 
 
 def _rows(found: Bench, power: bool) -> Iterator[tuple[object, ...]]:

@@ -6,7 +6,7 @@ import json
 import logging
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -35,13 +35,14 @@ def bench(options: BenchOptions, each: Callable[[Timing], None] | None = None) -
     runs = [
         (file, name) for file in files for name in (options.provider if kinds[file] == "onnx" else ("auto",))
     ]
-    busy = _busy_already()
+    busy = busy_already()
     timings: list[Timing] = []
     failed = 0
     with task("measuring", len(runs) * len(options.batch)) as measured:
         done = 0
         for file, provider in runs:
-            for row in _rows(file, provider, options, options.threads if kinds[file] == "onnx" else None):
+            threads = options.threads if kinds[file] == "onnx" else None
+            for row in rows(file, provider, options.batch, options.seconds, threads):
                 done += 1
                 if "error" in row:
                     _log.warning("%s is skipped: %s", file, row["error"])
@@ -57,7 +58,7 @@ def bench(options: BenchOptions, each: Callable[[Timing], None] | None = None) -
     doubts = [
         f"{timing.file}, batch {timing.batch}: {doubt}" for timing in timings for doubt in timing.doubts
     ]
-    found = Bench(tuple(timings), options.threads, (*busy, *doubts), failed, _machine())
+    found = Bench(tuple(timings), options.threads, (*busy, *doubts), failed, machine())
     if options.html is not None:
         from gantool.runtime.bench import bench_html
 
@@ -65,10 +66,12 @@ def bench(options: BenchOptions, each: Callable[[Timing], None] | None = None) -
     return found
 
 
-def _rows(file: Path, provider: str, options: BenchOptions, threads: int | None) -> Iterator[dict[str, Any]]:
+def rows(
+    file: Path, provider: str, batches: Sequence[int], seconds: float, threads: int | None
+) -> Iterator[dict[str, Any]]:
     """Run gantool.runtime.bench.measure; yield its rows as it prints them."""
-    batches = ",".join(map(str, options.batch))
-    arguments = (time.monotonic(), options.seconds, threads or 0, provider, batches, file)
+    sizes = ",".join(map(str, batches))
+    arguments = (time.monotonic(), seconds, threads or 0, provider, sizes, file)
     command = child.python("gantool.runtime.bench.measure", *arguments)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -85,7 +88,7 @@ def _rows(file: Path, provider: str, options: BenchOptions, threads: int | None)
         )
 
 
-def _busy_already() -> list[str]:
+def busy_already() -> list[str]:
     """Return a warning in a list if other programs are busy before the measurement."""
     others = Others()
     time.sleep(0.2)
@@ -93,7 +96,7 @@ def _busy_already() -> list[str]:
     return [line] if line else []
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     """Return the machine that was measured: processor, cores, Python, and a Jetson's power mode."""
     import platform
     import shutil

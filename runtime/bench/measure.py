@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gantool.runtime.bench.power import sampled
+from gantool.runtime.bench.meter import Meter, find, metered
 from gantool.runtime.classes import label_rows
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.generator import load_backend
@@ -32,12 +32,12 @@ class Samples:
     """The measurements of one batch size."""
 
     rate: float  # images/s of batches in a row, as `gantool generate` runs them
-    watts: list[float]  # samples during the rate measurement
+    watts: float | None  # during the rate measurement; None without a meter
     runs: list[float]  # seconds of each single run, in order
     compute: list[float]  # the same without copies, by the GPU's clock; empty without a GPU
 
 
-def measure(backend: Backend, batch: int, seconds: float) -> Samples:
+def measure(backend: Backend, batch: int, seconds: float, meter: Meter) -> Samples:
     """Warm up, then run batches in a row, then one by one: each for `seconds`."""
     z = latents(range(batch), backend.spec.latent, backend.spec.distribution)
     label: Labels | None = None if backend.spec.classes == 0 else label_rows([0] * batch, backend.spec)
@@ -51,9 +51,9 @@ def measure(backend: Backend, batch: int, seconds: float) -> Samples:
     for _ in backend.infer_each(batches(_MIN_RUNS)):
         pass
     started = time.perf_counter()
-    with sampled() as watts:
+    with metered(meter) as energy:
         images = sum(len(images) for _, images in backend.infer_each(batches(_MIN_RUNS)))
-        rate = images / (time.perf_counter() - started)
+        taken = time.perf_counter() - started
     runs: list[float] = []
     compute: list[float] = []
     for one in batches(_MIN_SINGLE_RUNS):
@@ -62,7 +62,8 @@ def measure(backend: Backend, batch: int, seconds: float) -> Samples:
         runs.append(time.perf_counter() - started)
         if (alone := getattr(backend, "compute_seconds", None)) is not None:
             compute.append(alone)
-    return Samples(rate, watts, runs, compute)
+    watts = None if energy.joules is None else energy.joules / taken
+    return Samples(images / taken, watts, runs, compute)
 
 
 def summary(samples: Samples, batch: int) -> dict[str, Any]:
@@ -78,7 +79,6 @@ def summary(samples: Samples, batch: int) -> dict[str, Any]:
         doubts.append(
             f"it became {slower:.1f} times slower: the machine throttled, or other programs started"
         )
-    power = float(np.mean(samples.watts)) if samples.watts else None
     return {
         "batch": batch,
         "images_per_second": samples.rate,
@@ -89,8 +89,8 @@ def summary(samples: Samples, batch: int) -> dict[str, Any]:
             else None
         ),
         "runs": len(runs),
-        "watts": power,
-        "mj_per_image": None if power is None else power / samples.rate * 1e3,
+        "watts": samples.watts,
+        "mj_per_image": None if samples.watts is None else samples.watts / samples.rate * 1e3,
         "doubts": doubts,
     }
 
@@ -112,13 +112,15 @@ def main(started: float, seconds: float, batches: list[int], backend: Backend) -
     label = None if spec.classes == 0 else label_rows([0] * first, spec)
     backend.infer(latents(range(first), spec.latent, spec.distribution), label)
     start = time.monotonic() - started
+    meter = find(on_gpu="CPU" not in backend.name)
     for batch in batches:
         if not spec.min_batch <= batch <= (spec.max_batch or batch):
             print(json.dumps({"batch": batch, "takes": [spec.min_batch, spec.max_batch]}), flush=True)
             continue
-        found = summary(measure(backend, batch, seconds), batch)
-        both = {"runs_on": backend.name, "start_seconds": start, "peak_bytes": peak_memory()}
-        print(json.dumps({**found, **both}), flush=True)
+        found = summary(measure(backend, batch, seconds, meter), batch)
+        same = {"runs_on": backend.name, "start_seconds": start, "peak_bytes": peak_memory()}
+        same |= {"meter": meter.name, "no_meter": meter.missing}
+        print(json.dumps({**found, **same}), flush=True)
     backend.close()
 
 

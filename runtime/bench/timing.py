@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -28,12 +29,14 @@ class Timing:
     ms: Percentiles  # latency of one batch
     compute_ms: Percentiles | None  # the same without copies, by the GPU's clock; None without a GPU
     runs: int  # single runs, which the latencies are computed from
-    watts: float | None  # None without a known sensor
+    watts: float | None  # None without a meter
     mj_per_image: float | None
     doubts: tuple[str, ...]  # reasons to measure again
     runs_on: str  # the library and device, as "ONNX Runtime, CPU"
     start_seconds: float  # from the start of the process to its first image
     peak_bytes: int | None  # of host memory
+    meter: str  # the parts of the machine whose energy was counted; "" without a meter
+    no_meter: str  # why there is none; ""
 
     @classmethod
     def from_json(cls, file: Path, provider: str, row: dict[str, Any]) -> Timing:
@@ -66,6 +69,11 @@ class Bench:
         best = max(self.timings, key=lambda timing: timing.images_per_second, default=None)
         return None if best is None else best.command(self.threads)
 
+    @property
+    def energy(self) -> tuple[str, ...]:
+        """What the energy is that of, or why it was not measured; a sentence for each meter."""
+        return energy_of(self.timings)
+
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `gantool bench --json` prints."""
         rows = [{**asdict(timing), "file": str(timing.file)} for timing in self.timings]
@@ -75,6 +83,17 @@ class Bench:
             "warnings": list(self.warnings),
             "machine": self.machine,
         }
+
+
+def energy_of(timings: Iterable[Timing]) -> tuple[str, ...]:
+    """Return what the energy of timings is that of, or why it was not measured; a sentence for each meter."""
+    sentences = (
+        f"Energy is that of {one.meter}, other programs included"
+        if one.meter
+        else f"Energy was not measured: {one.no_meter}"
+        for one in timings
+    )
+    return tuple(dict.fromkeys(sentences))
 
 
 def row(timing: Timing, width: int) -> str:

@@ -98,6 +98,10 @@ COMMANDS = {
         "gantool.runtime.cli",
         "Measure engines side by side: rate, latency, start-up, memory, and on a Jetson power.",
     ),
+    "tune": (
+        "gantool.export.cli",
+        "Find the best images within a budget of time, size or energy, by measurement on this machine.",
+    ),
     "cache": (
         "gantool.runtime.cli",
         "List the files in gantool's cache and their sizes; --clear removes them.",
@@ -223,7 +227,9 @@ def _load(name: str) -> Command:
     """Import a command. Only this function connects training and export."""
     command: Command = getattr(import_module(COMMANDS[name][0]), name)()
     return (
-        command._replace(run=partial(command.run, distance_to=_distance_to)) if name == "export" else command
+        command._replace(run=partial(command.run, distance_to=_distance_to))
+        if name in ("export", "tune")
+        else command
     )
 
 
@@ -231,7 +237,9 @@ def _distance_to(data: str, features: str, source: Path | None) -> Callable[[Ima
     try:
         from gantool.train.metrics.distance import distance_to
     except ModuleNotFoundError as error:
-        raise MissingDependencyError(error.name or "torch", "train", "gantool export --data") from error
+        raise MissingDependencyError(
+            error.name or "torch", "train", "measuring a distance to `data`"
+        ) from error
     return distance_to(data, features, source)
 
 

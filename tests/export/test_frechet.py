@@ -11,9 +11,8 @@ import pytest
 from conftest import run_gantool
 from gantool.export.options import DatasetDistance, ExportOptions, Precision
 from gantool.export.pipeline import export
-from gantool.export.precision.psnr import PARITY_KEY
 from gantool.runtime import Generator, UsageError
-from gantool.runtime.artifacts.onnx import read_json
+from gantool.runtime.artifacts.onnx import PARITY_KEY, read_json
 from gantool.runtime.artifacts.recipe import Low
 from gantool.runtime.spec import Images
 from helpers.logs import logged
