@@ -19,6 +19,7 @@ from gantool.export import pipeline
 from gantool.export.artifact import GRAPH_SUFFIXES
 from gantool.export.engine.build import SUFFIXES, choose_library, gpu_problem
 from gantool.export.engine.options import Library
+from gantool.export.job import without_suffix
 from gantool.export.options import DatasetDistance, ExportOptions, Lowering, Precision
 from gantool.export.source import RUNS
 from gantool.export.tune_options import TuneRequest
@@ -143,9 +144,9 @@ def _sources(request: TuneRequest) -> Iterator[_Source]:
         for file in _files(path):
             kind = kind_of(file).name
             label = _label(file, kind)
-            label = label if label not in taken else f"{label}-{len(taken)}"
-            taken.add(label)
-            yield _Source(file, kind, label)
+            name = label if kind in _TRAINED else file.name  # of g.tar and g.fp16.tar, files have other names
+            yield _Source(file, kind, f"{label}-{len(taken)}" if name in taken else label)
+            taken.add(name)
 
 
 def _files(path: Path) -> list[Path]:
@@ -161,10 +162,11 @@ def _files(path: Path) -> list[Path]:
 
 
 def _label(file: Path, kind: str) -> str:
+    """Return the number of a run, or the name of a file without its suffixes."""
     folder = file if kind == "run" else file.parent
     if kind in _TRAINED and run_number(folder) is not None:
-        return folder.name[:5]
-    return file.stem if kind != "run" else file.name
+        return folder.name.partition("-")[0]
+    return file.name if kind == "run" else without_suffix(file.with_suffix("")).name
 
 
 def _candidates(source: _Source, request: TuneRequest, folder: Path) -> Iterator[Candidate]:

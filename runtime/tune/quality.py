@@ -100,7 +100,9 @@ def _stored(makers: Sequence[Row]) -> Judged | None:
     """Return the distances that the export stored, if every file has one, to the same data by the same measure."""
     found = {row.candidate.file: _record(row.candidate.file) for row in makers}
     kinds = {(record.get("data"), record.get("features"), record.get("images")) for record in found.values()}
-    distances: dict[Path, Any] = {file: record.get("own", record.get("fp32")) for file, record in found.items()}
+    distances: dict[Path, Any] = {
+        file: record.get("own", record.get("fp32")) for file, record in found.items()
+    }
     if len(kinds) > 1 or not all(_is_distance(distance) for distance in distances.values()):
         return None
     data, features, images = map(short, kinds.pop())
@@ -143,8 +145,8 @@ def _compared(makers: Sequence[Row]) -> Judged:
             )
     if values and min(values.values()) < UNRELATED:
         warnings.append(
-            f"a PSNR below {UNRELATED:.0f} dB is another picture: what was not distilled from "
-            f"{reference.candidate.name} cannot be compared with it by seed, add `data`"
+            f"a PSNR below {UNRELATED:.0f} dB is another picture: by seed, only what was distilled from "
+            f"{reference.candidate.name} can be compared with it; others by their distance to the data (--data)"
         )
     about = (
         f"PSNR of {COMPARED} seeds to the images of {reference.candidate.name}, all pixels together; more is "

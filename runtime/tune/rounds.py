@@ -116,5 +116,5 @@ def _unsteady(rows: Sequence[Row]) -> list[str]:
         return []
     return [
         f"of {many} of {len(rows)} rows, the latency changed by more than {STEADY - 1:.0%} from round to round: "
-        "other programs were running, or the machine throttled; measure again, or longer with `seconds`"
+        "other programs were running, or the machine throttled; measure again, or for longer"
     ]

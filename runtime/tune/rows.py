@@ -44,7 +44,9 @@ class Row:
     @property
     def where(self) -> str:
         """What runs it, as "ONNX Runtime, CPU, 2 threads"."""
-        return self.runs_on + (f", {self.threads} threads" if self.threads else "")
+        if self.threads is None:
+            return self.runs_on
+        return f"{self.runs_on}, {self.threads} thread{'' if self.threads == 1 else 's'}"
 
     def command(self, file: Path) -> str:
         """Return the gantool generate command that runs a copy of the file as it was measured."""

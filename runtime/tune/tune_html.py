@@ -15,7 +15,7 @@ from gantool.runtime.web.axis import Axis
 from gantool.runtime.web.charts import Chart, Curve, svg
 from gantool.runtime.web.pictures import picture
 
-COLUMNS = ("batch", "ms", "p90", "images/s", "mJ/image", "size")
+COLUMNS = ("batch", "ms", "p90", "images/s", "size")
 SHOWN = 8  # rows of the front whose images are shown
 
 
@@ -44,9 +44,11 @@ def _lead(found: Tuned, commands: list[str]) -> str:
         good = f"{found.scale.title} {found.scale.text(found.budget.quality)} or better"
         asked = f"{asked}, {good}" if asked else good
     if found.best is None:
-        return report.verdict(False, f"Nothing keeps to the budget: {asked}")
+        return report.verdict(False, f"Nothing keeps to the budget of {asked}")
     best = f"{found.best.candidate.name} by {found.best.where}, batch {found.best.batch}"
-    return report.verdict(True, f"Within {asked}, the best is {best}") + "".join(map(report.code, commands))
+    return report.verdict(True, f"With {asked}, the best is {best}") + "".join(
+        map(report.code, commands)
+    )
 
 
 def _chart(found: Tuned) -> str:
@@ -95,6 +97,7 @@ def _looks(found: Tuned) -> str:
 
 def _table(found: Tuned) -> str:
     front, size = set(map(id, found.front)), FIGURES[-1]
+    energy = any(row.mj_per_image is not None for row in found.rows)
     rows = [
         (
             row.candidate.name,
@@ -103,18 +106,19 @@ def _table(found: Tuned) -> str:
             f"{row.ms:.3f}",
             f"{row.p90:.3f}",
             f"{row.images_per_second:,.1f}",
-            "" if row.mj_per_image is None else f"{row.mj_per_image:.2f}",
             size.text(size.of(row) or 0.0),
+            *(("" if row.mj_per_image is None else f"{row.mj_per_image:.2f}",) if energy else ()),
             found.scale.text(row.quality),
             "the best" if row is found.best else "front" if id(row) in front else "",
         )
         for row in found.rows
     ]
-    columns = ("file", "runs on", *COLUMNS, found.scale.title, "")
+    numbers = (*COLUMNS, *(("mJ/image",) if energy else ()), found.scale.title)
+    columns = ("file", "runs on", *numbers, "")
     text = (
         "ms: half of the single batches are done within this time, with their copies; p90: 90 of 100. images/s: "
         "of batches in a row. Figures are medians of rounds, in which the files took turns. "
         f"{'. '.join(found.energy)}."
     )
-    table = report.table(columns, rows, "All figures", (*COLUMNS, found.scale.title))
+    table = report.table(columns, rows, "All figures", numbers)
     return report.section("All figures", table, report.paragraph(text, "quiet"))

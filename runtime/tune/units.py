@@ -9,9 +9,9 @@ from typing import Any
 from gantool.runtime.errors import UsageError
 from gantool.runtime.process.terminal import short
 
-TIMES = {"ms": 1.0, "s": 1e3, "us": 1e-3, "µs": 1e-3}  # in milliseconds
+TIMES = {"ms": 1.0, "s": 1e3, "us": 1e-3, "µs": 1e-3}
 SIZES = {"MB": 1e6, "kB": 1e3, "KB": 1e3, "GB": 1e9, "MiB": 2**20, "KiB": 2**10, "GiB": 2**30, "B": 1.0}
-ENERGIES = {"mJ": 1.0, "J": 1e3, "uJ": 1e-3, "µJ": 1e-3}  # in millijoules
+ENERGIES = {"mJ": 1.0, "J": 1e3, "uJ": 1e-3, "µJ": 1e-3}
 _QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?([A-Za-zµ]*)", re.ASCII)
 
 
@@ -31,7 +31,7 @@ def quantity(name: str, units: Mapping[str, float]) -> Callable[[Any], float]:
             raise UsageError(
                 f"`{name}` {short(text)}: {wrong}; {hint}give one of {', '.join(units)}, as in 5{first}"
             )
-        return float(number) * units[unit]
+        return float(number) * units[unit] / units[first]
 
     return parse
 

@@ -39,6 +39,8 @@ def reports(trained: Path, exported: Path) -> Path:
         run_gantool("verify", *graphs, "--html", folder / "verify.html", cwd=exported, check=True)
         flags = ("--batch", "1,4", "--seconds", "0.05", "--provider", "cpu")
         run_gantool("bench", *graphs, *flags, "--html", folder / "bench.html", cwd=exported, check=True)
+        flags = ("--size", "1GB", "--provider", "cpu", "--seconds", "0.05")
+        run_gantool("tune", *graphs, *flags, "--html", folder / "tune.html", cwd=exported, check=True)
         run_gantool("plot", run, "-o", folder / "plot.html", cwd=folder, check=True)
         evaluated = ("--samples", "32", "--html", folder / "evaluate.html", "-o", folder)
         run_gantool("evaluate", run, *evaluated, cwd=folder, check=True)
@@ -52,7 +54,7 @@ def reports(trained: Path, exported: Path) -> Path:
     return once("reports", make)
 
 
-@pytest.mark.parametrize("name", ["verify", "bench", "plot", "evaluate", "doctor"])
+@pytest.mark.parametrize("name", ["verify", "bench", "tune", "plot", "evaluate", "doctor"])
 def test_a_report_fits_every_width_and_asks_nobody(name: str, browser: Browser, reports: Path) -> None:
     for width in (320, 800, 1280, 2560):
         scheme = "dark" if width % 3 else "light"
