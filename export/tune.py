@@ -28,6 +28,7 @@ from gantool.runtime.artifacts.kinds import kind_of, wrong
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.artifacts.recipe import recipe_of
 from gantool.runtime.artifacts.sidecar import sidecar_path
+from gantool.runtime.backends import providers
 from gantool.runtime.bench import meter
 from gantool.runtime.errors import (
     EngineMismatchError,
@@ -58,7 +59,7 @@ def tune(request: TuneRequest, options: TuneOptions, to_data: DatasetDistance | 
     that fits; the errors of `pipeline.export` else.
     """
     sources = list(_sources(request))
-    check_meter(options)
+    _check(options)
     with scratch(request.base.parent) as folder:
         candidates = [candidate for source in sources for candidate in _candidates(source, request, folder)]
         found = measured(candidates, options, _measure(to_data))
@@ -91,8 +92,10 @@ def write_bundles(request: TuneRequest, to_data: DatasetDistance | None = None) 
     return [request.bundle / name for name in written]
 
 
-def check_meter(options: TuneOptions) -> None:
-    """Raise GantoolError, before any work, if energy is limited and no meter can tell it."""
+def _check(options: TuneOptions) -> None:
+    """Raise an error, before any work, for an unknown provider, and if no meter can tell the energy."""
+    for name in options.provider or ():
+        providers.choose(name)
     if options.budget.energy is None:
         return
     found = meter.find(on_gpu=_library() is not None)

@@ -41,13 +41,12 @@ def choose(provider: str) -> str:
 
 
 def usable() -> tuple[str, ...]:
-    """Return the providers whose libraries are installed and find their device, but not tensorrt: it takes minutes.
-
-    Raises MissingDependencyError if there is none.
-    """
+    """Return the providers whose libraries are installed, first the default. tensorrt takes minutes to load."""
+    packages = {"cpu": "onnxruntime", "openvino": "openvino"}
+    found = {name for name, package in packages.items() if find_spec(package)}
+    if not found:
+        return ()
     usual = choose("auto")
-    found = {"cpu"} if find_spec("onnxruntime") else set[str]()
-    found |= {"openvino"} if find_spec("openvino") else set[str]()
     return (usual, *sorted(found - {usual}))
 
 

@@ -123,11 +123,12 @@ class Tuned:
 
     def _missing(self) -> Iterator[str]:
         """Yield sentences: what comes nearest, and what to distil."""
-        within = [row for row in self.rows if self.fits(row)]
-        good = [row for row in self.rows if self.good_enough(row)]
-        near = min(good or self.rows, key=self._excess)
+        compared = [row for row in self.rows if row.quality is not None]
+        within = [row for row in compared if self.fits(row)]
+        good = [row for row in compared if self.good_enough(row)]
+        near = min(good or compared, key=self._excess)
         if within or not good:
-            best = max(within or self.rows, key=self._goodness)
+            best = max(within or compared, key=self._goodness)
             among = "of all that keeps to the rest" if within else "of all files"
             yield (
                 f"`quality` {self.budget.quality:g}: {among}, {best.candidate.name} has the best images, with "

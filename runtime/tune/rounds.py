@@ -15,7 +15,7 @@ from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.backends import providers
 from gantool.runtime.bench import launch
 from gantool.runtime.bench.timing import Timing, energy_of
-from gantool.runtime.errors import GantoolError
+from gantool.runtime.errors import GantoolError, MissingDependencyError
 from gantool.runtime.progress import task
 from gantool.runtime.tune.options import ROUNDS, TuneOptions
 from gantool.runtime.tune.rows import Candidate, Row
@@ -46,6 +46,8 @@ class Measured:
 def measure(candidates: Sequence[Candidate], options: TuneOptions) -> Measured:
     """Measure what runs here. Raises GantoolError if nothing does."""
     turns = [turn for candidate in candidates for turn in _turns(candidate, options)]
+    if not turns:  # graphs alone, and nothing to run them
+        raise MissingDependencyError("onnxruntime", "cpu", "running an ONNX graph")
     busy = launch.busy_already()
     found: dict[tuple[Turn, int], list[Timing]] = {}
     with task("measuring", ROUNDS * len(turns)) as measured:
@@ -77,14 +79,17 @@ def _turns(candidate: Candidate, options: TuneOptions) -> Iterator[Turn]:
 def _timings(turn: Turn, options: TuneOptions, tell: bool) -> Iterator[Timing]:
     """Yield a timing of each batch size that the engine takes; none, and a warning, if it does not run here."""
     file, name = turn.candidate.file, turn.candidate.name
-    for row in launch.rows(file, turn.provider, options.batches, options.seconds, turn.threads):
-        if "error" in row:
-            _log.warning(f"{name} is left out: {_without_folder(row['error'], file)}")
-        elif "takes" not in row:
-            yield Timing.from_json(file, turn.provider, row)
-        elif tell:
-            low, high = row["takes"]
-            _log.warning(f"{name} takes batches of {low} to {high}: {row['batch']} is left out")
+    try:
+        for row in launch.rows(file, turn.provider, options.batches, options.seconds, turn.threads):
+            if "error" in row:
+                _log.warning(f"{name} is left out: {_without_folder(row['error'], file)}")
+            elif "takes" not in row:
+                yield Timing.from_json(file, turn.provider, row)
+            elif tell:
+                low, high = row["takes"]
+                _log.warning(f"{name} takes batches of {low} to {high}: {row['batch']} is left out")
+    except GantoolError as error:  # its process crashed
+        _log.warning(f"{name} is left out: {_without_folder(str(error), file)}")
 
 
 def _without_folder(text: str, file: Path) -> str:

@@ -46,9 +46,7 @@ def _lead(found: Tuned, commands: list[str]) -> str:
     if found.best is None:
         return report.verdict(False, f"Nothing keeps to the budget of {asked}")
     best = f"{found.best.candidate.name} by {found.best.where}, batch {found.best.batch}"
-    return report.verdict(True, f"With {asked}, the best is {best}") + "".join(
-        map(report.code, commands)
-    )
+    return report.verdict(True, f"With {asked}, the best is {best}") + "".join(map(report.code, commands))
 
 
 def _chart(found: Tuned) -> str:

@@ -184,6 +184,12 @@ def test_where_nothing_fits_it_says_by_how_much(budget: dict[str, float], says: 
     assert found.commands(Path("tuned"), applied=False) == []
 
 
+def test_a_file_of_another_size_does_not_fit() -> None:
+    found = tuned(row("teacher", 10, ms=8), row("other", None, ms=1), latency=5.0)
+    with pytest.raises(EngineMismatchError, match="teacher comes nearest, with 8 ms"):
+        found.check()
+
+
 def test_the_commands_make_the_file_and_run_it() -> None:
     found = tuned(row("a b", 10, ms=8), latency=9.0)
     assert found.commands(Path("out/g"), applied=False) == [
