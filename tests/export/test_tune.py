@@ -14,8 +14,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from conftest import run_gantool
-from gantool.export import tune
 from gantool.export.artifact import Graph
+from gantool.export.engine.build import gpu_problem
 from gantool.export.packaging import bundle
 from gantool.models import save_checkpoint
 from gantool.runtime.bench import meter
@@ -221,9 +221,9 @@ def test_bundles_are_tuned_on_a_device_without_torch_and_onnx(tuned: Path, tmp_p
 
 def test_engines_are_built_where_a_gpu_can_run_them(graphs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorrt_rtx")
-    if tune.gpu_problem("rtx") is None:
+    if gpu_problem("rtx") is None:
         pytest.skip("there is a GPU here")
-    monkeypatch.setattr(tune, "gpu_problem", lambda _: None)
+    monkeypatch.setattr("gantool.export.tune.gpu_problem", lambda _: None)
     result = run_gantool("tune", "00000.onnx", "--json", *FAST, cwd=graphs, check=True)
     assert "00000.rtx.plan is left out: " in result.stderr  # it was built, and its process finds no GPU
     assert "no NVIDIA driver" in result.stderr

@@ -176,7 +176,8 @@ def test_the_front_is_what_nothing_beats() -> None:
     ],
 )
 def test_where_nothing_fits_it_says_by_how_much(budget: dict[str, float], says: list[str]) -> None:
-    found = tuned(row("teacher", 10, ms=8), row("half", 12, ms=4), row("quarter", 15, ms=2), **budget)
+    rows = (row("teacher", 10, ms=8), row("half", 12, ms=4), row("quarter", 15, ms=2))
+    found = tuned(*rows, scale=DISTANCE, **budget)
     with pytest.raises(EngineMismatchError) as told:
         found.check()
     for text in says:
