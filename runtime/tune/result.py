@@ -135,7 +135,7 @@ class Tuned:
                 f"{self.scale.title} {self.scale.text(best.quality)}."
             )
         if within and not good:
-            yield "Train longer (gantool train --resume latest), or ask for less."
+            yield "Train longer (gantool train --resume latest), or ask for less"
             return
         for figure, limit in self.limits:
             if (times := figure.excess(near, limit)) > 1:

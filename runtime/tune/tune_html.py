@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from gantool.runtime import machine
 from gantool.runtime.bench.launch import machine as measured_machine
 from gantool.runtime.outputs.images import grid
-from gantool.runtime.tune.quality import key_of
+from gantool.runtime.tune.quality import EQUAL, key_of
 from gantool.runtime.tune.result import Tuned
-from gantool.runtime.tune.rows import FIGURES, Row
+from gantool.runtime.tune.rows import FIGURES, Figure, Row
 from gantool.runtime.web import report
 from gantool.runtime.web.axis import Axis
 from gantool.runtime.web.charts import Chart, Curve, svg
 from gantool.runtime.web.pictures import picture
 
 COLUMNS = ("batch", "ms", "p90", "images/s", "size")
+LABELS = {"latency": "ms", "fps": "images/s", "energy": "mJ an image", "size": "MB"}
 SHOWN = 8  # rows of the front whose images are shown
 
 
@@ -24,7 +26,7 @@ def write(found: Tuned, commands: list[str], path: Path) -> None:
     parts = [
         _lead(found, commands),
         report.notes(found.warnings),
-        _chart(found),
+        _charts(found),
         _looks(found),
         _table(found),
     ]
@@ -37,44 +39,55 @@ def _lead(found: Tuned, commands: list[str]) -> str:
     if not found.budget:
         text = f"{len(found.front)} of {len(found.rows)} rows are not beaten by another one."
         return report.paragraph(text, "lead")
-    asked = ", ".join(
+    asked = " and ".join(
         f"at {'least' if figure.more else 'most'} {figure.text(limit)}" for figure, limit in found.limits
     )
     if found.budget.quality is not None:
         good = f"{found.scale.title} {found.scale.text(found.budget.quality)} or better"
-        asked = f"{asked}, {good}" if asked else good
+        asked = f"{asked} and {good}" if asked else good
     if found.best is None:
         return report.verdict(False, f"Nothing keeps to the budget of {asked}")
     best = f"{found.best.candidate.name} by {found.best.where}, batch {found.best.batch}"
     return report.verdict(True, f"With {asked}, the best is {best}") + "".join(map(report.code, commands))
 
 
-def _chart(found: Tuned) -> str:
-    cost, scale = found.cost, found.scale
-    label = {"latency": "ms", "fps": "images/s", "energy": "mJ an image"}[cost.option]
+def _charts(found: Tuned) -> str:
+    """Draw the quality over what decides, and over each other figure that is limited."""
+    figures = {figure.option: figure for figure in (found.cost, *(figure for figure, _ in found.limits))}
+    text = f"Each dot is a file with a provider, a number of threads and a batch size. {found.scale.about}."
+    drawn = [report.figure(svg(_chart(found, figure, len(figures) == 1))) for figure in figures.values()]
+    front = "Along the front, what is better costs more."
+    return report.section(
+        "Quality and cost",
+        report.paragraph(text, "quiet"),
+        report.columns(drawn),
+        report.paragraph(front, "quiet"),
+    )
+
+
+def _chart(found: Tuned, figure: Figure, alone: bool) -> Chart:
+    scale, label = found.scale, LABELS[figure.option]
     sources: dict[str, list[tuple[float, float]]] = {}
     for row in found.rows:
-        value = cost.of(row)
-        if value is not None and row.quality is not None:
-            sources.setdefault(row.candidate.source, []).append((value, row.quality))
+        sources.setdefault(row.candidate.source, []).extend(_point(found, figure, row))
     curves = [Curve(name, points, "dots") for name, points in sources.items()]
-    curves.append(Curve("the front", [point for row in found.front for point in _point(found, row)]))
+    front = [point for row in found.front for point in _point(found, figure, row)]
+    curves.append(Curve("the front", front, "line" if alone else "dots"))
+    limit = getattr(found.budget, figure.option)
     qualities = [quality for points in sources.values() for _, quality in points]
-    limit = getattr(found.budget, cost.option)
     if limit is not None and qualities:
         curves.append(Curve("the budget", [(limit, min(qualities)), (limit, max(qualities))]))
     asked = found.budget.quality
     limits = () if asked is None else ((asked, f"{'at least' if scale.more else 'at most'} {asked:g}"),)
-    unit = "dB" if scale.more else scale.title
-    chart = Chart(f"{scale.title} over {label}", curves, Axis(label, log=True), Axis(unit), limits)
-    text = f"Each dot is a file with a provider, a number of threads and a batch size. {scale.about}."
-    drawn = report.figure(svg(chart), "The front: nothing else is both better and cheaper.")
-    return report.section("Quality and cost", report.paragraph(text, "quiet"), drawn)
+    y = Axis("dB", infinity="equal") if scale.more else Axis(scale.title)
+    return Chart(f"{scale.title} over {label}", curves, Axis(label, log=True), y, limits)
 
 
-def _point(found: Tuned, row: Row) -> list[tuple[float, float]]:
-    value = found.cost.of(row)
-    return [] if value is None or row.quality is None else [(value, row.quality)]
+def _point(found: Tuned, figure: Figure, row: Row) -> list[tuple[float, float]]:
+    value, quality = figure.of(row), row.quality
+    if value is None or quality is None:
+        return []
+    return [(value, math.inf if found.scale.more and quality >= EQUAL else quality)]
 
 
 def _looks(found: Tuned) -> str:

@@ -96,7 +96,7 @@ COMMANDS = {
     ),
     "bench": (
         "gantool.runtime.cli",
-        "Measure engines side by side: rate, latency, start-up, memory, and on a Jetson power.",
+        "Measure engines side by side: rate, latency, start-up, memory, energy.",
     ),
     "tune": (
         "gantool.export.cli",
