@@ -82,7 +82,7 @@ class TuneRequest:
             shown="classifier",
         ),
     ] = None
-    apply: Annotated[bool, Flag("make the best file", group="Output")] = False
+    apply: Annotated[bool, Flag("make the best file, as BASE", group="Output")] = False
     base: Annotated[
         Path, Flag("name of the best file without its suffix", "-o --out", group="Output", metavar="BASE")
     ] = Path("tuned")

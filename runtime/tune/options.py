@@ -32,7 +32,7 @@ class Budget:
     latency: Annotated[
         float | None,
         Flag(
-            "half of the batches are done within this time, with their copies",
+            "time of a batch with its copies, at most; the median counts",
             group=_BUDGET,
             metavar="5ms",
             check=positive,
@@ -65,7 +65,7 @@ class Budget:
     quality: Annotated[
         float | None,
         Flag(
-            "good enough, in the unit of the table's last column; the fastest that is good enough is the best",
+            "what is good enough, in the unit of the table's last column; the cheapest such file is the best",
             group=_BUDGET,
             metavar="X",
             check=positive,

@@ -147,6 +147,7 @@ class Tuned:
                     f"{times:.3g} times what it may cost."
                 )
         excess, source = self._excess(near), quote(self.rows[0].candidate.source)
+        source = "RUN" if source.endswith(".tar") else source  # which the bundle was made of
         share = next((share for share in SHARES if share * excess <= 0.9), SHARES[-1])
         yield (
             f"Distil a student with about {share:g} of its multiply-adds (gantool distill {source} --macs "

@@ -52,11 +52,13 @@ def found(tuned: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def graphs(tuned: Path, tmp_path: Path) -> Path:
-    """Return a folder with the graphs 00000.onnx and 00000.fp16.onnx."""
-    run_gantool(
-        "export", tuned / RUN, "--fp16", "--engine", "none", "-o", tmp_path / "00000", cwd=tuned, check=True
-    )
-    return tmp_path
+    """Return a new folder with the graphs 00000.onnx and 00000.fp16.onnx."""
+
+    def export(folder: Path) -> None:
+        flags = ("--fp16", "--engine", "none", "-o", folder / "00000")
+        run_gantool("export", tuned / RUN, *flags, cwd=tuned, check=True)
+
+    return shutil.copytree(once("tuned-graphs", export), tmp_path / "graphs")
 
 
 def test_a_run_is_measured_in_every_variant(found: dict[str, Any]) -> None:
