@@ -11,6 +11,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from shlex import quote
 from typing import cast
@@ -21,6 +22,7 @@ from gantool.export.engine.build import SUFFIXES, choose_library, gpu_problem
 from gantool.export.engine.options import Library
 from gantool.export.job import without_suffix
 from gantool.export.options import DatasetDistance, ExportOptions, Lowering, Precision
+from gantool.export.safetensors_header import checkpoint_metadata
 from gantool.export.source import RUNS
 from gantool.export.tune_options import TuneRequest
 from gantool.models.config import CHECKPOINT_NAME
@@ -114,24 +116,28 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Variant:
-    """One export of a run. Another width of it would be a field here."""
+    """One export of a run."""
 
     name: str
     precision: str
     lowering: str
+    share: float | None  # of the width of an elastic generator; None: all of it
 
     def options(self, base: Path) -> ExportOptions:
         """Return the options of the export to BASE."""
         low = Precision(low=self.precision) if self.precision in ("fp16", "bf16") else Precision()  # type: ignore[arg-type]
         precision = Precision(int8=True) if self.precision == "int8" else low
         lowering = None if self.lowering == "none" else cast("Lowering", self.lowering)
-        return ExportOptions(base=base, engine="none", lowering=lowering, precision=precision)
+        return ExportOptions(
+            base=base, engine="none", lowering=lowering, precision=precision, slice=self.share
+        )
 
     @property
     def flags(self) -> str:
         """The flags of gantool export."""
+        width = "" if self.share is None else f" --slice {self.share:g}"
         precision = "" if self.precision == "fp32" else f" --{self.precision}"
-        return precision + ("" if self.lowering == "none" else f" --lowering {self.lowering}")
+        return width + precision + ("" if self.lowering == "none" else f" --lowering {self.lowering}")
 
 
 def _sources(request: TuneRequest) -> Iterator[_Source]:
@@ -207,10 +213,19 @@ def _graphs(source: _Source, request: TuneRequest, folder: Path) -> Iterator[tup
 
 
 def _variants(source: _Source, request: TuneRequest) -> Iterator[_Variant]:
-    for lowering in request.lowering:
-        name = source.label if lowering == "none" else f"{source.label}-{lowering}"
+    for share, lowering in product(_shares(source), request.lowering):
+        width = "" if share is None else f"-{share:g}x"
+        name = f"{source.label}{width}{'' if lowering == 'none' else f'-{lowering}'}"
         for precision in sorted(request.precision, key=_ORDER.index):
-            yield _Variant(name, precision, lowering)
+            yield _Variant(name, precision, lowering, share)
+
+
+def _shares(source: _Source) -> Iterator[float | None]:
+    """Yield the widths of a generator: all of it, and the shares of an elastic one."""
+    yield None
+    checkpoint = source.path / CHECKPOINT_NAME if source.path.is_dir() else source.path
+    shares = checkpoint_metadata(checkpoint).config.get("elastic")
+    yield from (share for share in shares or () if isinstance(share, float) and 0 < share < 1)
 
 
 def _exported(source: _Source, variant: _Variant, options: ExportOptions) -> bool:

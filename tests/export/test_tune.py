@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,9 @@ def test_pictures_of_another_training_are_told(tmp_path: Path) -> None:
     weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights)[::-1], "weights"))
     (tmp_path / "two.onnx").write_bytes(model.SerializeToString())
     result = run_gantool("tune", "one.onnx", "two.onnx", *FAST, cwd=tmp_path, check=True)
-    assert "only what was distilled from one.onnx can be compared with it" in result.stderr
+    assert "the images of two.onnx are as far from those of one.onnx as the images of other seeds" in (
+        result.stderr
+    )
 
 
 def test_bundles_are_tuned_on_a_device_without_torch_and_onnx(tuned: Path, tmp_path: Path) -> None:
@@ -219,6 +222,17 @@ def test_bundles_are_tuned_on_a_device_without_torch_and_onnx(tuned: Path, tmp_p
     assert "00000.fp16.onnx against the golden images of 00000.fp16.tar: " in result.stderr
     carried = bundle.read(tmp_path / "front/00000.fp16.tar").graph
     assert (tmp_path / "tuned.fp16.onnx").read_bytes() == carried
+
+
+def test_every_width_of_an_elastic_run_is_a_variant(tmp_path: Path) -> None:
+    network = replace(NETWORKS["dcgan16"], elastic=(0.5,))
+    save_checkpoint(tmp_path / "g.safetensors", lived_in(network), 1000, "shapes")
+    made = ("--precision", "fp32", "--lowering", "none", "--bundle", "front")
+    run_gantool("tune", "g.safetensors", *made, cwd=tmp_path, check=True)
+    assert {path.name for path in (tmp_path / "front").iterdir()} == {"g.tar", "g-0.5x.tar"}
+    half = ("--slice", "0.5", "--engine", "none", "-o", "half")
+    run_gantool("export", "g.safetensors", *half, cwd=tmp_path, check=True)
+    assert bundle.read(tmp_path / "front/g-0.5x.tar").graph == (tmp_path / "half.onnx").read_bytes()
 
 
 def test_engines_are_built_where_a_gpu_can_run_them(graphs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
