@@ -44,6 +44,7 @@ from gantool.export.precision.parity import (
     with_worse_parity,
 )
 from gantool.export.precision.psnr import MIN_PSNR, ParityRecord
+from gantool.export.precision.quantize import quantizable_nodes
 from gantool.export.precision.sensitivity import (
     Reduced,
     apply_and_measure,
@@ -52,6 +53,7 @@ from gantool.export.precision.sensitivity import (
     search_precision,
 )
 from gantool.export.precision.simulate import Arrays, Simulation
+from gantool.export.precision.trained import trained_limits, write_limits
 from gantool.export.tune_lowering import Timer, autotune
 from gantool.runtime.artifacts.onnx import PARITY_KEY
 from gantool.runtime.artifacts.recipe import Recipe, read_recipe
@@ -99,6 +101,7 @@ def from_torch(
     reference = _reference(metadata, to_levels(loaded.images(SEEDS), metadata.bits), options)
     opset = options.opset or _oldest_opset(options.precision)
     model = float_graph(loaded, opset, options.opset is not None)
+    write_limits(model, metadata)
     if options.soft_labels:
         soften(model, metadata.classes)
     made = _Float(ir.to_proto(model), metadata, output, target, "PyTorch")
@@ -264,11 +267,20 @@ def _reduced(full: Verified, precision: Precision) -> Reduced:
         return apply_and_measure(full.model, recipe, reference)
     kept, quantized = match_patterns(full.model, precision.keep_fp32), {}
     if precision.int8:
-        batches = full.simulation.activations(reference.calibration, CALIBRATION_BATCHES, BATCH)
-        quantized = calibrate(full.model, batches, precision.calibration, precision.int8_ends, kept)
+        quantized = _int8_limits(full, precision, kept)
     values = full.simulation.activations(reference.feeds, 1, BATCH)[0]
     start = Recipe(precision.low, kept, quantized)
     return search_precision(full.model, values, start, reference, precision.min_psnr)
+
+
+def _int8_limits(full: Verified, precision: Precision, kept: dict[str, str]) -> dict[str, float]:
+    """Return the layers to quantize, each with the range of its data: as it was trained, else calibrated."""
+    layers = quantizable_nodes(ir.from_proto(full.model))
+    if trained := trained_limits(full.graph, layers):
+        _log.info(f"{full.graph.name} was trained in INT8: its {len(trained)} layers keep their ranges")
+        return {name: limit for name, limit in trained.items() if name not in kept}
+    batches = full.simulation.activations(full.reference.calibration, CALIBRATION_BATCHES, BATCH)
+    return calibrate(full.model, batches, precision.calibration, precision.int8_ends, kept)
 
 
 def _verified(candidate: _Candidate, reference: Reference, gate: Gate) -> Verified:

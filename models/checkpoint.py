@@ -7,6 +7,7 @@ seen, data set, and the version of gantool. The file has no pickle, so loading i
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from safetensors.torch import save
 from gantool.models.config import CHECKPOINT_NAME as CHECKPOINT_NAME
 from gantool.models.config import NetworkConfig, config_from_json
 from gantool.models.network import Generator
+from gantool.models.quantize import RANGES, QuantizedGenerator
 from gantool.runtime.artifacts.kinds import kind_of, wrong
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
@@ -43,10 +45,13 @@ def save_checkpoint(
 ) -> None:
     """Write the generator's weights and metadata to `path`, whole or not at all.
 
-    `class_counts` are the numbers of training images of the classes.
+    `class_counts` are the numbers of training images of the classes. The ranges of one that was trained in INT8 are
+    metadata, so any version of gantool loads the file, and makes its images in float32.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    metadata = _metadata(generator.config, images_seen, data, class_names, class_counts)
+    state = {name: tensor for name, tensor in generator.state_dict().items() if name != RANGES}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    limits = generator.limits if isinstance(generator, QuantizedGenerator) else ()
+    metadata = _metadata(generator.config, images_seen, data, class_names, class_counts, limits)
     with atomic(path) as part:
         part.write_bytes(save(tensors, metadata={"gantool": json.dumps(metadata.to_json())}))
 
@@ -57,6 +62,7 @@ def _metadata(
     data: str,
     class_names: tuple[str, ...] = (),
     class_counts: tuple[int, ...] = (),
+    int8_limits: Sequence[float] = (),
 ) -> Metadata:
     return Metadata.of(
         architecture=config.architecture,
@@ -70,6 +76,7 @@ def _metadata(
         data=data,
         class_names=class_names,
         class_counts=class_counts,
+        int8_limits=int8_limits,
     )
 
 

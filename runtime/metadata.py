@@ -47,6 +47,7 @@ class Metadata:
         class_names: Sequence[str] = (),
         class_counts: Sequence[int] = (),
         bits: int = 8,
+        int8_limits: Sequence[float] = (),
     ) -> Metadata:
         """Return the metadata of a generator that this gantool makes, without the fields that are None."""
         from importlib.metadata import version  # here, so that every command starts faster
@@ -64,6 +65,7 @@ class Metadata:
             "gantool": version("gantool"),
             "class_names": list(class_names) or None,
             "class_counts": list(class_counts) or None,
+            "int8_limits": list(int8_limits) or None,
         }
         return cls({name: value for name, value in content.items() if value is not None})
 
@@ -175,6 +177,14 @@ class Metadata:
         return tuple(counts) if all(type(count) is int and 0 <= count < 2**63 for count in counts) else ()
 
     @property
+    def int8_limits(self) -> tuple[float, ...]:
+        """The largest magnitude of the data of each layer, in the order of computing; () unless trained in INT8."""
+        limits = self.content.get("int8_limits", [])
+        if not isinstance(limits, list) or not all(is_limit(each) for each in limits):
+            raise self.wrong("int8_limits", "positive numbers")
+        return tuple(limits)
+
+    @property
     def images_seen(self) -> float:
         """The number of training images, counted as often as they were shown."""
         seen = self.content.get("images_seen")
@@ -241,6 +251,11 @@ class Metadata:
         if name not in self.content:
             raise self.wrong(name, expected)
         return self.content[name]
+
+
+def is_limit(value: object) -> bool:
+    """Return whether a JSON value can be the largest magnitude of a layer's data: positive and finite."""
+    return isinstance(value, float) and 0 < value < float("inf")
 
 
 def _damaged(path: Path | None, what: str) -> GantoolError:

@@ -31,6 +31,7 @@ UINT16 = 4  # TensorProto.DataType
 METADATA_KEY = "gantool"  # of the generator's metadata
 RECIPE_KEY = "gantool_recipe"  # a key of the metadata, see recipe.py
 PARITY_KEY = "gantool_parity"  # of the measurements of the export
+LIMITS_KEY = "gantool_int8_limits"  # another, see export/precision/trained.py
 _GRAPH, _METADATA_PROPS, _KEY, _VALUE = 7, 14, 1, 2
 _NODE, _INITIALIZER, _ATTRIBUTE, _TENSORS, _GRAPHS = 1, 5, 5, (5, 10), (6, 11)
 _FUNCTION, _FUNCTION_NODE, _FUNCTION_ATTRIBUTE = 25, 7, 11

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from gantool.runtime.artifacts.onnx import RECIPE_KEY, read_json
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.metadata import is_limit
 
 FORMAT = 1
 Low = Literal["fp16", "bf16"]
@@ -64,7 +65,7 @@ def _checked(path: Path, value: Any) -> Recipe:
         case {"format": 1, "low": low, "keep_fp32": dict(keep), "int8": dict(int8)} if (
             low in (None, *get_args(Low))
             and all(isinstance(reason, str) for reason in keep.values())
-            and all(isinstance(limit, float) and 0 < limit < float("inf") for limit in int8.values())
+            and all(map(is_limit, int8.values()))
             and (low or int8)
         ):
             return Recipe(low, dict(keep), dict(int8))
