@@ -15,10 +15,12 @@ BATCH = 128
 def recalibrate(generator: Generator) -> Generator:
     """Compute the BatchNorm statistics of a generator in place, and return it in eval mode.
 
-    The seeds are fixed, so the random state of training does not change.
+    The seeds are fixed, so the random state of training does not change. A quantized generator keeps its
+    statistics.
     """
     generator.train()
     norms = [layer for layer in generator.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    norms = [layer for layer in norms if layer.training]
     momenta = [layer.momentum for layer in norms]
     for layer in norms:
         layer.reset_running_stats()

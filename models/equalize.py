@@ -44,9 +44,9 @@ def equalize(generator: Generator, inputs: tuple[Tensor, ...]) -> None:
                 1 - BALANCE
             )
             factors = (factors / factors.log().mean().exp()).clamp(1 / MOST, MOST)
-            norm.weight /= factors
-            norm.bias /= factors
-            weight *= factors[:, None, None, None]
+            norm.weight.div_(factors)
+            norm.bias.div_(factors)
+            weight.mul_(factors[:, None, None, None])
 
 
 def _chains(generator: Generator) -> Iterator[_Chain]:

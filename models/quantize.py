@@ -28,7 +28,7 @@ _LEVELS = 127
 _DATA = (-_LEVELS - 1, _LEVELS)
 # The functions that layers call, and the axis of the output channels in their weights.
 _CHANNEL_AXIS: dict[Any, int] = {F.linear: 0, F.conv2d: 0, F.conv_transpose2d: 1}
-_SPEED = 100  # Adam moves each parameter by about the learning rate, and ranges must move faster than weights
+_SPEED = 300  # Adam moves a parameter by about the learning rate; ranges must move faster than weights
 _SHARES = torch.linspace(0.3, 1, 36)  # of the largest magnitude, to start a range at
 
 

@@ -38,6 +38,14 @@ def pixel_distance(images: Tensor, targets: Tensor) -> Tensor:
     return total
 
 
+def squared_distance(images: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean squared difference of images from targets, [N, C, H, W]: [N].
+
+    For images that are near their targets already: the few large errors, as where z is clipped, weigh most.
+    """
+    return (images - targets).square().mean((1, 2, 3))
+
+
 def _pyramid(images: Tensor) -> Iterator[Tensor]:
     """Yield images at full size, at half of it, and so on."""
     yield images

@@ -27,7 +27,7 @@ from gantool.train.callbacks import FAKES, SAMPLES
 from gantool.train.data.dataset import ImageData, load_images
 from gantool.train.data.sources import Source
 from gantool.train.distill.likeness import SHEET_NAME, compare
-from gantool.train.distill.student import pruned
+from gantool.train.distill.student import start_of
 from gantool.train.distill.teacher import Teacher, check_student, load_teacher, sample
 from gantool.train.distributed import (
     check_batch_divisible,
@@ -70,7 +70,7 @@ def start(planned: Planned, launch: LaunchOptions) -> Run:
             _warn_if_busy(others)
             options, tuned = _tuned(options, planned, launch, fabric)
             state = new_state(options, fabric)
-            if teacher and options.prune and (start := pruned(teacher, options.network)):
+            if teacher and (start := start_of(teacher, options)):
                 for network in (state.generator, state.ema):
                     network.load_state_dict(start.state_dict())
             state.images_in_data = len(loaded.images)
@@ -264,5 +264,5 @@ def _ending(run: Run, options: TrainingOptions, state: TrainingState) -> str:
         f"  images      {run.folder / fakes_name(state.images_seen)}\n"
         f"  checkpoint  {run.checkpoint}\n"
         f"  go on       gantool train --resume {quote(str(run.folder))}{more}\n"
-        f"  export      gantool export {quote(str(run.best))} --fp16{which}"
+        f"  export      gantool export {quote(str(run.best))} --{options.quantize or 'fp16'}{which}"
     )

@@ -19,6 +19,8 @@ from lightning_fabric.plugins import Precision
 from torch import Tensor, nn
 
 from gantool.models import Discriminator, Generator, save_checkpoint
+from gantool.models.quantize import quantized
+from gantool.models.sampling import config_inputs
 from gantool.models.slim import thin_config
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
@@ -67,6 +69,8 @@ def new_state(options: TrainingOptions, fabric: Fabric) -> TrainingState:
     torch.manual_seed(options.seed)
     network = options.network
     generator, discriminator = Generator(network), Discriminator(network)
+    if options.quantize:
+        generator = quantized(generator, config_inputs(network, range(2)))  # its ranges come with its weights
     ema = copy.deepcopy(generator)
     thin = tuple(Generator(thin_config(network, share)) for share in network.elastic)
     if fabric.world_size > 1:

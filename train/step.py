@@ -17,7 +17,7 @@ from gantool.models.alpha import premultiplied
 from gantool.models.slim import first_channels
 from gantool.runtime.spec import Images, Latents
 from gantool.train.augment import PASSES, adapt, augment
-from gantool.train.distance import pixel_distance
+from gantool.train.distance import pixel_distance, squared_distance
 from gantool.train.distributed import average_gradients, mean
 from gantool.train.losses import LOSSES
 from gantool.train.options import TrainingOptions
@@ -171,7 +171,7 @@ def _generator_backward(
         if adversarial:
             loss = options.adversarial * _adversarial_loss(options, state, replace(batch, fake=fake))
         if batch.target is not None:
-            apart = pixel_distance(fake, batch.target).mean()
+            apart = (squared_distance if options.quantize else pixel_distance)(fake, batch.target).mean()
         state.precision.backward((loss + apart) / options.accumulate, None)
         found.append((loss.detach(), apart.detach()))
     return found[0]

@@ -26,6 +26,7 @@ from helpers.networks import lived_in
 from helpers.tiny import tiny_graph
 
 NETWORK = NetworkConfig(size=square(16), width=8, latent=8)
+INT8 = "export --int8 --min-psnr 5 --engine none"
 FLAGS = "--no-autotune --device cpu --batch 16 --tick 0.064"
 NAMES, COUNTS = ("disc", "box", "ring"), (50, 30, 20)
 
@@ -273,3 +274,58 @@ def test_channels_in_order_of_importance_make_the_same_images(upsampling: Any) -
     by_importance(generator)
     assert any(not torch.equal(each, weights[name]) for name, each in generator.state_dict().items())
     assert np.abs(sample_images(generator, range(8)).astype(int) - before).max() <= 1
+
+
+def decibels(folder: Path, graph: str) -> float:
+    """Return the PSNR of the worst image of a graph against the teacher's."""
+    answer = gantool(f"verify generator.safetensors {graph} --min-psnr 5 --json", folder)
+    assert answer.code == 0, answer.err
+    found: list[dict[str, Any]] = json.loads(answer.out)
+    return float(found[1]["psnr"])
+
+
+def test_a_quantized_student_is_nearer_to_its_teacher_than_a_calibrated_graph(tmp_path: Path) -> None:
+    path = teacher(tmp_path)
+    assert gantool(f"{INT8} {path.name} --int8-ends -o calibrated", tmp_path).code == 0
+    answer = distilled(tmp_path, f"{path.name} --quantize int8 --lr 0.0001 --kimg 16 --ema-kimg 0.5")
+    exported = gantool(f"{INT8} -o trained", tmp_path)
+    assert "trained.onnx was trained in INT8: its 3 layers keep their ranges" in exported.err
+    trained = decibels(tmp_path, "trained.int8.onnx")
+    assert trained > decibels(tmp_path, "calibrated.int8.onnx") + 1
+    (likeness,) = json.loads((the_run(tmp_path) / "likeness.json").read_text())
+    assert likeness["worst_psnr"] == pytest.approx(trained, abs=0.3)  # simulated, and computed
+    assert f"{likeness['psnr']:.1f} dB" in answer.err
+
+
+def test_a_resumed_quantized_student_goes_on(tmp_path: Path) -> None:
+    path = teacher(tmp_path, replace(NETWORK, classes=3))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder, kimg in ((whole, 0.128), (parts, 0.064)):
+        folder.mkdir()
+        distilled(folder, f"../{path.name} --quantize int8 --kimg {kimg}")
+    answer = gantool("train --resume latest --kimg 0.128", parts)
+    assert answer.code == 0, answer.err
+    one, other = (load_checkpoint(the_run(folder) / "generator.safetensors") for folder in (whole, parts))
+    assert one.metadata.int8_limits == other.metadata.int8_limits
+    of_other = other.generator.state_dict()
+    assert all(torch.equal(tensor, of_other[name]) for name, tensor in one.generator.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("generator.safetensors --quantize int8 --width 4", "--quantize keeps the network of the teacher"),
+        ("generator.safetensors --quantize int8 --elastic 1,0.5", "and --elastic changes it: distil first"),
+        (
+            "generator.safetensors --quantize int8 --precision bf16",
+            "simulates INT8 in fp32: leave out --precision",
+        ),
+        ("g.onnx --quantize int8", "needs the weights of the teacher: give its checkpoint, not g.onnx"),
+    ],
+)
+def test_what_cannot_be_quantized(words: str, message: str, tmp_path: Path) -> None:
+    teacher(tmp_path)
+    (tmp_path / "g.onnx").write_bytes(tiny_graph())
+    answer = gantool(f"distill {words}", tmp_path)
+    assert answer.code == 2
+    assert message in answer.err

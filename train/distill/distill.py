@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gantool.models.config import CHECKPOINT_NAME
-from gantool.runtime.errors import GantoolError, MissingDependencyError
-from gantool.train.distill.options import RECIPE, DistillOptions
+from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
+from gantool.train.distill.options import QUANTIZED, RECIPE, DistillOptions
 from gantool.train.options import LaunchOptions, TrainingOptions
 from gantool.train.run import Run, train
 from gantool.train.run_dir import BEST_NAME, named_or_newest, options_beside
@@ -24,7 +24,10 @@ def distill(options: DistillOptions, launch: LaunchOptions = _ALONE, **training:
 
     The run is resumed as any other. Raises UsageError if no student fits, and the errors of `train`.
     """
-    return train(student_options(options, training), launch, training)
+    fixed = (
+        {"precision"} if options.quantize else set[str]()
+    )  # rounding to bfloat16 would add to that to INT8
+    return train(student_options(options, training), launch, {*training, *fixed})
 
 
 def student_options(options: DistillOptions, training: dict[str, Any]) -> TrainingOptions:
@@ -37,6 +40,8 @@ def student_options(options: DistillOptions, training: dict[str, Any]) -> Traini
         from gantool.train.distill.teacher import load_teacher
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train", "gantool distill") from error
+    if options.quantize and training.get("precision", "fp32") != "fp32":
+        raise UsageError("`quantize` simulates INT8 in fp32: leave out `precision`")
     network = student(load_teacher(path, torch.device("cpu")), options)
     of_teacher = options_beside(path)
     converted: dict[str, Any] = {"data": ""}
@@ -44,7 +49,8 @@ def student_options(options: DistillOptions, training: dict[str, Any]) -> Traini
         converted = {name: getattr(of_teacher, name) for name in ("data", "background", "fit", "levels")}
     if options.data is not None:
         converted["data"] = options.data
-    values = {**RECIPE, **converted, **training, "teacher": str(path.resolve())}
+    recipe = QUANTIZED if options.quantize else RECIPE
+    values = {**recipe, **converted, **training, "teacher": str(path.resolve())}
     return TrainingOptions(network, real_data=options.data is not None, **values)
 
 

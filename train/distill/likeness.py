@@ -11,6 +11,7 @@ import torch
 
 from gantool.models import load_checkpoint
 from gantool.models.alpha import premultiplied
+from gantool.models.quantize import QuantizedGenerator
 from gantool.models.sampling import sample_images
 from gantool.models.slim import thin_config, thinned
 from gantool.runtime.files import atomic
@@ -44,7 +45,10 @@ def compare(teacher: Teacher, checkpoint: Path) -> list[Likeness]:
     """Compare a student with its teacher, at each width that it has; write likeness.json, and a sheet of pairs."""
     z, classes = teacher.inputs(SEEDS)
     wanted = eight_bits(teacher.generate(z, classes))
-    student = load_checkpoint(checkpoint).generator
+    loaded = load_checkpoint(checkpoint)
+    student, limits = loaded.generator, loaded.metadata.int8_limits
+    if limits:
+        student = QuantizedGenerator(student, limits)
     thin = (thinned(student, thin_config(student.config, share)) for share in student.config.elastic)
     found, first = [], None
     for generator in (student, *thin):

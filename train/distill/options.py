@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check, positive
@@ -23,6 +23,14 @@ RECIPE: dict[str, Any] = {
     "lazy": 8,
     "ema_kimg": 10.0,
     "adversarial": 0.25,
+}
+# Those of a student that is its teacher in INT8: it begins near its goal, and small steps keep it there.
+QUANTIZED: dict[str, Any] = {
+    **RECIPE,
+    "quantize": "int8",
+    "precision": "fp32",
+    "lr": 2e-6,
+    "adversarial": 0.0,
 }
 # The options of a training run that `gantool distill` takes too.
 TAKEN = (
@@ -117,6 +125,13 @@ class DistillOptions:
             parse=parse_elastic,
         ),
     ] = ()
+    quantize: Annotated[
+        Literal["int8"] | None,
+        Flag(
+            "make the student its teacher in INT8: train with the rounding of gantool export --int8",
+            group="Student",
+        ),
+    ] = None
     data: Annotated[
         str | None,
         Flag(
@@ -132,3 +147,9 @@ class DistillOptions:
         given = [name for name in ("width", "macs", "params") if getattr(self, name) is not None]
         if len(given) > 1:
             raise UsageError(f"`{'` and `'.join(given)}` each set the size of the student: give one of them")
+        given += ["elastic"] if self.elastic else []
+        if self.quantize and given:
+            raise UsageError(
+                f"`quantize` keeps the network of the teacher, and `{given[0]}` changes it: distil first, then "
+                "quantize the student"
+            )

@@ -8,18 +8,28 @@ from dataclasses import replace
 from gantool.models import Generator
 from gantool.models.config import NetworkConfig, Size
 from gantool.models.cost import cost, widest
+from gantool.models.quantize import QuantizedGenerator, quantized
+from gantool.models.sampling import config_inputs
 from gantool.models.slim import by_importance, thinned
 from gantool.runtime.errors import UsageError
 from gantool.train.distill.options import DistillOptions
 from gantool.train.distill.teacher import Teacher
+from gantool.train.options import TrainingOptions
 
 MOST = 512  # width of a student whose teacher is of another tool
+CALIBRATION = range(256)  # the seeds that give the first ranges of INT8
 SHARE = 0.25  # of the teacher's multiply-adds, if nothing else is asked for
 
 
 def student(teacher: Teacher, options: DistillOptions) -> NetworkConfig:
     """Return the network of a student. Raises UsageError if no network fits the teacher or the options."""
+    if options.quantize and teacher.generator is None:
+        raise UsageError(
+            f"`quantize` needs the weights of the teacher: give its checkpoint, not {teacher.path}"
+        )
     network = replace(teacher.config or _plain(teacher), elastic=options.elastic)
+    if options.quantize:
+        return network
     if options.width is not None:
         return replace(network, width=options.width)
     if options.elastic and options.macs is None and options.params is None and teacher.config:
@@ -34,6 +44,19 @@ def student(teacher: Teacher, options: DistillOptions) -> NetworkConfig:
             "weights"
         )
     return found
+
+
+def start_of(teacher: Teacher, options: TrainingOptions) -> Generator | None:
+    """Return the generator that a student starts from; None for random weights."""
+    if options.quantize and teacher.generator:
+        return in_int8(teacher.generator)
+    return pruned(teacher, options.network) if options.prune else None
+
+
+def in_int8(generator: Generator) -> QuantizedGenerator:
+    """Return a generator with simulated INT8, before its training."""
+    inputs = config_inputs(generator.config, CALIBRATION, next(generator.parameters()).device)
+    return quantized(generator, inputs)
 
 
 def pruned(teacher: Teacher, network: NetworkConfig) -> Generator | None:
