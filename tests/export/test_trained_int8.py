@@ -42,7 +42,7 @@ def trained(config: NetworkConfig) -> QuantizedGenerator:
     """Return a generator with ranges that no calibration finds: narrower ones."""
     found = quantized(lived_in(config), config_inputs(config, range(64)))
     with torch.no_grad():
-        found.ranges.sub_(torch.linspace(0.0005, 0.003, len(found.ranges)))
+        found.ranges.sub_(torch.linspace(0.05, 0.3, len(found.ranges)) / 300)
     return found
 
 

@@ -29,7 +29,7 @@ QUANTIZED: dict[str, Any] = {
     **RECIPE,
     "quantize": "int8",
     "precision": "fp32",
-    "lr": 5e-6,
+    "lr": 2e-6,
     "ema_rampup": 0.25,
     "adversarial": 0.0,
 }
