@@ -101,7 +101,8 @@ class CollapseAlarm(Callback):
 
     def __init__(self, session: Session, state: TrainingState) -> None:
         self.state = state
-        self.monitor = CollapseMonitor(diversity(eight_bits(subsample(session.data.images, FAKES))))
+        of_data = diversity(eight_bits(subsample(session.data.images, FAKES)))
+        self.monitor = CollapseMonitor(of_data, session.teacher is not None)
 
     def on_tick(self, stats: TickStats) -> None:
         """Check the accuracy of the discriminator."""

@@ -27,6 +27,7 @@ class CollapseMonitor:
     """Returns an alarm when a run starts to go wrong, and not again until the alarm is off."""
 
     real_diversity: float
+    student: bool = False  # of a distillation, which has other options
     active: set[str] = field(default_factory=set)
 
     def after_tick(self, kimg: float, d_accuracy: float) -> str | None:
@@ -35,8 +36,12 @@ class CollapseMonitor:
         return self._alarm(
             "discriminator",
             kimg >= EARLY_KIMG and d_accuracy > limit,
-            f"the discriminator classifies {d_accuracy:.0%} of images correctly, so the generator learns little: "
-            "try `augment` diff (or ada), `r1` 1 or a lower `lr_d`",
+            f"the discriminator classifies {d_accuracy:.0%} of images correctly, so the generator learns little"
+            + (
+                " from it: try a lower `adversarial` or `lr_d`"
+                if self.student
+                else ": try `augment` diff (or ada), `r1` 1 or a lower `lr_d`"
+            ),
         )
 
     def after_snapshot(self, kimg: float, images: Images) -> str | None:
@@ -46,7 +51,11 @@ class CollapseMonitor:
             "diversity",
             kimg >= EARLY_KIMG and ratio < COLLAPSED,
             f"generated images are becoming alike: they differ {ratio:.2f} times as much as the data; "
-            "try `augment` diff (or ada), a lower `lr` or `loss` relativistic",
+            + (
+                "try a lower `lr`, or more channels"
+                if self.student
+                else "try `augment` diff (or ada), a lower `lr` or `loss` relativistic"
+            ),
         )
 
     def _alarm(self, name: str, wrong: bool, text: str) -> str | None:

@@ -100,6 +100,10 @@ def test_alarms_ring_once_and_again_after_all_was_well() -> None:
     assert monitor.after_snapshot(34, alike)
     assert "classifies 100% of images correctly" in (monitor.after_tick(30, 1.0) or "")
     assert monitor.after_tick(31, 0.8) is None
+    of_student = CollapseMonitor(diversity(varied), student=True)
+    for alarm in (of_student.after_snapshot(30, alike), of_student.after_tick(30, 1.0)):
+        assert alarm
+        assert "augment" not in alarm  # which gantool distill does not take
 
 
 def test_speed_is_measured_once_and_leaves_the_random_state_alone(monkeypatch: pytest.MonkeyPatch) -> None:
