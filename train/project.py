@@ -124,7 +124,7 @@ def _as_in_training(checkpoint: Path, config: NetworkConfig, options: ProjectOpt
     levels = run.levels or ("0-65535" if config.bits == 16 else None)
     background = options.background or run.background
     into = Into(config.size, config.channels, background, fit=run.fit, levels=levels)
-    if not any(map(_has_16_bits, options.pictures)):
+    if not run.data or not any(map(_has_16_bits, options.pictures)):  # the run of a student may have no data
         return into
     images = load_images(
         run.data, config.size, config.channels, run.background, run.fit, run.levels, config.bits

@@ -75,10 +75,11 @@ def load_resumable(folder: Path, options: TrainingOptions, fabric: Fabric) -> Tr
                 if checkpoint.is_file()
                 else ""
             )
-            raise GantoolError(
-                f"{error}; {whole}to train on, start a new run: gantool train --data {quote(options.data)}"
-                + (f" --preset {options.preset}" if options.preset else "")
-            ) from error
+            again = f"gantool train --data {quote(options.data)}"
+            again += f" --preset {options.preset}" if options.preset else ""
+            if options.teacher:
+                again = f"gantool distill {quote(options.teacher)}"
+            raise GantoolError(f"{error}; {whole}to train on, start a new run: {again}") from error
         _log.warning(
             "%s\ngoing on from %s, at %.1f kimg", error, folder / PREVIOUS_NAME, state.images_seen / 1000
         )
