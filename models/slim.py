@@ -37,6 +37,23 @@ def first_channels(generator: Generator, thin: Generator) -> dict[str, Tensor]:
     return {name: _first(wide[name], own) for name, own in thin.named_parameters()}
 
 
+def nested(wide: NetworkConfig, thin: NetworkConfig) -> bool:
+    """Return whether the first channels of a generator are one of a thinner config.
+
+    They are not where layers have other groups of channels: those of r3gan have 16 each, or all if 16 does not
+    divide their number.
+    """
+    with torch.device("meta"):
+        pairs = zip(Generator(wide).modules(), Generator(thin).modules(), strict=True)
+        return all(_nested(one, other) for one, other in pairs if isinstance(other, nn.Conv2d))
+
+
+def _nested(wide: nn.Module, thin: nn.Conv2d) -> bool:
+    assert isinstance(wide, nn.Conv2d)
+    read, own = (each.in_channels // each.groups for each in (wide, thin))  # by a channel
+    return read == own or (thin.groups == 1 and own < read)
+
+
 def thinned(generator: Generator, config: NetworkConfig) -> Generator:
     """Return a generator of the first channels of another, with a copy of their weights, in eval mode."""
     thin = Generator(config).to(next(generator.parameters()).device)

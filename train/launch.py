@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 
 from gantool.models import CHECKPOINT_NAME
 from gantool.models.threads import limit_threads
+from gantool.runtime.classes import safe_names
 from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.process.cpus import Others
@@ -28,7 +29,7 @@ from gantool.train.data.dataset import ImageData, load_images
 from gantool.train.data.sources import Source
 from gantool.train.distill.likeness import SHEET_NAME, compare
 from gantool.train.distill.student import start_of
-from gantool.train.distill.teacher import Teacher, check_student, load_teacher, sample
+from gantool.train.distill.teacher import Teacher, check_data, check_student, load_teacher, sample
 from gantool.train.distributed import (
     check_batch_divisible,
     detect_lost_rank,
@@ -75,8 +76,9 @@ def start(planned: Planned, launch: LaunchOptions) -> Run:
                     network.load_state_dict(start.state_dict())
             state.images_in_data = len(loaded.images)
             state.labels_in_data = labels_of(options, loaded)
-            made = "distilled" if teacher else options.preset or options.network.architecture
-            name = f"{loaded.name}-{made}"
+            name = f"{loaded.name}-{options.preset or options.network.architecture}"
+            if teacher:  # whose file may come from anyone
+                name = f"{safe_names([loaded.name])[0]}-distilled"
             folder = new_run(launch.outdir, name) if fabric.is_global_zero else launch.outdir
             with detect_lost_rank(fabric):
                 folder = fabric.broadcast(folder)
@@ -147,6 +149,7 @@ def _with_teacher(
     if not options.real_data:
         return sample(teacher, SAMPLES if options.metric_every else FAKES), teacher
     loaded = _load(source, options, options.network.channels)
+    check_data(teacher, options.data, loaded.labels)
     return loaded, teacher
 
 

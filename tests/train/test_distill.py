@@ -21,6 +21,8 @@ from gantool.models.cost import cost
 from gantool.models.sampling import sample_images
 from gantool.models.slim import by_importance
 from gantool.runtime import Generator
+from gantool.train.distill.distill import student_options
+from gantool.train.distill.options import DistillOptions
 from gantool.train.distill.teacher import FIRST_SEED, lesson
 from helpers.networks import lived_in
 from helpers.tiny import tiny_graph
@@ -28,7 +30,7 @@ from helpers.tiny import tiny_graph
 NETWORK = NetworkConfig(size=square(16), width=8, latent=8)
 INT8 = "export --int8 --min-psnr 5 --engine none"
 FLAGS = "--no-autotune --device cpu --batch 16 --tick 0.064"
-NAMES, COUNTS = ("disc", "box", "ring"), (50, 30, 20)
+NAMES, COUNTS = ("box", "disc", "ring"), (50, 30, 20)
 
 
 def teacher(folder: Path, config: NetworkConfig = NETWORK) -> Path:
@@ -103,7 +105,7 @@ def test_a_graph_teaches_as_its_checkpoint_does(tmp_path: Path) -> None:
     for source in (path.name, "g.onnx"):
         out = tmp_path / source.replace(".", "_")
         out.mkdir()
-        answer = gantool(f"distill ../{source} --width 4 --kimg 0.064 {FLAGS}", out)
+        answer = gantool(f"distill ../{source} --width 4 --no-prune --kimg 0.064 {FLAGS}", out)
         assert answer.code == 0, answer.err
         weights.append(load_checkpoint(the_run(out) / "generator.safetensors").generator.state_dict())
     one, other = weights
@@ -163,15 +165,19 @@ def test_a_resumed_student_goes_on_with_the_next_images(tmp_path: Path) -> None:
     assert str(path) in answer.err
 
 
-def test_the_discriminator_may_see_real_images(tmp_path: Path) -> None:
-    path = teacher(tmp_path, replace(NETWORK, classes=3))
+def real_images(folder: Path, names: tuple[str, ...]) -> None:
     rng = np.random.default_rng(0)
-    for number, name in enumerate(NAMES):
-        (tmp_path / "data" / name).mkdir(parents=True)
+    for number, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
         for index in range(8):
             image = rng.integers(0, 60, (16, 16)).astype(np.uint8)
-            image[number * 5 : number * 5 + 4] += 150
-            Image.fromarray(image).save(tmp_path / "data" / name / f"{index}.png")
+            image[number * 4 : number * 4 + 4] += 150
+            Image.fromarray(image).save(folder / name / f"{index}.png")
+
+
+def test_the_discriminator_may_see_real_images(tmp_path: Path) -> None:
+    path = teacher(tmp_path, replace(NETWORK, classes=3))
+    real_images(tmp_path / "data", NAMES)
     distilled(tmp_path, f"{path.name} --width 4 --kimg 0.064 --data data")
     options = json.loads((the_run(tmp_path) / "training_options.json").read_text())
     assert options["real_data"] is True
@@ -179,6 +185,63 @@ def test_the_discriminator_may_see_real_images(tmp_path: Path) -> None:
     scores = gantool("evaluate --samples 32 --json", tmp_path)
     assert scores.code == 0, scores.err
     assert json.loads(scores.out)["data"] == "data"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("box", "disc", "oval", "ring"), "has 4 classes: the teacher generator.safetensors has 3"),
+        (("box", "disc", "star"), "class 2 is star; of the teacher generator.safetensors, it is ring"),
+    ],
+)
+def test_real_images_have_the_classes_of_the_teacher(
+    tmp_path: Path, names: tuple[str, ...], expected: str
+) -> None:
+    path = teacher(tmp_path, replace(NETWORK, classes=3))
+    real_images(tmp_path / "data", names)
+    answer = gantool(f"distill {path.name} --width 4 --data data {FLAGS}", tmp_path)
+    assert answer.code == 2
+    assert expected in answer.err.replace(f"{tmp_path}/", "")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_teacher_of_unknown_class_counts_has_students_of_unknown_counts(tmp_path: Path) -> None:
+    path = tmp_path / "generator.safetensors"
+    save_checkpoint(path, lived_in(replace(NETWORK, classes=3)), 1000, "shapes")
+    distilled(tmp_path, f"{path.name} --width 4 --kimg 0.016")
+    assert load_checkpoint(the_run(tmp_path) / path.name).metadata.class_counts == ()
+
+
+def test_a_teacher_may_be_a_link_and_its_data_may_have_any_name(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "teacher", lived_in(NETWORK), 1000, "../../else\x1b[31m")
+    (tmp_path / "generator.safetensors").symlink_to("teacher")
+    distilled(tmp_path, "generator.safetensors --width 4 --kimg 0.016")
+    assert the_run(tmp_path).name.startswith("00000-else")
+    answer = gantool("train --resume latest --kimg 0.032", tmp_path)
+    assert answer.code == 0, answer.err
+
+
+def test_groups_of_channels_must_agree(tmp_path: Path) -> None:
+    path = teacher(tmp_path, replace(NETWORK, architecture="r3gan", width=32))
+    distilled(
+        tmp_path, f"{path.name} --width 24 --kimg 0.016"
+    )  # from random weights: 24 channels are no groups of 16
+    answer = gantool(f"distill {path.name} --elastic 1,0.75 {FLAGS}", tmp_path)
+    assert answer.code == 2
+    assert "--elastic 0.75: the first 24 of 32 channels" in answer.err
+    distilled(tmp_path, f"{path.name} --elastic 1,0.5 --kimg 0.016 --outdir elastic")
+
+
+def test_a_graph_of_fewer_bits_teaches(tmp_path: Path) -> None:
+    path = teacher(tmp_path, replace(NETWORK, bits=16))
+    assert gantool(f"export {path.name} --engine none --output uint8", tmp_path).code == 0
+    distilled(tmp_path, "g.onnx --macs 0.25 --kimg 0.016")
+    assert load_checkpoint(the_run(tmp_path) / path.name).generator.config.bits == 8
+
+
+def test_shares_from_python_may_begin_with_the_whole_width(tmp_path: Path) -> None:
+    made = student_options(DistillOptions(teacher(tmp_path), elastic=(1, 0.5)), {})
+    assert made.network.elastic == (0.5,)
 
 
 @pytest.mark.parametrize(

@@ -48,12 +48,15 @@ class Labels:
     values: NDArray[np.int64]  # [N], 0 .. len(classes) - 1
     classes: tuple[str, ...]
     note: str = ""  # how the classes were found, if the user may not expect it
-    of_all: tuple[int, ...] = ()  # images of each class in the set that these are a sample of
+    # images of each class in the set that these are a sample of, () if they are not known; None: this is the set
+    of_all: tuple[int, ...] | None = None
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """The number of images of each class."""
-        return self.of_all or tuple(np.bincount(self.values, minlength=len(self.classes)).tolist())
+        """The number of images of each class; of a sample, of the set that it is from."""
+        if self.of_all is not None:
+            return self.of_all
+        return tuple(np.bincount(self.values, minlength=len(self.classes)).tolist())
 
     def lines(self) -> list[str]:
         """Return a line with the number of images of each class, and lines about problems."""

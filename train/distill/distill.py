@@ -50,7 +50,7 @@ def student_options(options: DistillOptions, training: dict[str, Any]) -> Traini
     if options.data is not None:
         converted["data"] = options.data
     recipe = QUANTIZED if options.quantize else RECIPE
-    values = {**recipe, **converted, **training, "teacher": str(path.resolve())}
+    values = {**recipe, **converted, **training, "teacher": str(path.parent.resolve() / path.name)}
     return TrainingOptions(network, real_data=options.data is not None, **values)
 
 

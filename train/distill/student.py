@@ -10,9 +10,9 @@ from gantool.models.config import NetworkConfig, Size
 from gantool.models.cost import cost, widest
 from gantool.models.quantize import QuantizedGenerator, quantized
 from gantool.models.sampling import config_inputs
-from gantool.models.slim import by_importance, thinned
+from gantool.models.slim import by_importance, nested, thin_config, thinned
 from gantool.runtime.errors import UsageError
-from gantool.train.distill.options import DistillOptions
+from gantool.train.distill.options import DistillOptions, parse_elastic
 from gantool.train.distill.teacher import Teacher
 from gantool.train.options import TrainingOptions
 
@@ -27,12 +27,25 @@ def student(teacher: Teacher, options: DistillOptions) -> NetworkConfig:
         raise UsageError(
             f"`quantize` needs the weights of the teacher: give its checkpoint, not {teacher.path}"
         )
-    network = replace(teacher.config or _plain(teacher), elastic=options.elastic)
+    network = _sized(teacher, options)
+    for share in network.elastic:
+        thin = thin_config(network, share)
+        if not nested(network, thin):
+            raise UsageError(
+                f"`elastic` {share:g}: the first {thin.width} of {network.width} channels are not a network, since "
+                f"{network.architecture} has groups of 16: give a width and shares that make multiples of 16"
+            )
+    return network
+
+
+def _sized(teacher: Teacher, options: DistillOptions) -> NetworkConfig:
+    elastic = parse_elastic(options.elastic) if options.elastic else ()  # from Python, it may have 1 too
+    network = replace(teacher.config or _plain(teacher), elastic=elastic)
     if options.quantize:
         return network
     if options.width is not None:
         return replace(network, width=options.width)
-    if options.elastic and options.macs is None and options.params is None and teacher.config:
+    if elastic and options.macs is None and options.params is None and teacher.config:
         return network  # its thin widths are the students
     macs = _macs(teacher, options)
     # a teacher of another tool says nothing about the width
@@ -65,6 +78,8 @@ def pruned(teacher: Teacher, network: NetworkConfig) -> Generator | None:
     if wide is None or network.width > wide.config.width:
         return None
     if replace(network, width=wide.config.width, elastic=wide.config.elastic) != wide.config:
+        return None
+    if not nested(wide.config, network):
         return None
     ordered = copy.deepcopy(wide)
     by_importance(ordered)

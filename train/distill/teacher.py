@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from gantool.runtime.errors import GantoolError, UsageError
 from gantool.runtime.latents import latents
 from gantool.runtime.metadata import Metadata
 from gantool.runtime.outputs.images import to_levels
+from gantool.runtime.process.terminal import short
 from gantool.runtime.progress import task
 from gantool.runtime.spec import Images, Latents, Spec
 from gantool.train.data.dataset import ImageData
@@ -81,7 +82,8 @@ def load_teacher(path: Path, device: torch.device) -> Teacher:
         )
     config = None
     with suppress(ValueError, TypeError, KeyError, GantoolError):  # of another tool, or of a newer gantool
-        config = config_from_json(metadata.config)
+        # a graph of a 16-bit generator may make images of 8 bits
+        config = replace(config_from_json(metadata.config), bits=engine.spec.bits)
     data = str(metadata.content.get("data", ""))
     return Teacher(
         path, engine.spec, config, data, None, lambda z, classes: engine.images(z=z, label=classes)
@@ -124,6 +126,23 @@ def sample(teacher: Teacher, count: int) -> ImageData:
             parts.append(teacher.generate(z[of], None if classes is None else classes[of]))
             made.update(min(start + BATCH, count))
     return ImageData(np.concatenate(parts), teacher.data or teacher.path.stem, (), labels_of_images)
+
+
+def check_data(teacher: Teacher, data: str, found: Labels | None) -> None:
+    """Raise UsageError if real images have other classes than the teacher."""
+    spec, names = teacher.spec, found.classes if found else ()
+    if not spec.classes:
+        return
+    if len(names) != spec.classes:
+        raise UsageError(
+            f"`data` {data} has {len(names)} classes: the teacher {teacher.path} has {spec.classes}"
+        )
+    for number, (name, wanted) in enumerate(zip(names, spec.class_names, strict=False)):
+        if name != wanted:
+            raise UsageError(
+                f"`data` {data}: class {number} is {short(name)}; of the teacher {teacher.path}, it is "
+                f"{short(wanted)}: give images with the teacher's classes, in the same order"
+            )
 
 
 def check_student(teacher: Teacher, network: NetworkConfig) -> None:
