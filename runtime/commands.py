@@ -211,7 +211,7 @@ def row(option: Option, values: Mapping[str, Any]) -> tuple[str, str]:
     text = option.flag.help
     if option.choices:
         *others, final = map(str, option.choices)
-        listed = f"{(' or ' if ',' in final else ', ').join(others)} or {final}"
+        listed = f"{(' or ' if ',' in final else ', ').join(others)} or {final}" if others else final
         text = text.replace(CHOICES, listed) if CHOICES in text else f"{text}: {listed}"
     shown = own or _text(default) or option.flag.shown
     return left, text + (f"  [default: {shown}]" if shown else "")

@@ -64,7 +64,10 @@ def distill() -> Command:
         asked, launch = build(DistillOptions, given), build(LaunchOptions, given)
         own = {name: given[name] for name in options(TrainingOptions) if name in given and name in TAKEN}
         if launch.dry_run:
-            typer.echo(json.dumps(student_options(asked, own).resolved().to_json(), indent=2))
+            from gantool.train.preflight import plan
+
+            planned = plan(student_options(asked, own), launch, own)  # checks the data, too
+            typer.echo(json.dumps(planned.options.resolved().to_json(), indent=2))
         elif distill(asked, launch, **own).interrupted:
             raise typer.Exit(INTERRUPTED)
 

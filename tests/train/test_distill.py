@@ -254,6 +254,7 @@ def test_shares_from_python_may_begin_with_the_whole_width(tmp_path: Path) -> No
         ("nothing.onnx", "no teacher nothing.onnx"),
         (".", "holds no generator.safetensors"),
         ("generator.safetensors --data nowhere", "nowhere"),
+        ("generator.safetensors --data nowhere --dry-run", "nowhere"),
         ("notes.txt", "notes.txt"),
     ],
 )
@@ -292,7 +293,9 @@ def test_only_a_distillation_has_its_options(tmp_path: Path) -> None:
     plain = gantool("train --dry-run", tmp_path)
     assert "teacher" not in json.loads(plain.out)
     assert "--adversarial" not in gantool("train --help", tmp_path).out
-    assert "--adversarial" in gantool("distill --help", tmp_path).out
+    own = gantool("distill --help", tmp_path).out
+    assert "--adversarial" in own
+    assert "gantool export --int8: int8" in " ".join(own.split())
 
 
 def test_lessons_are_of_other_seeds_than_comparisons() -> None:
