@@ -147,7 +147,7 @@ def plot(subject: Subject, rows: list[Row]) -> None:
         for how in ("from scratch", "distilled")
     ]
     axes = Axis("multiply-adds, the teacher's are 1", log=True), Axis("Fréchet distance", zero=True)
-    chart = svg(Chart(f"{subject.title}: Fréchet distance by multiply-adds", curves, *axes))
+    chart = svg(Chart("Fréchet distance by multiply-adds", curves, *axes))
     (HERE / f"distill-{subject.name}.svg").write_text(chart, encoding="utf-8")
 
 
