@@ -84,10 +84,11 @@ def start(planned: Planned, launch: LaunchOptions) -> Run:
                 folder = fabric.broadcast(folder)
             if tuned is None:
                 return _train(Session(options, loaded, folder, teacher=teacher), state)
-            rate = tuned.rate * fabric.world_size or None
+            # the autotuner measures steps without the time of a teacher
+            rate = None if teacher else tuned.rate * fabric.world_size or None
             session = Session(options, loaded, folder, rate, tuned.seconds, teacher)
             run = _train(session, state)
-            tuned.check(best_rate(folder / STATS_NAME))
+            tuned.check(None if teacher else best_rate(folder / STATS_NAME))
             return run
 
 
@@ -243,7 +244,7 @@ def _train(session: Session, state: TrainingState) -> Run:
         )
         _log.info("%s", _ending(run, options, state))
         if rank_zero and session.teacher:
-            for likeness in compare(session.teacher, run.checkpoint):
+            for likeness in compare(session.teacher, run.best):
                 _log.info("  width %-5d %s", likeness.width, likeness)
             _log.info("  likeness    %s, pairs of images of teacher and student", folder / SHEET_NAME)
     return run
