@@ -249,8 +249,9 @@ def test_shares_from_python_may_begin_with_the_whole_width(tmp_path: Path) -> No
     [
         ("generator.safetensors --width 4 --macs 0.5", "each set the size of the student"),
         ("generator.safetensors --macs 3X", "--macs 3X: give a share"),
+        ("generator.safetensors --macs 1.5", "--macs 1.5: give a share"),
         ("generator.safetensors --params one", "--params one: give a number of weights"),
-        ("generator.safetensors --macs 100", "no student is that small"),
+        ("generator.safetensors --macs 1k", "no student is that small"),
         ("nothing.onnx", "no teacher nothing.onnx"),
         (".", "holds no generator.safetensors"),
         ("generator.safetensors --data nowhere", "nowhere"),

@@ -3,6 +3,7 @@
 # No `from __future__ import annotations`: evaluating the annotations of flags from text would slow down every
 # start.
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,9 +55,16 @@ def _number(value: Any, name: str, units: Mapping[str, int], example: str) -> fl
     return float(found[1]) * units[found[2]]
 
 
+_MACS = "a share of the teacher's up to 1, as in 0.25, or a number from 1k, as in 20M"
+
+
+def _macs(value: float) -> str:
+    return "" if 0 < value <= 1 or 1000 <= value < math.inf else f"give {_MACS}"
+
+
 def parse_macs(value: Any) -> float:
     """Return a share of the teacher's multiply-adds, or their number. Raises UsageError."""
-    return _number(value, "macs", _COUNTS, "a share of the teacher's, as in 0.25, or a number, as in 20M")
+    return _number(value, "macs", _COUNTS, _MACS)
 
 
 def parse_params(value: Any) -> float:
@@ -103,7 +111,7 @@ class DistillOptions:
             group="Student",
             metavar="SHARE|N",
             parse=parse_macs,
-            check=positive,
+            check=_macs,
             shown="0.25, of a teacher that gantool trained",
         ),
     ] = None
