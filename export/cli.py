@@ -14,6 +14,7 @@ from gantool.runtime.flags import Given, build
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gantool.export.options import DatasetDistance
     from gantool.export.tune_options import TuneRequest
     from gantool.runtime.spec import Images
     from gantool.runtime.tune.options import TuneOptions
@@ -38,7 +39,7 @@ def export() -> Command:
 def _export(given: Given, distance_to: DistanceTo) -> None:
     """Check all options before reading a data set or loading a library. `distance_to` comes from `train`."""
     from gantool.export.engine.options import BuildOptions
-    from gantool.export.options import DatasetDistance, ExportOptions, ExportRequest
+    from gantool.export.options import ExportOptions, ExportRequest
     from gantool.export.source import origin_of
 
     asked = build(ExportRequest, given)
@@ -52,14 +53,23 @@ def _export(given: Given, distance_to: DistanceTo) -> None:
     from gantool.export import pipeline
     from gantool.export.summary import stale_notes, summary
 
-    if asked.data is not None:
-        features = asked.features or "classifier"
-        measure = distance_to(asked.data, features, asked.source)
-        options = replace(options, to_data=DatasetDistance(asked.data, features, measure))
+    options = replace(options, to_data=_to_data(asked.data, asked.features, asked.source, distance_to))
     made = pipeline.export(asked.source, options, build_options)
     typer.echo(summary(made, build_options))
     for line in stale_notes(made):
         logging.getLogger(__name__).warning(line)
+
+
+def _to_data(
+    data: str | None, features: str | None, source: Path | None, distance_to: DistanceTo
+) -> DatasetDistance | None:
+    """Return the measure of --data and --features, which reads the data; None without --data."""
+    from gantool.export.options import DatasetDistance
+
+    if data is None:
+        return None
+    extractor = features or "classifier"
+    return DatasetDistance(data, extractor, distance_to(data, extractor, source))
 
 
 def tune() -> Command:
@@ -73,7 +83,6 @@ def tune() -> Command:
 
 def _tune(given: Given, distance_to: DistanceTo) -> None:
     """Print the front, the best and its commands, or what is missing. `distance_to` comes from `train`."""
-    from gantool.export.options import DatasetDistance
     from gantool.export.tune_options import TuneRequest
     from gantool.runtime.tune.options import TuneOptions
 
@@ -84,11 +93,8 @@ def _tune(given: Given, distance_to: DistanceTo) -> None:
 
     from gantool.export import tune
 
-    to_data = None
-    if request.data is not None:
-        features = request.features or "classifier"
-        source = request.sources[0] if request.sources else None
-        to_data = DatasetDistance(request.data, features, distance_to(request.data, features, source))
+    source = request.sources[0] if request.sources else None
+    to_data = _to_data(request.data, request.features, source, distance_to)
     if request.bundle is not None:
         from shlex import quote
 

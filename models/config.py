@@ -218,11 +218,8 @@ class NetworkConfig:
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
         value = {**asdict(self), "size": self.size.to_json()}
-        ordinary = {
-            "tile": False,
-            "bits": 8,
-            "elastic": (),
-        }  # left out: earlier versions read it
+        # left out, so that earlier versions read such a file too
+        ordinary = {"tile": False, "bits": 8, "elastic": ()}
         return {
             name: each for name, each in value.items() if ordinary.get(name) != each or name not in ordinary
         }

@@ -36,13 +36,13 @@ def equalize(generator: Generator, inputs: tuple[Tensor, ...]) -> None:
         for hook in hooks:
             hook.remove()
         for norm, activation, layer in chains:
-            weight = (
-                layer.weight.transpose(0, 1) if isinstance(layer, nn.Conv2d) else layer.weight
-            )  # [C, O, k, k]
-            of_weights = weight.abs().amax((1, 2, 3))
-            factors = largest[activation].clamp(min=1e-6) ** BALANCE / of_weights.clamp(min=1e-6) ** (
-                1 - BALANCE
+            # [C, O, k, k]
+            weight = layer.weight.transpose(0, 1) if isinstance(layer, nn.Conv2d) else layer.weight
+            of_data, of_weights = (
+                largest[activation].clamp(min=1e-6),
+                weight.abs().amax((1, 2, 3)).clamp(min=1e-6),
             )
+            factors = of_data**BALANCE / of_weights ** (1 - BALANCE)
             factors = (factors / factors.log().mean().exp()).clamp(1 / MOST, MOST)
             norm.weight.div_(factors)
             norm.bias.div_(factors)

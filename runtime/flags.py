@@ -190,6 +190,21 @@ def between(low: int, high: int | None = None) -> Check:
     return problem
 
 
+def whole_numbers(name: str, most: int) -> Callable[[Any], list[int]]:
+    """Return the parser of option `name`, a list of whole numbers from 1, as 1,8,32. It raises UsageError."""
+
+    def parse(text: Any) -> list[int]:
+        parts = str(text).split(",")
+        short_enough = all(
+            part.isascii() and part.isdecimal() and len(part) <= len(str(most)) for part in parts
+        )
+        if not short_enough or not all(0 < int(part) <= most for part in parts):
+            raise UsageError(f"`{name}` {text}: write whole numbers from 1 to {most}, as in 1,8,32")
+        return [int(part) for part in parts]
+
+    return parse
+
+
 def letters(most: int) -> Check:
     """Return a check that a text is not blank, can be printed in a line, and is not too long."""
 
@@ -221,4 +236,5 @@ __all__ = [
     "options",
     "positive",
     "render",
+    "whole_numbers",
 ]

@@ -8,19 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 from gantool.runtime.colours import not_a_colour
-from gantool.runtime.errors import UsageError
-from gantool.runtime.flags import Flag, between, check
+from gantool.runtime.flags import Flag, between, check, whole_numbers
 from gantool.runtime.provenance.flags import AigcFlag, CreditFlag, MarkFlag, check_mark
 from gantool.runtime.request import BatchFlag, ProviderFlag, ThreadsFlag, parse_grid
 from gantool.runtime.web.flag import html_flag
-
-
-def _sizes(text: str) -> list[int]:
-    """Parse `1,8,32`."""
-    parts = text.split(",")
-    if not all(part.isascii() and part.isdecimal() and int(part[:9]) > 0 and len(part) < 6 for part in parts):
-        raise UsageError(f"`batch` {text}: write whole numbers from 1 to 99999, as in 1,8,32")
-    return [int(part) for part in parts]
 
 
 def _fps(fps: float) -> str:
@@ -40,7 +31,8 @@ class BenchOptions:
         Flag("graphs and plans", metavar="[FILES]...", shown="all g.* that run here", argument=True),
     ] = ()
     batch: Annotated[
-        tuple[int, ...], Flag("batch sizes, separated by commas", metavar="SIZES", parse=_sizes)
+        tuple[int, ...],
+        Flag("batch sizes, separated by commas", metavar="SIZES", parse=whole_numbers("batch", 99_999)),
     ] = (1, 8, 32)
     provider: Annotated[
         tuple[str, ...],

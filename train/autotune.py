@@ -187,7 +187,7 @@ class _Bench:
         real = rng.integers(0, 256, shape, np.uint8 if network.bits == 8 else np.uint16)
         labels = rng.integers(0, network.classes, options.batch) if network.classes else None
         z = rng.standard_normal((options.batch, network.latent), np.float32)
-        self.batch: Batch = real, labels, Targets(z, real) if options.teacher else None
+        self.batch: Batch = real, labels, Targets(z) if options.teacher else None
         self.options, self.fabric = options, fabric
         self.most = torch.get_num_threads()
         # way -> seconds per step, one entry per turn; empty: the way failed

@@ -88,7 +88,8 @@ def start(planned: Planned, launch: LaunchOptions) -> Run:
             rate = None if teacher else tuned.rate * fabric.world_size or None
             session = Session(options, loaded, folder, rate, tuned.seconds, teacher)
             run = _train(session, state)
-            tuned.check(None if teacher else best_rate(folder / STATS_NAME))
+            if not teacher:
+                tuned.check(best_rate(folder / STATS_NAME))
             return run
 
 
@@ -124,10 +125,10 @@ def _tuned(
 def _with_data(planned: Planned, fabric: Fabric) -> tuple[TrainingOptions, ImageData, Teacher | None]:
     """Load the data; return the options with its channels and classes, the data, and the teacher of a student."""
     options, started = planned.options, time.monotonic()
-    if options.teacher:
-        return options, *_with_teacher(options, planned.source, fabric)
+    loaded, teacher = _load_all(planned.source, options, planned.channels, fabric)
+    if teacher:
+        return options, loaded, teacher
     assert isinstance(planned.source, Source)
-    loaded = _load(planned.source, options, planned.channels)
     if planned.conditional and not loaded.labels:
         raise UsageError(f"`conditional`: {planned.source.given} has no labels that can be read: see above")
     labels = loaded.labels if planned.conditional else None
@@ -141,10 +142,12 @@ def _with_data(planned: Planned, fabric: Fabric) -> tuple[TrainingOptions, Image
     return replace(options, network=network), loaded, None
 
 
-def _with_teacher(
-    options: TrainingOptions, source: str | Source, fabric: Fabric
-) -> tuple[ImageData, Teacher]:
-    """Load the teacher, and real images for the discriminator if the options say so; else make a sample of its."""
+def _load_all(
+    source: str | Source, options: TrainingOptions, channels: int | None, fabric: Fabric
+) -> tuple[ImageData, Teacher | None]:
+    """Load the images of a run; of a student also its teacher, of whose images it gets a sample, or real ones."""
+    if not options.teacher:
+        return _load(source, options, channels), None
     teacher = load_teacher(Path(options.teacher), fabric.device)
     check_student(teacher, options.network)
     if not options.real_data:
@@ -175,10 +178,7 @@ def resume(resumed: Resumed, launch: LaunchOptions) -> Run:
     with _processes(options, launch) as fabric:
         with rank_zero_first(fabric):
             _check_shares(options, fabric)
-            if options.teacher:
-                loaded, teacher = _with_teacher(options, options.data, fabric)
-            else:
-                loaded, teacher = _load(options.data, options, options.network.channels), None
+            loaded, teacher = _load_all(options.data, options, options.network.channels, fabric)
             state = load_resumable(folder, options, fabric)
         keep_freed_memory()  # after decoding the images, which frees memory that no step needs
         with rank_zero_errors(fabric):

@@ -55,8 +55,7 @@ class Prefetcher:
         seeds = lesson(self.options.seed, position, self.options.batch)[self.slice]
         z, of_seeds = self.teacher.inputs(seeds)
         if not self.options.real_data:
-            made = self.teacher.generate(z, of_seeds)
-            return made, of_seeds, Targets(z, made)
+            return self.teacher.generate(z, of_seeds), of_seeds, Targets(z)
         return (
             images,
             classes,

@@ -52,9 +52,8 @@ class TrainingState:
     best: float = math.inf  # lowest Fréchet distance so far
     measured: float = math.inf  # the last Fréchet distance
     tick: int = 0  # ticks so far
-    thin: tuple[
-        Generator, ...
-    ] = ()  # of an elastic generator: its other widths, whose weights are in `generator`
+    # of an elastic generator: its other widths, whose weights are in `generator`
+    thin: tuple[Generator, ...] = ()
     seconds: float = 0.0  # spent training, over all sessions of the run
 
     @property

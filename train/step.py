@@ -29,10 +29,14 @@ Classes = NDArray[np.int64]  # [N]
 
 @dataclass(frozen=True)
 class Targets:
-    """What a teacher makes of the z of a batch: the images that a student should make of them."""
+    """The z of a batch, and what a teacher makes of them: the images that a student should make."""
 
     z: Latents  # [B, latent]
-    images: Images  # [B, H, W, C]
+    images: Images | None = None  # [B, H, W, C]; None: those of the batch, which are the teacher's
+
+    def part(self, rows: NDArray[np.int64]) -> Targets:
+        """Return the targets of some rows of the batch."""
+        return Targets(self.z[rows], None if self.images is None else self.images[rows])
 
 
 Batch = tuple[Images, Classes | None, Targets | None]  # real images [B, H, W, C], their classes [B]
@@ -74,9 +78,8 @@ def step(
     state.discriminator.requires_grad_(False)  # do not compute the gradients of its weights
     with optimizer_step(state, state.generator, state.generator_optimizer):
         for part in micro_batches:
-            if (
-                count > 1 or not adversarial
-            ):  # generate again: images of all micro-batches would not fit into memory
+            # generate again: the images of all micro-batches would not fit into memory
+            if count > 1 or not adversarial:
                 batch = _micro_batch(options, state, *part)
             g_losses.append(_generator_backward(options, state, batch, adversarial=adversarial))
     state.discriminator.requires_grad_(True)
@@ -123,14 +126,15 @@ def _micro_batch(
 ) -> MicroBatch:
     """Copy real images, and targets, to the device, and generate as many images."""
     labels = None if classes is None else torch.from_numpy(classes).to(state.device)  # [B]
-    real = _on_device(state, pixels)
+    real = unflipped = _on_device(state, pixels)
     if options.mirror:
         flipped = torch.rand(len(real), 1, 1, 1, device=state.device) < 0.5
         real = torch.where(flipped, real.flip(3), real)
     if targets is None:
         z, target = sample_latents(options, state, len(real)), None
     else:
-        z, target = torch.from_numpy(targets.z).to(state.device), _on_device(state, targets.images)
+        z = torch.from_numpy(targets.z).to(state.device)
+        target = unflipped if targets.images is None else _on_device(state, targets.images)
     with state.precision.forward_context():
         fake = state.generator(z, labels).float()  # [B, C, H, W]
     return MicroBatch(real, fake, labels, target, z)
@@ -232,7 +236,7 @@ def _split(real: Images, labels: Classes | None, targets: Targets | None, count:
         (
             real[part],
             None if labels is None else labels[part],
-            None if targets is None else Targets(targets.z[part], targets.images[part]),
+            None if targets is None else targets.part(part),
         )
         for part in np.array_split(np.arange(len(real)), count)
     ]

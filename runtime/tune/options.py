@@ -3,26 +3,13 @@
 # No `from __future__ import annotations`: Python would compile the flags' annotations at every start.
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
-from gantool.runtime.errors import UsageError
-from gantool.runtime.flags import Flag, check, positive
+from gantool.runtime.flags import Flag, check, positive, whole_numbers
 from gantool.runtime.tune.units import ENERGIES, SIZES, TIMES, quantity
 
 _BUDGET, _MEASURED = "Budget", "Measurement"
 ROUNDS = 3
-
-
-def whole_numbers(name: str, most: int) -> Any:
-    """Return the parser of a list of whole numbers from 1, as 1,8,32."""
-
-    def parse(text: Any) -> list[int]:
-        parts = str(text).split(",")
-        if not all(part.isascii() and part.isdecimal() and 0 < int(part[:9]) <= most for part in parts):
-            raise UsageError(f"`{name}` {text}: write whole numbers from 1 to {most}, as in 1,8,32")
-        return [int(part) for part in parts]
-
-    return parse
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from field.cases import Answer, gantool
-from gantool.models import NetworkConfig, load_checkpoint, save_checkpoint
+from gantool.models import Checkpoint, NetworkConfig, load_checkpoint, save_checkpoint
 from gantool.models.batchnorm import recalibrate
 from gantool.models.config import Size, square
 from gantool.models.cost import cost
@@ -54,6 +54,20 @@ def the_run(folder: Path) -> Path:
 def likeness(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((the_run(folder) / "likeness.json").read_text())[0]
     return found
+
+
+def assert_resumes(folder: Path, words: str) -> tuple[Checkpoint, Checkpoint]:
+    """Train a student in whole/, and in two sessions in parts/: their weights are equal. Return both."""
+    whole, parts = folder / "whole", folder / "parts"
+    for each, kimg in ((whole, 0.128), (parts, 0.064)):
+        each.mkdir()
+        distilled(each, f"{words} --kimg {kimg}")
+    answer = gantool("train --resume latest --kimg 0.128", parts)
+    assert answer.code == 0, answer.err
+    one, other = (load_checkpoint(the_run(each) / "generator.safetensors") for each in (whole, parts))
+    of_other = other.generator.state_dict()
+    assert all(torch.equal(tensor, of_other[name]) for name, tensor in one.generator.state_dict().items())
+    return one, other
 
 
 def test_a_student_learns_the_images_of_its_teacher_seed_by_seed(tmp_path: Path) -> None:
@@ -148,19 +162,9 @@ def test_a_student_starts_from_the_channels_of_its_teacher(tmp_path: Path) -> No
 
 def test_a_resumed_student_goes_on_with_the_next_images(tmp_path: Path) -> None:
     path = teacher(tmp_path, replace(NETWORK, classes=3))
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    for folder, kimg in ((whole, 0.128), (parts, 0.064)):
-        folder.mkdir()
-        distilled(folder, f"../{path.name} --width 4 --kimg {kimg}")
-    answer = gantool("train --resume latest --kimg 0.128", parts)
-    assert answer.code == 0, answer.err
-    one, other = (
-        load_checkpoint(the_run(folder) / "generator.safetensors").generator.state_dict()
-        for folder in (whole, parts)
-    )
-    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    assert_resumes(tmp_path, f"../{path.name} --width 4")
     path.unlink()
-    answer = gantool("train --resume latest --kimg 1", parts)
+    answer = gantool("train --resume latest --kimg 1", tmp_path / "parts")
     assert answer.code == 1
     assert str(path) in answer.err
 
@@ -366,16 +370,8 @@ def test_a_quantized_student_is_nearer_to_its_teacher_than_a_calibrated_graph(tm
 
 def test_a_resumed_quantized_student_goes_on(tmp_path: Path) -> None:
     path = teacher(tmp_path, replace(NETWORK, classes=3))
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    for folder, kimg in ((whole, 0.128), (parts, 0.064)):
-        folder.mkdir()
-        distilled(folder, f"../{path.name} --quantize int8 --kimg {kimg}")
-    answer = gantool("train --resume latest --kimg 0.128", parts)
-    assert answer.code == 0, answer.err
-    one, other = (load_checkpoint(the_run(folder) / "generator.safetensors") for folder in (whole, parts))
+    one, other = assert_resumes(tmp_path, f"../{path.name} --quantize int8")
     assert one.metadata.int8_limits == other.metadata.int8_limits
-    of_other = other.generator.state_dict()
-    assert all(torch.equal(tensor, of_other[name]) for name, tensor in one.generator.state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,8 @@ def distill(options: DistillOptions, launch: LaunchOptions = _ALONE, **training:
 
     The run is resumed as any other. Raises UsageError if no student fits, and the errors of `train`.
     """
-    fixed = (
-        {"precision"} if options.quantize else set[str]()
-    )  # rounding to bfloat16 would add to that to INT8
+    # rounding to bfloat16 would add to that to INT8
+    fixed = ("precision",) if options.quantize else ()
     return train(student_options(options, training), launch, {*training, *fixed})
 
 

@@ -16,7 +16,8 @@ from gantool.models.sampling import sample_images
 from gantool.models.slim import thin_config, thinned
 from gantool.runtime.files import atomic
 from gantool.runtime.outputs.image_files import save_image
-from gantool.runtime.outputs.images import eight_bits, sheet, visible
+from gantool.runtime.outputs.images import eight_bits, sheet
+from gantool.runtime.outputs.psnr import differences, psnr
 from gantool.runtime.spec import Images
 from gantool.train.distance import distance
 from gantool.train.distill.teacher import Teacher
@@ -64,14 +65,12 @@ def compare(teacher: Teacher, checkpoint: Path) -> list[Likeness]:
 
 
 def _likeness(width: int, wanted: Images, made: Images) -> Likeness:
-    with np.errstate(divide="ignore"):
-        error = np.square(visible(wanted).astype(np.float64) - visible(made)).mean((1, 2, 3))
-        psnr = np.minimum(10 * np.log10(255**2 / error), MOST_PSNR)
+    decibels = np.minimum(psnr(*differences(wanted, made)), MOST_PSNR)
     of_pairs, of_others = (
         float(distance(_floats(made), _floats(np.roll(wanted, shift, 0))).mean()) for shift in (0, 1)
     )
     apart = round(of_pairs / max(of_others, 1e-12), 4)
-    return Likeness(width, round(float(psnr.mean()), 2), round(float(psnr.min()), 2), apart)
+    return Likeness(width, round(float(decibels.mean()), 2), round(float(decibels.min()), 2), apart)
 
 
 def _floats(images: Images) -> torch.Tensor:
