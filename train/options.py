@@ -51,7 +51,7 @@ MEASURED = {
     "threads_up_to",
 }  # the autotuner sets these when a run starts
 
-OF_DISTILLATION = ("teacher", "prune", "quantize", "real_data", "adversarial", "regression_kimg")
+OF_DISTILLATION = ("teacher", "prune", "quantize", "decay", "real_data", "adversarial", "regression_kimg")
 
 GROUPS = ("Data", "Network", "Loss", "Augmentation", "Schedule", "Speed", "Output", "Run")
 
@@ -228,6 +228,7 @@ class TrainingOptions:
         ),
     ] = True
     quantize: str = ""  # "int8": in a distillation, the student computes as an INT8 graph does
+    decay: bool = False  # the learning rates fall to 0 over the run
     real_data: bool = False  # in a distillation, the discriminator sees `data` and not the teacher's images
     adversarial: Annotated[
         float,

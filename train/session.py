@@ -89,6 +89,13 @@ class Pace:
         by_kimg = (self.options.kimg * 1000 - state.images_seen) / self.rate(state)
         return max(min(by_kimg, self.session.limit - self._elapsed(state)), 0.0)
 
+    def decay(self, state: TrainingState) -> float:
+        """Return the share of the learning rates to take: with `decay`, half a cosine from 1 to 0 at the limit."""
+        if not self.options.decay:
+            return 1.0
+        done = max(state.images_seen / (self.options.kimg * 1000), self._elapsed(state) / self.session.limit)
+        return 0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))
+
     def progress(self, state: TrainingState) -> tuple[float, str]:
         """Return the estimated kimg at the nearer limit, and the text beside the bar."""
         kimg, total, limit = state.images_seen / 1000, self.options.kimg, f"{self.options.kimg:g} kimg"

@@ -59,14 +59,15 @@ def step(
     real: Images,
     labels: Classes | None,
     targets: Targets | None = None,
+    rate: float = 1.0,
 ) -> Losses:
     """Update the discriminator, then the generator, on real images, uint8 [B, H, W, C], and labels, [B].
 
-    With `targets`, the generator also learns to make the images of a teacher, and at first only that: the
-    discriminator joins after `regression_kimg`. With `accumulate`, gradients accumulate over micro-batches. With
-    several processes, B is this process's slice of the batch.
+    `rate` is the share of the learning rates to take. With `targets`, the generator also learns to make the images
+    of a teacher, and at first only that: the discriminator joins after `regression_kimg`. With `accumulate`,
+    gradients accumulate over micro-batches. With several processes, B is this process's slice of the batch.
     """
-    _warm_up(options, state)
+    _set_rates(options, state, rate)
     count, adversarial = options.accumulate, options.is_adversarial(state.images_seen)
     micro_batches = _split(real, labels, targets, count)
     d_losses, g_losses = [], []
@@ -242,10 +243,11 @@ def _split(real: Images, labels: Classes | None, targets: Targets | None, count:
     ]
 
 
-def _warm_up(options: TrainingOptions, state: TrainingState) -> None:
-    """Set the learning rates. They rise linearly during the warm-up."""
+def _set_rates(options: TrainingOptions, state: TrainingState, share: float) -> None:
+    """Set the learning rates, or a share of them. They rise linearly during the warm-up."""
     seen = state.images_seen + options.batch
-    share = min(seen / (options.warmup_kimg * 1000), 1.0) if options.warmup_kimg else 1.0
+    if options.warmup_kimg:
+        share *= min(seen / (options.warmup_kimg * 1000), 1.0)
     for optimizer, rate in (
         (state.generator_optimizer, options.lr),
         (state.discriminator_optimizer, options.lr if options.lr_d is None else options.lr_d),

@@ -64,7 +64,7 @@ def _loop(
             with detect_lost_rank(fabric):
                 batch, used = batches.next(), threads.count
                 with threads:
-                    losses = step(options, state, *batch)
+                    losses = step(options, state, *batch, rate=pace.decay(state))
                 stopping, seconds = all_reduce_stop(fabric, bool(signals), stopwatch.seconds())
             state.images_seen += options.batch
             state.seconds = began + seconds
