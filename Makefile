@@ -1,7 +1,7 @@
 # Set-up, demonstration and checks; each target makes .venv first where it is missing.
 #   make demo    train, export, build an engine, generate: in demo/, about five minutes
 #   make test    the test suite
-#   make slow    the tests that train for longer, and those with a real Triton server
+#   make slow    the tests that train for longer, and those with a real Triton server and a real ROS 2
 #   make lint    ruff, mypy and import-linter
 #   make coverage   the test suite, and the share of lines and branches that it runs
 #   make browser  Chromium and npm, for the tests of pages: by apt-get, if you are root
@@ -60,13 +60,18 @@ demo: data
 test: $(DEV) browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
-slow: $(DEV) browser .triton
+slow: $(DEV) browser .triton .ros
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow
 
 # Triton's server, 144 MB, for the tests and benchmarks; never a part of .venv
 .triton: | $(DEV)
 	@echo "installing Triton's server into .triton ..."
 	@$(BIN)/python tests/helpers/triton_server.py || echo "the tests of Triton's server will be skipped"
+
+# rclpy of ROS 2, 160 MB, for the test of examples/ros2; never a part of .venv
+.ros: | $(DEV)
+	@echo "installing ROS 2 into .ros ..."
+	@$(BIN)/python tests/helpers/ros.py || echo "the test of examples/ros2 will be skipped"
 
 coverage: $(DEV) browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered
@@ -128,4 +133,4 @@ format: $(DEV)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .triton demo build dist
+	rm -rf $(VENV) .triton .ros demo build dist

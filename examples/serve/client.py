@@ -33,7 +33,7 @@ class Client:
         return self.ask(f"/images/{quote(str(seed), safe='+*~@')}.{kind}{query}")
 
     def images(self, seeds: str, **fields: object) -> dict[str, bytes]:
-        """Return the images of seeds by name, as in images("0-99", trunc=0.8)."""
+        """Return PNG files by name, and their marks as JSON, as in images("0-99", trunc=0.8)."""
         with tarfile.open(fileobj=io.BytesIO(self.ask("/generate", {"seeds": seeds, **fields}))) as tar:
             opened = ((member.name, tar.extractfile(member)) for member in tar)
             return {name: file.read() for name, file in opened if file}
@@ -70,7 +70,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     for name, data in client.images("0-99").items():
         (folder / Path(name).name).write_bytes(data)
-    print(f"seed0005.png, mix.png, and {len(list(folder.iterdir()))} images in {folder}")
+    print(f"seed0005.png, mix.png, and {len(list(folder.glob('*.png')))} images in {folder}")
 
 
 if __name__ == "__main__":

@@ -7,15 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from conftest import run_gantool
-from helpers.serving import graph_of
+from helpers.serving import graph_of, started
 
 pytest.importorskip("starlette")
 
@@ -26,21 +25,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("process")
     graph_of("fp32", made).rename(made / "g.onnx")
     return made
-
-
-@contextmanager
-def started(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Start a server with the newest engine of a folder; yield it and its port."""
-    command = [sys.executable, "-m", "gantool", "serve", "--port", "0", *flags]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stdout
-        try:
-            line = process.stdout.readline()
-            assert line.startswith("http://127.0.0.1:")
-            yield process, int(line.rsplit(":", 1)[1].strip("/\n"))
-        finally:
-            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

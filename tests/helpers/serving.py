@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -81,3 +83,18 @@ def serving(*engines: Path | str, **options: Any) -> Iterator[Served]:
         finally:
             runner.should_exit = True
             thread.join()
+
+
+@contextmanager
+def started(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run `gantool serve --port 0 WORDS` in a process of its own, in `folder`; yield it and its port."""
+    command = [sys.executable, "-m", "gantool", "serve", "--port", "0", *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("http://")
+            yield process, int(line.rsplit(":", 1)[1].strip("/\n"))
+        finally:
+            process.kill()

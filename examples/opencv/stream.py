@@ -1,11 +1,9 @@
-"""OpenCV reads the stream of `gantool serve` as it reads a camera's.
+"""OpenCV reads the stream of `gantool serve` as it reads a camera's. See README.md.
 
-    pip install opencv-python-headless
-    gantool serve g.onnx
-    python opencv_stream.py ["http://127.0.0.1:8000/stream.mjpg?size=256"]
+    python stream.py ["http://127.0.0.1:8000/stream.mjpg?size=256"]
 
-Tried with opencv-python-headless 5.0, whose FFmpeg opens the stream. For a server with a token, set the environment
-variable OPENCV_FFMPEG_CAPTURE_OPTIONS to "headers;Authorization: Bearer TOKEN".
+FFmpeg, which is in OpenCV, opens the stream. For a server with a token, set the environment variable
+OPENCV_FFMPEG_CAPTURE_OPTIONS to "headers;Authorization: Bearer TOKEN".
 """
 
 import sys
