@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 import gantool
 from gantool.runtime.outputs.images import over_colour
 from gantool.runtime.seeds import parse_seeds
+from gantool.runtime.spec import Images
 
 WHITE = (255, 255, 255)
 SWAP = {1: cv2.COLOR_GRAY2BGR, 3: cv2.COLOR_RGB2BGR}
 Frame = NDArray[np.uint8]  # BGR, [H, W, 3]
 
 
-def frame_of(image: NDArray[np.uint8] | NDArray[np.uint16], side: int) -> Frame:
+def frame_of(image: Images, side: int) -> Frame:
     """Return an image of gantool, [H, W, C], as OpenCV wants it: 8 bits, BGR, `side` pixels on its longer side."""
-    eight = (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
+    eight: Images = (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
     if eight.shape[2] == 4:
         eight = over_colour(eight, WHITE)  # [H, W, 3]
     scale = side / max(eight.shape)

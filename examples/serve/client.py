@@ -23,7 +23,7 @@ from urllib.request import Request, urlopen
 class Client:
     """Asks one server. It comes again, some times, to a server that is busy."""
 
-    def __init__(self, server: str = "http://127.0.0.1:8000", token: str | None = None) -> None:
+    def __init__(self, server: str, token: str | None = None) -> None:
         self.server = server.rstrip("/")
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -63,7 +63,8 @@ def _once(request: Request) -> tuple[int, Message, bytes]:
 
 def main() -> None:
     """Fetch an image and a hundred more."""
-    client = Client(*sys.argv[1:2], token=os.environ.get("GANTOOL_TOKEN"))
+    server = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
+    client = Client(server, os.environ.get("GANTOOL_TOKEN"))
     Path("seed0005.png").write_bytes(client.image(5))
     Path("mix.png").write_bytes(client.image("5+9", trunc=0.7))
     folder = Path("fetched")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ WALK = ["--seeds", "1~5~1", "--steps", "4", "--side", "64"]
 STEPS = ["1", "1~5@2of4", "1~5@3of4", "5", "5~1@2of4", "5~1@3of4", "1"]
 
 
-def enlarged(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def enlarged(images: NDArray[Any]) -> NDArray[np.uint8]:
     """Return RGB images as BGR frames of 64×64."""
     return np.stack(
         [cv2.resize(image[..., ::-1], (64, 64), interpolation=cv2.INTER_CUBIC) for image in images]

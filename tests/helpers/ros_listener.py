@@ -11,7 +11,8 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 rclpy.init()
-node, received = Node("listener"), []
+node = Node("listener")
+received: list[Image] = []
 node.create_subscription(Image, "images", received.append, qos_profile_sensor_data)
 while len(received) < int(sys.argv[1]):
     rclpy.spin_once(node, timeout_sec=1)
