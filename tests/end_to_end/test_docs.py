@@ -28,7 +28,10 @@ CODE = re.compile(r"`([^`\n]+)`")
 FLAG = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
 COMMAND = re.compile(r"^ {2}([a-z]+) {2,}", re.MULTILINE)
 # of g++, pip, pytest, git and the like
-NOT_OURS = {"-ffp-contract", "-ffast-math", "-c", "-m", "-n", "-k", "-x", "-e", "--system-site-packages", "--side-by-side"}
+NOT_OURS = {
+    *("-ffp-contract", "-ffast-math", "-c", "-m", "-n", "-k", "-x", "-e"),
+    *("--system-site-packages", "--side-by-side"),
+}
 
 
 @dataclass(frozen=True)
