@@ -107,13 +107,15 @@ def world(folder: Path) -> None:
             (folder / name / shape).mkdir(parents=True)
             for index in range(40):
                 draw(shape, 40 * at + index).save(folder / name / shape / f"{index}.png")
-    shutil.copy(folder / "icons/circle/3.png", folder / "photo.png")
     run_gantool("data", "icons", "-o", "icons.zip", cwd=folder, check=True)
     small = ("--size", "32", "--width", "8", "--kimg", "1", "--no-autotune")
     run_gantool("train", "--data", "icons", "--conditional", *small, cwd=folder, check=True)
     (folder / "runs/00000-icons-dcgan32").rename(folder / "runs/00000-icons-small")
     run_gantool("export", "--fp16", "--engine", "rtx", cwd=folder, check=True)
     shutil.copytree(folder / "runs/00000-icons-small", folder / "runs/00001-icons-distilled")
+    unmarked = ("--seeds", "5", "--mark", "none", "--out", "photo")
+    run_gantool("generate", "g.onnx", *unmarked, cwd=folder, check=True)
+    (folder / "photo/seed0005.png").rename(folder / "photo.png")
     bring(folder)
 
 
