@@ -101,15 +101,12 @@ def run_step(block: Block, step: str, folder: Path) -> None:
 
 def world(folder: Path) -> None:
     """Fill a folder with what the manual works on, small enough to be quick."""
-    folder.mkdir()
+    data = once("manual-data", pictures)  # which stays where the run finds it again
     for name in ("icons", "animals"):
-        for at, shape in enumerate(("circle", "square")):
-            (folder / name / shape).mkdir(parents=True)
-            for index in range(40):
-                draw(shape, 40 * at + index).save(folder / name / shape / f"{index}.png")
+        shutil.copytree(data / "icons", folder / name)
     run_gantool("data", "icons", "-o", "icons.zip", cwd=folder, check=True)
-    small = ("--size", "32", "--width", "8", "--kimg", "1", "--no-autotune")
-    run_gantool("train", "--data", "icons", "--conditional", *small, cwd=folder, check=True)
+    small = ("--conditional", "--size", "32", "--width", "8", "--kimg", "1", "--no-autotune")
+    run_gantool("train", "--data", data / "icons", *small, cwd=folder, check=True)
     (folder / "runs/00000-icons-dcgan32").rename(folder / "runs/00000-icons-small")
     run_gantool("export", "--fp16", "--engine", "rtx", cwd=folder, check=True)
     shutil.copytree(folder / "runs/00000-icons-small", folder / "runs/00001-icons-distilled")
@@ -117,6 +114,14 @@ def world(folder: Path) -> None:
     run_gantool("generate", "g.onnx", *unmarked, cwd=folder, check=True)
     (folder / "photo/seed0005.png").rename(folder / "photo.png")
     bring(folder)
+
+
+def pictures(folder: Path) -> None:
+    """Write 40 icons of each of two classes."""
+    for at, shape in enumerate(("circle", "square")):
+        (folder / "icons" / shape).mkdir(parents=True)
+        for index in range(40):
+            draw(shape, 40 * at + index).save(folder / "icons" / shape / f"{index}.png")
 
 
 def draw(shape: str, seed: int) -> Image.Image:
