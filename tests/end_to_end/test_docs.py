@@ -1,36 +1,37 @@
-"""What README and docs say: their links lead somewhere, their flags exist, their quick commands run."""
+"""What the manual says: links lead somewhere, flags and messages exist. test_docs_run.py runs its blocks."""
 
 from __future__ import annotations
 
 import re
 import shlex
-import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from gantool.__main__ import run
+from helpers.manual import MANUAL as RUN
+from helpers.manual import ROOT, blocks_of
+from helpers.messages import GAP, unknown_parts
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted(path for folder in ("", "docs", "benchmarks") for path in (ROOT / folder).glob("*.md"))
-MANUAL = [
-    path for path in PAGES if path.parent == ROOT / "docs" or path.name in ("README.md", "CONTRIBUTING.md")
-]
+PAGES = sorted(path for pages in ("*.md", "docs/*.md", "benchmarks/*.md") for path in ROOT.glob(pages))
+MANUAL = [*RUN, ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("examples/*/README.md"))]
 README_WORDS = 900
+README_WIDTH = 120
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
 FLAG = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
 COMMAND = re.compile(r"^ {2}([a-z]+) {2,}", re.MULTILINE)
-# of pip, make's python, pytest, git and the like
-NOT_OURS = {"-c", "-m", "-n", "-k", "-x", "-e", "--system-site-packages", "--side-by-side"}
-QUICK = ("data", "train", "generate", "inspect", "verify", "plot", "cache")
+# of g++, pip, pytest, git and the like
+NOT_OURS = {
+    *("-ffp-contract", "-ffast-math", "-c", "-m", "-n", "-k", "-x", "-e"),
+    *("--system-site-packages", "--side-by-side"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,9 @@ class Line:
 
     page: Path
     words: tuple[str, ...]  # what follows `gantool`
-    starts: bool = True  # False: torchrun does
 
     def __str__(self) -> str:
-        return f"{self.page.name}: gantool {' '.join(self.words)}"
+        return f"{self.page.relative_to(ROOT)}: gantool {' '.join(self.words)}"
 
 
 def text_of(page: Path) -> str:
@@ -57,17 +57,14 @@ def anchors(page: Path) -> set[str]:
 
 
 def lines_of(page: Path) -> list[Line]:
-    """Return the commands of gantool in the console blocks of a page."""
+    """Return the commands of gantool in the console blocks of a page, those that do not run too."""
     found = []
-    for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
-        if language != "sh":
-            continue
-        for line in block.splitlines():
-            for part in re.split(r"&&|\|", re.sub(r"(^|\s)# .*", "", line)):
+    for block in blocks_of(page):
+        for line in block.lines if block.language == "sh" else []:
+            for part in re.split(r"&&|\|", line):
                 words = shlex.split(part.replace("$(which gantool)", "gantool"))
-                if "gantool" in words:
-                    at = words.index("gantool")
-                    found.append(Line(page, tuple(words[at + 1 :]), starts=at == 0))
+                if "gantool" in words[:-1]:
+                    found.append(Line(page, tuple(words[words.index("gantool") + 1 :])))
     return found
 
 
@@ -119,12 +116,20 @@ def test_every_page_of_docs_is_linked_from_the_readme_or_a_page_that_is() -> Non
     assert set(PAGES) <= seen
 
 
-def test_the_readme_is_short_and_begins_with_the_test_command_and_the_status() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_readme_is_short_and_begins_with_what_matters() -> None:
+    text = COMMENT.sub("", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert len(text.split()) <= README_WORDS
-    first_screen = "\n".join(text.splitlines()[:40])
-    assert "make test" in first_screen
-    assert "docs/testing-status.md" in first_screen
+    assert [line for line in text.splitlines() if len(line) > README_WIDTH] == []
+    assert "no PyTorch" in "\n".join([line for line in text.splitlines() if line][:3])
+    assert "make test" in text
+    assert "status.md" in text
+
+
+def test_the_messages_of_the_manual_are_those_of_the_code() -> None:
+    text = text_of(ROOT / "docs/troubleshooting.md")
+    messages = [code for code in CODE.findall(text) if GAP in code]
+    assert len(messages) > 30
+    assert {message: parts for message in messages if (parts := unknown_parts(message))} == {}
 
 
 def test_the_manual_names_commands_and_flags_that_exist(
@@ -157,42 +162,3 @@ def test_the_readme_has_a_row_for_every_command(
     monkeypatch.setenv("COLUMNS", "200")
     rows = re.findall(r"^\| `gantool ([a-z]+)`", text_of(ROOT / "README.md"), re.MULTILINE)
     assert sorted(rows) == sorted(COMMAND.findall(help_of("", capfd)))
-
-
-@pytest.fixture(scope="module")
-def reader(trained: Path, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with what the commands of the manual work on, small enough to be quick."""
-    folder = tmp_path_factory.mktemp("reader") / "work"
-    shutil.copytree(exported, folder)
-    shutil.copytree(trained / "runs", folder / "runs")
-    rng = np.random.default_rng(0)
-    for source in ("icons", "animals"):
-        for name in ("circle", "square"):
-            (folder / source / name).mkdir(parents=True)
-            for index in range(40):
-                pixels = rng.integers(0, 256, (64, 64, 3), np.uint8)
-                Image.fromarray(pixels).save(folder / source / name / f"{index}.png")
-    return folder
-
-
-def is_quick(line: Line) -> bool:
-    """Say whether a command needs neither a GPU, nor time, nor what is not in the folder of `reader`."""
-    heavy = ("--devices", "--tensorboard", "-", "g.plan", "g.tar", "0-999999", "--clear")
-    classes = ("--class", "--per-class")  # the generator of the folder has none
-    missing = ("z.npy", "--direction", "--c2pa-key", "--sign", "pub.pem", "signed/seed0003.png")
-    return line.starts and line.words[0] in QUICK and not {*heavy, *classes, *missing} & {*line.words}
-
-
-def test_the_quick_commands_of_the_manual_run(
-    reader: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(reader)
-    first = ("data", "generate")  # others read what they write, into `images` the shortest one
-    quick = sorted(
-        {line.words for line in LINES if is_quick(line)},
-        key=lambda words: (first.index(words[0]) if words[0] in first else len(first), len(words), words),
-    )
-    assert len(quick) > 20
-    for words in quick:
-        added = ["--dry-run"] if words[0] == "train" and "--dry-run" not in words else []
-        assert run([*words, *added]) == 0, (words, capfd.readouterr().err)
