@@ -12,6 +12,9 @@ from zipfile import ZipFile
 
 import pytest
 
+from helpers.pythons import has_index, interpreter
+from helpers.release import page, use
+
 ROOT = Path(__file__).parents[2]
 ROOMS = ("runtime", "models", "train", "export")
 
@@ -51,6 +54,10 @@ def test_the_wheel_of_the_sdist_is_that_of_the_tree(built: tuple[Path, Path]) ->
     assert (of_tree.name, of_tree.read_bytes()) == (of_sdist.name, of_sdist.read_bytes())
 
 
+def test_the_page_on_pypi_has_no_dead_links(built: tuple[Path, Path]) -> None:
+    assert "<code>gantool train</code>" in page(built[0])
+
+
 def test_an_installed_wheel_generates(built: tuple[Path, Path], exported: Path, tmp_path: Path) -> None:
     wheel = built[1]
     site = tmp_path / "site"
@@ -75,11 +82,21 @@ before = set(sys.modules)
 import gantool
 print(gantool.__file__, gantool.__version__, "importlib.metadata" in set(sys.modules) - before)"""
     command = [sys.executable, "-c", script]
-    result = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+    )
     file, version, asked = result.stdout.split()
     assert Path(file).is_relative_to(site)
     assert version == wheel.name.split("-")[1]
     assert asked == "False"  # it costs each start 30 ms
+
+
+@pytest.mark.slow
+def test_the_wheel_runs_in_the_python_of_jetpack_6(built: tuple[Path, Path], tmp_path: Path) -> None:
+    python = interpreter("3.10")
+    if python is None or not has_index():
+        pytest.skip("no Python 3.10, or no package index: see make release-check")
+    assert use(python, built[1], tmp_path).startswith("generates as before")
 
 
 @pytest.fixture
