@@ -7,6 +7,7 @@
 #   make browser  Chromium and npm, for the tests of pages: by apt-get, if you are root
 #   make screenshots  the pictures of docs/web.md, from GRAPH (demo/g.fp16.onnx)
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
+#   make release-check  builds dist/, checks it, and runs it in each Python from 3.10 to 3.14 that is here
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
 #   make load-serve     ten times the load that gantool serve can hold, for a minute, with GRAPH
 #   make bench-train    quality by time against a plain script, into benchmarks/train.md; 35 minutes
@@ -26,7 +27,7 @@ DEV := $(VENV)/.dev
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 INSTALL = $(BIN)/pip install --disable-pip-version-check $(PINNED)
 
-.PHONY: demo data test slow coverage browser screenshots load-serve golden bench bench-busy bench-distill bench-export bench-icons bench-serve bench-train lint format clean
+.PHONY: demo data test slow coverage browser screenshots load-serve golden release-check bench bench-busy bench-distill bench-export bench-icons bench-serve bench-train lint format clean
 
 $(DEMO): pyproject.toml constraints.txt
 	@$(if $(PINNED),:,echo "$$($(PYTHON) -V): installing the newest versions, not those of constraints.txt")
@@ -93,6 +94,9 @@ load-serve: $(DEV)
 
 golden: $(DEV)
 	$(BIN)/python tests/helpers/golden.py
+
+release-check: $(DEV)
+	PYTHONPATH=tests $(BIN)/python tests/helpers/release.py
 
 bench: $(DEV)
 	$(BIN)/python benchmarks/runtime.py

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import gantool
 from gantool.runtime.authorship import Authorship
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.flags import options
@@ -50,8 +51,6 @@ class Metadata:
         int8_limits: Sequence[float] = (),
     ) -> Metadata:
         """Return the metadata of a generator that this gantool makes, without the fields that are None."""
-        from importlib.metadata import version  # here, so that every command starts faster
-
         content = {
             "format": FORMAT,
             "architecture": architecture,
@@ -62,7 +61,7 @@ class Metadata:
             "classes": classes,
             "images_seen": images_seen,
             "data": data,
-            "gantool": version("gantool"),
+            "gantool": gantool.__version__,
             "class_names": list(class_names) or None,
             "class_counts": list(class_counts) or None,
             "int8_limits": list(int8_limits) or None,

@@ -17,13 +17,13 @@ import logging
 import tarfile
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+import gantool
 from gantool.export.artifact import Graph
 from gantool.export.precision.psnr import MIN_PSNR, compare
 from gantool.runtime import Generator
@@ -84,7 +84,7 @@ def write(target: Path, graph: Graph, full: Generator, min_psnr: float | None) -
     precision = graph.recipe.precision
     manifest = {
         "format": FORMAT,
-        "gantool": version("gantool"),
+        "gantool": gantool.__version__,
         "precision": precision,
         "opset": _opset(graph),
         "metadata": graph.metadata.to_json(),

@@ -10,13 +10,13 @@ import json
 import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+import gantool
 from gantool.runtime.errors import GantoolError, MissingDependencyError
 from gantool.runtime.outputs.encoding import MEDIA_TYPES, Encoding, Name
 from gantool.runtime.process.terminal import message_of, short
@@ -98,7 +98,7 @@ def _definition() -> str:
     created = {"action": "c2pa.created", "digitalSourceType": SOURCE_TYPE}
     return json.dumps(
         {
-            "claim_generator_info": [{"name": "gantool", "version": version("gantool")}],
+            "claim_generator_info": [{"name": "gantool", "version": gantool.__version__}],
             "assertions": [{"label": "c2pa.actions", "data": {"actions": [created]}}],
         }
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
+import gantool
 from gantool.runtime.artifacts.onnx import map_file
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.artifacts.recipe import recipe_of
@@ -38,4 +38,4 @@ class Origin:
 
     def record(self, engine: str) -> Record:
         """Return the record of what all images of this engine have in common; `engine`: its library and device."""
-        return Record(self.graph, engine, version("gantool"), self.precision)
+        return Record(self.graph, engine, gantool.__version__, self.precision)

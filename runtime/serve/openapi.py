@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+import gantool
 from gantool.runtime.commands import CHOICES
 from gantool.runtime.flags import Option
 from gantool.runtime.serve.queries import NoQuery, parameters
@@ -97,7 +97,7 @@ async def description(service: Service, request: Request, query: NoQuery) -> Res
         "openapi": "3.1.0",
         "info": {
             "title": "gantool serve",
-            "version": version("gantool"),
+            "version": gantool.__version__,
             "description": f"Images of {', '.join(service.engines)}, up to {service.options.max_seeds} a request.",
         },
         "paths": paths,

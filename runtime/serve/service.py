@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
+import gantool
 from gantool.runtime.errors import UsageError
 from gantool.runtime.latents import check_truncation
 from gantool.runtime.seeds import MAX_SEED, Seed, parse_seeds
@@ -130,7 +131,7 @@ def etag(engine: Engine, *of: object) -> str:
 @cache
 def versions() -> tuple[str, str]:
     """Return the versions of what makes and encodes an image; looking them up takes a millisecond."""
-    return version("gantool"), version("pillow")
+    return gantool.__version__, version("pillow")
 
 
 def matches(request: Request, tag: str) -> bool:

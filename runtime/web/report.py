@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import gantool
 from gantool.runtime.files import atomic
 from gantool.runtime.process.terminal import printable
 from gantool.runtime.web.document import HERE, document
@@ -38,7 +38,7 @@ def write(path: Path, title: str, parts: Iterable[str], script: str = "") -> Non
     body = (
         f"<main>\n<h1>{escape(title)}</h1>\n"
         + "\n".join(parts)
-        + f"\n</main>\n<footer>Written by gantool {escape(version('gantool'))}, {written}. "
+        + f"\n</main>\n<footer>Written by gantool {escape(gantool.__version__)}, {written}. "
         "Everything is in this file.</footer>"
     )
     styles = (HERE / "report.css").read_text(encoding="utf-8")

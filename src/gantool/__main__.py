@@ -274,9 +274,9 @@ def _stop(number: int, frame: object) -> None:  # noqa: ARG001
 
 def _version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
+        from gantool import __version__
 
-        typer.echo(f"gantool {version('gantool')}")
+        typer.echo(f"gantool {__version__}")
         raise typer.Exit
 
 
