@@ -3,9 +3,12 @@
 #   make test    the test suite
 #   make slow    the tests that train for longer, and those with a real Triton server and a real ROS 2
 #   make lint    ruff, mypy and import-linter
+#   make docs    the documentation, into site/; a dead link ends it
+#   make status  the counted part of docs/status.md, from the reports of make test and make slow
 #   make coverage   the test suite, and the share of lines and branches that it runs
 #   make browser  Chromium and npm, for the tests of pages: by apt-get, if you are root
 #   make screenshots  the pictures of docs/web.md, from GRAPH (demo/g.fp16.onnx)
+#   make pictures     docs/fashion-mnist.png from GRAPH, and docs/emoji.png, after an hour of training; needs npm
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make release-check  builds dist/, checks it, and runs it in each Python from 3.10 to 3.14 that is here
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
@@ -59,10 +62,18 @@ demo: data
 	@echo "No GPU is needed for any of these; g.rtx.plan is for a desktop with an RTX GPU."
 
 test: $(DEV) browser
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --junitxml=build/test.xml
 
 slow: $(DEV) browser .triton .ros
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow --junitxml=build/slow.xml
+
+.PHONY: docs status pictures
+docs: $(DEV)  # without --quiet, which also switches strict mode off
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "open site/index.html"
+
+status: $(DEV)
+	PYTHONPATH=tests $(BIN)/python tests/helpers/status.py
 
 # Triton's server, 144 MB, for the tests and benchmarks; never a part of .venv
 .triton: | $(DEV)
@@ -88,6 +99,14 @@ browser:
 GRAPH ?= demo/g.fp16.onnx
 screenshots: $(DEV) browser
 	$(BIN)/python tests/helpers/screenshots.py $(GRAPH) $(DIRECTIONS)
+
+pictures: $(DEV) .emoji
+	rm -rf build/pictures && mkdir -p build/pictures
+	$(BIN)/gantool generate $(GRAPH) --seeds 0-63 --grid 8x8 --out build/pictures/fashion-mnist
+	cd build/pictures && $(BIN)/gantool train --data $(abspath .emoji) --preset small --conditional --minutes 60
+	cd build/pictures && $(BIN)/gantool export --engine none
+	cd build/pictures && $(BIN)/gantool generate g.onnx --class all --seeds 0-11 --grid 12x10 --out emoji
+	for each in fashion-mnist emoji; do cp build/pictures/$$each/grid.png docs/$$each.png; done
 
 load-serve: $(DEV)
 	$(BIN)/python benchmarks/serve_load.py $(GRAPH)
@@ -137,4 +156,4 @@ format: $(DEV)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .triton .ros demo build dist
+	rm -rf $(VENV) .triton .ros demo build dist site

@@ -172,19 +172,10 @@ class _Grouped(TyperCommand):
             raise UsageError(f"{name} is not an option: {hint}{ctx.command_path} --help lists all") from error
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        values = self.of.bare(self._given(ctx)) if self.of.bare else {}
-        groups: dict[str, list[tuple[str, str]]] = {title: [] for title in (_ARGUMENTS, *self.of.groups)}
-        of_all: list[tuple[str, str]] = []  # the flags of every command
-        for option in self.of.flags:
-            assert option.flag is not None
-            title = _ARGUMENTS if option.flag.argument else option.flag.group
-            (groups.setdefault(title, []) if title else of_all).append(row(option, values))
-        last = next(reversed(groups))
-        groups[last] += [*of_all, ("-h, --help", "show this message and exit")]
+        groups = sections(self.of, self.of.bare(self._given(ctx)) if self.of.bare else {})
         for title, rows in groups.items():
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def _given(self, ctx: Any) -> Given:
         """Return the preset and the file of options on the same line as --help."""
@@ -195,6 +186,19 @@ class _Grouped(TyperCommand):
         if found.get(CONFIG):
             given[CONFIG] = Path(found[CONFIG])
         return self.of.read(given)
+
+
+def sections(command: Command, values: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Return the rows of the help by heading. `values` are the defaults that are not those of the fields."""
+    groups: dict[str, list[tuple[str, str]]] = {title: [] for title in (_ARGUMENTS, *command.groups)}
+    of_all: list[tuple[str, str]] = []  # the flags of every command
+    for option in command.flags:
+        assert option.flag is not None
+        title = _ARGUMENTS if option.flag.argument else option.flag.group
+        (groups.setdefault(title, []) if title else of_all).append(row(option, values))
+    last = next(reversed(groups))
+    groups[last] += [*of_all, ("-h, --help", "show this message and exit")]
+    return {title: rows for title, rows in groups.items() if rows}
 
 
 def row(option: Option, values: Mapping[str, Any]) -> tuple[str, str]:

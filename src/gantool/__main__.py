@@ -219,12 +219,12 @@ class _Table(TyperGroup):
 
 
 def _command(name: str) -> TyperCommand:
-    return to_typer(name, COMMANDS[name][1], _load(name))
+    return to_typer(name, COMMANDS[name][1], load(name))
 
 
 @cache
-def _load(name: str) -> Command:
-    """Import a command. Only this function connects training and export."""
+def load(name: str) -> Command:
+    """Import a command of the table. Only this function connects training and export."""
     command: Command = getattr(import_module(COMMANDS[name][0]), name)()
     return (
         command._replace(run=partial(command.run, distance_to=_distance_to))
@@ -245,7 +245,7 @@ def _distance_to(data: str, features: str, source: Path | None) -> Callable[[Ima
 
 def _options_of(arguments: list[str]) -> Mapping[str, Option]:
     """Return the options of the command in `arguments`, whose flags appear in messages."""
-    return _load(arguments[0]).known if arguments and arguments[0] in COMMANDS else {}
+    return load(arguments[0]).known if arguments and arguments[0] in COMMANDS else {}
 
 
 _received: list[int] = []  # signals

@@ -38,8 +38,11 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, file: Path, width: int = 800, **settings: Any) -> Iterator[Page]:
-    """Open a file. A page that asks anyone for anything, or logs an error, fails the test."""
+def opened(
+    browser: Browser, file: Path, width: int = 800, root: Path | None = None, **settings: Any
+) -> Iterator[Page]:
+    """Open a file. A page that asks anyone for anything but files in `root`, or logs an error, fails the test."""
+    own = (root or file).as_uri()
     with browser.new_context(viewport={"width": width, "height": 700}, **settings) as context:
         page = context.new_page()
         page.set_default_timeout(MILLISECONDS)
@@ -49,9 +52,7 @@ def opened(browser: Browser, file: Path, width: int = 800, **settings: Any) -> I
         page.on("request", lambda request: problems.append(f"asks {request.url}"))
         page.goto(file.as_uri())
         yield page
-        assert [
-            each for each in problems if not each.startswith((f"asks {file.as_uri()}", "asks data:"))
-        ] == []
+        assert [each for each in problems if not each.startswith((f"asks {own}", "asks data:"))] == []
 
 
 def overflows(page: Page) -> bool:
