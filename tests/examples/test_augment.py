@@ -43,8 +43,8 @@ def test_a_class_is_generated_and_scored(
     flags = ("--conditional", "--preset", "dcgan28", "--width", "4", "--kimg", "0.3", "--no-autotune")
     run_gantool("train", "--data", "few", *flags, cwd=tmp_path, check=True)
     run_gantool("export", "--engine", "none", cwd=tmp_path, check=True)
-    flags = ("--class", "dress", "--seeds", "0-49", "--out", "generated")
-    run_gantool("generate", "g.onnx", *flags, cwd=tmp_path, check=True)
+    chosen = ("--class", "dress", "--seeds", "0-49")
+    run_gantool("generate", "g.onnx", *chosen, "--out", "generated", cwd=tmp_path, check=True)
     augment.score(tmp_path / "few", tmp_path / "generated", "dress")
     said = capsys.readouterr().out
     assert [line.split(":")[0] for line in said.splitlines()[-2:]] == ["all", "dress"]

@@ -29,7 +29,6 @@ def test_a_module_becomes_a_graph_and_a_student(tmp_path: Path) -> None:
     expected = (made.permute(0, 2, 3, 1).numpy() + 1) * 127.5
     assert np.abs(images - expected).max() < 1.5
     assert expected.std(0).mean() > 10  # seeds differ
-    flags = ("--width", "4", "--kimg", "0.1")
-    run_gantool("distill", "g.onnx", *flags, cwd=tmp_path, check=True)
+    run_gantool("distill", "g.onnx", "--width", "4", "--kimg", "0.1", cwd=tmp_path, check=True)
     (run,) = (tmp_path / "runs").iterdir()
     assert (run / "likeness.json").is_file()
