@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def fill(package: Path) -> None:
     """Write a package like emoji-datasource-twitter: 20 discs of each category, and one with a skin variation."""
     files = package / "img/twitter/64"
     files.mkdir(parents=True)
-    listed = []
+    listed: list[dict[str, Any]] = []
     for number in range(40):
         image = Image.new("RGBA", (64, 64))
         ImageDraw.Draw(image).ellipse((8, 8, 40 + number % 16, 50), (250, 200, 5 * number, 255))
