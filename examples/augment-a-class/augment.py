@@ -44,7 +44,9 @@ def pick(out: Path, small: str, start: int) -> None:
 
 def read(folder: Path) -> Tensor:
     """Return the images of a folder, [N, 1, 28, 28] in [-1, 1]."""
-    opened = [Image.open(path).convert("L").resize((28, 28)) for path in sorted(folder.glob("*.png"))]
+    opened = [
+        np.asarray(Image.open(path).convert("L").resize((28, 28))) for path in sorted(folder.glob("*.png"))
+    ]
     return torch.tensor(np.stack(opened))[:, None].float() / 127.5 - 1
 
 
@@ -69,7 +71,7 @@ def train(sources: list[list[Tensor]], seed: int) -> nn.Module:
         of = [random.choice(sources[label]) for label in labels]
         images = shifted(torch.stack([random.choice(each) for each in of]))
         optimizer.zero_grad()
-        nn.functional.cross_entropy(network(images), labels).backward()
+        nn.functional.cross_entropy(network(images), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     return network.eval()

@@ -18,13 +18,17 @@ from helpers.scripts import ROOT
 NOTEBOOK = ROOT / "notebook/generator.ipynb"
 
 
+def read() -> Any:
+    return nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+
+
 def code(notebook: Any) -> list[Any]:
     """Return the cells of code."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def test_the_notebook_has_no_outputs() -> None:
-    for cell in code(nbformat.read(NOTEBOOK, as_version=4)):
+    for cell in code(read()):
         assert (cell.outputs, cell.execution_count) == ([], None)
 
 
@@ -32,7 +36,7 @@ def test_the_notebook_has_no_outputs() -> None:
 @pytest.mark.filterwarnings("default")  # those of Jupyter are not ours
 def test_the_notebook_shows_a_grid_and_a_walk(exported: Path, tmp_path: Path) -> None:
     shutil.copy(exported / "g.onnx", tmp_path)
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = read()
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [
         output.data["image/png"]
