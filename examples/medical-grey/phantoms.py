@@ -33,7 +33,8 @@ def ellipse(width: float, height: float, x: float, y: float, degrees: float) -> 
     across = (right - x) * np.cos(turn) + (down - y) * np.sin(turn)
     along = (down - y) * np.cos(turn) - (right - x) * np.sin(turn)
     distance = np.hypot(across / width, along / height) - 1
-    return np.clip(0.5 - distance * min(width, height) * SIDE / 2, 0, 1)
+    covered: NDArray[np.float64] = np.clip(0.5 - distance * min(width, height) * SIDE / 2, 0, 1)
+    return covered
 
 
 def phantom(seed: int) -> NDArray[np.uint16]:
@@ -47,7 +48,8 @@ def phantom(seed: int) -> NDArray[np.uint16]:
         levels += level * rng.normal(1, 0.05) * ellipse(width, height, x, y, degrees + tilt)
     if rng.random() < 0.5:
         level, width, height = LESION
-        levels += level * ellipse(width, height, *rng.uniform(-0.35, 0.35, 2), rng.uniform(0, 180))
+        x, y = rng.uniform(-0.35, 0.35, 2)
+        levels += level * ellipse(width, height, x, y, rng.uniform(0, 180))
     levels += rng.normal(0, 25, levels.shape)  # of the detector
     return np.clip(levels.round(), 0, WHITE).astype(np.uint16)
 

@@ -28,7 +28,8 @@ def tiling(crop: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
     mean = crop.mean((0, 1))
     moved = np.roll(crop, SIDE // 2, axis)
     mixed = share * (crop - mean) + (1 - share) * (moved - mean)
-    return np.clip(mean + mixed / np.hypot(share, 1 - share), 0, 255).astype(np.uint8)
+    levels: NDArray[np.float64] = np.clip(mean + mixed / np.hypot(share, 1 - share), 0, 255)
+    return levels.astype(np.uint8)
 
 
 def cut(photo: Path, out: Path, count: int = COUNT) -> None:
@@ -38,7 +39,7 @@ def cut(photo: Path, out: Path, count: int = COUNT) -> None:
     rng = np.random.default_rng(0)
     for number in range(count):
         top, left = (int(rng.integers(length - SIDE + 1)) for length in pixels.shape[:2])
-        crop = np.rot90(pixels[top : top + SIDE, left : left + SIDE], rng.integers(4))
+        crop = np.rot90(pixels[top : top + SIDE, left : left + SIDE], int(rng.integers(4)))
         Image.fromarray(tiling(tiling(crop, 0), 1)).save(out / f"{number:04d}.png")
 
 
