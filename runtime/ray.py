@@ -10,9 +10,10 @@ is lost or doubled. Ray is imported where it is used: only this file knows it.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -33,9 +34,10 @@ from gantool.runtime.seeds import Seed, Seeds, as_seeds, parse_seed, seed_name
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-_BATCHES = 16  # of a block: what is computed again if its actor dies
+_BATCHES = 16  # of a part: what is computed again if its actor dies
 _MARK = "mark"  # the column of XMP packets between engine and encoder
-_BLOCKS = 10_000  # at most: the driver keeps a record of each
+_PARTS = 10_000  # at most: the driver keeps a record of each
+_log = logging.getLogger(__name__)
 Rows = dict[str, Any]  # column -> an array, one entry a row
 
 
@@ -93,14 +95,17 @@ def images(
         raise MissingDependencyError("ray[data]", "ray", "gantool.ray") from error
     options, path = options or Options(), Path(engine).absolute()
     work = Work(path, Origin.of(path).graph, _listed(as_seeds(seeds)), options)
-    made = ray.data.range(len(work.seeds), override_num_blocks=_blocks(len(work.seeds), options)).map_batches(
+    parts = _parts(len(work.seeds), options)
+    # not ray.data.range, whose tasks would wait for CPUs that the actors hold
+    made = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
         Engine,
         fn_constructor_args=(work,),
-        batch_size=options.batch,
+        batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=options.actors),
         num_cpus=options.cpus,
         num_gpus=options.gpus or None,
     )
+    _warn(options, ray.cluster_resources().get("CPU", 0))
     if options.format is None:
         return made
     return made.map_batches(_files, fn_args=(options,), batch_size=options.batch)
@@ -136,7 +141,7 @@ class Work:
 
 
 class Engine:
-    """An actor of the pool: turns numbers of rows into images."""
+    """An actor of the pool: turns parts of the list of seeds into images."""
 
     def __init__(self, work: Work) -> None:
         """Load the engine. Raises GantoolError if it is of another graph, and UsageError for wrong options."""
@@ -151,24 +156,28 @@ class Engine:
         self._label_of = labeller(options.label, self._generator.spec)
         self._generator.z((), options.truncation, options.resample)  # raises UsageError
         self._seeds, self._options = work.seeds, options
+        self._numbers = _numbers(work.seeds)
         self._marker = self._made_marker(origin) if options.format and options.mark else None
 
-    def __call__(self, rows: Rows) -> Rows:
-        """Return seeds, classes and images of rows, and the marks that files need."""
-        options, seeds = self._options, [self._seeds[int(number)] for number in rows["id"]]
-        labels = [label for _, label in self._label_of(seeds)]
-        made: Rows = {"seed": np.array(seeds if _numbers(self._seeds) else [str(seed) for seed in seeds])}
+    def __call__(self, parts: Rows) -> Iterator[Rows]:
+        """Yield batches of images of the parts, and of what belongs to them."""
+        options = self._options
+        for start, stop in zip(parts["start"], parts["stop"], strict=True):
+            seeds = (self._seeds[place] for place in range(int(start), int(stop)))
+            of_all = (options.batch, options.truncation, options.label)
+            for batch, images in self._generator.stream(seeds, *of_all, resample=options.resample):
+                yield self._columns(batch) | {"image": images}
+
+    def _columns(self, seeds: list[Seed]) -> Rows:
+        """Return seeds, their classes, and the marks that files need."""
+        made: Rows = {"seed": np.array(seeds if self._numbers else [str(seed) for seed in seeds])}
+        labels = [cast("int | None", label) for _, label in self._label_of(seeds)]
         if self._generator.spec.classes != 0:
             made["class"] = np.array(labels, np.int64)
         if self._marker:
-            pairs = zip(seeds, labels, strict=True)
-            made[_MARK] = [
-                self._marker.packet(Item("", seed, cast("int | None", label))) for seed, label in pairs
-            ]
-        of_all = (options.truncation, options.label)
-        return made | {
-            "image": self._generator.images(seeds, options.batch, *of_all, resample=options.resample)
-        }
+            items = (Item("", seed, label) for seed, label in zip(seeds, labels, strict=True))
+            made[_MARK] = np.array([self._marker.packet(item) for item in items], object)
+        return made
 
     def _made_marker(self, origin: Origin) -> Marker:
         options, generator = self._options, self._generator
@@ -196,7 +205,22 @@ def _numbers(seeds: Sequence[Seed]) -> bool:
     return all(isinstance(part, range) or all(isinstance(seed, int) for seed in part) for part in parts)
 
 
-def _blocks(count: int, options: Options) -> int:
-    """Return the number of blocks: enough for all actors, and so few that the driver bears them."""
+def _parts(count: int, options: Options) -> list[dict[str, int]]:
+    """Return parts of `count` seeds: enough for all actors, and so few that the driver bears them."""
     batches = -(-count // options.batch)
-    return max(1, min(max(-(-batches // _BATCHES), 4 * options.actors), batches, _BLOCKS))
+    number = max(1, min(max(-(-batches // _BATCHES), 4 * options.actors), batches, _PARTS))
+    size = -(-batches // number) * options.batch
+    return [
+        {"start": start, "stop": min(start + size, count)} for start in range(0, max(count, 1), size or 1)
+    ]
+
+
+def _warn(options: Options, cpus: float) -> None:
+    """Warn if the actors take all CPUs of the cluster."""
+    if options.actors * options.cpus >= cpus:
+        _log.warning(
+            "%d actors take all %g CPUs of the cluster: tasks that encode or write wait until there are more; give "
+            "fewer `actors`",
+            options.actors,
+            cpus,
+        )

@@ -55,7 +55,7 @@ def kill_one(killed: list[int]) -> None:
                 os.kill(process, signal.SIGKILL)
                 killed.append(process)
                 break
-        time.sleep(0.002)
+        time.sleep(0.01)
 
 
 def main(engine: str, folder: Path, count: int) -> None:

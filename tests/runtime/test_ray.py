@@ -39,21 +39,23 @@ def actor(engine: Path, seeds: Any, **options: Any) -> Engine:
     return Engine(Work(engine, Origin.of(engine).graph, seeds, Options(**options)))
 
 
-def ids(*numbers: int) -> dict[str, np.ndarray]:
-    return {"id": np.array(numbers)}
+def parts(*pairs: tuple[int, int]) -> dict[str, np.ndarray]:
+    return {"start": np.array([start for start, _ in pairs]), "stop": np.array([stop for _, stop in pairs])}
 
 
 def test_an_actor_makes_the_images_of_its_seeds(graph: Path) -> None:
-    made = actor(graph, range(10, 20), truncation=0.7)(ids(0, 3, 9))
-    assert made["seed"].tolist() == [10, 13, 19]
+    made = list(actor(graph, range(10, 90, 2), truncation=0.7, batch=4)(parts((0, 6), (30, 31))))
+    assert [batch["seed"].tolist() for batch in made] == [[10, 12, 14, 16], [18, 20], [70]]
     with Generator.load(graph) as generator:
-        np.testing.assert_array_equal(made["image"], generator.images([10, 13, 19], truncation=0.7))
-    assert set(made) == {"seed", "image"}
+        for batch in made:
+            expected = generator.images(batch["seed"], truncation=0.7)
+            np.testing.assert_array_equal(batch["image"], expected)
+            assert set(batch) == {"seed", "image"}
 
 
 def test_seeds_are_text_if_there_is_a_mix(graph: Path) -> None:
-    pool = actor(graph, parse_seeds("3-5,1+2"))
-    assert [pool(ids(number))["seed"].tolist() for number in (0, 3)] == [["3"], ["1+2"]]
+    (made,) = actor(graph, parse_seeds("3-5,1+2"))(parts((2, 4)))
+    assert made["seed"].tolist() == ["5", "1+2"]
 
 
 def test_an_engine_of_another_graph_is_refused(graph: Path) -> None:
