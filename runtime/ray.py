@@ -89,12 +89,12 @@ def images(
     Raises MissingDependencyError without Ray, and GantoolError if the engine is missing or damaged. Other mistakes
     show when an actor starts.
     """
+    options, path = options or Options(), Path(engine).absolute()
+    work = Work(path, Origin.of(path).graph, _listed(as_seeds(seeds)), options)
     try:
         import ray.data
     except ModuleNotFoundError as error:
         raise MissingDependencyError("ray[data]", "ray", "gantool.ray") from error
-    options, path = options or Options(), Path(engine).absolute()
-    work = Work(path, Origin.of(path).graph, _listed(as_seeds(seeds)), options)
     parts = _parts(len(work.seeds), options)
     # not ray.data.range, whose tasks would wait for CPUs that the actors hold
     made = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
@@ -120,14 +120,14 @@ def sample(row: Mapping[str, Any]) -> dict[str, Any]:
     file = next((name for name in ENCODINGS if name in row), None)
     if file is None:
         raise UsageError("a WebDataset holds files: give `format`, as in Options(format='png')")
-    seed = row["seed"]
-    key = seed_name(seed if isinstance(seed, int) else parse_seed(seed)).replace(".", "_")
-    about, made = {"seed": seed}, {}
-    if "class" in row:
-        about["class"] = row["class"]
-        key += f"-{row['class']}"
-        made["cls"] = str(row["class"])
-    return {"__key__": key, file: row[file], **made, "json": json.dumps(about)}
+    seed = parse_seed(str(row["seed"]))
+    key = seed_name(seed).replace(".", "_")
+    about: dict[str, Any] = {"seed": seed if isinstance(seed, int) else str(seed)}
+    if "class" not in row:
+        return {"__key__": key, file: row[file], "json": json.dumps(about)}
+    about["class"] = int(row["class"])
+    key += f"-{row['class']}"
+    return {"__key__": key, file: row[file], "cls": str(row["class"]), "json": json.dumps(about)}
 
 
 @dataclass(frozen=True)

@@ -76,14 +76,16 @@ def test_wrong_options_are_told_before_an_image_is_made(graph: Path, tmp_path: P
         Options(quality=90)
     with pytest.raises(gantool.UsageError, match="a WebDataset holds files: give `format`"):
         sample({"seed": 3, "image": np.zeros((4, 4, 3), np.uint8)})
-    with pytest.raises(FileNotFoundError, match="missing.onnx"):
+    with pytest.raises(gantool.GantoolError, match="missing.onnx does not exist"):
         gantool.ray.images(tmp_path / "missing.onnx", range(3))
 
 
 def test_a_sample_of_a_class() -> None:
     made = sample({"seed": 12, "class": 3, "png": b"file"})
     assert made == {"__key__": "seed0012-3", "png": b"file", "cls": "3", "json": '{"seed": 12, "class": 3}'}
-    assert sample({"seed": "3*0.7+9*0.3", "webp": b""})["__key__"] == "seed3x0_7+9x0_3"
+    mix = sample({"seed": "3*0.7+9*0.3", "webp": b""})
+    assert mix == {"__key__": "seed3x0_7+9x0_3", "webp": b"", "json": '{"seed": "3*0.7+9*0.3"}'}
+    assert sample({"seed": np.int64(5), "jpg": b""})["json"] == '{"seed": 5}'
 
 
 @pytest.mark.slow
