@@ -91,18 +91,9 @@ def timed(make: Callable[[int], None], count: int) -> float:
 def by_shards(engine: Path, number: int, count: int) -> None:
     """Write images by `number` processes, each a shard of the seeds."""
     with tempfile.TemporaryDirectory() as out:
-        command = [
-            sys.executable,
-            "-m",
-            "gantool",
-            "--quiet",
-            "generate",
-            engine,
-            "--seeds",
-            f"0-{count - 1}",
-        ]
-        command += ["--format", "tar", "--out", out, "--engine-threads", "1", "--threads", "1"]
-        command += ["--provider", "cpu"]
+        command: list[str | Path] = [sys.executable, "-m", "gantool", "generate", engine, "--quiet"]
+        command += ["--seeds", f"0-{count - 1}", "--format", "tar", "--out", out, "--provider", "cpu"]
+        command += ["--engine-threads", "1", "--threads", "1"]
         shards = [["--shard", f"{index}/{number}"] if number > 1 else [] for index in range(1, number + 1)]
         started = [subprocess.Popen([*command, *shard], stdout=subprocess.DEVNULL) for shard in shards]
         codes = [process.wait() for process in started]
