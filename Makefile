@@ -19,6 +19,7 @@
 #   make bench-busy     training beside other programs, into benchmarks/busy.md; 4 minutes
 #   make bench-export   times, sizes and PSNR of exports, into benchmarks/export.md
 #   make bench-serve    gantool serve beside FastAPI and Triton, into benchmarks/serve.md; eight minutes
+#   make bench-scale    images/s by processes and by actors of Ray, into benchmarks/scale.md; four minutes
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,7 +31,7 @@ DEV := $(VENV)/.dev
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 INSTALL = $(BIN)/pip install --disable-pip-version-check $(PINNED)
 
-.PHONY: demo data test slow coverage browser screenshots load-serve golden release-check bench bench-busy bench-distill bench-export bench-icons bench-serve bench-train lint format clean
+.PHONY: demo data test slow coverage browser screenshots load-serve golden docs status pictures release-check bench bench-busy bench-distill bench-export bench-icons bench-scale bench-serve bench-train lint format clean
 
 $(DEMO): pyproject.toml constraints.txt
 	@$(if $(PINNED),:,echo "$$($(PYTHON) -V): installing the newest versions, not those of constraints.txt")
@@ -125,6 +126,9 @@ bench-export: $(DEV)
 
 bench-serve: $(DEV) .triton
 	PYTHONPATH=tests $(BIN)/python benchmarks/serve.py
+
+bench-scale: $(DEV)
+	RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=disabled $(BIN)/python benchmarks/scale.py
 
 bench-busy: data
 	$(BIN)/python benchmarks/busy.py

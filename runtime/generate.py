@@ -18,9 +18,9 @@ from gantool.runtime.generator import Generator
 from gantool.runtime.items import Item, Items
 from gantool.runtime.latents import check_truncation, check_z, latents, rows_of
 from gantool.runtime.outputs.base import Output, Target
-from gantool.runtime.outputs.dataset_json import LabelsFile, labels_file
+from gantool.runtime.outputs.dataset_json import labels_file
 from gantool.runtime.outputs.encoding import BITS_16, ENCODINGS
-from gantool.runtime.outputs.folder import DEFAULT, folder_for
+from gantool.runtime.outputs.folder import DEFAULT, folder_for, refuse_others
 from gantool.runtime.outputs.formats import OUTPUTS, check_same
 from gantool.runtime.outputs.images import over_colour
 from gantool.runtime.outputs.mark_file import write_marks
@@ -36,7 +36,7 @@ from gantool.runtime.provenance.origin import Origin
 from gantool.runtime.provenance.signature import require
 from gantool.runtime.request import Request
 from gantool.runtime.selection import Selection, seeds_of, select
-from gantool.runtime.shards import parse_shard
+from gantool.runtime.shards import of_other_count, part_name
 from gantool.runtime.spec import Images, Latents, Spec
 
 Batches = Iterator[tuple[list[Item], Images]]  # items, and their images, [n, H, W, C]
@@ -188,20 +188,14 @@ def _placed(request: Request, target: Target, selected: Selection, spec: Spec) -
         extra = [folder / _sheet_name(target)] if request.grid is not None else []
         extra += [folder / _z_name(target)] if request.dump_z else []
         found = output.existing() or next((path for path in extra if path.exists()), None)
-        return found or (labels.other_classes(folder) if labels else None)
+        others = of_other_count(folder, target.part)
+        return found or others or (labels.other_classes(folder) if labels else None)
 
     if request.out is not None:  # first, since to resume would not help
-        _refuse_other_classes(request, labels, request.out)
+        refuse_others(request, labels, request.out)
     folder = folder_for(request.out, taken, resume=request.resume, force=request.force)
-    _refuse_other_classes(request, labels, folder)
+    refuse_others(request, labels, folder)
     return replace(target, folder=folder)
-
-
-def _refuse_other_classes(request: Request, labels: LabelsFile | None, folder: Path) -> None:
-    if not request.force and labels and (found := labels.other_classes(folder)):
-        raise UsageError(
-            f"{found} does not hold labels of these classes: choose another `out`, or give `force` to overwrite it"
-        )
 
 
 def _z_name(target: Target) -> str:
@@ -256,7 +250,6 @@ def _target(request: Request) -> Target:
         name = "-"
     if request.mark == "c2pa" and name in ("npy", "-"):
         raise UsageError(f"`mark` c2pa signs files of images, `format` {name} has none: choose png or tar")
-    part = "" if request.shard is None else "-{}of{}".format(*parse_shard(request.shard))
     return Target(
         request.out or DEFAULT,
         name or "png",
@@ -264,7 +257,7 @@ def _target(request: Request) -> Target:
         request.quality,
         thread_count(request.encoders),
         request.shard_size,
-        part,
+        part_name(request.shard),
         sign=_sign(request),
     )
 

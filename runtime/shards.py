@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import cast
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.seeds import Row, Seed, Seeds, Series, Step
 
+_PART = re.compile(r"images-\d+of(\d+)(?:-\d{6,}\.tar|\.npy|\.npy\.part)")  # the number of parts
+
 
 def parse_shard(text: str) -> tuple[int, int]:
     """Parse `3/16`, the third of sixteen parts, into (3, 16)."""
-    match = re.fullmatch(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})", text)
+    match = re.fullmatch(r"(0|[1-9][0-9]{0,8})/([1-9][0-9]{0,8})", text)
     if not match or int(match[1]) > int(match[2]):
         raise UsageError(f"`shard` {text}: give the part and the number of parts, counted from 1, as in 3/16")
+    if int(match[1]) == 0:
+        raise UsageError(
+            f"`shard` {text}: parts are counted from 1; add 1 to an index that counts from 0, as that of Kubernetes"
+        )
     return int(match[1]), int(match[2])
+
+
+def part_name(shard: str | None) -> str:
+    """Return `-3of16` for shard 3/16, a part of the names of its files; "" for no shard."""
+    return "" if shard is None else "-{}of{}".format(*parse_shard(shard))
+
+
+def of_other_count(folder: Path, part: str) -> Path | None:
+    """Return an array or a tar in `folder` of another number of parts than `part` is of; None if there is none.
+
+    Together with the files of this run, it would hold images twice.
+    """
+    count = part.rpartition("of")[2]
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _PART.fullmatch(entry.name)
+            if match and match[1] != count and part:
+                return folder / entry.name
+    return None
 
 
 def shard(seeds: Seeds, index: int, count: int) -> Seeds:

@@ -7,6 +7,9 @@ from itertools import count
 from pathlib import Path
 
 from gantool.runtime.errors import UsageError
+from gantool.runtime.outputs.dataset_json import LabelsFile
+from gantool.runtime.request import Request
+from gantool.runtime.shards import of_other_count, part_name
 
 DEFAULT = Path("images")
 Taken = Callable[[Path], "Path | None"]  # a folder -> a file in it that this run would overwrite
@@ -30,6 +33,21 @@ def folder_for(out: Path | None, taken: Taken, *, resume: bool, force: bool) -> 
     if resume:
         return _last()
     return next(folder for folder in _numbered() if taken(folder) is None)
+
+
+def refuse_others(request: Request, labels: LabelsFile | None, folder: Path) -> None:
+    """Raise UsageError for a folder with labels of other classes, or with arrays or tars of other shards."""
+    if request.force:
+        return
+    if labels and (found := labels.other_classes(folder)):
+        raise UsageError(
+            f"{found} does not hold labels of these classes: choose another `out`, or give `force` to overwrite it"
+        )
+    if other := of_other_count(folder, part_name(request.shard)):
+        raise UsageError(
+            f"`shard` {request.shard}: {other} is of another number of shards, so {folder} would "
+            "have images twice: give the same number, or choose another `out`"
+        )
 
 
 def _numbered() -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,11 @@ from gantool.runtime.process.interrupt import TOGETHER
 def ending_signals() -> list[signal.Signals]:
     """Return the signals that ask a process to end: SIGINT (Ctrl-C), SIGTERM, and SIGHUP (the terminal was closed).
 
-    Leave out those that are ignored: nohup ignores SIGHUP, and a shell ignores SIGINT for background jobs.
+    Leave out those that are ignored: nohup ignores SIGHUP, and a shell ignores SIGINT for background jobs. Outside
+    the main thread there are none: Python takes handlers from that thread alone.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return []
     names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
     known = [getattr(signal, name) for name in names if hasattr(signal, name)]
     return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]

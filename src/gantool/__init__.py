@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gantool.export.pipeline import export
     from gantool.export.verify import verify
     from gantool.runtime import *  # noqa: F403
+    from gantool.runtime import ray
     from gantool.train.distill.distill import distill
     from gantool.train.distill.options import DistillOptions
     from gantool.train.evaluate import evaluate
@@ -56,6 +57,7 @@ __all__ = [
     "evaluate",
     "export",
     "inspect",
+    "ray",
     "train",
     "verify",
 ]
@@ -70,6 +72,8 @@ def __getattr__(name: str) -> object:
         return getattr(runtime, name)
     if name in ("export", "train"):
         return import_module(f"gantool.{name}")
+    if name == "ray":
+        return import_module("gantool.runtime.ray")
     if name in _NAMES:
         return getattr(import_module(f"gantool.{_NAMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -130,10 +130,17 @@ def test_a_shard_of_all_seeds_takes_no_memory() -> None:
     assert len(shard(parse_seeds(f"0-{MAX_SEED}"), 3, 16)) == 2**28
 
 
-@pytest.mark.parametrize("text", ["", "3", "0/4", "5/4", "1/0", "a/b", "1/2/3", "-1/2", "1.0/2", "01/2"])
+@pytest.mark.parametrize("text", ["", "3", "0/0", "5/4", "1/0", "a/b", "1/2/3", "-1/2", "1.0/2", "01/2"])
 def test_parse_shard_refuses(text: str) -> None:
     with pytest.raises(UsageError, match="as in 3/16"):
         parse_shard(text)
+
+
+def test_a_shard_counted_from_0_is_told_to_add_1() -> None:
+    with pytest.raises(
+        UsageError, match="0/16: parts are counted from 1; add 1 to an index that counts from 0"
+    ):
+        parse_shard("0/16")
 
 
 @pytest.mark.parametrize(

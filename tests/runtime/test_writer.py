@@ -178,6 +178,23 @@ def test_shards_together_are_the_whole(graph: Path, tmp_path: Path) -> None:
     assert sum(map(len, arrays)) == 20
 
 
+@pytest.mark.parametrize("kind", ["tar", "npy"])
+def test_shards_of_another_number_never_share_a_folder(kind: str, graph: Path, tmp_path: Path) -> None:
+    """Together they would hold images twice."""
+    flags = ("generate", "-e", graph, "--seeds", "0-9", "--format", kind)
+    run_gantool(*flags, "--shard", "1/3", "--out", "parts", cwd=tmp_path, check=True)
+    before = sorted((tmp_path / "parts").iterdir())
+    for more in ((), ("--resume",)):
+        result = run_gantool(*flags, "--shard", "1/4", "--out", "parts", *more, cwd=tmp_path)
+        assert result.returncode == 2
+        assert "--shard 1/4: parts/images-1of3" in result.stderr
+        assert "is of another number of shards, so parts would have images twice" in result.stderr
+    assert sorted((tmp_path / "parts").iterdir()) == before
+    run_gantool(*flags, "--shard", "2/3", "--out", "parts", "--resume", cwd=tmp_path, check=True)
+    run_gantool(*flags, "--shard", "1/3", cwd=tmp_path, check=True)
+    assert "in images2, because" in run_gantool(*flags, "--shard", "1/4", cwd=tmp_path, check=True).stdout
+
+
 def test_a_shard_without_seeds_is_no_failure(graph: Path, tmp_path: Path) -> None:
     flags = ("--seeds", "0-2", "--shard", "9/9", "--grid", "2x2")
     result = run_gantool("generate", "-e", graph, *flags, cwd=tmp_path, check=True)
