@@ -6,6 +6,7 @@
 #   make coverage   the test suite, and the share of lines and branches that it runs
 #   make browser  Chromium and npm, for the tests of pages: by apt-get, if you are root
 #   make screenshots  the pictures of docs/web.md, from GRAPH (demo/g.fp16.onnx)
+#   make fuzz       fuzz each reader of foreign bytes for SECONDS (60), two at a time; TARGET for one alone
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
 #   make load-serve     ten times the load that gantool serve can hold, for a minute, with GRAPH
@@ -26,7 +27,7 @@ DEV := $(VENV)/.dev
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 INSTALL = $(BIN)/pip install --disable-pip-version-check $(PINNED)
 
-.PHONY: demo data test slow coverage browser screenshots load-serve golden bench bench-busy bench-distill bench-export bench-icons bench-serve bench-train lint format clean
+.PHONY: demo data test slow coverage browser screenshots load-serve fuzz golden bench bench-busy bench-distill bench-export bench-icons bench-serve bench-train lint format clean
 
 $(DEMO): pyproject.toml constraints.txt
 	@$(if $(PINNED),:,echo "$$($(PYTHON) -V): installing the newest versions, not those of constraints.txt")
@@ -86,6 +87,10 @@ screenshots: $(DEV) browser
 load-serve: $(DEV)
 	$(BIN)/python benchmarks/serve_load.py $(GRAPH)
 
+SECONDS ?= 60
+fuzz: $(DEV)
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run $(SECONDS) $(TARGET)
+
 golden: $(DEV)
 	$(BIN)/python tests/helpers/golden.py
 
@@ -128,4 +133,4 @@ format: $(DEV)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .triton demo build dist
+	rm -rf $(VENV) .triton .fuzz demo build dist

@@ -6,7 +6,6 @@ place, `Metadata.of`, and read in one place, its property.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from gantool.runtime.authorship import Authorship
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.flags import options
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.process.terminal import reason_of, short
 
 FORMAT = 1  # of checkpoints
@@ -73,8 +73,8 @@ class Metadata:
     def parse(cls, text: str | bytes, path: Path) -> Metadata:
         """Parse the JSON text in the file `path`. Raises GantoolError if it is not an object."""
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            value = parse_json(text)
+        except ValueError as error:
             raise _damaged(path, f"its metadata are not JSON, {reason_of(error)}") from error
         return cls.from_json(value, path)
 
