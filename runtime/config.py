@@ -45,8 +45,9 @@ def read_config(path: Path, known: Mapping[str, Option]) -> Given:
 
 def typed(option: Option, value: Any, where: str) -> Any:
     """Return a value converted to the type of its option. Raises UsageError, whose message begins with `where`."""
-    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        raise UsageError(f"{where} is a whole number of {value.bit_length():,} bits: give a smaller one")
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, int) and each.bit_length() > _MOST_BITS:
+            raise UsageError(f"{where} is a whole number of {each.bit_length():,} bits: give a smaller one")
     parse = option.flag and option.flag.parse
     if parse and (isinstance(value, str) or option.kind not in _KINDS):
         return parse(value)

@@ -101,7 +101,7 @@ class Metadata:
     @property
     def architecture(self) -> str:
         """The name of the network."""
-        return str(self._required("architecture", "the name of a network"))
+        return _text(self._required("architecture", "the name of a network"))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class Metadata:
         names = self.class_names_as_given
         if not isinstance(names, list) or len(names) != self.classes:
             return ()
-        return tuple(map(str, names))
+        return tuple(map(_text, names))
 
     @property
     def class_names_as_given(self) -> Any:
@@ -195,12 +195,12 @@ class Metadata:
     @property
     def data(self) -> str:
         """The name of the data set, or of the original file of a generator that gantool did not train."""
-        return str(self._required("data", "the name of a data set"))
+        return _text(self._required("data", "the name of a data set"))
 
     @property
     def gantool(self) -> str:
         """The version of gantool that wrote the metadata."""
-        return str(self.content.get("gantool", "unknown"))
+        return _text(self.content.get("gantool", "unknown"))
 
     @property
     def authorship(self) -> Authorship:
@@ -256,6 +256,11 @@ class Metadata:
 def is_limit(value: object) -> bool:
     """Return whether a JSON value can be the largest magnitude of a layer's data: positive and finite."""
     return isinstance(value, float) and 0 < value < float("inf")
+
+
+def _text(value: Any) -> str:
+    """Return a JSON value as text that any file takes: half of a surrogate pair, which none does, becomes "?"."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _damaged(path: Path | None, what: str) -> GantoolError:

@@ -45,7 +45,7 @@ def _plain(options: Any) -> dict[str, str | float]:
     return {
         name: value
         for name, value in found.items()
-        if (isinstance(value, str) and value != "none")
+        if (isinstance(value, str) and value != "none" and value.isprintable())
         or (is_number(value) and (value or name == "seed"))
         or value is True
     }

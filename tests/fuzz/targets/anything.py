@@ -28,4 +28,4 @@ def run(data: bytes) -> None:
         return
     found = inspect(put("given", data))
     assert found.text()
-    json.dumps(found.to_json(), default=str)
+    json.dumps(found.to_json())

@@ -59,6 +59,7 @@ def run(data: bytes) -> None:
             getattr(metadata, name)
     Inspection(path, {"metadata": metadata.to_json()}).text()
     spec = Signature.of_graph(path, _TENSORS).spec(metadata)
+    "".join(spec.class_names).encode()
     names = safe_names(spec.class_names)
     assert len({name.casefold() for name in names}) == len(names)
     with suppress(GantoolError):

@@ -27,5 +27,6 @@ def run(data: bytes) -> None:
             b'{"kimg": 1, "seconds": 1, "loss_d": 0.5}\n' * (name == "stats.jsonl") + data
         )
     facts = RunFacts.read(run, 1000)
+    assert all(str(value).isprintable() for value in facts.settings.values())
     assert all(isinstance(score, dict) for score in facts.scores)
     assert plot(PlotOptions(run, folder() / "curves.html")).is_file()
