@@ -9,6 +9,7 @@
 #   make browser  Chromium and npm, for the tests of pages: by apt-get, if you are root
 #   make screenshots  the pictures of docs/web.md, from GRAPH (demo/g.fp16.onnx)
 #   make pictures     docs/fashion-mnist.png from GRAPH, and docs/emoji.png, after an hour of training; needs npm
+#   make fuzz       fuzz each reader of foreign bytes for SECONDS (60), two at a time; TARGET for one alone
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make release-check  builds dist/, checks it, and runs it in each Python from 3.10 to 3.14 that is here
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
@@ -31,7 +32,7 @@ DEV := $(VENV)/.dev
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 INSTALL = $(BIN)/pip install --disable-pip-version-check $(PINNED)
 
-.PHONY: demo data test slow coverage browser screenshots load-serve golden docs status pictures release-check bench bench-busy bench-distill bench-export bench-icons bench-scale bench-serve bench-train lint format clean
+.PHONY: demo data test slow coverage browser screenshots load-serve fuzz golden docs status pictures release-check bench bench-busy bench-distill bench-export bench-icons bench-scale bench-serve bench-train lint format clean
 
 $(DEMO): pyproject.toml constraints.txt
 	@$(if $(PINNED),:,echo "$$($(PYTHON) -V): installing the newest versions, not those of constraints.txt")
@@ -68,7 +69,6 @@ test: $(DEV) browser
 slow: $(DEV) browser .triton .ros
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow --junitxml=build/slow.xml
 
-.PHONY: docs status pictures
 docs: $(DEV)  # without --quiet, which also switches strict mode off
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "open site/index.html"
@@ -111,6 +111,10 @@ pictures: $(DEV) .emoji
 
 load-serve: $(DEV)
 	$(BIN)/python benchmarks/serve_load.py $(GRAPH)
+
+SECONDS ?= 60
+fuzz: $(DEV)
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run $(SECONDS) $(TARGET)
 
 golden: $(DEV)
 	$(BIN)/python tests/helpers/golden.py
@@ -161,3 +165,4 @@ format: $(DEV)
 
 clean:
 	rm -rf $(VENV) .triton .ros demo build dist site
+	rm -rf $(VENV) .triton .fuzz demo build dist

@@ -263,7 +263,7 @@ def _graph(path: Path) -> dict[str, Any]:
     layers = layers_of(graph, shapes)
     types = Counter(type_name(weight.data_type) for weight in graph.initializer)
     values = [*(("INPUT", value) for value in graph.input), *(("OUTPUT", value) for value in graph.output)]
-    return {
+    found = {
         "opset": opset,
         **known,
         **_authorship(metadata),
@@ -272,7 +272,7 @@ def _graph(path: Path) -> dict[str, Any]:
         "weights by type": dict(types),
         "multiply-adds": sum(layer.multiply_adds for layer in layers),
         "multiply-adds by type": {kind: f"{share:.1%}" for kind, share in shares(layers).items()},
-        "operators": dict(Counter(node.op_type for node in graph.node)),
+        "operators": dict(Counter(_readable(node.op_type) for node in graph.node)),
         "tensors": [
             {
                 "name": value.name,
@@ -284,3 +284,16 @@ def _graph(path: Path) -> dict[str, Any]:
         ],
         "layers": [asdict(layer) for layer in layers],
     }
+    return {name: _readable(value) for name, value in found.items()}
+
+
+def _readable(value: Any) -> Any:
+    """Return a value with text for bytes: protobuf gives text that is not UTF-8 as bytes."""
+    match value:
+        case bytes():
+            return value.decode("utf-8", "replace")
+        case dict():
+            return {name: _readable(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_readable(each) for each in value]
+    return value

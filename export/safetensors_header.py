@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import short
 
 MAX_HEADER = 100 << 20  # bytes; safetensors itself allows no more
+_SIDES, _LARGEST = 64, 2**63  # of a shape, so that no product of sides takes long
 
 
 def checkpoint_metadata(path: Path) -> Metadata:
@@ -33,9 +34,9 @@ def safetensors_header(path: Path) -> dict[str, Any] | None:
         file.seek(8)
         text = file.read(size)
     try:
-        header = json.loads(text)
+        header = parse_json(text)
         ends = [_end(name, entry) for name, entry in header.items() if name != "__metadata__"]
-    except (ValueError, AttributeError, RecursionError) as error:
+    except (ValueError, AttributeError) as error:
         reason = str(error)[:200]
         raise GantoolError(f"{path} is a damaged safetensors file ({reason}): copy it again") from error
     expected = 8 + size + max(ends, default=0)
@@ -58,7 +59,9 @@ def _end(name: str, entry: Any) -> int:
     """Return the offset at which the data of a tensor ends. Raises ValueError for an invalid entry."""
     match entry:
         case {"dtype": str(), "shape": list() as shape, "data_offsets": [int(begin), int(end)]} if (
-            all(type(side) is int and side >= 0 for side in shape) and 0 <= begin <= end
+            len(shape) <= _SIDES
+            and all(type(side) is int and 0 <= side < _LARGEST for side in shape)
+            and 0 <= begin <= end < _LARGEST
         ):
             if math.prod(shape) <= 8 * (end - begin):  # a value has at least one bit
                 return end

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag
+from gantool.runtime.process.terminal import short
 
 Architecture = Literal["dcgan", "dcgan5", "resnet", "r3gan"]
 Distribution = Literal["normal", "uniform", "truncated"]
@@ -73,7 +74,7 @@ def parse_size(value: Any) -> Size:
         return size_from_json(value)
     except ValueError as error:
         raise UsageError(
-            f"`size` {value}: give pixels per side, as in 64, or height x width, as in 96x64"
+            f"`size` {short(value)}: give pixels per side, as in 64, or height x width, as in 96x64"
         ) from error
 
 

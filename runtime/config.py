@@ -8,8 +8,9 @@ from typing import Any
 
 from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageError
 from gantool.runtime.flags import Given, Option, choose
-from gantool.runtime.process.terminal import message_of
+from gantool.runtime.process.terminal import message_of, short
 
+_MOST_BITS = 64  # of a whole number: a larger one has no use, and may have too many digits to be printed
 _KINDS: dict[type, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -44,13 +45,16 @@ def read_config(path: Path, known: Mapping[str, Option]) -> Given:
 
 def typed(option: Option, value: Any, where: str) -> Any:
     """Return a value converted to the type of its option. Raises UsageError, whose message begins with `where`."""
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, int) and each.bit_length() > _MOST_BITS:
+            raise UsageError(f"{where} is a whole number of {each.bit_length():,} bits: give a smaller one")
     parse = option.flag and option.flag.parse
     if parse and (isinstance(value, str) or option.kind not in _KINDS):
         return parse(value)
     if not option.many:
         return _one(option.kind, value, where)
     if not isinstance(value, list):
-        raise UsageError(f"{where} is {value!r}: expected a list")
+        raise UsageError(f"{where} is {short(repr(value))}: expected a list")
     return tuple(_one(option.kind, each, where) for each in value)
 
 
@@ -73,7 +77,7 @@ def _one(kind: type, value: Any, where: str) -> Any:
 
 
 def _wrong(kind: type, value: Any, where: str) -> Any:
-    raise UsageError(f"{where} is {value!r}: expected {_KINDS[kind]}")
+    raise UsageError(f"{where} is {short(repr(value))}: expected {_KINDS[kind]}")
 
 
 def _items(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -96,7 +100,7 @@ def _content(path: Path) -> Mapping[str, Any]:
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
         content = _json(text) if kind == ".json" else _yaml(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise GantoolError(f"{path} cannot be read ({message_of(error)}): correct it") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} has no options: write them as names and values, as in kimg: 300")
@@ -104,9 +108,9 @@ def _content(path: Path) -> Mapping[str, Any]:
 
 
 def _json(text: str) -> Any:
-    import json
+    from gantool.runtime.foreign import parse_json  # here, so that --help is faster
 
-    return json.loads(text)
+    return parse_json(text)
 
 
 def _yaml(text: str) -> Any:
@@ -116,7 +120,16 @@ def _yaml(text: str) -> Any:
         yaml = import_module("yaml")
     except ModuleNotFoundError as error:
         raise MissingDependencyError("PyYAML", "yaml", "reading YAML") from error
+    from gantool.runtime.foreign import DEEPEST, check_nesting
+
+    depth = 0
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+        for event in yaml.parse(text, yaml.SafeLoader):  # loading takes time with the square of the depth
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+        content = yaml.safe_load(text)
+    except Exception as error:  # beside its own, PyYAML raises IndexError for `!!int ""`, and others
+        raise ValueError(message_of(error)) from error
+    check_nesting(content, len(text))
+    return content

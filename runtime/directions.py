@@ -14,6 +14,7 @@ from gantool.runtime.files import atomic
 from gantool.runtime.process.terminal import printable, short
 
 FILE = "directions.npz"
+_MOST_BYTES = 1 << 28  # unpacked; a zip of a megabyte may hold a gigabyte
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,8 @@ class Directions:
             raise GantoolError(f"there is no {path}: make it with gantool directions, or name another one")
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                if sum(member.file_size for member in arrays.zip.infolist()) > _MOST_BYTES:
+                    raise ValueError(f"unpacked, it has over {_MOST_BYTES:,} bytes")
                 names, vectors, strengths = (arrays[name] for name in ("names", "vectors", "strengths"))
             found = cls(
                 tuple(map(str, names.tolist())), vectors.astype(np.float32), strengths.astype(np.float32)

@@ -6,7 +6,6 @@ place, `Metadata.of`, and read in one place, its property.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import gantool
 from gantool.runtime.authorship import Authorship
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.flags import options
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.process.terminal import reason_of, short
 
 FORMAT = 1  # of checkpoints
@@ -72,8 +72,8 @@ class Metadata:
     def parse(cls, text: str | bytes, path: Path) -> Metadata:
         """Parse the JSON text in the file `path`. Raises GantoolError if it is not an object."""
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            value = parse_json(text)
+        except ValueError as error:
             raise _damaged(path, f"its metadata are not JSON, {reason_of(error)}") from error
         return cls.from_json(value, path)
 
@@ -100,7 +100,7 @@ class Metadata:
     @property
     def architecture(self) -> str:
         """The name of the network."""
-        return str(self._required("architecture", "the name of a network"))
+        return _text(self._required("architecture", "the name of a network"))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class Metadata:
         names = self.class_names_as_given
         if not isinstance(names, list) or len(names) != self.classes:
             return ()
-        return tuple(map(str, names))
+        return tuple(map(_text, names))
 
     @property
     def class_names_as_given(self) -> Any:
@@ -194,12 +194,12 @@ class Metadata:
     @property
     def data(self) -> str:
         """The name of the data set, or of the original file of a generator that gantool did not train."""
-        return str(self._required("data", "the name of a data set"))
+        return _text(self._required("data", "the name of a data set"))
 
     @property
     def gantool(self) -> str:
         """The version of gantool that wrote the metadata."""
-        return str(self.content.get("gantool", "unknown"))
+        return _text(self.content.get("gantool", "unknown"))
 
     @property
     def authorship(self) -> Authorship:
@@ -255,6 +255,11 @@ class Metadata:
 def is_limit(value: object) -> bool:
     """Return whether a JSON value can be the largest magnitude of a layer's data: positive and finite."""
     return isinstance(value, float) and 0 < value < float("inf")
+
+
+def _text(value: Any) -> str:
+    """Return a JSON value as text that any file takes: half of a surrogate pair, which none does, becomes "?"."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _damaged(path: Path | None, what: str) -> GantoolError:

@@ -348,17 +348,17 @@ def bare(given: Given) -> Given:
 
 def read_options(path: Path) -> TrainingOptions:
     """Read a `training_options.json`. Raises GantoolError if it is not one."""
-    import json  # here, so that --help is faster
+    from gantool.runtime.foreign import parse_json  # here, so that --help is faster
 
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         network = config_from_json(values.pop("network"))
         known = options(TrainingOptions)
         for name in values.keys() & known.keys():
             if values[name] is not None or not known[name].optional:
                 values[name] = typed(known[name], values[name], name)
         return TrainingOptions(network, **values)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError, UsageError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, UsageError) as error:
         raise GantoolError(
             f"{path} does not hold the options of a run ({message_of(error)}): restore it, or start a new run: "
             "gantool train"

@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 
 from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.provenance.pictures import ERRORS
 from gantool.runtime.web.axis import Axis
 from gantool.runtime.web.charts import Chart, Curve
 from gantool.train import plot_html, plot_png
@@ -82,11 +83,6 @@ def _readable(sheet: Path) -> bool:
     try:
         with Image.open(sheet) as image:
             image.load()
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ):  # Pillow's errors for a damaged file
+    except ERRORS:
         return False
     return True

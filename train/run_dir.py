@@ -11,13 +11,13 @@ training_state.pt       the state for --resume
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.runs import LATEST, RUNS, newest_run
 from gantool.train.data.fitting import Fit
 from gantool.train.options import TrainingOptions, read_options
@@ -87,8 +87,8 @@ def records(path: Path) -> list[dict[str, Any]]:
     """Return the JSON objects in a .jsonl. Ignore other lines: incomplete or damaged ones."""
     found = []
     for line in path.read_bytes().split(b"\n"):
-        with suppress(ValueError, RecursionError):
-            value = json.loads(line)
+        with suppress(ValueError):
+            value = parse_json(line)
             if isinstance(value, dict):
                 found.append(value)
     return found

@@ -19,7 +19,7 @@ DLA_CORES = (0, 1)
 
 def parse_size(text: str) -> int:
     """Return the bytes of `2GiB` or `512MiB`; K, M, G without iB mean KiB, MiB, GiB as in trtexec."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG])(?:iB)?", text)
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,12})?) *([KMG])(?:iB)?", text, re.ASCII)
     size = int(float(match[1]) * 1024 ** " KMG".index(match[2])) if match else 0
     if not 0 < size < 2**63:
         raise UsageError(f"`workspace` {text!r}: write a size with its unit, as in 2GiB or 512MiB")
@@ -29,7 +29,7 @@ def parse_size(text: str) -> int:
 def parse_compute_capabilities(text: str) -> tuple[str, ...]:
     """Return ("86", "89") for `86,89` or `8.6,8.9`."""
     names = tuple(part.strip().lower().removeprefix("sm").replace(".", "") for part in text.split(","))
-    if not all(name.isdecimal() for name in names):
+    if not all(name.isascii() and name.isdecimal() for name in names):
         raise UsageError(f"`compute_capabilities` {text!r}: write compute capabilities, as in 86,89")
     return names
 

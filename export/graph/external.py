@@ -138,10 +138,12 @@ def _check_inside(path: Path, tensor: onnx.TensorProto) -> None:
         )
 
 
-def _file_of(path: Path, location: str) -> tuple[Path, str]:
+def _file_of(path: Path, location: str | bytes) -> tuple[Path, str]:
     """Return the external data file at `location`, and its name for messages."""
     name, folder = short(location), path.parent.resolve()
     try:
+        if not isinstance(location, str):  # protobuf gives text that is not UTF-8 as bytes
+            raise ValueError("not text")
         if len(location) > _MAX_PATH:  # resolving takes time with the square of the parts
             raise ValueError("too long")
         file = (folder / location).resolve()
@@ -173,7 +175,7 @@ def _size(path: Path, tensor: onnx.TensorProto) -> int:
     return -(-count * _PACKED.get(tensor.data_type, 8 * size) // 8)
 
 
-def _quoted(text: str) -> str:
+def _quoted(text: str | bytes) -> str:
     return repr(short(text))
 
 

@@ -36,6 +36,7 @@ from gantool.runtime.errors import (
     VerificationError,
 )
 from gantool.runtime.files import atomic
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.outputs.encoding import Encoding
 from gantool.runtime.spec import Images
 
@@ -195,8 +196,8 @@ def _members(path: Path) -> dict[str, bytes]:
 def _manifest(path: Path, data: bytes) -> tuple[str, float, dict[str, Any]]:
     """Return the precision, the PSNR limit in dB, and the members with their sizes and SHA-256."""
     try:
-        manifest = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        manifest = parse_json(data)
+    except ValueError as error:
         raise _refused(path, f"{MANIFEST} is not JSON") from error
     match manifest:
         case {

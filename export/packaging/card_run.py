@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from gantool.runtime.foreign import parse_json
 
 # Options of a training that shape the generator; paths and settings of the machine are nobody's business.
 _SETTINGS = (
@@ -44,7 +45,7 @@ def _plain(options: Any) -> dict[str, str | float]:
     return {
         name: value
         for name, value in found.items()
-        if (isinstance(value, str) and value != "none")
+        if (isinstance(value, str) and value != "none" and value.isprintable())
         or (is_number(value) and (value or name == "seed"))
         or value is True
     }
@@ -54,8 +55,8 @@ def _last(path: Path, images_seen: float | None) -> dict[str, Any] | None:
     """Return the last scores after as many images as the checkpoint has seen."""
     found = None
     for line in _text(path).splitlines():
-        with suppress(ValueError, RecursionError):
-            value = json.loads(line)
+        with suppress(ValueError):
+            value = parse_json(line)
             if isinstance(value, dict) and _is_after(value.get("kimg"), images_seen):
                 found = value
     return found
@@ -72,8 +73,8 @@ def is_number(value: Any) -> bool:
 
 
 def _json(path: Path) -> Any:
-    with suppress(ValueError, RecursionError):
-        return json.loads(_text(path))
+    with suppress(ValueError):
+        return parse_json(_text(path))
     return None
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import reason_of, short
 
@@ -40,7 +41,7 @@ _OUTPUT, _TENSOR_TYPE, _ELEM_TYPE, _SHAPE, _DIM_VALUE = 12, (2, 1), 1, (2, 1), 1
 _32_BITS = (1 << 32) - 1
 _DATA_LOCATION, _EXTERNAL = 14, 1
 _DEPTH = 8  # levels of nested graphs; a generator has one
-_DAMAGE = (ValueError, IndexError, KeyError, TypeError, RecursionError)
+_DAMAGE = (ValueError, IndexError, KeyError, TypeError)
 
 
 def open_graph(graph: Path) -> mmap:
@@ -90,7 +91,7 @@ def read_json(graph: Path, key: str, data: bytes | mmap | None = None) -> dict[s
     Raises GantoolError for a damaged file.
     """
     with _damage_of(graph, data or b""):
-        value = json.loads(_property(graph, key, data))
+        value = parse_json(_property(graph, key, data))
         if not isinstance(value, dict):
             raise ValueError(f"its metadata under {key!r} are {short(value)}")
         return value

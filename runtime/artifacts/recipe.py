@@ -5,7 +5,6 @@ It is stored as JSON, under `gantool_recipe` in the graph's metadata and under `
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from mmap import mmap
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Literal, get_args
 from gantool.runtime.artifacts.onnx import RECIPE_KEY, read_json
 from gantool.runtime.artifacts.plan import identify
 from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.metadata import is_limit
 
 FORMAT = 1
@@ -49,7 +49,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises UsageError if the file is missing or is a plan, GantoolError if it has no valid recipe.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
         value = value.get("recipe", value) if isinstance(value, dict) else value
     except FileNotFoundError as error:
         raise UsageError(f"--recipe {path}: there is no such file") from error

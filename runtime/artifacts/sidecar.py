@@ -13,6 +13,7 @@ from typing import Any
 
 from gantool.runtime.errors import GantoolError
 from gantool.runtime.files import atomic
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import reason_of, short
 from gantool.runtime.signature import Tensor
@@ -127,8 +128,8 @@ def read_sidecar(plan: Path) -> Sidecar | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        content = parse_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise _not_one(path, reason_of(error)) from error
     if wrong := _first_wrong(content):
         raise _not_one(path, wrong)

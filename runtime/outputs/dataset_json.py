@@ -17,6 +17,7 @@ from typing import Any
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.files import atomic
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.items import Items
 from gantool.runtime.outputs.base import Target
 from gantool.runtime.process.terminal import message_of
@@ -83,7 +84,7 @@ class LabelsFile:
         try:
             for name, label in _read(path)["labels"]:
                 in_array = name.startswith("image ")
-                if (self.suffix and in_array) or (not in_array and (path.parent / name).is_file()):
+                if (self.suffix and in_array) or (not in_array and os.path.isfile(path.parent / name)):  # noqa: PTH113
                     yield name, label
         except (ValueError, TypeError, AttributeError) as error:
             raise UsageError(
@@ -119,18 +120,15 @@ def _class_names(path: Path) -> Any:
             file.read(len(_FIRST)) == _FIRST
         ):  # gantool's own: its last line has the names, before it lie millions
             file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))
-            with suppress(ValueError, RecursionError):
+            with suppress(ValueError):
                 last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
-                return json.loads(_FIRST + last).get("class_names") or []
+                return parse_json(_FIRST + last).get("class_names") or []
     return _read(path).get("class_names") or []
 
 
 def _read(path: Path) -> dict[str, Any]:
     """Return the content of a file. Raises OSError, or ValueError if it is not of this form."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    content = parse_json(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict) or not isinstance(content.get("labels"), list):
         raise ValueError('it has no list of "labels"')
     return content

@@ -13,6 +13,7 @@ from PIL import Image
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.provenance.embed import in_png, saving, tiff_end
+from gantool.runtime.provenance.pictures import ERRORS
 from gantool.runtime.spec import Images
 
 Name = Literal["png", "webp", "jpg", "tiff"]
@@ -85,7 +86,7 @@ class Encoding:
                 pixels = np.asarray(picture if deep else picture.convert(_MODES[channels]), f"uint{bits}")
         except FileNotFoundError:
             return None
-        except (OSError, SyntaxError, ValueError, EOFError, zlib.error):  # Pillow's errors for a damaged file
+        except ERRORS:
             return None
         return pixels.reshape(height, width, channels)
 

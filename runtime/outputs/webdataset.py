@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from gantool.runtime.files import atomic
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.items import Item, Items
 from gantool.runtime.outputs.base import Sample, Target, Write
 from gantool.runtime.outputs.image_files import image_name, pieces
@@ -129,6 +130,8 @@ class WebDataset:
             member = tar.next()
             if member is None or member.name != name:
                 return None
+            if not member.isreg() or member.issparse():  # a sparse file of one block may promise terabytes
+                return None
             file = tar.extractfile(member)
             return file.read() if file else None
 
@@ -147,7 +150,7 @@ class WebDataset:
                     )
                 if not labelled or tar.next() is not None:
                     yield None
-        except (OSError, tarfile.TarError, EOFError):
+        except Exception:  # for damaged headers, tarfile can raise any error
             return
 
 
@@ -176,7 +179,7 @@ def _same(found: bytes | None, expected: bytes) -> bool:
     if found is None or found == expected:
         return found == expected
     try:
-        one, other = (json.loads(text) for text in (found, expected))
+        one, other = (parse_json(text) for text in (found, expected))
         return bool({**one, _MARK: 0} == {**other, _MARK: 0} and (_MARK in one) == (_MARK in other))
     except (ValueError, TypeError):  # no JSON object
         return False

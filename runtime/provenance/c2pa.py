@@ -18,6 +18,7 @@ from PIL import Image
 
 import gantool
 from gantool.runtime.errors import GantoolError, MissingDependencyError
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.outputs.encoding import MEDIA_TYPES, Encoding, Name
 from gantool.runtime.process.terminal import message_of, short
 from gantool.runtime.provenance.embed import MANIFEST
@@ -88,7 +89,7 @@ def read_manifest(path: Path) -> Manifest | None:
         kind = Image.MIME.get(picture.format or "", "")
     try:
         with path.open("rb") as file, library.Reader(kind, file, context=_context(library)) as reader:
-            return _manifest(json.loads(reader.json()))
+            return _manifest(parse_json(reader.json()))
     except (library.C2paError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise GantoolError(f"{path}: its C2PA manifest is damaged ({message_of(error)})") from error
 

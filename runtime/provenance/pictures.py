@@ -13,6 +13,8 @@ from PIL import Image
 
 from gantool.runtime.errors import GantoolError
 
+# Pillow must not try others, whatever the name of the file: for EPS, it starts Ghostscript.
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000")
 MAX_PIXELS = 1 << 24  # 4,096 × 4,096: a PNG of a few kilobytes may have billions
 # Pillow's errors for a damaged file
 ERRORS = (
@@ -25,7 +27,7 @@ def header_of(path: Path) -> Image.Image:
     """Read the header of a picture; its pixels are not decoded. Raises one of ERRORS."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(path)
+        return Image.open(path, formats=FORMATS)
 
 
 def small_enough(picture: Image.Image) -> bool:

@@ -16,7 +16,7 @@ from gantool.runtime.provenance.xmp import Mark, parse_packet
 
 
 def read_mark(path: Path) -> Mark | None:
-    """Return the mark of an image of any format that Pillow opens, or of an MP4 or a WebM; None if it has none.
+    """Return the mark of an image of one of FORMATS, or of an MP4 or a WebM; None if it has none.
 
     Raises GantoolError if the file is neither, or if its mark is damaged.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gantool.runtime.errors import GantoolError, UsageError
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.process.terminal import short
 from gantool.runtime.seeds import parse_seed
 from gantool.runtime.spec import Latents
@@ -160,7 +160,7 @@ def parse_record(text: str) -> Record:
     if len(text) > MAX_BYTES:
         raise _wrong(f"it has {len(text):,} characters")
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except ValueError:
         raise _wrong("it is not JSON") from None
     return Record.from_json(value)

@@ -6,13 +6,13 @@ IPTC's vocabulary. The field AIGC is that of GB 45438-2025, in the namespace of 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.provenance.record import MAX_BYTES, Record, parse_record
 
 if TYPE_CHECKING:
@@ -86,11 +86,14 @@ def parse_packet(data: bytes) -> Mark | None:
 
     if len(data) > MAX_PACKET:
         raise GantoolError(f"its XMP has {len(data):,} bytes, more than any mark")
-    # declarations could expand, and UTF-16 would hide them
-    if b"<!" in data or data.startswith((b"\xfe\xff", b"\xff\xfe")):
-        raise GantoolError("its XMP has declarations, which no mark has")
+
+    class Builder(ElementTree.TreeBuilder):
+        def doctype(self, *_: object) -> None:
+            """Refuse declarations in any encoding: their entities could expand."""
+            raise GantoolError("its XMP has declarations, which no mark has")
+
     try:
-        root = ElementTree.fromstring(data.rstrip(b"\0"))
+        root = ElementTree.XML(data.rstrip(b"\0"), ElementTree.XMLParser(target=Builder()))
     except (ElementTree.ParseError, ExpatError, ValueError, LookupError, RecursionError):
         raise GantoolError("its XMP is not XML") from None
     found: dict[str, str] = {}
@@ -127,8 +130,8 @@ def _fields(text: str | None) -> dict[str, str] | None:
     if text is None:
         return None
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except ValueError:
         raise GantoolError("its field AIGC is not JSON") from None
     if not isinstance(value, dict):
         raise GantoolError("its field AIGC is not an object")

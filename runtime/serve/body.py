@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
 from gantool.runtime.errors import UsageError
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.process.terminal import message_of
 from gantool.runtime.serve.options import ServeOptions
 from gantool.runtime.serve.service import Refused
@@ -42,8 +42,8 @@ async def read_json(request: Request, options: ServeOptions) -> dict[str, Any]:
 def parse(text: bytes) -> dict[str, Any]:
     """Return a JSON object. Raises UsageError."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text)
+    except ValueError as error:
         raise UsageError(f"the body is not JSON: {message_of(error)}") from None
     if not isinstance(value, dict):
         raise UsageError('the body is not a JSON object, as in {"seeds": "0-9"}')

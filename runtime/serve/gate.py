@@ -12,11 +12,12 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.process.terminal import reason_of
+from gantool.runtime.serve.answers import Json
 from gantool.runtime.serve.batching import BusyError
 from gantool.runtime.serve.connection import CLIENT
 from gantool.runtime.serve.doors import DOOR, OPEN, router
@@ -133,7 +134,7 @@ def _response(error: Exception, scope: Scope) -> Response:
 
 
 def _json(status: int, text: str, headers: Any = None) -> Response:
-    return JSONResponse({"error": text}, status, headers)
+    return Json({"error": text}, status, headers)
 
 
 def _line(fields: dict[str, Any]) -> str:

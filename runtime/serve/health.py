@@ -11,8 +11,9 @@ import asyncio
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from gantool.runtime.serve.answers import Json
 from gantool.runtime.serve.batching import BusyError, itself
 from gantool.runtime.serve.queries import HealthQuery, NoQuery
 from gantool.runtime.serve.service import Refused, Service
@@ -21,14 +22,14 @@ from gantool.runtime.serve.service import Refused, Service
 async def alive(service: Service, request: Request, query: HealthQuery) -> Response:  # noqa: ARG001
     """Answer that the process is alive or, with ?deep=1, whether the golden seeds give their images."""
     if not query.deep:
-        return JSONResponse({"status": "ok"})
+        return Json({"status": "ok"})
     if service.checking is None or service.checking.done():  # requests that come meanwhile share its result
         service.checking = asyncio.create_task(_check(service))
     models = await asyncio.shield(service.checking)
     if all(each["golden"] == each["equal"] for each in models.values()):
-        return JSONResponse({"status": "ok", "models": models})
+        return Json({"status": "ok", "models": models})
     error = "golden seeds give other images than when the server started: restart it, and test the machine"
-    return JSONResponse({"error": error, "models": models}, 503)
+    return Json({"error": error, "models": models}, 503)
 
 
 async def _check(service: Service) -> dict[str, dict[str, int]]:
@@ -63,7 +64,7 @@ async def ready(service: Service, request: Request, query: NoQuery) -> Response:
             raise Refused(
                 503, f"the engine of {name} failed on its last batch; the server's log says how"
             ) from error
-    return JSONResponse({"status": "ready", "models": list(service.engines)})
+    return Json({"status": "ready", "models": list(service.engines)})
 
 
 async def metrics(service: Service, request: Request, query: NoQuery) -> Response:  # noqa: ARG001

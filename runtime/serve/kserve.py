@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from gantool.runtime.classes import labeller
 from gantool.runtime.errors import UsageError
 from gantool.runtime.latents import check_z
+from gantool.runtime.serve.answers import Json
 from gantool.runtime.serve.body import parse, read
 from gantool.runtime.serve.engines import Engine
 from gantool.runtime.serve.queries import NoQuery, shown
@@ -32,18 +33,18 @@ _TYPES = {"FP32": "<f4", "INT64": "<i8", "INT32": "<i4"}
 async def server(service: Service, request: Request, query: NoQuery) -> Response:  # noqa: ARG001
     """Answer with what the server is."""
     extensions = ["binary_tensor_data", "model_repository", "model_configuration"]
-    return JSONResponse({"name": "gantool", "version": versions()[0], "extensions": extensions})
+    return Json({"name": "gantool", "version": versions()[0], "extensions": extensions})
 
 
 async def index(service: Service, request: Request, query: NoQuery) -> Response:  # noqa: ARG001
     """Answer with the models."""
-    return JSONResponse([{"name": name, "version": VERSION, "state": "READY"} for name in service.engines])
+    return Json([{"name": name, "version": VERSION, "state": "READY"} for name in service.engines])
 
 
 async def model(service: Service, request: Request, query: NoQuery) -> Response:  # noqa: ARG001
     """Answer with the tensors of a model."""
     engine = _engine(service, request)
-    return JSONResponse(
+    return Json(
         {
             "name": engine.name,
             "versions": [VERSION],
@@ -65,14 +66,14 @@ async def model(service: Service, request: Request, query: NoQuery) -> Response:
 async def ready(service: Service, request: Request, query: NoQuery) -> Response:  # noqa: ARG001
     """Answer 200 if the model is loaded, as all are."""
     engine = _engine(service, request)
-    return JSONResponse({"name": engine.name, "ready": True})
+    return Json({"name": engine.name, "ready": True})
 
 
 async def config(service: Service, request: Request, query: NoQuery) -> Response:  # noqa: ARG001
     """Answer with the configuration of a model, as Triton has it."""
     engine = _engine(service, request)
     spec = engine.spec
-    return JSONResponse(
+    return Json(
         {
             "name": engine.name,
             "platform": "gantool",

@@ -6,11 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 import gantool
 from gantool.runtime.commands import CHOICES
 from gantool.runtime.flags import Option
+from gantool.runtime.serve.answers import Json
 from gantool.runtime.serve.queries import NoQuery, parameters
 from gantool.runtime.serve.service import Service
 
@@ -113,7 +114,7 @@ async def description(service: Service, request: Request, query: NoQuery) -> Res
     }
     if service.options.secret:
         found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    return JSONResponse(found)
+    return Json(found)
 
 
 def _operation(service: Service, door: Door, is_open: bool) -> dict[str, Any]:

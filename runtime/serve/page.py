@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.serve.answers import Json
 from gantool.runtime.serve.queries import ModelQuery
 from gantool.runtime.serve.service import Refused, Service
 from gantool.runtime.web.page import info, server_page
@@ -31,7 +32,7 @@ async def about(service: Service, request: Request, query: ModelQuery) -> Respon
         found["mark"] = marker.template()
     if len(service.engines) > 1:
         found["models"] = list(service.engines)
-    return JSONResponse(found, headers={"cache-control": "no-cache"})
+    return Json(found, headers={"cache-control": "no-cache"})
 
 
 @cache

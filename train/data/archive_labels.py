@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.process.terminal import message_of, printable
 from gantool.train.data.labels import DATASET_JSON, Labels, as_class, labels_of, labels_of_values, outside
 from gantool.train.data.listing import read_labels_file
@@ -90,8 +90,8 @@ def labels_beside(
 def _class_name(found: tuple[str, bytes] | None) -> str:
     """Return the name of a class in the .json of one of its images, as gantool generate writes it; "" for none."""
     try:
-        value = json.loads(found[1]) if found else None
-    except (ValueError, RecursionError):
+        value = parse_json(found[1]) if found else None
+    except ValueError:
         return ""
     name = value.get("class_name") if isinstance(value, dict) else None
     return printable(name)[:100] if isinstance(name, str) else ""
@@ -103,7 +103,7 @@ def count_unlabelled(found: list[Member], content: Content) -> Counter[str]:
     if not jsons or len(jsons) == 1 or any(member.name.endswith(".cls") for member in found):
         return Counter()
     try:
-        value = json.loads(content(jsons[0], _MAX_LABEL_BYTES))
+        value = parse_json(content(jsons[0], _MAX_LABEL_BYTES))
     except Exception:  # reading the labels reports it
         return Counter()
     # "mark": of gantool generate, whose generators without classes have no label to give
@@ -138,8 +138,8 @@ def _label(name: str, beside: Callable[[str, str], tuple[str, bytes] | None]) ->
     if found := beside(name, ".json"):
         where, data = found
         try:
-            value = json.loads(data)
-        except (ValueError, RecursionError) as error:
+            value = parse_json(data)
+        except ValueError as error:
             raise GantoolError(f"{where} is damaged ({message_of(error)}): correct it") from error
         try:
             return as_class(value.get("label") if isinstance(value, dict) else None)

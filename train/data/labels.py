@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gantool.runtime.errors import GantoolError
+from gantool.runtime.foreign import parse_json
 from gantool.runtime.process.terminal import message_of, printable
 from gantool.train.data.splits import (
     DOMAIN,
@@ -243,13 +244,13 @@ def _outside_classes(names: list[str], parts: list[tuple[str, ...]], depth: int,
 
 def _from_json(names: list[str], text: bytes, where: str) -> Labels | None:
     try:
-        value = json.loads(text)  # bytes, so that it also accepts UTF-16 and a byte-order mark
+        value = parse_json(text)  # bytes, so that it also accepts UTF-16 and a byte-order mark
         if not isinstance(value, dict) or "labels" not in value:
             raise ValueError(f'it is {_NAMES.get(type(value), "a number")} without "labels"')
         if value["labels"] is None:
             return None
         known = _values(value["labels"])
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise GantoolError(
             f'{where} is damaged ({message_of(error)}): expected {{"labels": [["name.png", 3], ...]}}; '
             f"correct it, or {_LEAVE_OUT}"

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from gantool.runtime.errors import UsageError
 from gantool.runtime.flags import Flag, between, check, positive
+from gantool.runtime.process.terminal import short
 
 # The training options that differ from the defaults. Tried on Fashion-MNIST with a sixteenth of the multiply-adds,
 # three minutes on one core: without pruning, the distance was 14.8 in place of 12.5; with the GAN loss at its full
@@ -53,7 +54,7 @@ def _number(value: Any, name: str, units: Mapping[str, int], example: str) -> fl
         return float(value)
     found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,12})?|\.\d{1,12})\s?([A-Za-z]*)", str(value).strip(), re.ASCII)
     if found is None or found[2] not in units:
-        raise UsageError(f"`{name}` {value}: give {example}")
+        raise UsageError(f"`{name}` {short(value)}: give {example}")
     return float(found[1]) * units[found[2]]
 
 
@@ -85,7 +86,7 @@ def parse_elastic(value: Any) -> tuple[float, ...]:
     except ValueError:
         shares = []
     if len(shares) < 2 or not all(0 < share <= 1 for share in shares):
-        raise UsageError(f"`elastic` {value}: give shares of the width, as in 1,0.5,0.25")
+        raise UsageError(f"`elastic` {short(value)}: give shares of the width, as in 1,0.5,0.25")
     return tuple(shares[1:])
 
 
