@@ -24,6 +24,7 @@ USES = {
     "Chromium": r"helpers\.browser|helpers\.generator_page",
     "exiftool": r"\bexiftool\b",
     "Triton's server": r"helpers\.triton_server",
+    "ROS 2": r"helpers\.ros\b|helpers import ros",
 }
 
 
