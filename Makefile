@@ -8,7 +8,7 @@
 #   make coverage   the test suite, and the share of lines and branches that it runs
 #   make browser  Chromium and npm, for the tests of pages: by apt-get, if you are root
 #   make screenshots  the pictures of docs/web.md, from GRAPH (demo/g.fp16.onnx)
-#   make pictures     docs/fashion-mnist.png from GRAPH, and docs/emoji.png, after an hour of training; needs npm
+#   make pictures     docs/walk.webp from GRAPH, and docs/emoji.png, after an hour of training; needs npm
 #   make fuzz       fuzz each reader of foreign bytes for SECONDS (60), two at a time; TARGET for one alone
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make release-check  builds dist/, checks it, and runs it in each Python from 3.10 to 3.14 that is here
@@ -103,11 +103,12 @@ screenshots: $(DEV) browser
 
 pictures: $(DEV) .emoji
 	rm -rf build/pictures && mkdir -p build/pictures
-	$(BIN)/gantool generate $(GRAPH) --seeds 0-63 --grid 8x8 --out build/pictures/fashion-mnist
+	$(BIN)/gantool morph $(GRAPH) --seeds 0-89 --grid 10x3 --frames 9 --fps 9 --ease --loop --upscale 2 -o build/pictures/walk.webp
 	cd build/pictures && $(BIN)/gantool train --data $(abspath .emoji) --preset small --conditional --minutes 60
 	cd build/pictures && $(BIN)/gantool export --engine none
 	cd build/pictures && $(BIN)/gantool generate g.onnx --class all --seeds 0-11 --grid 12x10 --out emoji
-	for each in fashion-mnist emoji; do cp build/pictures/$$each/grid.png docs/$$each.png; done
+	cp build/pictures/walk.webp docs/
+	cp build/pictures/emoji/grid.png docs/emoji.png
 
 load-serve: $(DEV)
 	$(BIN)/python benchmarks/serve_load.py $(GRAPH)
