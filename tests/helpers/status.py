@@ -25,6 +25,9 @@ USES = {
     "exiftool": r"\bexiftool\b",
     "Triton's server": r"helpers\.triton_server",
     "ROS 2": r"helpers\.ros\b|helpers import ros",
+    "Ray, with a cluster of two nodes": r"ray_cluster",
+    "OpenCV": r"\bcv2\b",
+    "GStreamer": r"\bgst-launch",
 }
 
 
