@@ -11,8 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gantool.runtime.generator import Generator
-from helpers.examples import ran
-from helpers.scripts import script
+from helpers.examples import ran, script
 from helpers.serving import graph_of, serving
 
 cv2 = pytest.importorskip("cv2")
