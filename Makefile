@@ -165,5 +165,4 @@ format: $(DEV)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .triton .ros demo build dist site
-	rm -rf $(VENV) .triton .fuzz demo build dist
+	rm -rf $(VENV) .triton .ros .fuzz demo build dist site

@@ -54,7 +54,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     encoders = list(measured_encoders())
     # more than there are cores, so that four actors and the tasks of encoders run at once
-    ray.init(num_cpus=2 * max(given.numbers), include_dashboard=False, object_store_memory=200 << 20)
+    ray.init("local", num_cpus=2 * max(given.numbers), include_dashboard=False, object_store_memory=200 << 20)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         engine = folder / "g.onnx"

@@ -1,4 +1,7 @@
-"""`gantool inspect`: describe a file, from checkpoint to film, without an engine library or a GPU."""
+"""`gantool inspect`: describe a file, from checkpoint to film, without an engine library or a GPU.
+
+A plan without a sidecar is loaded where that works: nothing else knows its tensors.
+"""
 
 from __future__ import annotations
 

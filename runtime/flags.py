@@ -146,7 +146,13 @@ def build(cls: type[T], given: Mapping[str, Any]) -> T:
 
 
 def render(text: str, known: Mapping[str, Option]) -> str:
-    """Replace the parameters in backquotes in a message, as `kimg` or `autotune=False`, by their flags."""
+    """Replace the parameters in backquotes in a message, as `kimg` or `autotune=False`, by their flags.
+
+    A hint in parentheses that begins with a parameter stays only where the command has it.
+    """
+
+    def hint(match: re.Match[str]) -> str:
+        return match[0] if match[1] in known else ""
 
     def flag(match: re.Match[str]) -> str:
         option = known.get(match[1])
@@ -156,7 +162,7 @@ def render(text: str, known: Mapping[str, Option]) -> str:
             return match[1] + (match[2] or "")
         return option.negative if match[2] else option.names[0]
 
-    return re.sub(r"`(\w+)(=False)?`", flag, text)
+    return re.sub(r"`(\w+)(=False)?`", flag, re.sub(r" \(`(\w+)`[^()]*\)", hint, text))
 
 
 def choose(value: str, known: Iterable[str]) -> str:

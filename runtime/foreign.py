@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 DEEPEST = 100  # levels of lists and objects; gantool's own files have six
+_COLLECTIONS = (dict, list, tuple, set)
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -27,24 +28,21 @@ def check_nesting(value: Any, most: int) -> None:
 
     YAML's aliases make a value of any size from a few lines: `most` is the length of the text.
     """
-    level, count = [value], 0
+    level: list[Any] = [(value,)]
+    count = 0
     for _ in range(DEEPEST + 1):
-        level = [each for outer in level for each in _inside(outer)]
+        level = [
+            each
+            for outer in level
+            for each in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(each, _COLLECTIONS)
+        ]
         count += len(level)
         if not level:
             return
         if count > most:
             raise ValueError("its aliases make it much larger than its text")
     raise _too_deep()
-
-
-def _inside(value: Any) -> list[Any]:
-    """Return the collections directly inside of a value."""
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (list, tuple, set)):
-        return []
-    return [each for each in value if isinstance(each, (dict, list, tuple, set))]
 
 
 def _too_deep() -> ValueError:

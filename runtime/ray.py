@@ -38,7 +38,7 @@ _BATCHES = 16  # of a part: what is computed again if its actor dies
 _MARK = "mark"  # the column of XMP packets between engine and encoder
 _PARTS = 10_000  # at most: the driver keeps a record of each
 _log = logging.getLogger(__name__)
-Rows = dict[str, Any]  # column -> an array, one entry a row
+_Rows = dict[str, Any]  # column -> an array, one entry a row
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def images(
     show when an actor starts.
     """
     options, path = options or Options(), Path(engine).absolute()
-    work = Work(path, Origin.of(path).graph, _listed(as_seeds(seeds)), options)
+    work = _Work(path, Origin.of(path).graph, _listed(as_seeds(seeds)), options)
     try:
         import ray.data
     except ModuleNotFoundError as error:
@@ -98,7 +98,7 @@ def images(
     parts = _parts(len(work.seeds), options)
     # not ray.data.range, whose tasks would wait for CPUs that the actors hold
     made = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
-        Engine,
+        _Engine,
         fn_constructor_args=(work,),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=options.actors),
@@ -131,7 +131,7 @@ def sample(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Work:
+class _Work:
     """What each actor of a pool is told."""
 
     path: Path  # of the engine
@@ -140,10 +140,10 @@ class Work:
     options: Options
 
 
-class Engine:
+class _Engine:
     """An actor of the pool: turns parts of the list of seeds into images."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: _Work) -> None:
         """Load the engine. Raises GantoolError if it is of another graph, and UsageError for wrong options."""
         origin, options = Origin.of(work.path), work.options
         if origin.graph != work.graph:
@@ -159,7 +159,7 @@ class Engine:
         self._numbers = _numbers(work.seeds)
         self._marker = self._made_marker(origin) if options.format and options.mark else None
 
-    def __call__(self, parts: Rows) -> Iterator[Rows]:
+    def __call__(self, parts: _Rows) -> Iterator[_Rows]:
         """Yield batches of images of the parts, and of what belongs to them."""
         options = self._options
         for start, stop in zip(parts["start"], parts["stop"], strict=True):
@@ -168,9 +168,9 @@ class Engine:
             for batch, images in self._generator.stream(seeds, *of_all, resample=options.resample):
                 yield self._columns(batch) | {"image": images}
 
-    def _columns(self, seeds: list[Seed]) -> Rows:
+    def _columns(self, seeds: list[Seed]) -> _Rows:
         """Return seeds, their classes, and the marks that files need."""
-        made: Rows = {"seed": np.array(seeds if self._numbers else [str(seed) for seed in seeds])}
+        made: _Rows = {"seed": np.array(seeds if self._numbers else [str(seed) for seed in seeds])}
         labels = [cast("int | None", label) for _, label in self._label_of(seeds)]
         if self._generator.spec.classes != 0:
             made["class"] = np.array(labels, np.int64)
@@ -186,7 +186,7 @@ class Engine:
         return Marker(record, options.credit, authorship=generator.spec.authorship)
 
 
-def _files(rows: Rows, options: Options) -> Rows:
+def _files(rows: _Rows, options: Options) -> _Rows:
     """Encode images in a task of their own, so that no engine waits for an encoder."""
     images, encoding = rows.pop("image"), options.encoding
     marks = rows.pop(_MARK, [None] * len(images))

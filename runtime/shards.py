@@ -22,7 +22,7 @@ def parse_shard(text: str) -> tuple[int, int]:
         raise UsageError(f"`shard` {text}: give the part and the number of parts, counted from 1, as in 3/16")
     if int(match[1]) == 0:
         raise UsageError(
-            f"`shard` {text}: parts are counted from 1; add 1 to an index that counts from 0, as that of Kubernetes"
+            f"`shard` {text}: parts are counted from 1; add 1 to an index that counts from 0, as in Kubernetes"
         )
     return int(match[1]), int(match[2])
 
@@ -33,15 +33,17 @@ def part_name(shard: str | None) -> str:
 
 
 def of_other_count(folder: Path, part: str) -> Path | None:
-    """Return an array or a tar in `folder` of another number of parts than `part` is of; None if there is none.
+    """Return an array or a tar in `folder` of another number of parts than `part`; None if there is none.
 
     Together with the files of this run, it would hold images twice.
     """
+    if not part:
+        return None
     count = part.rpartition("of")[2]
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             match = _PART.fullmatch(entry.name)
-            if match and match[1] != count and part:
+            if match and match[1] != count:
                 return folder / entry.name
     return None
 

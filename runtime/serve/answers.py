@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 
 
 class Json(JSONResponse):
-    """JSON in ASCII: texts of clients and files may hold half of a surrogate pair, which UTF-8 has not."""
+    """JSON in ASCII: texts of clients and files may hold half of a surrogate pair, which UTF-8 cannot hold."""
 
     def render(self, content: Any) -> bytes:
         """Return the body."""

@@ -62,7 +62,7 @@ COMMANDS = {
     "export": ("gantool.export.cli", "Export a generator: checkpoint -> g.onnx, g.fp16.onnx, g.plan."),
     "inspect": (
         "gantool.export.cli",
-        "Describe a file: version, sizes, layers, precisions, without loading it and without a GPU.",
+        "Describe a file: version, sizes, layers, precisions, without a GPU.",
     ),
     "verify": (
         "gantool.export.cli",

@@ -12,8 +12,9 @@ from PIL import Image
 
 from gantool.runtime import Generator
 from gantool.runtime.latents import latents
+from helpers.examples import EXAMPLES
 
-EXAMPLE = Path(__file__).parents[2] / "examples/cpp"
+EXAMPLE = EXAMPLES / "cpp"
 SEEDS = (0, 1, 42, 123_456_789, 2**32 - 1)
 PRINT_Z = """
 #include <cstdio>

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from helpers.examples import EXAMPLES
 from helpers.tiny import tiny_graph
 
 yaml = pytest.importorskip("yaml")  # without type information
-RECIPES = Path(__file__).parents[2] / "examples/many-machines"
+RECIPES = EXAMPLES / "many-machines"
 SHARDS = 16
 SRUN = """#!/bin/bash
 while [[ $1 == --* ]]; do shift; done  # its own options

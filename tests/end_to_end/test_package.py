@@ -54,6 +54,18 @@ def test_the_wheel_of_the_sdist_is_that_of_the_tree(built: tuple[Path, Path]) ->
     assert (of_tree.name, of_tree.read_bytes()) == (of_sdist.name, of_sdist.read_bytes())
 
 
+def test_the_sdist_has_every_file_of_the_repository(built: tuple[Path, Path]) -> None:
+    """Its tests read examples, workflows and files of earlier commits, which .gitignore could leave out."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs the repository, to list its files")
+    (sdist,) = built[0].parent.glob("*.tar.gz")
+    with tarfile.open(sdist) as tar:
+        names = {name.partition("/")[2] for name in tar.getnames()}
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    links = {f"src/gantool/{room}" for room in ROOMS}
+    assert {*listed.splitlines()} - names == links
+
+
 def test_the_page_on_pypi_has_no_dead_links(built: tuple[Path, Path]) -> None:
     assert "<code>gantool train</code>" in page(built[0])
 

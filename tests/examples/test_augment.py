@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from conftest import run_gantool
-from helpers.scripts import script
+from helpers.examples import script
 
 
 @pytest.fixture

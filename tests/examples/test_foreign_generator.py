@@ -11,13 +11,13 @@ import torch
 
 from conftest import run_gantool
 from gantool.runtime import Generator
-from helpers.scripts import ROOT, script
+from helpers.examples import EXAMPLES, script
 
 
 @pytest.mark.slow
 def test_a_module_becomes_a_graph_and_a_student(tmp_path: Path) -> None:
     style = script("foreign-generator/style.py")
-    shutil.copy(ROOT / "foreign-generator/style.py", tmp_path)
+    shutil.copy(EXAMPLES / "foreign-generator/style.py", tmp_path)
     style.write(tmp_path / "weights.pth")
     flags = ("--weights", "weights.pth", "--latent", "128", "--clamp", "--engine", "none")
     run_gantool("export", "--from", "style:make", *flags, cwd=tmp_path, check=True)

@@ -34,7 +34,7 @@ def test_a_walk_becomes_a_video(kind: str, tmp_path: Path) -> None:
     frames = frames_of(tmp_path / "walk.webm")
     assert frames.shape == (5, 128, 128, 3)
     difference = np.abs(frames - images.repeat(8, 1).repeat(8, 2)).mean()
-    assert difference < 12
+    assert difference < 5
     assert np.abs(frames[0].astype(float) - frames[-1]).mean() > 2 * difference
 
 
@@ -59,6 +59,7 @@ def test_the_stream_of_a_service_is_recorded(tmp_path: Path) -> None:
     assert frames.shape[1:] == (128, 128, 3)
     assert 10 <= len(frames) <= 20  # a reader that is slow misses some
     with Generator.load(graph) as generator:
-        image = generator.images([5])[0].astype(float)
+        images = generator.images(range(10)).astype(float)
     centres = frames[-1][4::8, 4::8]  # [16, 16, 3]
-    assert np.abs(centres - image).mean() < 25
+    errors = np.abs(centres - images).mean((1, 2, 3))
+    assert errors[5] < 0.75 * np.delete(errors, 5).min()  # no other seed is near

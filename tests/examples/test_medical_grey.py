@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from conftest import run_gantool
-from helpers.scripts import script
+from helpers.examples import script
 
 
 @pytest.mark.slow

@@ -13,9 +13,9 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from helpers.scripts import ROOT
+from helpers.examples import EXAMPLES
 
-NOTEBOOK = ROOT / "notebook/generator.ipynb"
+NOTEBOOK = EXAMPLES / "notebook/generator.ipynb"
 
 
 def read() -> Any:

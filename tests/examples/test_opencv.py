@@ -11,8 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gantool.runtime.generator import Generator
-from helpers.examples import ran
-from helpers.scripts import script
+from helpers.examples import ran, script
 from helpers.serving import graph_of, serving
 
 cv2 = pytest.importorskip("cv2")
@@ -84,5 +83,6 @@ def test_opencv_reads_the_stream_of_a_service(tmp_path: Path) -> None:
         result = ran("opencv/stream.py", address, cwd=tmp_path)
     assert result.stdout.splitlines()[-1].startswith("frame 30: 64x64")
     with Generator.load(graph) as generator:
-        expected = enlarged(generator.images([5]))[0].astype(float)
-    assert np.abs(cv2.imread(str(tmp_path / "frame.png")) - expected).mean() < 12
+        images = enlarged(generator.images(range(10))).astype(float)
+    errors = np.abs(cv2.imread(str(tmp_path / "frame.png")) - images).mean((1, 2, 3))
+    assert errors[5] < 0.75 * np.delete(errors, 5).min()  # no other seed is near

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from conftest import run_gantool
-from helpers.scripts import script
+from helpers.examples import script
 
 CATEGORIES = ("Animals & Nature", "Flags")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from conftest import run_gantool
-from helpers.scripts import script
+from helpers.examples import script
 
 FLAGS = ("--preset", "dcgan32", "--width", "8", "--tile", "--no-autotune")
 

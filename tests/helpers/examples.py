@@ -1,11 +1,13 @@
-"""Run the scripts of examples/ as their README does."""
+"""The scripts of examples/: run as their README does, or as modules."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 from conftest import Run
 
@@ -23,3 +25,13 @@ def ran(*command: str | Path, cwd: Path, check: bool = True, **env: str) -> Run:
     if check:
         assert result.returncode == 0, result.stderr
     return result
+
+
+def script(path: str) -> ModuleType:
+    """Return a script of examples/, by its path there, as a new module."""
+    spec = spec_from_file_location(Path(path).stem, EXAMPLES / path)
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

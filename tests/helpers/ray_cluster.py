@@ -23,7 +23,7 @@ from ray.cluster_utils import Cluster
 from gantool.runtime.ray import Options, images, sample
 
 NODE = {"num_cpus": 2, "object_store_memory": 200 << 20, "include_dashboard": False}
-ACTOR = "ray::MapWorker(MapBatches(Engine))"  # the title that Ray gives to its process
+ACTOR = "ray::MapWorker(MapBatches(_Engine))"  # the title that Ray gives to its process
 PATIENCE = 300.0  # seconds
 
 

@@ -119,10 +119,10 @@ def use(python: Path, wheel: Path, folder: Path) -> str:
     images = (EARLIER / "images.npy", folder / "images/images.npy")
     run(programs / "python", "-c", COMPARE, *images, cwd=folder)
     run(gantool, "doctor", "--selftest", cwd=folder, env=cache)
-    with_ = (
-        "import numpy, onnxruntime, PIL; print(numpy.__version__, onnxruntime.__version__, PIL.__version__)"
+    say_versions = (
+        "import numpy as n, onnxruntime as o, PIL as p; print(n.__version__, o.__version__, p.__version__)"
     )
-    numpy, onnxruntime, pillow = run(programs / "python", "-c", with_, cwd=folder).split()[-3:]
+    numpy, onnxruntime, pillow = run(programs / "python", "-c", say_versions, cwd=folder).split()[-3:]
     return f"generates as before, with NumPy {numpy}, ONNX Runtime {onnxruntime}, Pillow {pillow}"
 
 

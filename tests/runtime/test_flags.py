@@ -68,6 +68,8 @@ def test_messages_name_flags_on_the_command_line() -> None:
     text = "`level` 3 and `paths`: not `other`, see `gantool train`"
     assert render(text, KNOWN) == "--lvl 3 and paths: not `other`, see `gantool train`"
     assert render("`level=False`, not `other=False`", KNOWN) == "--no-lvl, not `other=False`"
+    hints = "kept (`level` 3 is smaller), made (`other` is faster)"
+    assert render(hints, KNOWN) == "kept (--lvl 3 is smaller), made"
 
 
 def test_options_from_a_file(tmp_path: Path) -> None:

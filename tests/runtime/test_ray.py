@@ -19,7 +19,7 @@ from conftest import run_gantool
 from gantool.runtime.generator import Generator
 from gantool.runtime.outputs.encoding import Encoding
 from gantool.runtime.provenance.origin import Origin
-from gantool.runtime.ray import Engine, Options, Work, sample
+from gantool.runtime.ray import Options, _Engine, _Work, sample
 from gantool.runtime.seeds import parse_seeds
 from helpers.tiny import tiny_graph
 
@@ -35,8 +35,8 @@ def graph(tmp_path: Path) -> Path:
     return path
 
 
-def actor(engine: Path, seeds: Any, **options: Any) -> Engine:
-    return Engine(Work(engine, Origin.of(engine).graph, seeds, Options(**options)))
+def actor(engine: Path, seeds: Any, **options: Any) -> _Engine:
+    return _Engine(_Work(engine, Origin.of(engine).graph, seeds, Options(**options)))
 
 
 def parts(*pairs: tuple[int, int]) -> dict[str, np.ndarray]:
@@ -62,7 +62,7 @@ def test_an_engine_of_another_graph_is_refused(graph: Path) -> None:
     with pytest.raises(
         gantool.GantoolError, match="is of another graph than that of the program: copy the same"
     ):
-        Engine(Work(graph, "0" * 64, range(3), Options()))
+        _Engine(_Work(graph, "0" * 64, range(3), Options()))
 
 
 def test_wrong_options_are_told_before_an_image_is_made(graph: Path, tmp_path: Path) -> None:

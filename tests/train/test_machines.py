@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 from conftest import run_gantool
+from helpers.examples import EXAMPLES
 
-RECIPES = Path(__file__).parents[2] / "examples/many-machines"
+RECIPES = EXAMPLES / "many-machines"
 SMALL = ("--preset", "dcgan16", "--width", "4", "--no-autotune", "--device", "cpu")
 LENGTH = ("--kimg", "0.32", "--tick", "0.064")
 CABLE = "gantool"  # the interface in both namespaces
