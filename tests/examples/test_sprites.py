@@ -33,7 +33,8 @@ def fill(package: Path) -> None:
 
 def seen(path: Path, least: int) -> NDArray[np.uint8]:
     """Return a sprite with all pixels cleared whose alpha is below `least`."""
-    pixels = np.asarray(Image.open(path)).copy()
+    with Image.open(path) as image:
+        pixels = np.asarray(image).copy()
     pixels[pixels[..., 3] < least] = 0
     return pixels
 
@@ -64,4 +65,5 @@ def test_from_emoji_to_an_atlas(tmp_path: Path) -> None:
             seen(path, atlas.FAINT) for path in (tmp_path / "again.png", tmp_path / f"images/{name}.png")
         )
         np.testing.assert_array_equal(again, expected)
-    assert Image.open(tmp_path / "sprites-preview.png").mode == "RGB"
+    with Image.open(tmp_path / "sprites-preview.png") as preview:
+        assert preview.mode == "RGB"

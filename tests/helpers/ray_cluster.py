@@ -3,7 +3,8 @@
     python ray_cluster.py ENGINE FOLDER COUNT
 
 It writes seeds 0 to COUNT - 1 to FOLDER/pixels.npz, sorted, and as a WebDataset to FOLDER/tars, while an actor is
-killed at work. It prints the number of its process, and the nodes of the actors.
+killed at work. It prints the number of its process. It exits with BUSY if the cluster does not start: Ray gives a
+node 30 seconds for that, and no option changes them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from gantool.runtime.ray import Options, images, sample
 NODE = {"num_cpus": 2, "object_store_memory": 200 << 20, "include_dashboard": False}
 ACTOR = "ray::MapWorker(MapBatches(_Engine))"  # the title that Ray gives to its process
 PATIENCE = 300.0  # seconds
+BUSY, TRIES = 75, 3
 
 
 def at_work() -> dict[int, str]:
@@ -58,9 +60,23 @@ def kill_one(killed: list[int]) -> None:
         time.sleep(0.01)
 
 
+def started() -> Cluster:
+    """Return a cluster of two nodes. Exits with BUSY if this machine is too busy for Ray's limit of time."""
+    for _ in range(TRIES):
+        cluster = Cluster()
+        try:
+            for _ in range(2):
+                cluster.add_node(**NODE)
+        except Exception as error:
+            print(error, file=sys.stderr)
+            cluster.shutdown()
+        else:
+            return cluster
+    sys.exit(BUSY)
+
+
 def main(engine: str, folder: Path, count: int) -> None:
-    cluster = Cluster(initialize_head=True, head_node_args=NODE)
-    cluster.add_node(**NODE)
+    cluster = started()
     ray.init(address=cluster.address, log_to_driver=False)
     killed: list[int] = []
     killer = threading.Thread(target=kill_one, args=(killed,))

@@ -24,6 +24,7 @@ from gantool.runtime.seeds import parse_seeds
 from helpers.tiny import tiny_graph
 
 CLUSTER = Path(__file__).parents[1] / "helpers/ray_cluster.py"
+BUSY = 75  # what it exits with where Ray does not start in time
 # Nothing goes over a network; no token is written into the home folder.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
 
@@ -99,6 +100,8 @@ def test_an_actor_that_is_killed_at_work_loses_and_doubles_nothing(graph: Path, 
         text=True,
         check=False,
     )
+    if result.returncode == BUSY:
+        pytest.skip("this machine is too busy for Ray to start a node within its 30 seconds")
     assert result.returncode == 0, result.stderr[-5000:]
     assert result.stdout.splitlines()[-1].startswith("killed "), result.stdout[-2000:]
     with Generator.load(graph) as generator:
