@@ -190,7 +190,7 @@ def section(subject: Subject, rows: list[Row], apart: float) -> Iterator[str]:
     for row in rows:
         likeness = "" if row is teacher else f"{row.psnr:.1f} dB"
         kimg = "" if row.kimg is None else f"{row.kimg:.0f}"
-        near = "" if row is teacher else f"{row.apart:#.2g}"
+        near = "" if row is teacher else f"{row.apart:.4f}" if row.apart < 1 else f"{row.apart:.1f}"
         numbers = f"{row.width} | {row.share:.3f} | {row.weights:,} | {kimg} | {row.distance:.1f}"
         yield f"| {row.how} | {numbers} | {row.distance / teacher.distance:.2f} | {near} | {likeness} |"
     yield from ("", f"Two samples of the teacher, {SAMPLES:,} images each, differ by {apart:.2f}.", "")
