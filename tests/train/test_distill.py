@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,13 +58,29 @@ def likeness(folder: Path) -> dict[str, Any]:
     return found
 
 
+class PressesCtrlC(logging.Handler):
+    """Interrupts a run at its first tick."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("tick 1 "):
+            signal.raise_signal(signal.SIGINT)
+
+
 def assert_resumes(folder: Path, words: str) -> tuple[Checkpoint, Checkpoint]:
-    """Train a student in whole/, and in two sessions in parts/: their weights are equal. Return both."""
+    """Train a student in whole/, and with Ctrl-C and a resume in parts/: their weights are equal. Return both."""
     whole, parts = folder / "whole", folder / "parts"
-    for each, kimg in ((whole, 0.128), (parts, 0.064)):
-        each.mkdir()
-        distilled(each, f"{words} --kimg {kimg}")
-    answer = gantool("train --resume latest --kimg 0.128", parts)
+    whole.mkdir()
+    parts.mkdir()
+    distilled(whole, f"{words} --kimg 0.128")
+    log, presses = logging.getLogger("gantool"), PressesCtrlC()
+    log.addHandler(presses)
+    try:
+        answer = gantool(f"distill {words} --kimg 0.128 {FLAGS}", parts)
+    finally:
+        log.removeHandler(presses)
+    assert answer.code == 130, answer.err
+    assert load_checkpoint(the_run(parts) / "generator.safetensors").metadata.images_seen < 128
+    answer = gantool("train --resume latest", parts)
     assert answer.code == 0, answer.err
     one, other = (load_checkpoint(the_run(each) / "generator.safetensors") for each in (whole, parts))
     of_other = other.generator.state_dict()
