@@ -1,7 +1,7 @@
 """Images/s by processes of `gantool generate --shard` and by actors of `gantool.ray`: writes benchmarks/scale.md.
 
 All write the same tars of PNG files, with one thread an engine and one an encoder. The time to start is measured
-alone, with a few images, and taken off. What limits a hundred GPUs is computed from the encoders, measured here.
+alone, with a few images. Rates include it. What limits a hundred GPUs is computed from the encoders, measured here.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ FEW = 16  # images of each process, to measure the start
 
 @dataclass(frozen=True)
 class Rate:
-    """Images/s of one way, after its start."""
+    """Images/s of one way, its start included."""
 
     name: str
-    seconds: float  # until the first images are there
-    images: float  # a second, from then on
+    start: float  # seconds for a few images
+    images: float  # a second
 
 
 def main() -> None:
@@ -75,11 +75,11 @@ def main() -> None:
 
 
 def rate(name: str, make: Callable[[int], None], count: int) -> Rate:
-    """Return the rate of `make`, which writes a number of images, without its start."""
+    """Return the rate of `make`, which writes a number of images, its start included."""
     few = timed(make, FEW)
     whole = timed(make, count)
     print(f"{name}: {few:.1f} s to start, {whole:.1f} s in all", file=sys.stderr)
-    return Rate(name, few, (count - FEW) / max(whole - few, 1e-3))
+    return Rate(name, few, count / whole)
 
 
 def timed(make: Callable[[int], None], count: int) -> float:
@@ -124,14 +124,14 @@ def report(rates: Sequence[Rate], encoders: Sequence[Encoder], count: int, load:
         "and other work makes all rates lower. The table says what a process and what Ray cost, not how a",
         "cluster scales.",
         "",
-        "| | start | images/s after it | of the first row |",
+        "| | start | images/s, start included | of the first row |",
         "| --- | --- | --- | --- |",
     ]
-    lines += [f"| {r.name} | {r.seconds:.1f} s | {r.images:.0f} | {r.images / base:.2f} |" for r in rates]
+    lines += [f"| {r.name} | {r.start:.1f} s | {r.images:.0f} | {r.images / base:.2f} |" for r in rates]
     lines += [
         "",
         "Ray encodes in tasks beside its actors, so one actor may use two cores. Its start is that of the",
-        "actors, not that of the cluster.",
+        "actors, not that of the cluster; the first one also fills the caches.",
         "",
         "## Encoders, one core",
         "",
