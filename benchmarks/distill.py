@@ -12,7 +12,6 @@ is by the classifier of `gantool evaluate`, at full size. The time of autotuning
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 import subprocess
 import sys
@@ -27,19 +26,20 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
+import torch
 
 import gantool
 from gantool.models import NetworkConfig, load_checkpoint
-from gantool.models.batchnorm import recalibrate
 from gantool.models.cost import cost, widest
 from gantool.models.sampling import sample_images
-from gantool.models.slim import by_importance, thinned
 from gantool.runtime.outputs.psnr import differences, psnr
 from gantool.runtime.spec import Images
 from gantool.runtime.web.axis import Axis
 from gantool.runtime.web.charts import Chart, Curve, svg
 from gantool.train.data.dataset import load_images
 from gantool.train.distill.likeness import MOST_PSNR
+from gantool.train.distill.student import pruned
+from gantool.train.distill.teacher import load_teacher
 from gantool.train.metrics.extractors import Extractor, find_extractor
 from gantool.train.metrics.scores import frechet
 from train import processor
@@ -132,9 +132,8 @@ def measured(subject: Subject, folder: Path, seconds: float, cores: Cores) -> tu
     jobs: list[tuple[str, list[object]]] = [
         ("INT8, trained", ["distill", run, "--quantize", "int8", *limits])
     ]
-    small = [widest(config, share * macs, None) for share in SHARES]
-    for share, student in zip(SHARES, small, strict=True):
-        assert student is not None
+    students = [student for share in SHARES if (student := widest(config, share * macs, None))]
+    for share, student in zip(SHARES, students, strict=True):
         jobs += [
             ("from scratch", [*train, "--width", student.width]),
             ("distilled", ["distill", run, "--macs", share, *limits]),
@@ -151,11 +150,10 @@ def measured(subject: Subject, folder: Path, seconds: float, cores: Cores) -> tu
     images, other = (sample_images(teacher, range(start, start + SAMPLES)) for start in (0, SAMPLES))
     against = Measured(extractor, real, images, extractor.vectors(images), macs)
     rows = [against.row("teacher", config, checkpoint.metadata.images_seen / 1000, images)]
-    for student in small:
-        pruned = copy.deepcopy(teacher)
-        by_importance(pruned)
-        assert student is not None
-        images = sample_images(recalibrate(thinned(pruned, student)), range(SAMPLES))
+    for student in students:
+        start = pruned(load_teacher(run / "generator.safetensors", torch.device("cpu")), student)
+        assert start is not None
+        images = sample_images(start, range(SAMPLES))
         rows.append(against.row("pruned, not trained", student, None, images))
     rows.append(against.row("INT8, calibrated", config, None, _in_int8(run, folder / "calibrated")))
     for (how, _), each in zip(jobs, runs, strict=True):

@@ -26,6 +26,7 @@ from gantool.runtime.errors import GantoolError, MissingDependencyError, UsageEr
 from gantool.runtime.generator import DEFAULT_BATCH, MAX_BATCH, Generator
 from gantool.runtime.items import Item
 from gantool.runtime.outputs.encoding import ENCODINGS, Encoding, Name
+from gantool.runtime.outputs.webdataset import about, key
 from gantool.runtime.provenance.marker import Marker
 from gantool.runtime.provenance.origin import Origin
 from gantool.runtime.request import Provider
@@ -121,13 +122,12 @@ def sample(row: Mapping[str, Any]) -> dict[str, Any]:
     if file is None:
         raise UsageError("a WebDataset holds files: give `format`, as in Options(format='png')")
     seed = parse_seed(str(row["seed"]))
-    key = seed_name(seed).replace(".", "_")
-    about: dict[str, Any] = {"seed": seed if isinstance(seed, int) else str(seed)}
-    if "class" not in row:
-        return {"__key__": key, file: row[file], "json": json.dumps(about)}
-    about["class"] = int(row["class"])
-    key += f"-{row['class']}"
-    return {"__key__": key, file: row[file], "cls": str(row["class"]), "json": json.dumps(about)}
+    label = int(row["class"]) if "class" in row else None
+    item = Item(seed_name(seed) if label is None else f"{seed_name(seed)}-{label}", seed, label)
+    made = {"__key__": key(item), file: row[file]}
+    if label is not None:
+        made["cls"] = str(label)
+    return made | {"json": json.dumps(about(item))}
 
 
 @dataclass(frozen=True)

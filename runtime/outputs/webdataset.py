@@ -160,18 +160,24 @@ def beside(
     """Return the members beside the image of an item: their suffixes, and their bytes."""
     if item.label is None and marker is None:
         return ()
-    if isinstance(item.seed, Row):
-        about: dict[str, object] = {"z": item.seed.number}
-    else:
-        about = {"seed": item.seed if isinstance(item.seed, int) else str(item.seed)}
-    if item.label is not None:
-        about["class"] = item.label
-        if class_names:
-            about["class_name"] = class_names[item.label]
+    said = about(item, class_names)
     if marker is not None:
-        about[_MARK] = marker.beside(item)
-    text = ("json", json.dumps(about).encode())
+        said[_MARK] = marker.beside(item)
+    text = ("json", json.dumps(said).encode())
     return (text,) if item.label is None else (("cls", str(item.label).encode()), text)
+
+
+def about(item: Item, class_names: Sequence[str] = ()) -> dict[str, object]:
+    """Return what the JSON beside an image says of its item: its seed, or the number of its z, and its class."""
+    if isinstance(item.seed, Row):
+        said: dict[str, object] = {"z": item.seed.number}
+    else:
+        said = {"seed": item.seed if isinstance(item.seed, int) else str(item.seed)}
+    if item.label is not None:
+        said["class"] = item.label
+        if class_names:
+            said["class_name"] = class_names[item.label]
+    return said
 
 
 def _same(found: bytes | None, expected: bytes) -> bool:
