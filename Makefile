@@ -6,7 +6,7 @@
 #   make docs    the documentation, into site/; a dead link ends it
 #   make status  the counted part of docs/status.md, from the reports of make test and make slow
 #   make coverage   the test suite, and the share of lines and branches that it runs
-#   make browser  Chromium and npm, for the tests of pages: by apt-get, if you are root
+#   make browser  Chromium, npm, exiftool and GNU parallel for the tests: by apt-get, if you are root
 #   make screenshots  the pictures of docs/web.md, from GRAPH (demo/g.fp16.onnx)
 #   make pictures     docs/walk.webp from GRAPH, and docs/emoji.png, after an hour of training; needs npm
 #   make fuzz       fuzz each reader of foreign bytes for SECONDS (60), two at a time; TARGET for one alone
@@ -91,11 +91,11 @@ coverage: $(DEV) browser
 
 # Without them, these tests are skipped. Only what is missing: another npm than Debian's conflicts with Debian's.
 browser:
-	@missing=; for each in chromium npm exiftool:libimage-exiftool-perl; do \
+	@missing=; for each in chromium npm parallel exiftool:libimage-exiftool-perl; do \
 	command -v $${each%:*} >/dev/null || missing="$$missing $${each#*:}"; done; \
 	[ -z "$$missing" ] || [ "$$(id -u)" != 0 ] || \
 	{ apt-get update -q && apt-get install -qy --no-install-recommends $$missing; } >/dev/null || true
-	@for each in chromium npm exiftool; do command -v $$each >/dev/null || \
+	@for each in chromium npm parallel exiftool; do command -v $$each >/dev/null || \
 	echo "no $$each: tests that need it are skipped"; done
 
 GRAPH ?= demo/g.fp16.onnx

@@ -116,7 +116,8 @@ def sample(row: Mapping[str, Any]) -> dict[str, Any]:
     """Turn a row with a file into a sample of a WebDataset: the `encoder` of `Dataset.write_webdataset`.
 
     Its members are those of `gantool generate --format tar`: seed0004.png and seed0004.json; of a conditional
-    generator seed0004-3.png for class 3, seed0004-3.json and seed0004-3.cls. Raises UsageError for pixels.
+    generator seed0004-3.png for class 3, seed0004-3.json and seed0004-3.cls. The JSON has the seed and the class;
+    the mark is in the image alone. Raises UsageError for pixels.
     """
     file = next((name for name in ENCODINGS if name in row), None)
     if file is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.browser import needed
 from helpers.examples import EXAMPLES
 from helpers.tiny import tiny_graph
 
@@ -98,7 +98,6 @@ def test_the_exit_codes_that_kubernetes_does_not_retry() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("tool", ["parallel", "xargs"])
 def test_processes_of_one_machine(tool: str, cluster: Path) -> None:
-    if shutil.which(tool) is None:
-        pytest.skip(f"there is no {tool} here")
+    needed(tool)
     run(cluster, "bash", RECIPES / f"generate-{tool}.sh", JOBS="2")
     assert made(cluster) == list(range(100))

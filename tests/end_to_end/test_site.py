@@ -10,6 +10,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 import command_line
 import gantool
@@ -127,8 +128,14 @@ def test_a_phone_reads_pages_from_the_disk(site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_wide_screen_shows_the_widest_pages_from_the_disk(site: Path) -> None:
+def test_a_wide_screen_shows_the_widest_pages_and_searches_from_the_disk(site: Path) -> None:
     with chromium() as browser, opened(browser, site / "python-api.html", 1400, root=site) as page:
         assert not overflows(page)
         page.goto((site / "command-line.html").as_uri())
         assert not overflows(page)
+        # Material reads the field upon a key, and `fill` presses none
+        page.locator("input[name=query]").press_sequentially("precision")
+        found = page.locator(".md-search-result__link").first
+        expect(found).to_contain_text("Precision")
+        found.click()
+        expect(page.locator("h1")).to_contain_text("Precision")

@@ -26,7 +26,10 @@ _SHORT = {
     "evaluate": {"--samples": "64"},
     "project": {"--steps": "3"},
     "bench": {"--seconds": "0.05", "--batch": "1"},
-    "tune": {"--seconds": "0.02", "--precision": "fp32,fp16", "--lowering": "none", "--provider": "cpu"},
+    "tune": {
+        **{"--seconds": "0.02", "--precision": "fp32,fp16", "--lowering": "none", "--provider": "cpu"},
+        **{"--batch": "1", "--engine-threads": "1"},
+    },
 }
 # A busy machine keeps to these, too.
 _EASY = {"--latency": "1000s", "--fps": "0.001"}
