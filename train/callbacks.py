@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gantool.models import CHECKPOINT_NAME, Generator
 from gantool.models.sampling import config_inputs, float_images, sample_images
-from gantool.runtime.classes import labels_of_data
+from gantool.runtime.classes import labels, labels_of_data
 from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.images import eight_bits, sheet, to_uint8
 from gantool.runtime.progress import Task
@@ -102,7 +103,12 @@ class CollapseAlarm(Callback):
     def __init__(self, session: Session, state: TrainingState) -> None:
         self.state = state
         of_data = diversity(eight_bits(subsample(session.data.images, FAKES)))
-        self.monitor = CollapseMonitor(of_data, session.teacher is not None)
+        classes, known = session.options.network.classes, session.data.labels
+        self.labels, within = None, float("nan")
+        if known and 0 < classes <= FAKES // 2:  # there are two fakes of each
+            self.labels = labels(range(FAKES), classes)
+            within = diversity(*_of_each_class(session.data.images, known.values, -(-FAKES // classes)))
+        self.monitor = CollapseMonitor(of_data, within, session.teacher is not None)
 
     def on_tick(self, stats: TickStats) -> None:
         """Check the accuracy of the discriminator."""
@@ -111,8 +117,15 @@ class CollapseAlarm(Callback):
 
     def on_fakes(self, images: Images) -> None:
         """Check the diversity of a snapshot's images."""
-        if alarm := self.monitor.after_snapshot(self.state.images_seen / 1000, images):
+        if alarm := self.monitor.after_snapshot(self.state.images_seen / 1000, images, self.labels):
             _log.warning("%s", alarm)
+
+
+def _of_each_class(images: Images, values: NDArray[np.int64], count: int) -> tuple[Images, NDArray[np.int64]]:
+    """Return at most `count` images of each class, evenly spaced, and their classes."""
+    of_classes = [np.flatnonzero(values == each) for each in np.unique(values)]
+    places = np.concatenate([each[:: -(-len(each) // count)] for each in of_classes])
+    return eight_bits(images[places]), values[places]
 
 
 class FrechetMetric(Callback):
@@ -190,8 +203,8 @@ class FrechetMetric(Callback):
         """Return the images of seeds 0 to SAMPLES - 1, uint8 [SAMPLES, H, W, C], of classes as in the data."""
         rank, count = self.state.fabric.global_rank, self.state.fabric.world_size
         share = -(-SAMPLES // count)  # images per process, rounded up
-        seeds, labels = range(rank, share * count, count), self.session.data.labels
-        counts = labels.counts if ema.config.classes and labels else ()
+        seeds, known = range(rank, share * count, count), self.session.data.labels
+        counts = known.counts if ema.config.classes and known else ()
         own = sample_images(ema, seeds, of_class=labels_of_data(seeds, counts))  # [share, H, W, C]
         parts = gather(self.state.fabric, torch.from_numpy(own))
         return torch.stack(parts, 1).flatten(0, 1)[:SAMPLES].numpy()

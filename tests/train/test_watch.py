@@ -100,6 +100,14 @@ def test_alarms_ring_once_and_again_after_all_was_well() -> None:
     assert monitor.after_snapshot(34, alike)
     assert "classifies 100% of images correctly" in (monitor.after_tick(30, 1.0) or "")
     assert monitor.after_tick(31, 0.8) is None
+    classes, means = np.arange(64) % 10, np.array([0, 90, 180, 30, 240, 120, 60, 210, 150, 20], np.uint8)
+    of_classes = CollapseMonitor(diversity(varied), diversity(varied, classes))
+    one_each = varied[:1] // 8 + means[classes, None, None, None]  # one image of each class
+    assert of_classes.after_snapshot(30, varied, classes) is None
+    assert "images of a class are alike: they differ 0.00" in (
+        of_classes.after_snapshot(31, one_each, classes) or ""
+    )
+    assert of_classes.after_snapshot(32, one_each, classes) is None
     of_student = CollapseMonitor(diversity(varied), student=True)
     for alarm in (of_student.after_snapshot(30, alike), of_student.after_tick(30, 1.0)):
         assert alarm
