@@ -14,7 +14,7 @@ from typing import Any
 from gantool.runtime.artifacts.onnx import open_graph
 from gantool.runtime.backends.graphs import check_images, in_fp16, spec_of_graph
 from gantool.runtime.backends.providers import adds_int8_exactly
-from gantool.runtime.backends.quiet import import_core
+from gantool.runtime.backends.quiet import core, import_core
 from gantool.runtime.backends.sharding import infer_split, should_split
 from gantool.runtime.errors import GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.outputs.images import in_levels
@@ -40,7 +40,7 @@ class OpenVinoBackend:
         if find_spec("openvino") is None:
             raise MissingDependencyError("openvino", "openvino", f"running {path.name} with OpenVINO")
         try:
-            core = import_core()
+            import_core()
         except ImportError as error:  # the package is installed, but a library that it loads is missing
             raise GantoolError(
                 f"openvino is installed but does not load ({error}): "

@@ -44,6 +44,17 @@ def import_core() -> Any:
 
 
 @cache
+def core() -> Any:
+    """Return the `Core` of this process, which is never freed. Raises ImportError.
+
+    The CPU plugin gives the thread a stack for signal handlers where the CPU has AVX-512 or AMX, and sets back the
+    one before it when its Core is freed. With two of them that may be the other's, freed before: the next signal
+    then crashes the process (openvino 2026.4).
+    """
+    return import_core()()
+
+
+@cache
 def run_options() -> Any:
     """Return ONNX Runtime's options for a run that ends after Ctrl-C or SIGTERM, even in an endless loop."""
     options = import_onnxruntime().RunOptions()
