@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from gantool.runtime.backends import providers
 from gantool.runtime.process import apart
 from helpers.commands import in_this_process
 from helpers.once import once, share
@@ -122,6 +123,13 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         run_gantool("export", "--fp16", "-o", folder / "g", "--engine", "rtx", cwd=trained, check=True)
 
     return shutil.copytree(once("exported", export), tmp_path_factory.mktemp("own") / "exported")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_intel() -> Iterator[None]:
+    """Test the same on all CPUs: on Intel's, auto chooses OpenVINO, which computes in BF16 on many of them."""
+    with patch.object(providers, "_is_intel", return_value=False):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -44,8 +44,8 @@ def listed(names: Iterable[object], most: int = 12) -> str:
 
 
 def sides(shape: Sequence[object]) -> str:
-    """Return the shape of a tensor, whose dimensions may be names, as text: "N, 3, 64, 64"."""
-    return listed(shape, 8)
+    """Return the shape of a tensor as text: "N, 3, 64, 64"; a dimension of any size without a name is "?"."""
+    return listed(("?" if side is None else side for side in shape), 8)
 
 
 @contextmanager

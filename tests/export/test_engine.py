@@ -225,7 +225,7 @@ def test_a_graph_that_is_no_generator(tmp_path: Path) -> None:
         onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 17)]),
         tmp_path / "r.onnx",
     )
-    with pytest.raises(GantoolError, match=r"not a gantool generator: .* x float32 \[None, 4\]"):
+    with pytest.raises(GantoolError, match=r"not a gantool generator: .* x float32 \[\?, 4\]"):
         build(Graph.load(tmp_path / "r.onnx"), "rtx", BuildOptions())
 
 
