@@ -2,12 +2,18 @@
 
 from typing import Any
 
+# A weak R1 penalty every eighth step. Without it, a conditional run of these makes one image of each class. With 16
+# channels and after the same minutes, distances fell from 64 to 3 with classes, and from 32 to 27 without them
+# (Fashion-MNIST, dcgan28), and from 597 to 127 and from 363 to 192 (3,786 emoji, dcgan64).
+_R1 = {"r1": 0.5, "lazy": 8}
+
 # The training options of presets that differ from the defaults.
 TRAINING: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("dcgan16", "dcgan28", "dcgan64", "dcgan128", "dcgan256", "dcgan5-32"), _R1),
     # Many small steps: on a CPU, quality comes sooner than with large batches, and the EMA removes the noise.
     # Without R1, the discriminator soon classifies all images correctly, and the distance stays four times as
     # large.
-    "dcgan32": {"batch": 16, "lr": 0.0008, "r1": 0.5, "lazy": 8, "ema_kimg": 10.0},
+    "dcgan32": {"batch": 16, "lr": 0.0008, "ema_kimg": 10.0, **_R1},
     "r3gan32": {"loss": "relativistic"},
     "r3gan64": {"loss": "relativistic"},
     "resnet32": {"loss": "hinge"},
