@@ -8,7 +8,7 @@
 #   make coverage   the test suite, and the share of lines and branches that it runs
 #   make browser  Chromium, npm, exiftool and GNU parallel for the tests: by apt-get, if you are root
 #   make screenshots  the pictures of docs/web.md, from GRAPH (demo/g.fp16.onnx)
-#   make pictures     docs/walk.webp from GRAPH, and docs/emoji.png, after an hour of training; needs npm
+#   make pictures     docs/walk.webp from GRAPH; docs/emoji.png and the sprites after an hour of training; needs npm
 #   make fuzz       fuzz each reader of foreign bytes for SECONDS (60), two at a time; TARGET for one alone
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make release-check  builds dist/, checks it, and runs it in each Python from 3.10 to 3.14 that is here
@@ -102,6 +102,7 @@ GRAPH ?= demo/g.fp16.onnx
 screenshots: $(DEV) browser
 	$(BIN)/python tests/helpers/screenshots.py $(GRAPH) $(DIRECTIONS)
 
+SPRITES := Animals-and-Nature,Flags,People-and-Body,Smileys-and-Emotion
 pictures: $(DEV) .emoji
 	rm -rf build/pictures && mkdir -p build/pictures
 	$(BIN)/gantool morph $(GRAPH) --seeds 0-89 --grid 10x3 --frames 9 --fps 9 --ease --loop --upscale 2 -o build/pictures/walk.webp
@@ -110,6 +111,9 @@ pictures: $(DEV) .emoji
 	cd build/pictures && $(BIN)/gantool generate g.onnx --class all --seeds 0-11 --grid 12x10 --out emoji
 	cp build/pictures/walk.webp docs/
 	cp build/pictures/emoji/grid.png docs/emoji.png
+	cd build/pictures && $(BIN)/gantool generate g.onnx --class $(SPRITES) --seeds 0-11 --layout folders --out sprites
+	cd build/pictures && $(BIN)/python $(abspath examples/sprites/atlas.py) sprites sheet
+	cp build/pictures/sheet-preview.png examples/sprites/sprites.png
 
 load-serve: $(DEV)
 	$(BIN)/python benchmarks/serve_load.py $(GRAPH)
