@@ -178,11 +178,12 @@ class _Grouped(TyperCommand):
                 formatter.write_dl(rows)
 
     def _given(self, ctx: Any) -> Given:
-        """Return the preset and the file of options on the same line as --help."""
+        """Return what other defaults depend on, from the line of --help: preset, loss and file of options."""
         found, _, _ = self.make_parser(ctx).parse_args(args=list(self._arguments))
         given: Given = {}
-        if found.get("preset"):
-            given["preset"] = found["preset"]
+        for name in ("preset", "loss"):
+            if found.get(name):
+                given[name] = found[name]
         if found.get(CONFIG):
             given[CONFIG] = Path(found[CONFIG])
         return self.of.read(given)

@@ -27,11 +27,14 @@ def read_config(path: Path, known: Mapping[str, Option]) -> Given:
     Raises UsageError for an unknown key (with the nearest name) and for a value of a wrong type; GantoolError for a
     file that cannot be read; MissingDependencyError for YAML without PyYAML.
     """
-    names = {**known}
+    names, content = {**known}, _content(path)
+    whole = any(
+        isinstance(value, dict) for value in content.values()
+    )  # a training_options.json: null is a value
     for one in known.values():
         names |= {name.strip("-").replace("-", "_"): one for name in one.names if name.startswith("--")}
     given: Given = {}
-    for key, value in _items(_content(path)):
+    for key, value in _items(content):
         option = names.get(key.replace("-", "_"))
         if option is None or not _in_file(option):
             listed = [name for name, one in names.items() if _in_file(one)]
@@ -40,6 +43,8 @@ def read_config(path: Path, known: Mapping[str, Option]) -> Given:
             raise UsageError(f"{path}: {key} is given twice, under two names: leave one out")
         if value is not None:
             given[option.name] = typed(option, value, f"{path}: {key}")
+        elif whole and option.optional:
+            given[option.name] = None
     return given
 
 

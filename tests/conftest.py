@@ -127,7 +127,7 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_intel() -> Iterator[None]:
-    """Test the same on all CPUs: on Intel's, auto chooses OpenVINO, which computes in BF16 on many of them."""
+    """Take ONNX Runtime in this process on all CPUs: on Intel's, auto takes OpenVINO, and many compute in BF16."""
     with patch.object(providers, "_is_intel", return_value=False):
         yield
 

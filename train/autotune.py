@@ -276,7 +276,7 @@ def _key(options: TrainingOptions, device: torch.device, ways: list[str], most: 
     work = asdict(options)
     parts = [
         work[name]
-        for name in ("network", "batch", "accumulate", "loss", "r1", "r2", "gp", "augment", "device")
+        for name in ("network", "batch", "accumulate", "loss", "r1", "r2", "gp", "lazy", "augment", "device")
     ]
     parts += ["student", options.is_adversarial(0)] if options.teacher else []
     text = json.dumps([_VERSION, name, os.cpu_count(), most, torch.__version__, ways, parts])

@@ -28,7 +28,7 @@ from gantool.train.distributed import detect_lost_rank, gather
 from gantool.train.ema import recalibrate_batchnorm
 from gantool.train.metrics.extractors import Extractor, find_extractor
 from gantool.train.metrics.measure import append_metric, measure, subsample
-from gantool.train.monitors import CollapseMonitor, diversity
+from gantool.train.monitors import CollapseMonitor, diversity, diversity_of_classes
 from gantool.train.run_dir import BEST_NAME, STATE_NAME, STATS_NAME, fakes_name
 from gantool.train.session import Pace, Session, Stopwatch, diverged, duration_text, rate_text
 from gantool.train.state import TrainingState, random_state, save_generator, save_state
@@ -102,13 +102,15 @@ class CollapseAlarm(Callback):
 
     def __init__(self, session: Session, state: TrainingState) -> None:
         self.state = state
+        options, known = session.options, session.data.labels
         of_data = diversity(eight_bits(subsample(session.data.images, FAKES)))
-        classes, known = session.options.network.classes, session.data.labels
-        self.labels, within = None, float("nan")
-        if known and 0 < classes <= FAKES // 2:  # there are two fakes of each
-            self.labels = labels(range(FAKES), classes)
-            within = diversity(*_of_each_class(session.data.images, known.values, -(-FAKES // classes)))
-        self.monitor = CollapseMonitor(of_data, within, session.teacher is not None)
+        self.labels, of_classes = None, {}
+        if known and 0 < options.network.classes <= FAKES // 2:  # there are two fakes of each
+            self.labels = labels(range(FAKES), options.network.classes)
+            real = _of_each_class(session.data.images, known.values, -(-FAKES // options.network.classes))
+            of_classes = diversity_of_classes(*real)
+        student = session.teacher is not None
+        self.monitor = CollapseMonitor(of_data, of_classes, student, options.penalty("r1"))
 
     def on_tick(self, stats: TickStats) -> None:
         """Check the accuracy of the discriminator."""

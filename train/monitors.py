@@ -11,27 +11,24 @@ from gantool.runtime.outputs.images import visible
 from gantool.runtime.spec import Images
 
 COLLAPSED = 0.5  # alarm if the diversity is below this fraction of the data's
-# The same within classes. Early in a good run of the preset small it was 0.2; in runs that had collapsed, 0.04.
-COLLAPSED_CLASSES = 0.12
+# The same within a class. Early in a good run of the preset small it was 0.2; in runs that had collapsed, 0.04.
+COLLAPSED_CLASS = 0.12
 # The discriminator's alarm goes on above the first accuracy, and off below the second, so that it does not repeat.
 ON, OFF = 0.995, 0.97
 EARLY_KIMG = 20.0  # no alarm before this: early in a run, the discriminator is often ahead
 
 
-def diversity(images: Images, labels: NDArray[np.int64] | None = None) -> float:
-    """Return the mean distance between two images: the root of the mean squared difference of grey levels.
-
-    With `labels`, [N], the two are of the same class; NaN if no class has two images.
-    """
+def diversity(images: Images) -> float:
+    """Return the mean distance between two images: the root of the mean squared difference of grey levels."""
     flat = visible(images).reshape(len(images), -1).astype(np.float64)
-    groups = (
-        [np.arange(len(flat))]
-        if labels is None
-        else [np.flatnonzero(labels == each) for each in np.unique(labels)]
-    )
-    halves = [(group[: len(group) // 2], group[len(group) // 2 : len(group) // 2 * 2]) for group in groups]
-    one, other = (np.concatenate(each) for each in zip(*halves, strict=True))
-    return float(np.sqrt(np.square(flat[one] - flat[other]).mean(1)).mean()) if len(one) else float("nan")
+    half = len(flat) // 2
+    return float(np.sqrt(np.square(flat[:half] - flat[half : 2 * half]).mean(1)).mean())
+
+
+def diversity_of_classes(images: Images, labels: NDArray[np.int64]) -> dict[int, float]:
+    """Return the diversity of each class that has two images. `labels`, [N], are those of the images."""
+    found, counts = np.unique(labels, return_counts=True)
+    return {int(each): diversity(images[labels == each]) for each in found[counts > 1]}
 
 
 @dataclass
@@ -39,8 +36,9 @@ class CollapseMonitor:
     """Returns an alarm when a run starts to go wrong, and not again until the alarm is off."""
 
     real_diversity: float
-    within_classes: float = float("nan")  # the diversity of the data within a class; NaN: without classes
+    of_classes: dict[int, float] = field(default_factory=dict)  # the diversity of the data within each class
     student: bool = False  # of a distillation, which has other options
+    r1: float = 0.0  # the weight of the run's R1 penalty
     active: set[str] = field(default_factory=set)
 
     def after_tick(self, kimg: float, d_accuracy: float) -> str | None:
@@ -53,7 +51,7 @@ class CollapseMonitor:
             + (
                 " from it: try a lower `adversarial` or `lr_d`"
                 if self.student
-                else ": try `augment` diff (or ada), `r1` 1 or a lower `lr_d`"
+                else f": try `augment` diff (or ada), `r1` {max(1.0, 2 * self.r1):g} or a lower `lr_d`"
             ),
         )
 
@@ -65,7 +63,7 @@ class CollapseMonitor:
         `labels`, int64 [64], are their classes: a conditional generator may make one image of each class.
         """
         ratio = diversity(images) / max(self.real_diversity, 1e-9)
-        if alarm := self._alarm(
+        alarm = self._alarm(
             "diversity",
             kimg >= EARLY_KIMG and ratio < COLLAPSED,
             f"generated images are becoming alike: they differ {ratio:.2f} times as much as the data; "
@@ -74,16 +72,18 @@ class CollapseMonitor:
                 if self.student
                 else "try `augment` diff (or ada), a lower `lr` or `loss` relativistic"
             ),
-        ):
+        )
+        if labels is None or "diversity" in self.active:
             return alarm
-        if labels is None:
-            return None
-        ratio = diversity(images, labels) / max(self.within_classes, 1e-9)  # NaN is not below
+        made = diversity_of_classes(images, labels)
+        ratios = [made[each] / max(self.of_classes[each], 1e-9) for each in made.keys() & self.of_classes]
+        ratio = float(np.median(ratios)) if ratios else 1.0
+        larger = f"`r1` {2 * self.r1:g}" if self.r1 else "`r1` 0.5 and `lazy` 8"
         return self._alarm(
             "classes",
-            kimg >= EARLY_KIMG and ratio < COLLAPSED_CLASSES,
+            kimg >= EARLY_KIMG and ratio < COLLAPSED_CLASS,
             f"generated images of a class are alike: they differ {ratio:.2f} times as much as those of the data; "
-            + ("try a lower `adversarial`" if self.student else "try `r1` 0.5 and `lazy` 8"),
+            + ("try a lower `adversarial`" if self.student else f"start again with {larger}"),
         )
 
     def _alarm(self, name: str, wrong: bool, text: str) -> str | None:

@@ -337,11 +337,8 @@ def from_preset(given: Mapping[str, Any]) -> TrainingOptions:
     known = options(TrainingOptions).keys() - of_network.keys()
     own = {name: value for name, value in values.items() if name in known}
     of_preset = TRAINING.get(preset, {})
-    loss = own.get("loss")
-    if loss != of_preset.get("loss") and any(
-        loss == name for name, penalties in PENALTIES.items() if penalties
-    ):
-        # a loss with penalties of its own does not take those of the preset's loss
+    if any(own.get("loss") == name for name, penalties in PENALTIES.items() if penalties):
+        # a loss with penalties of its own does not take the preset's
         of_preset = {name: value for name, value in of_preset.items() if name not in ("r1", "lazy")}
     return TrainingOptions(config, **{**of_preset, **own})
 

@@ -25,6 +25,8 @@ SEEDS, STEPS, BATCH = 5, 500, 60
 
 def fashion(part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return images, [N, 28, 28], and labels, [N], of Debian's package dataset-fashion-mnist."""
+    if not SYSTEM_FOLDER.is_dir():
+        raise SystemExit(f"{SYSTEM_FOLDER} is missing: apt-get install dataset-fashion-mnist")
     images, labels = (
         np.frombuffer(gzip.decompress((SYSTEM_FOLDER / f"{part}-{name}.gz").read_bytes()), np.uint8)
         for name in ("images-idx3-ubyte", "labels-idx1-ubyte")

@@ -14,7 +14,7 @@ from typing import Any
 from gantool.runtime.artifacts.onnx import open_graph
 from gantool.runtime.backends.graphs import check_images, in_fp16, spec_of_graph
 from gantool.runtime.backends.providers import adds_int8_exactly
-from gantool.runtime.backends.quiet import core, import_core
+from gantool.runtime.backends.quiet import core
 from gantool.runtime.backends.sharding import infer_split, should_split
 from gantool.runtime.errors import GantoolError, MissingDependencyError, pip_install
 from gantool.runtime.outputs.images import in_levels
@@ -40,7 +40,7 @@ class OpenVinoBackend:
         if find_spec("openvino") is None:
             raise MissingDependencyError("openvino", "openvino", f"running {path.name} with OpenVINO")
         try:
-            import_core()
+            self._core = core()
         except ImportError as error:  # the package is installed, but a library that it loads is missing
             raise GantoolError(
                 f"openvino is installed but does not load ({error}): "
@@ -52,7 +52,6 @@ class OpenVinoBackend:
         count = threads or limit()
         self._settings = {"INFERENCE_NUM_THREADS": count} if count else {}
         check_openvino(path, graph, version("openvino"))
-        self._core = core()
         if not adds_int8_exactly():
             with suppress(RuntimeError):  # a version without this switch
                 self._core.set_property("CPU", {"LP_TRANSFORMS_MODE": False})  # Q/DQ in float32

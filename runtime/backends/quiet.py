@@ -6,6 +6,7 @@ import os
 import sys
 from functools import cache
 from importlib import import_module
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -43,15 +44,23 @@ def import_core() -> Any:
     return Core
 
 
-@cache
 def core() -> Any:
     """Return the `Core` of this process, which is never freed. Raises ImportError.
 
-    The CPU plugin gives the thread a stack for signal handlers where the CPU has AVX-512 or AMX, and sets back the
-    one before it when its Core is freed. With two of them that may be the other's, freed before: the next signal
-    then crashes the process (openvino 2026.4).
+    On CPUs with AVX-512 or AMX, the CPU plugin installs a stack for signal handlers, and restores the previous one
+    when its Core is freed. With two Cores, the restored stack may be freed memory: the next signal crashes the
+    process (openvino 2026.4).
     """
+    with _lock:
+        return _core()
+
+
+@cache
+def _core() -> Any:
     return import_core()()
+
+
+_lock = Lock()
 
 
 @cache

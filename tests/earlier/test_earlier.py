@@ -87,3 +87,11 @@ def test_each_file_can_be_looked_into(earlier: Path, file: str) -> None:
     answer = gantool(f"inspect {file}", earlier)
     assert answer.code == 0, answer.err
     assert "dcgan" in answer.out
+
+
+def test_its_options_come_back_from_its_file(earlier: Path) -> None:
+    """It had no penalty, which its preset has today."""
+    file = earlier / "run/training_options.json"
+    assert json.loads(file.read_text())["r1"] is None
+    options = json.loads(gantool("train --config run/training_options.json -n", earlier).out)
+    assert (options["r1"], options["lazy"]) == (0.0, 1)

@@ -54,10 +54,10 @@ def shown(value: Any) -> str:
     return "on" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_the_help_is_what_runs(preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    in_help = defaults(gantool(f"train --preset {preset} --help", tmp_path).out)
-    dry = json.loads(gantool(f"train --preset {preset} -n", tmp_path).out)
+@pytest.mark.parametrize("given", [*PRESETS, "dcgan64 --loss wgan-gp"])
+def test_the_help_is_what_runs(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_help = defaults(gantool(f"train --preset {given} --help", tmp_path).out)
+    dry = json.loads(gantool(f"train --preset {given} -n", tmp_path).out)
     planned: list[Planned] = []
 
     def start(plan: Planned, _: LaunchOptions) -> Run:
@@ -65,7 +65,7 @@ def test_the_help_is_what_runs(preset: str, tmp_path: Path, monkeypatch: pytest.
         return Run(tmp_path, tmp_path, tmp_path, 0.0, None, False)
 
     monkeypatch.setattr(launch, "start", start)
-    assert gantool(f"train --preset {preset}", tmp_path).code == 0
+    assert gantool(f"train --preset {given}", tmp_path).code == 0
     run = planned[0].options.resolved().to_json()
     assert run == dry
     values = {"tile": False, "bits": 8, **dry, **dry["network"]}  # the JSON leaves these out at their default

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.browser import needed
+from helpers.commands import needed
 from helpers.examples import EXAMPLES
 from helpers.tiny import tiny_graph
 

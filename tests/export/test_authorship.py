@@ -19,6 +19,7 @@ from gantool.runtime.artifacts.onnx import read_metadata
 from gantool.runtime.artifacts.sidecar import sha256
 from gantool.runtime.provenance.read import read_mark
 from helpers.browser import MILLISECONDS, chromium
+from helpers.commands import needed
 from helpers.networks import NETWORKS, lived_in
 from helpers.serving import graph_of, serving
 from helpers.triton_messages import MESSAGES
@@ -159,9 +160,7 @@ def test_marks_of_images_have_them(kind: str, made: Path, tmp_path: Path) -> Non
     assert (mark.title, mark.credit, mark.licence) == (TITLE, AUTHOR, LICENCE)
     answer = gantool(["authenticate", ".", "-e", str(made / "plain.onnx")], tmp_path)
     assert answer.code == 0, answer.out  # other texts do not change an image
-    if shutil.which("exiftool") is None:
-        pytest.skip("no exiftool: apt-get install libimage-exiftool-perl")
-    command = ["exiftool", "-json", "-XMP:all", str(tmp_path / f"seed0003.{kind}")]
+    command = [needed("exiftool"), "-json", "-XMP:all", str(tmp_path / f"seed0003.{kind}")]
     (found,) = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert (found["Title"], found["Credit"], found["Rights"]) == (TITLE, AUTHOR, LICENCE)
 

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from helpers.commands import needed
+
 MILLISECONDS = 120_000  # for a browser on a busy machine
-
-
-def needed(command: str) -> str:
-    """Return the path of a command; skip the test without it, but fail in CI, where `make browser` installs it."""
-    path = shutil.which(command)
-    if path is None:
-        message = f"needs {command}: make browser"
-        if os.environ.get("GANTOOL_CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
 
 
 @contextmanager

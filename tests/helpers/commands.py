@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
+
 from gantool.__main__ import run
+
+
+def needed(command: str) -> str:
+    """Return the path of a command; skip the test without it, but fail in CI, where `make browser` installs it."""
+    path = shutil.which(command)
+    if path is None:
+        message = f"there is no {command}: make browser installs what tests need"
+        if os.environ.get("GANTOOL_CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
 
 
 def in_this_process(words: list[str], folder: Path, env: dict[str, str]) -> tuple[int, str, str]:

@@ -21,7 +21,8 @@ from gantool.export.packaging.web import Parts, write
 from gantool.export.packaging.web_runtime import NAME, VERSION, find_runtime
 from gantool.models import save_checkpoint
 from gantool.runtime.directions import Directions
-from helpers.browser import MILLISECONDS, needed
+from helpers.browser import MILLISECONDS
+from helpers.commands import needed
 from helpers.networks import NETWORKS, full_graph, in_fp16, lived_in
 from helpers.once import once
 

@@ -83,10 +83,10 @@ def main(engine: str, folder: Path, count: int) -> None:
     killed: list[int] = []
     killer = threading.Thread(target=kill_one, args=(killed,))
     killer.start()
-    made = images(engine, range(count), Options(actors=2, batch=16, format="png"))
+    made = images(engine, range(count), Options(actors=2, batch=16, provider="cpu", format="png"))
     made.write_webdataset(str(folder / "tars"), encoder=sample)
     killer.join()
-    rows = images(engine, range(count), Options(actors=2)).take_all()
+    rows = images(engine, range(count), Options(actors=2, provider="cpu")).take_all()
     rows.sort(key=lambda row: int(row["seed"]))
     np.savez(folder / "pixels.npz", seed=[row["seed"] for row in rows], image=[row["image"] for row in rows])
     print("killed", *killed)

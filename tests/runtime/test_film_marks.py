@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import struct
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from gantool.runtime.provenance.films import gif_extension, mp4_box
 from gantool.runtime.provenance.read import read_mark
 from gantool.runtime.provenance.record import Record
 from gantool.runtime.provenance.xmp import MAX_PACKET, SOURCE_TYPE, packet
+from helpers.commands import needed
 from helpers.tiny import tiny_graph
 
 FORMATS = ("webp", "png", "gif", "mp4", "webm")
@@ -88,9 +88,7 @@ def test_another_reader_reads_it(kind: str, folder: Path) -> None:
         with av.open(str(path)) as film:
             assert film.metadata["XMP"].count(SOURCE_TYPE) == 1
         return
-    if shutil.which("exiftool") is None:
-        pytest.skip("no exiftool: apt-get install libimage-exiftool-perl")
-    command = ["exiftool", "-json", "-XMP:all", "-warning", str(path)]
+    command = [needed("exiftool"), "-json", "-XMP:all", "-warning", str(path)]
     (found,) = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert found["DigitalSourceType"].endswith(("trainedAlgorithmicMedia", "Trained Algorithmic Media"))
     assert found["Credit"] == "Æsop & Söhne <b>"

@@ -25,7 +25,7 @@ from gantool.runtime import (
     Spec,
     UsageError,
 )
-from gantool.runtime.backends import providers
+from gantool.runtime.backends import providers, quiet
 from gantool.runtime.backends.onnxruntime import OnnxRuntimeBackend, run_bound
 from gantool.runtime.backends.openvino import OpenVinoBackend
 from gantool.runtime.latents import latents
@@ -317,6 +317,7 @@ def test_openvino_that_does_not_load(exported: Path, monkeypatch: pytest.MonkeyP
     pytest.importorskip("openvino")
     monkeypatch.setitem(sys.modules, "openvino", ModuleType("openvino"))  # without Core
     sys.modules["openvino"].__spec__ = ModuleSpec("openvino", None)
+    monkeypatch.setattr(quiet, "_core", quiet._core.__wrapped__)  # not the one of an earlier test
     with pytest.raises(GantoolError, match=r"does not load.*--force-reinstall .*\[openvino\]"):
         Generator.load(exported / "g.onnx", provider="openvino")
 

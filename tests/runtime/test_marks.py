@@ -25,7 +25,7 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.provenance.read import read_mark
 from gantool.runtime.provenance.record import Record, parse_record
 from gantool.runtime.provenance.xmp import MAX_PACKET, SOURCE_TYPE, Mark, packet, parse_packet
-from helpers.browser import needed
+from helpers.commands import needed
 from helpers.tiny import tiny_graph, write_graphs
 
 FORMATS = ("png", "webp", "jpg", "tiff")

@@ -72,6 +72,7 @@ def test_a_grid_deals_the_seeds_to_its_cells_in_order(work: Path) -> None:
 
 def test_raw_frames_are_those_of_the_film(work: Path) -> None:
     command = [sys.executable, "-m", "gantool", "morph", "g.onnx", "--frames", "2", "-o", "-"]
+    command += ["--provider", "cpu"]
     result = subprocess.run(command, cwd=work, capture_output=True, check=True)
     morphed(work, "--frames", "2", "-o", "m.webp")
     assert result.stdout == frames_of(work / "m.webp")[..., 0].tobytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -18,9 +19,14 @@ from gantool.runtime.errors import pip_install
 from gantool.runtime.process.cpus import cores
 from gantool.train import autotune, callbacks
 from gantool.train.autotune import fastest
+from gantool.train.callbacks import CollapseAlarm
+from gantool.train.data.dataset import ImageData
+from gantool.train.data.labels import Labels
 from gantool.train.distributed import single_device
 from gantool.train.monitors import CollapseMonitor, diversity
-from gantool.train.options import TrainingOptions
+from gantool.train.options import TrainingOptions, from_preset
+from gantool.train.session import Session
+from gantool.train.state import TrainingState
 from helpers.logs import logged
 from helpers.pages import Report
 
@@ -100,18 +106,35 @@ def test_alarms_ring_once_and_again_after_all_was_well() -> None:
     assert monitor.after_snapshot(34, alike)
     assert "classifies 100% of images correctly" in (monitor.after_tick(30, 1.0) or "")
     assert monitor.after_tick(31, 0.8) is None
-    classes, means = np.arange(64) % 10, np.array([0, 90, 180, 30, 240, 120, 60, 210, 150, 20], np.uint8)
-    of_classes = CollapseMonitor(diversity(varied), diversity(varied, classes))
-    one_each = varied[:1] // 8 + means[classes, None, None, None]  # one image of each class
-    assert of_classes.after_snapshot(30, varied, classes) is None
-    assert "images of a class are alike: they differ 0.00" in (
-        of_classes.after_snapshot(31, one_each, classes) or ""
-    )
-    assert of_classes.after_snapshot(32, one_each, classes) is None
     of_student = CollapseMonitor(diversity(varied), student=True)
     for alarm in (of_student.after_snapshot(30, alike), of_student.after_tick(30, 1.0)):
         assert alarm
         assert "augment" not in alarm  # which gantool distill does not take
+
+
+def test_an_alarm_rings_when_most_classes_have_one_image(tmp_path: Path) -> None:
+    """A class of one image in the data says nothing about what the generator makes of it."""
+    rng = np.random.default_rng(0)
+    counts = (30, 30, 30, 1, 1)
+    values = np.repeat(np.arange(len(counts)), counts)
+    images = rng.integers(0, 256, (len(values), 8, 8, 1)).astype(np.uint8)
+    options = from_preset({"classes": len(counts), "size": "16"})
+    data = ImageData(images, "set", (), Labels(values, tuple("abcde")))
+    session = Session(options, data, tmp_path)
+    of_seeds = np.arange(64) % len(counts)
+    good = rng.integers(0, 256, (64, 8, 8, 1)).astype(np.uint8)
+    monitor = CollapseAlarm(session, cast("TrainingState", None)).monitor
+    assert monitor.of_classes.keys() == {0, 1, 2}
+    assert monitor.after_snapshot(30, good, of_seeds) is None
+    one_alike = np.where((of_seeds == 0)[:, None, None, None], good[:1], good)
+    assert monitor.after_snapshot(31, one_alike, of_seeds) is None
+    alike = good[of_seeds]
+    alarm = monitor.after_snapshot(32, alike, of_seeds) or ""
+    assert "images of a class are alike: they differ 0.00" in alarm
+    assert alarm.endswith("start again with `r1` 1")  # the preset has 0.5
+    assert monitor.after_snapshot(33, alike, of_seeds) is None
+    monitor.after_snapshot(34, np.repeat(good[:1], 64, axis=0), of_seeds)
+    assert monitor.active == {"diversity", "classes"}
 
 
 def test_speed_is_measured_once_and_leaves_the_random_state_alone(monkeypatch: pytest.MonkeyPatch) -> None:
