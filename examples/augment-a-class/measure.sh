@@ -1,5 +1,5 @@
 #!/bin/sh
-# Measure on three different sets of ten images: measure.sh [CLASS] [MINUTES of training]; see README.md.
+# Measure on three different sets of ten images: measure.sh [CLASS] [MINUTES of training, 5]; see README.md.
 set -e
 small=${1:-pullover}
 for start in 0 10 20; do
