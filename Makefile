@@ -90,13 +90,14 @@ coverage: $(DEV) browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered
 
 # Without them, these tests are skipped. Only what is missing: another npm than Debian's conflicts with Debian's.
+TOOLS := chromium npm parallel exiftool:libimage-exiftool-perl  # command:package, where their names differ
 browser:
-	@missing=; for each in chromium npm parallel exiftool:libimage-exiftool-perl; do \
+	@missing=; for each in $(TOOLS); do \
 	command -v $${each%:*} >/dev/null || missing="$$missing $${each#*:}"; done; \
 	[ -z "$$missing" ] || [ "$$(id -u)" != 0 ] || \
 	{ apt-get update -q && apt-get install -qy --no-install-recommends $$missing; } >/dev/null || true
-	@for each in chromium npm parallel exiftool; do command -v $$each >/dev/null || \
-	echo "no $$each: tests that need it are skipped"; done
+	@for each in $(TOOLS); do command -v $${each%:*} >/dev/null || \
+	echo "no $${each%:*}: tests that need it are skipped"; done
 
 GRAPH ?= demo/g.fp16.onnx
 screenshots: $(DEV) browser

@@ -28,9 +28,8 @@ def read_config(path: Path, known: Mapping[str, Option]) -> Given:
     file that cannot be read; MissingDependencyError for YAML without PyYAML.
     """
     names, content = {**known}, _content(path)
-    whole = any(
-        isinstance(value, dict) for value in content.values()
-    )  # a training_options.json: null is a value
+    # a training_options.json, which has all options of a run: null is a value
+    whole = any(isinstance(value, dict) for value in content.values())
     for one in known.values():
         names |= {name.strip("-").replace("-", "_"): one for name in one.names if name.startswith("--")}
     given: Given = {}

@@ -102,10 +102,9 @@ def _try(model: bytes | Path, way: str) -> None:
 
 
 def _try_openvino(model: bytes | Path) -> None:
-    from gantool.runtime.backends.quiet import import_core
+    from gantool.runtime.backends.quiet import core
 
-    core = import_core()()
-    compiled = core.compile_model(core.read_model(model), "CPU")
+    compiled = core().compile_model(core().read_model(model), "CPU")
     kinds = {"f32": "float32", "f64": "float64", "f16": "float16", "i64": "int64", "i32": "int32"}
     feeds = {}
     for index, port in enumerate(compiled.inputs):

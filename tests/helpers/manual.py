@@ -27,8 +27,12 @@ _SHORT = {
     "project": {"--steps": "3"},
     "bench": {"--seconds": "0.05", "--batch": "1"},
     "tune": {
-        **{"--seconds": "0.02", "--precision": "fp32,fp16", "--lowering": "none", "--provider": "cpu"},
-        **{"--batch": "1", "--engine-threads": "1"},
+        "--seconds": "0.02",
+        "--precision": "fp32,fp16",
+        "--lowering": "none",
+        "--provider": "cpu",
+        "--batch": "1",
+        "--engine-threads": "1",
     },
 }
 # A busy machine keeps to these, too.

@@ -64,14 +64,14 @@ def test_the_command_says_all_that_was_asked_for(graph: Path, tmp_path: Path) ->
 def test_an_engine_that_cannot_run_is_left_out_and_gives_the_exit_code(
     exported: Path, tmp_path: Path
 ) -> None:
-    flags = ("--batch", "1", "--seconds", "0.05")
+    flags = ("--batch", "1", "--seconds", "0.05", "--provider", "cpu")
     result = run_gantool("bench", exported / "g.rtx.plan", exported / "g.onnx", *flags, cwd=tmp_path)
     if result.returncode == 0:
         pytest.skip("there is a GPU here")
     assert result.returncode == 4
     assert "g.rtx.plan is skipped: " in result.stderr
     assert "no NVIDIA driver" in result.stderr
-    assert ", CPU" in result.stdout  # by ONNX Runtime, or OpenVINO on a CPU of Intel
+    assert "ONNX Runtime, CPU" in result.stdout
 
 
 def test_a_batch_that_the_engine_does_not_take_is_left_out(tmp_path: Path) -> None:

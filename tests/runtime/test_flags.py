@@ -78,10 +78,8 @@ def test_options_from_a_file(tmp_path: Path) -> None:
         json.dumps({"rate": 2, "lvl": None, "any": {"kind": "square", "hidden": 4}, "paths": ["a"]})
     )
     given = {"rate": 2.0, "kind": "square", "hidden": 4, "paths": (Path("a"),)}
-    assert read_config(path, KNOWN) == {
-        **given,
-        "level": None,
-    }  # a file of a run, which has all of its options
+    # as in the file of a run, which has all of its options: null is a value
+    assert read_config(path, KNOWN) == {**given, "level": None}
     path.write_text(json.dumps({"rate": 2, "lvl": None}))
     assert read_config(path, KNOWN) == {"rate": 2.0}
 
