@@ -208,7 +208,10 @@ def _label_array(label: ArrayLike, spec: Spec) -> Labels:
     if numbers.dtype.kind == "f" and numbers.ndim in (1, 2) and numbers.size:
         return _shares(numbers, spec)
     if numbers.dtype.kind in "US":
-        return np.array([class_number(str(name), spec.class_names) for name in numbers.ravel()], np.int64)
+        chosen = [class_number(str(name), spec.class_names) for name in numbers.ravel()]
+        for each in {*chosen}:
+            labels([], spec.classes, each, spec.class_names)
+        return np.array(chosen, np.int64)
     if numbers.ndim > 1 or (numbers.dtype.kind not in "iu" and numbers.size):
         shape = ", ".join(map(str, numbers.shape))
         raise UsageError(f"`label` {numbers.dtype} [{shape}]: give whole numbers, [N], one for each image")

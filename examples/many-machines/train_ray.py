@@ -40,7 +40,9 @@ def main() -> None:
     parser.add_argument("--gpu", action="store_true", help="one for each worker")
     given = parser.parse_args()
     options = {name: getattr(given, name) for name in ("preset", "batch", "kimg")}
-    options |= {"data": str(Path(given.data).absolute()), "device": "cuda" if given.gpu else "cpu"}
+    data = Path(given.data)
+    options |= {"data": str(data.absolute()) if data.exists() else given.data}  # or a known name
+    options |= {"device": "cuda" if given.gpu else "cpu"}
     TorchTrainer(
         work,
         train_loop_config={"options": options, "outdir": str(given.outdir.absolute())},

@@ -129,6 +129,8 @@ def test_labels_in_every_form() -> None:
         ({"seeds": [0], "label": [3]}, "`label` 3: the classes of this engine are 0 a, 1 b, 2 c"),
         ({"seeds": [0], "label": [-1]}, "`label` -1"),
         ({"seeds": [0], "label": ["d"]}, "`label` d"),
+        ({"seeds": [0, 1], "label": ["a", "3"]}, "`label` 3: the classes of this engine are 0 a, 1 b, 2 c"),
+        ({"seeds": [0, 1], "label": ["a", 2**63]}, f"`label` {2**63}: the classes"),
         ({"seeds": [0], "label": [0.5]}, "`label` float64 [1]: this engine takes one whole number an image"),
         ({"seeds": [0], "label": [[0]]}, "`label` int64 [1, 1]"),
         (

@@ -1,12 +1,15 @@
-"""The recipes of examples/many-machines that train, on two network namespaces that a virtual cable connects.
+"""The recipes of examples/many-machines that train.
 
-Each namespace stands for a machine: it has its own addresses and its own loopback. Making one needs root.
+Two network namespaces that a virtual cable connects stand for two machines: each has its own addresses and its own
+loopback. Making one needs root. Ray's workers are two processes of one machine.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -157,3 +160,35 @@ def test_slurm_on_two_machines_trains_as_one_process_does_and_goes_on(
     np.testing.assert_allclose(losses(shared / "runs"), alone(shared), rtol=2e-3)
     sbatch("--kimg", "0.384", RESUME="1")
     assert len(losses(shared / "runs")) == 6
+
+
+@pytest.mark.slow
+def test_ray_train_goes_on_when_a_worker_is_killed(shared: Path) -> None:
+    quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-u", str(RECIPES / "train_ray.py"), "--preset", "dcgan16", "--batch", "512"]
+    lines, worker, killed = [], 0, False
+    with subprocess.Popen(
+        [*command, "--kimg", "60", "--data", "pictures"],
+        cwd=shared,
+        env={**os.environ, **quiet, "HOME": str(shared)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if found := re.search(r"pid=(\d+)\) world_rank=1", line):
+                worker = int(found[1])
+            elif "tick" in line and not killed and [*shared.glob("runs-ray/*/training_state.pt")]:
+                os.kill(worker, signal.SIGKILL)
+                killed = True
+    said = "".join(lines)
+    if "timed out during startup" in said:
+        pytest.skip("this machine is too busy for Ray to start a node within its 30 seconds")
+    assert process.returncode == 0, said[-5000:]
+    (folder,) = shared.glob("runs-ray/0*")
+    begun = re.findall(r"and 2 processes, from ([\d.]+) to 60 kimg", (folder / "log.txt").read_text())
+    assert len(begun) == 2
+    assert float(begun[0]) == 0 < float(begun[1])
+    assert json.loads((folder / "stats.jsonl").read_text().splitlines()[-1])["kimg"] >= 60
