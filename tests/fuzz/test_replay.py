@@ -10,7 +10,7 @@ import pytest
 
 from fuzz.harness import attempt, kept, load, names
 
-_NEEDED = {"requests": "starlette"}
+_NEEDED = {"requests": "starlette", "c2pa": "c2pa", "signature": "model_signing"}
 # Inputs in which `null` becomes a value that is nested deeply.
 _NESTED = {
     "metadata": '{"latent": {"size": 6}, "data": null}',
