@@ -207,8 +207,8 @@ def _label_array(label: ArrayLike, spec: Spec) -> Labels:
         raise UsageError(f"`label`: {error}; give whole numbers, [N]") from error
     if numbers.dtype.kind == "f" and numbers.ndim in (1, 2) and numbers.size:
         return _shares(numbers, spec)
-    if numbers.dtype.kind in "US":
-        chosen = [class_number(str(name), spec.class_names) for name in numbers.ravel()]
+    if numbers.dtype.kind in "US" and numbers.ndim == 1:
+        chosen = [class_number(str(name), spec.class_names) for name in numbers]
         for each in {*chosen}:
             labels([], spec.classes, each, spec.class_names)
         return np.array(chosen, np.int64)

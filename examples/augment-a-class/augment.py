@@ -1,8 +1,9 @@
 """Does a generator help a classifier that has few images of one class? See README.md.
 
-python augment.py pick few --small dress      # ten images of one class of Fashion-MNIST, 500 of each other one
-python augment.py score few --small dress               # a classifier, tested on the 10,000 test images
-python augment.py score few generated --small dress     # with generated images of the class
+python augment.py pick theirs --start 1000 --count 1000    # 1,000 images of each class of Fashion-MNIST
+python augment.py pick few --small dress                   # ten images of one class, 500 of each other one
+python augment.py score few --small dress                  # a classifier, tested on the 10,000 test images
+python augment.py score few generated --small dress        # with generated images of the class
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from gantool.train.data.fashion_mnist import CLASSES, SYSTEM_FOLDER
 
+FEW = 10  # images of the small class
 SEEDS, STEPS, BATCH = 5, 500, 60
 
 
@@ -34,13 +36,13 @@ def fashion(part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return images[16:].reshape(-1, 28, 28), labels[8:]
 
 
-def pick(out: Path, small: str, start: int) -> None:
-    """Write images to a folder for each class, beginning with the image `start` of each class."""
+def pick(out: Path, small: str | None, start: int, count: int) -> None:
+    """Write `count` images of each class, ten of the small one, to folders, from image `start` of the class on."""
     images, labels = fashion("train")
     for number, name in enumerate(CLASSES):
         (out / name).mkdir(parents=True)
-        count = 10 if name == small else 500
-        for index in np.flatnonzero(labels == number)[start : start + count]:
+        end = start + (FEW if name == small else count)
+        for index in np.flatnonzero(labels == number)[start:end]:
             Image.fromarray(images[index]).save(out / name / f"{index:05d}.png")
 
 
@@ -98,13 +100,17 @@ def score(real: Path, generated: Path | None, small: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=("pick", "score"))
-    parser.add_argument("real", type=Path)
-    parser.add_argument("generated", type=Path, nargs="?")
-    parser.add_argument("--small", choices=CLASSES, required=True)
-    parser.add_argument("--start", type=int, default=0)
+    commands = parser.add_subparsers(dest="command", required=True)
+    picks, scores = commands.add_parser("pick"), commands.add_parser("score")
+    picks.add_argument("out", type=Path)
+    picks.add_argument("--small", choices=CLASSES)
+    picks.add_argument("--start", type=int, default=0)
+    picks.add_argument("--count", type=int, default=500)
+    scores.add_argument("real", type=Path)
+    scores.add_argument("generated", type=Path, nargs="?")
+    scores.add_argument("--small", choices=CLASSES, required=True)
     given = parser.parse_args()
     if given.command == "pick":
-        pick(given.real, given.small, given.start)
+        pick(given.out, given.small, given.start, given.count)
     else:
         score(given.real, given.generated, given.small)

@@ -133,6 +133,7 @@ def test_labels_in_every_form() -> None:
         ({"seeds": [0, 1], "label": ["a", 2**63]}, f"`label` {2**63}: the classes"),
         ({"seeds": [0], "label": [0.5]}, "`label` float64 [1]: this engine takes one whole number an image"),
         ({"seeds": [0], "label": [[0]]}, "`label` int64 [1, 1]"),
+        ({"seeds": [0, 1], "label": [["a", "b"]]}, "`label` <U1 [1, 2]: give whole numbers"),
         (
             {"seeds": [0], "label": [[0.5, 0.5, 0]]},
             "not the shares of classes; an engine that mixes classes comes from `gantool export --soft",
