@@ -1,4 +1,4 @@
-"""examples/augment-a-class: a generator of other images makes those of the class that has few, and they are scored."""
+"""examples/augment-a-class: a generator of other images makes those of a small class, and they are scored."""
 
 from __future__ import annotations
 
