@@ -35,6 +35,12 @@ def seeds() -> Iterator[bytes]:
     )
     yield tarred(_FILES, tarfile.PAX_FORMAT)
     yield tarred({"0.png": _PNG, "0.cls": b"3", "1.png": _PNG, "1.cls": b"4"}, tarfile.USTAR_FORMAT)
+    yield tarred(
+        {"0.png": _PNG, "0.json": b'{"labels": 2}', "1.png": _PNG, "1.json": b"null"}, tarfile.PAX_FORMAT
+    )
+    yield tarred(
+        {"0.png": _PNG, "0.json": b'{"mark": {}}', "0.a.png": _PNG, "1.json": b"{}"}, tarfile.PAX_FORMAT
+    )
     beside = {"0.jpg": _PNG, "0.json": b'{"label": "cat", "class_name": "Cat"}'}
     yield tarred({**beside, "é" * 120 + ".png": _PNG}, tarfile.GNU_FORMAT)
 

@@ -16,6 +16,11 @@ def seeds() -> Iterator[bytes]:
         yield b"\0" + (EARLIER / name).read_bytes()[:4096]
     yield b"\1" + zipped("archive/data.pkl", "archive/version")
     yield b"\1" + zipped("a.png", "b.png")
+    yield b"\1" + zipped("MAR-INF/MANIFEST.json", "g.pt")
+    yield b"\1" + zipped("g/data.pkl", "g/constants.pkl", "g/code/a.py")
+    yield b"\1" + zipped("serialized_exported_program.json")
+    yield b"\1" + zipped("model.weights.h5", "config.json")
+    yield b"\1" + zipped("a.npy", "b.npy")
     yield b"\2" + tarred("a.png")
     yield b"\3\x80\x02}q\0X\x05\0\0\0dnnlibq\1."
     yield b"\5\x0a\x08\x0a\x01x\x12\x03Add"

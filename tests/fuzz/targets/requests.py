@@ -26,7 +26,8 @@ from helpers.serving import graph_of
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT")
 _MOST = 200  # messages of one answer
 _JSON = "Content-Type: application/json\n\n"
-_KSERVE = {"inputs": [{"name": "z", "datatype": "FP32", "shape": [1, 8], "data": [0.5] * 8}], "id": "a"}
+_Z = [0.5] * 16
+_KSERVE = {"inputs": [{"name": "z", "datatype": "FP32", "shape": [1, 16], "data": _Z}], "id": "a"}
 
 
 def MUTATE(data: bytes, most: int, seed: int) -> bytes:  # noqa: N802
@@ -63,18 +64,31 @@ def seeds() -> Iterator[bytes]:
             "/v2/models/fp32/config",
         ),
         *("/v2/models/fp32/versions/1/ready", "/images/5.png?model=conditional&class=1"),
+        *(
+            "/morph.webp?seeds=3,1&frames=2&ease=true&model=conditional&class=1",
+            "/page/info.json?model=conditional",
+        ),
     ):
         yield f"GET {path}\n\n".encode()
     yield b"GET /images/5.png\nIf-None-Match: *\n\n"
-    for asked in ({"seeds": [0, "1+2"], "image": "webp"}, {"z": [[0.5] * 8]}, {"seeds": "0-3", "trunc": 0.7}):
+    for asked in ({"seeds": [0, "1+2"], "image": "webp"}, {"z": [_Z]}, {"seeds": "0-3", "trunc": 0.7}):
         yield f"POST /generate\n{_JSON}{json.dumps(asked)}".encode()
-    of_class = {"seeds": "0-2", "class": [0, 1, 2], "model": "conditional"}
-    yield f"POST /generate?format=npy\n{_JSON}{json.dumps(of_class)}".encode()
+    for label in ([0, 1, 2], ["0", "1", "2"], [0.5, 0.5, 0], [[1], [2], [0]], 1, "1"):
+        of_class = {"seeds": "0-2", "class": label, "model": "conditional"}
+        yield f"POST /generate?format=npy\n{_JSON}{json.dumps(of_class)}".encode()
     yield f"POST /v2/models/fp32/infer\n\n{json.dumps(_KSERVE)}".encode()
-    size = {"binary_data_size": 32}
-    text = json.dumps({"inputs": [{"name": "z", "datatype": "FP32", "shape": [1, 8], "parameters": size}]})
+    for kind, shape in (("INT64", [1]), ("INT32", [1, 1])):
+        label = {"name": "label", "datatype": kind, "shape": shape, "data": [1]}
+        for outputs in (
+            {"parameters": {"binary_data_output": True}},
+            {"outputs": [{"name": "images", "parameters": {"binary_data": True}}]},
+        ):
+            asked = {"inputs": [*_KSERVE["inputs"], label], **outputs}
+            yield f"POST /v2/models/conditional/infer\n\n{json.dumps(asked)}".encode()
+    size = {"binary_data_size": 64}
+    text = json.dumps({"inputs": [{"name": "z", "datatype": "FP32", "shape": [1, 16], "parameters": size}]})
     head = f"POST /v2/models/fp32/infer\nInference-Header-Content-Length: {len(text)}\n\n{text}"
-    yield head.encode() + np.zeros(8, "<f4").tobytes()
+    yield head.encode() + np.zeros(16, "<f4").tobytes()
 
 
 def run(data: bytes) -> None:
