@@ -27,7 +27,8 @@ _METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT")
 _MOST = 200  # messages of one answer
 _JSON = "Content-Type: application/json\n\n"
 _Z = [0.5] * 16
-_KSERVE = {"inputs": [{"name": "z", "datatype": "FP32", "shape": [1, 16], "data": _Z}], "id": "a"}
+_INPUTS: list[dict[str, object]] = [{"name": "z", "datatype": "FP32", "shape": [1, 16], "data": _Z}]
+_KSERVE = {"inputs": _INPUTS, "id": "a"}
 
 
 def MUTATE(data: bytes, most: int, seed: int) -> bytes:  # noqa: N802
@@ -78,13 +79,13 @@ def seeds() -> Iterator[bytes]:
         yield f"POST /generate?format=npy\n{_JSON}{json.dumps(of_class)}".encode()
     yield f"POST /v2/models/fp32/infer\n\n{json.dumps(_KSERVE)}".encode()
     for kind, shape in (("INT64", [1]), ("INT32", [1, 1])):
-        label = {"name": "label", "datatype": kind, "shape": shape, "data": [1]}
+        tensor = {"name": "label", "datatype": kind, "shape": shape, "data": [1]}
         for outputs in (
             {"parameters": {"binary_data_output": True}},
             {"outputs": [{"name": "images", "parameters": {"binary_data": True}}]},
         ):
-            asked = {"inputs": [*_KSERVE["inputs"], label], **outputs}
-            yield f"POST /v2/models/conditional/infer\n\n{json.dumps(asked)}".encode()
+            wanted = {"inputs": [*_INPUTS, tensor], **outputs}
+            yield f"POST /v2/models/conditional/infer\n\n{json.dumps(wanted)}".encode()
     size = {"binary_data_size": 64}
     text = json.dumps({"inputs": [{"name": "z", "datatype": "FP32", "shape": [1, 16], "parameters": size}]})
     head = f"POST /v2/models/fp32/infer\nInference-Header-Content-Length: {len(text)}\n\n{text}"
