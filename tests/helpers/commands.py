@@ -15,6 +15,9 @@ import pytest
 
 from gantool.__main__ import run
 
+# For Ray: nothing goes over a network, and no token is written into the home folder.
+RAY_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+
 
 def needed(command: str) -> str:
     """Return the path of a command; skip the test without it, but fail in CI, where `make browser` installs it."""

@@ -22,12 +22,11 @@ from gantool.runtime.outputs.encoding import Encoding
 from gantool.runtime.provenance.origin import Origin
 from gantool.runtime.ray import Options, _Engine, _Work, sample
 from gantool.runtime.seeds import parse_seeds
+from helpers.commands import RAY_QUIET
 from helpers.tiny import tiny_graph
 
 CLUSTER = Path(__file__).parents[1] / "helpers/ray_cluster.py"
 BUSY = 75  # what it exits with where Ray does not start in time
-# Nothing goes over a network; no token is written into the home folder.
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture
@@ -96,7 +95,7 @@ def test_an_actor_that_is_killed_at_work_loses_and_doubles_nothing(graph: Path, 
     count = 6000
     result = subprocess.run(
         [sys.executable, CLUSTER, graph, tmp_path, str(count)],
-        env={**os.environ, **QUIET, "HOME": str(tmp_path), "PYTHONWARNINGS": "default"},
+        env={**os.environ, **RAY_QUIET, "HOME": str(tmp_path), "PYTHONWARNINGS": "default"},
         capture_output=True,
         text=True,
         check=False,

@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from conftest import run_gantool
+from helpers.commands import RAY_QUIET
 from helpers.examples import EXAMPLES
 
 RECIPES = EXAMPLES / "many-machines"
@@ -164,13 +165,13 @@ def test_slurm_on_two_machines_trains_as_one_process_does_and_goes_on(
 
 @pytest.mark.slow
 def test_ray_train_goes_on_when_a_worker_is_killed(shared: Path) -> None:
-    quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-u", str(RECIPES / "train_ray.py"), "--preset", "dcgan16", "--batch", "512"]
     lines, worker, killed = [], 0, False
     with subprocess.Popen(
         [*command, "--kimg", "60", "--data", "pictures"],
         cwd=shared,
-        env={**os.environ, **quiet, "HOME": str(shared)},
+        # a cluster of its own: by itself, Ray joins one that another test has started
+        env={**os.environ, **RAY_QUIET, "RAY_ADDRESS": "local", "HOME": str(shared)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
