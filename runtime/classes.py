@@ -207,14 +207,12 @@ def _label_array(label: ArrayLike, spec: Spec) -> Labels:
         raise UsageError(f"`label`: {error}; give whole numbers, [N]") from error
     if numbers.dtype.kind == "f" and numbers.ndim in (1, 2) and numbers.size:
         return _shares(numbers, spec)
-    if numbers.dtype.kind in "US" and numbers.ndim == 1:
-        chosen = [class_number(str(name), spec.class_names) for name in numbers]
-        for each in {*chosen}:
-            labels([], spec.classes, each, spec.class_names)
-        return np.array(chosen, np.int64)
-    if numbers.ndim > 1 or (numbers.dtype.kind not in "iu" and numbers.size):
+    if numbers.ndim > 1 or (numbers.dtype.kind not in "iuUS" and numbers.size):
         shape = ", ".join(map(str, numbers.shape))
         raise UsageError(f"`label` {numbers.dtype} [{shape}]: give whole numbers, [N], one for each image")
+    if numbers.dtype.kind in "US":
+        found = [class_number(str(name), spec.class_names) for name in numbers.ravel()]
+        numbers = np.array(found, object).reshape(numbers.shape)  # a number in a text has any size
     for number in (numbers.min(initial=0), numbers.max(initial=0)):
         labels([], spec.classes, int(number), spec.class_names)
     return numbers.astype(np.int64)

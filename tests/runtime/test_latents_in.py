@@ -103,6 +103,7 @@ def test_labels_in_every_form() -> None:
         assert labels_of(generator.images(iter(range(7)), label=label)) == [2, 0, 1, 1, 0, 2, 2]
     assert labels_of(generator.images([1, 2], label=["b", "A"])) == [1, 0]
     assert labels_of(generator.images([1], label=np.array(2))) == [2]
+    assert labels_of(generator.images([1, 2], label=np.array("c"))) == [2, 2]
     assert labels_of(generator.images("4+1,4~0@1of3")) == [1, 1]
     assert len(generator.images([], label=[])) == 0
 

@@ -9,19 +9,18 @@ import numpy as np
 from fuzz.harness import folder, put
 from fuzz.mutate import mended, png_checksums
 from gantool.export.inspect_image import image_facts
-from gantool.runtime.outputs.encoding import Encoding, Name
+from gantool.runtime.outputs.encoding import ENCODINGS, Encoding
 from gantool.runtime.provenance.c2pa import signing
 from helpers.certificates import issue
 
 MUTATE = mended(png_checksums)
 _IMAGE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-_FORMATS: tuple[Name, ...] = ("png", "jpg", "webp", "tiff")
 
 
 def seeds() -> Iterator[bytes]:
     signer = issue(folder() / "signer")
     sign = signing(signer.chain, signer.key)
-    for name in _FORMATS:
+    for name in ENCODINGS:
         yield sign(Encoding(name).encode(_IMAGE), name)
 
 

@@ -26,8 +26,8 @@ from helpers.serving import graph_of
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT")
 _MOST = 200  # messages of one answer
 _JSON = "Content-Type: application/json\n\n"
-_Z = [0.5] * 16
-_INPUTS: list[dict[str, object]] = [{"name": "z", "datatype": "FP32", "shape": [1, 16], "data": _Z}]
+_Z = [0.5] * 16  # as many as the generators take
+_INPUTS: list[dict[str, object]] = [{"name": "z", "datatype": "FP32", "shape": [1, len(_Z)], "data": _Z}]
 _KSERVE = {"inputs": _INPUTS, "id": "a"}
 
 
@@ -65,10 +65,8 @@ def seeds() -> Iterator[bytes]:
             "/v2/models/fp32/config",
         ),
         *("/v2/models/fp32/versions/1/ready", "/images/5.png?model=conditional&class=1"),
-        *(
-            "/morph.webp?seeds=3,1&frames=2&ease=true&model=conditional&class=1",
-            "/page/info.json?model=conditional",
-        ),
+        "/morph.webp?seeds=3,1&frames=2&ease=true&model=conditional&class=1",
+        "/page/info.json?model=conditional",
     ):
         yield f"GET {path}\n\n".encode()
     yield b"GET /images/5.png\nIf-None-Match: *\n\n"
@@ -86,10 +84,12 @@ def seeds() -> Iterator[bytes]:
         ):
             wanted = {"inputs": [*_INPUTS, tensor], **outputs}
             yield f"POST /v2/models/conditional/infer\n\n{json.dumps(wanted)}".encode()
-    size = {"binary_data_size": 64}
-    text = json.dumps({"inputs": [{"name": "z", "datatype": "FP32", "shape": [1, 16], "parameters": size}]})
+    z = np.array(_Z, "<f4").tobytes()
+    binary: dict[str, object] = {"name": "z", "datatype": "FP32", "shape": [1, len(_Z)]}
+    binary["parameters"] = {"binary_data_size": len(z)}
+    text = json.dumps({"inputs": [binary]})
     head = f"POST /v2/models/fp32/infer\nInference-Header-Content-Length: {len(text)}\n\n{text}"
-    yield head.encode() + np.zeros(16, "<f4").tobytes()
+    yield head.encode() + z
 
 
 def run(data: bytes) -> None:

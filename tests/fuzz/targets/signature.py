@@ -32,14 +32,12 @@ def seeds() -> Iterator[bytes]:
 
 def run(data: bytes) -> None:
     signature, public = _signed(), folder() / "public.pem"
-    engine = signature.with_suffix(".onnx")
+    engine, altered = signature.with_suffix(".onnx"), signature.with_suffix(".fp16.onnx")
     signature.write_bytes(data)
-    for given in (engine, signature, folder() / "signed"):
+    for given in (engine, altered, signature, signature.parent):
         for checked in verify_signatures([given], public):
             assert checked.problem.isprintable()
             assert checked.problem or checked.file == engine
-    altered = engine.with_name("g.fp16.onnx")
-    assert all(checked.problem for checked in verify_signatures([altered], public))
 
 
 @cache
