@@ -59,7 +59,8 @@ def test_the_library_finds_the_signature_valid(folder: Path) -> None:
     (folder / "out/other.txt").write_text("not of this export")
     config.set_ignore_unsigned_files(True).verify(folder / "out", folder / "out/g.sig")
     alter(folder / "out/g.tar")
-    with pytest.raises(ValueError, match=r"Hash mismatch for 'g\.tar'"):
+    # Without the name's quotation marks: the message escapes them when the digest's bytes hold one.
+    with pytest.raises(ValueError, match=r"Hash mismatch for .*g\.tar"):
         config.verify(folder / "out", folder / "out/g.sig")
 
 
