@@ -62,7 +62,7 @@ def test_an_earlier_checkpoint_gives_its_images() -> None:
 @pytest.mark.parametrize("tile", [False, True])
 def test_a_graph_holds_the_summed_kernels(width: int, tile: bool) -> None:
     """Also of layers so wide that a constant of their size is not folded as a matter of course."""
-    config = NetworkConfig(size=square(64), width=width, latent=6, upsampling="resize", tile=tile)
+    config = NetworkConfig(size=square(32), width=width, latent=6, upsampling="resize", tile=tile)
     generator, z = lived_in(config), torch.randn(2, 6)
     program: Any = torch.onnx.export(generator, (z,), dynamo=True, optimize=False, verbose=False)
     simplify(program.model)
