@@ -231,9 +231,13 @@ def _shares(given: NDArray[Any], spec: Spec) -> NDArray[np.float32]:
             f"`label` {given.dtype} [{shape}]: give the share of each of the {spec.classes} classes, "
             f"[N, {spec.classes}], or [{spec.classes}] for all images"
         )
-    if not np.isfinite(given).all():
-        raise UsageError("`label` has NaN or infinity among its shares: give finite numbers")
-    return given.astype(np.float32)
+    with np.errstate(over="ignore"):
+        shares = given.astype(np.float32)
+    if not np.isfinite(shares).all():
+        raise UsageError(
+            "`label` has NaN, infinity or a number beyond float32 among its shares: give smaller numbers"
+        )
+    return shares
 
 
 def _paired(seeds: Iterable[T], numbers: Labels) -> Iterator[tuple[T, OfImage]]:

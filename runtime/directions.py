@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 from numpy.typing import NDArray
 
 from gantool.runtime.errors import GantoolError, UsageError
@@ -38,7 +40,7 @@ class Directions:
         if not path.is_file():
             raise GantoolError(f"there is no {path}: make it with gantool directions, or name another one")
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with path.open("rb") as file, _opened(file) as arrays:
                 if sum(member.file_size for member in arrays.zip.infolist()) > _MOST_BYTES:
                     raise ValueError(f"unpacked, it has over {_MOST_BYTES:,} bytes")
                 names, vectors, strengths = (arrays[name] for name in ("names", "vectors", "strengths"))
@@ -71,8 +73,21 @@ class Directions:
             if name not in self.names:
                 known = ", ".join(map(printable, self.names))
                 raise UsageError(f"`direction` {name}: the directions of this file are {known}")
-            total += np.float32(step) * self.vectors[self.names.index(name)]
+            with np.errstate(over="ignore", invalid="ignore"):
+                total += np.float32(step) * self.vectors[self.names.index(name)]
+            if not np.isfinite(total).all():
+                raise UsageError(
+                    f"`direction` {name}={step:g}: the sum of the steps goes beyond float32: give fewer"
+                )
         return total
+
+
+def _opened(file: IO[bytes]) -> Any:
+    """Return the arrays in a .npz, none of them read yet."""
+    if file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
+        raise ValueError("it is an .npy, one array; an .npz has names, vectors and strengths")
+    file.seek(0)
+    return np.load(file, allow_pickle=False)
 
 
 def parse_step(text: str) -> tuple[str, float]:

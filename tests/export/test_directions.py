@@ -114,6 +114,17 @@ def test_a_sheet_replaces_no_other_picture(files: Path) -> None:
             1,
             "does not hold directions",
         ),
+        (
+            ("generate", "g.onnx", "--direction", "0=1", "--directions", "one.npy"),
+            1,
+            "it is an .npy, one array",
+        ),
+        (("generate", "g.onnx", "--direction", "0=1e300"), 2, "beyond float32: give fewer"),
+        (
+            ("generate", "g.onnx", "--direction", "0=3e38", "--direction", "0=3e38"),
+            2,
+            "beyond float32",
+        ),
         (("directions", "g.onnx", "--group", "0=1/2"), 2, "another direction has this name"),
         (("directions", "g.onnx", "--group", "a=1/2", "--group", "a=3/4"), 2, "has this name"),
         (("directions", "g.onnx", "--group", "a=0-4294967295/4"), 2, "at most 100,000"),
@@ -127,6 +138,7 @@ def test_a_sheet_replaces_no_other_picture(files: Path) -> None:
 def test_wrong_directions(files: Path, flags: tuple[str, ...], code: int, problem: str) -> None:
     if not (files / "directions.npz").exists():
         run_gantool("directions", "g.onnx", cwd=files, check=True)
+    np.save(files / "one.npy", np.ones((1, 16), np.float32))
     (files / "cut.npz").write_bytes((files / "directions.npz").read_bytes()[:300])
     result = run_gantool(*flags, cwd=files)
     assert (result.returncode, problem in result.stderr) == (code, True), result.stderr
