@@ -7,7 +7,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -45,16 +44,22 @@ def load(name: str) -> Target:
     return cast("Target", import_module(f"fuzz.targets.{name}"))
 
 
-def attempt(target: Target, data: bytes) -> None:
-    """Run one input: a GantoolError is an answer, any other error a finding, and so is a program that it starts."""
+def attempt(target: Target, data: bytes) -> bool:
+    """Run one input, and return whether it was read.
+
+    A GantoolError is an answer, any other error a finding, and so is a program that it starts.
+    """
     _watch()
-    with warnings.catch_warnings(), suppress(GantoolError):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _RUNNING.append(target)
         try:
             target.run(data)
+        except GantoolError:
+            return False
         finally:
             _RUNNING.clear()
+    return True
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 LATENT, HEIGHT, WIDTH, CHANNELS = 6, 4, 4, 3
 
@@ -53,6 +53,19 @@ def tiny_graph(
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def soft_graph() -> bytes:
+    """Return a graph whose z moves with the shares of three classes, float32 [N, 3]."""
+    model = ModelProto.FromString(tiny_graph())
+    graph = model.graph
+    graph.input.append(helper.make_tensor_value_info("label", TensorProto.FLOAT, ["N", 3]))
+    moves = np.random.RandomState(1).randn(3, LATENT).astype(np.float32)
+    graph.initializer.append(numpy_helper.from_array(moves, "moves"))
+    graph.node[0].input[0] = "moved"
+    graph.node.insert(0, helper.make_node("Add", ["z", "move"], ["moved"]))
+    graph.node.insert(0, helper.make_node("MatMul", ["label", "moves"], ["move"]))
     return bytes(model.SerializeToString())
 
 

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from conftest import run_gantool
 from field.cases import gantool
@@ -22,7 +20,7 @@ from gantool.runtime.provenance.read import read_mark
 from gantool.runtime.provenance.record import Record
 from gantool.runtime.provenance.xmp import SOURCE_TYPE, Mark
 from helpers.serving import Served, graph_of, serving
-from helpers.tiny import LATENT, tiny_graph
+from helpers.tiny import soft_graph
 
 pytest.importorskip("starlette")
 
@@ -33,21 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("served")
     for name in ("conditional", "rgba"):
         graph_of(name, made)
-    onnx.save(soft_graph(), made / "soft.onnx")
+    (made / "soft.onnx").write_bytes(soft_graph())
     return made
-
-
-def soft_graph() -> onnx.ModelProto:
-    """Return a generator whose z moves with the shares of three classes, float32 [N, 3]."""
-    model = onnx.load_from_string(tiny_graph())
-    graph = model.graph
-    graph.input.append(helper.make_tensor_value_info("label", TensorProto.FLOAT, ["N", 3]))
-    moves = np.random.RandomState(1).randn(3, LATENT).astype(np.float32)
-    graph.initializer.append(numpy_helper.from_array(moves, "moves"))
-    graph.node[0].input[0] = "moved"
-    graph.node.insert(0, helper.make_node("Add", ["z", "move"], ["moved"]))
-    graph.node.insert(0, helper.make_node("MatMul", ["label", "moves"], ["move"]))
-    return model
 
 
 @pytest.fixture(scope="module")

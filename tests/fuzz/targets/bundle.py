@@ -1,4 +1,4 @@
-"""A bundle: the manifest of a stranger in a bundle that is whole, or a tar of any bytes."""
+"""A bundle: the manifest or a golden image of a stranger in an otherwise whole bundle, or a tar of any bytes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import json
 import tarfile
 from collections.abc import Iterator
 from functools import cache
+from hashlib import sha256
 
 from fuzz.harness import GENERATORS, put
-from fuzz.mutate import json_values, mended, tar_checksums
+from fuzz.mutate import json_values, mended, png_checksums, tar_checksums
 from gantool.export.packaging.bundle import GOLDEN, MANIFEST, read
+
+_PNG = b"\x89PNG"  # how a golden image begins
 
 
 @cache
@@ -20,19 +23,27 @@ def _members() -> dict[str, bytes]:
 
 
 def MUTATE(data: bytes, most: int, seed: int) -> bytes:  # noqa: N802
-    return (json_values if data.startswith(b"{") else mended(tar_checksums))(data, most, seed)
+    if data.startswith(b"{"):
+        return json_values(data, most, seed)
+    return mended(png_checksums if data.startswith(_PNG) else tar_checksums)(data, most, seed)
 
 
 def seeds() -> Iterator[bytes]:
     yield _members()[MANIFEST]
     yield json.dumps({"format": 1, "precision": "fp32", "min_psnr": 40.0, "members": {}}).encode()
+    yield _members()[GOLDEN[0]]
     yield (GENERATORS / "fp16.tar").read_bytes()
     yield _tar({**_members(), GOLDEN[3]: _members()[GOLDEN[0]]})
 
 
 def run(data: bytes) -> None:
-    whole = _tar({MANIFEST: data, **{k: v for k, v in _members().items() if k != MANIFEST}})
-    found = read(put("g.tar", whole if data.startswith(b"{") else data))
+    if data.startswith(b"{"):
+        data = _tar({**_members(), MANIFEST: data})
+    elif data.startswith(_PNG):
+        manifest = json.loads(_members()[MANIFEST])
+        manifest["members"][GOLDEN[0]] = {"size": len(data), "sha256": sha256(data).hexdigest()}
+        data = _tar({**_members(), MANIFEST: json.dumps(manifest).encode(), GOLDEN[0]: data})
+    found = read(put("g.tar", data))
     assert len(found.golden) == len(GOLDEN)
     assert 0 < found.min_psnr < 200
 

@@ -14,14 +14,16 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from fuzz.harness import folder
+from fuzz.harness import folder, put
 from fuzz.mutate import json_values
+from gantool.runtime.errors import GantoolError
 from gantool.runtime.serve.connection import CLIENT, Client
 from gantool.runtime.serve.gate import Gate
 from gantool.runtime.serve.options import ServeOptions
 from gantool.runtime.serve.run import opened
 from gantool.runtime.serve.service import Service
 from helpers.serving import graph_of
+from helpers.tiny import soft_graph
 
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT")
 _MOST = 200  # messages of one answer
@@ -67,13 +69,18 @@ def seeds() -> Iterator[bytes]:
         *("/v2/models/fp32/versions/1/ready", "/images/5.png?model=conditional&class=1"),
         "/morph.webp?seeds=3,1&frames=2&ease=true&model=conditional&class=1",
         "/page/info.json?model=conditional",
+        "/stream.mjpg?seeds=0-3&frames=2&fps=60&size=20",
     ):
         yield f"GET {path}\n\n".encode()
     yield b"GET /images/5.png\nIf-None-Match: *\n\n"
     for asked in ({"seeds": [0, "1+2"], "image": "webp"}, {"z": [_Z]}, {"seeds": "0-3", "trunc": 0.7}):
         yield f"POST /generate\n{_JSON}{json.dumps(asked)}".encode()
-    for label in ([0, 1, 2], ["0", "1", "2"], [0.5, 0.5, 0], [[1], [2], [0]], 1, "1"):
-        of_class = {"seeds": "0-2", "class": label, "model": "conditional"}
+    shares = [0.5, 0.25, 0.25]
+    for model, label in (
+        *(("conditional", each) for each in ([0, 1, 2], ["0", "1", "2"], 1, "1")),
+        *(("soft", each) for each in (shares, [shares] * 3, [2, 0, 1], 1)),
+    ):
+        of_class = {"seeds": "0-2", "class": label, "model": model}
         yield f"POST /generate?format=npy\n{_JSON}{json.dumps(of_class)}".encode()
     yield f"POST /v2/models/fp32/infer\n\n{json.dumps(_KSERVE)}".encode()
     for kind, shape in (("INT64", [1]), ("INT32", [1, 1])):
@@ -98,7 +105,7 @@ def run(data: bytes) -> None:
     line, *lines = head.split(b"\n")
     method, _, address = line.decode("latin-1").partition(" ")
     path, _, query = address.partition("?")
-    if path == "/stream.mjpg" or method not in _METHODS:
+    if method not in _METHODS:
         return
     pairs = (each.partition(b":") for each in lines)
     scope: dict[str, object] = {
@@ -121,6 +128,8 @@ def run(data: bytes) -> None:
     if status >= 400 and method != "HEAD":
         assert json.loads(sent[1]["body"])["error"]  # type: ignore[arg-type]
     assert service.line.waiting == 0
+    if status >= 400:
+        raise GantoolError(str(status))
 
 
 async def _ask(gate: Gate, scope: dict[str, object], body: bytes, sent: list[dict[str, object]]) -> None:
@@ -138,9 +147,11 @@ async def _ask(gate: Gate, scope: dict[str, object], body: bytes, sent: list[dic
 
 @cache
 def _server() -> tuple[asyncio.AbstractEventLoop, Service, Gate]:
-    """Return a running service with two tiny generators; `end` ends it."""
-    graphs = [str(graph_of(name, folder())) for name in ("fp32", "conditional")]
-    options = ServeOptions(tuple(graphs), threads=1, max_seeds=9, max_batch=4, max_frames=5, max_size=100)
+    """Return a running service with three tiny generators; `end` ends it."""
+    graphs = [*(graph_of(name, folder()) for name in ("fp32", "conditional")), put("soft.onnx", soft_graph())]
+    options = ServeOptions(
+        tuple(map(str, graphs)), threads=1, max_seeds=9, max_batch=4, max_frames=5, max_size=100
+    )
     loop = asyncio.new_event_loop()
     _OPEN.callback(loop.close)
     service = _OPEN.enter_context(opened(options))
