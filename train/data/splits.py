@@ -6,7 +6,8 @@ import re
 from itertools import pairwise
 
 _SPLITS = "(train|training|trn|val|valid|validation|dev|test|testing|tst|eval|evaluation|holdout)"
-SPLIT = re.compile(rf"{_SPLITS}([ _.-]?(set|data|images?|split|\d+))*", re.IGNORECASE)
+# One digit at a time: with \d+ in the repeated group, "train", thirty digits and a letter took minutes.
+SPLIT = re.compile(rf"{_SPLITS}([ _.-]?(set|data|images?|split|\d))*", re.IGNORECASE)
 DOMAIN = re.compile(rf"{_SPLITS}[ _.-]?[AB]", re.IGNORECASE)  # trainA, as in CycleGAN's data sets
 PICTURES = re.compile(
     "(image|img|jpe?g(image)?|picture|photo|rgb|input|source)s?([ _.-]?(train|val|test|2))?", re.IGNORECASE
