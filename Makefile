@@ -6,7 +6,7 @@
 #   make docs    the documentation, into site/; a dead link ends it
 #   make status  the counted part of docs/status.md, from the reports of make test and make slow
 #   make coverage   the test suite, and the share of lines and branches that it runs
-#   make browser  Chromium, npm, exiftool and GNU parallel for the tests: by apt-get, if you are root
+#   make browser  Chromium, npm, exiftool, GNU parallel and SLURM for the tests: by apt-get, if you are root
 #   make screenshots  the pictures of docs/web.md, from GRAPH (demo/g.fp16.onnx)
 #   make pictures     docs/walk.webp from GRAPH; docs/emoji.png and the sprites after an hour of training; needs npm
 #   make fuzz       fuzz each reader of foreign bytes for SECONDS (60), two at a time; TARGET for one alone
@@ -90,7 +90,8 @@ coverage: $(DEV) browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered
 
 # Without them, these tests are skipped. Only what is missing: another npm than Debian's conflicts with Debian's.
-TOOLS := chromium npm parallel exiftool:libimage-exiftool-perl  # command:package, where their names differ
+# command, or command:package where their names differ
+TOOLS := chromium npm parallel exiftool:libimage-exiftool-perl munged:munge slurmctld slurmd
 browser:
 	@missing=; for each in $(TOOLS); do \
 	command -v $${each%:*} >/dev/null || missing="$$missing $${each#*:}"; done; \

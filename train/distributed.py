@@ -95,7 +95,10 @@ def single_device(device: str) -> Fabric:
     name = _known(device)
     try:
         torch.empty(1, device=name)
-        return Fabric(accelerator=name.partition(":")[0], strategy=SingleDeviceStrategy(torch.device(name)))
+        with _quiet():
+            return Fabric(
+                accelerator=name.partition(":")[0], strategy=SingleDeviceStrategy(torch.device(name))
+            )
     except (RuntimeError, AssertionError, MisconfigurationException) as error:
         reason = message_of(error, first_sentence=True)
         raise GantoolError(f"`device` {name} cannot be used here: {reason}; try `device` auto") from error

@@ -7,21 +7,20 @@ import re
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
 from helpers.commands import needed
 from helpers.examples import EXAMPLES
+from helpers.slurm import slurm
 from helpers.tiny import tiny_graph
 
 yaml = pytest.importorskip("yaml")  # without type information
 RECIPES = EXAMPLES / "many-machines"
 SHARDS = 16
-SRUN = """#!/bin/bash
-while [[ $1 == --* ]]; do shift; done  # its own options
-exec "$@"
-"""
+COUNT = 16 * 10_000  # images, in a tar of each shard
 GANTOOL = f"""#!/bin/bash
 exec {sys.executable} -m gantool "$@"
 """
@@ -29,12 +28,11 @@ exec {sys.executable} -m gantool "$@"
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Path:
-    """Return a folder with an engine, and commands in bin/: gantool, and srun without SLURM."""
+    """Return a folder with an engine, and gantool in bin/."""
     (tmp_path / "g.onnx").write_bytes(tiny_graph())
     (tmp_path / "bin").mkdir()
-    for name, text in (("srun", SRUN), ("gantool", GANTOOL)):
-        (tmp_path / "bin" / name).write_text(text)
-        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "bin/gantool").write_text(GANTOOL)
+    (tmp_path / "bin/gantool").chmod(0o755)
     return tmp_path
 
 
@@ -52,7 +50,7 @@ def made(cluster: Path) -> list[int]:
     found = []
     for path in (cluster / "images").iterdir():
         with tarfile.open(path) as tar:
-            found += [int(name[4:8]) for name in tar.getnames() if name.endswith(".png")]
+            found += [int(Path(name).stem[4:]) for name in tar.getnames() if name.endswith(".png")]
     return sorted(found)
 
 
@@ -60,18 +58,31 @@ def of_shards(*numbers: int) -> list[int]:
     return [seed for seed in range(100) if seed % SHARDS + 1 in numbers]
 
 
-def test_an_array_of_slurm(cluster: Path) -> None:
-    recipe = RECIPES / "generate.sbatch"
-    text = recipe.read_text()
+@pytest.mark.slow
+def test_an_array_of_slurm(cluster: Path, tmp_path: Path) -> None:
+    text = (RECIPES / "generate.sbatch").read_text()
     assert f"#SBATCH --array=1-{SHARDS}\n" in text
     assert f"\nSHARDS={SHARDS}\n" in text
-    for index in ("3", "16"):
-        run(cluster, "bash", recipe, SLURM_ARRAY_TASK_ID=index, SLURM_CPUS_PER_TASK="2")
-    assert made(cluster) == of_shards(3, 16)
-    # a part of the array again, which SLURM counts as an array of one
-    one = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "1"}
-    assert "7 of them were already there" in run(cluster, "bash", recipe, **one)
-    assert made(cluster) == of_shards(3, 16)
+    lines = text.splitlines(keepends=True)
+    (cluster / "generate.sbatch").write_text("".join(line for line in lines if "--gres" not in line))
+    with slurm(tmp_path / "slurm", cluster / "bin") as scheduler:
+
+        def sbatch(*flags: str) -> str:
+            command = ("sbatch", "--parsable", "--cpus-per-task=1", *flags, "generate.sbatch")
+            return scheduler(*command, cwd=cluster, SEEDS=f"0-{COUNT - 1}")
+
+        job = sbatch()
+        while not [*cluster.glob("images/*.tar")]:
+            assert scheduler.states(job, cluster), (cluster / "gantool-images-1.log").read_text()
+            time.sleep(0.1)
+        scheduler("scancel", f"{job}_3", cwd=cluster)
+        urgent = ("--partition=urgent", "--nodes=2", "--exclusive", "--wrap=true")
+        scheduler("sbatch", *urgent, cwd=cluster)  # the other tasks start again after it
+        scheduler.wait(job, cluster)
+        scheduler.wait(sbatch("--array=3,7"), cluster)
+        assert made(cluster) == list(range(COUNT))
+        log = (cluster / "gantool-images-7.log").read_text()
+        assert f"{COUNT // SHARDS:,} of them were already there" in log
 
 
 def test_an_indexed_job_of_kubernetes(cluster: Path) -> None:

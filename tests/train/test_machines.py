@@ -1,7 +1,7 @@
 """The recipes of examples/many-machines that train.
 
 Two network namespaces that a virtual cable connects stand for two machines: each has its own addresses and its own
-loopback. Making one needs root. Ray's workers are two processes of one machine.
+loopback. Making one needs root. SLURM runs on them. Ray's workers are two processes of one machine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,53 +22,15 @@ from PIL import Image
 from conftest import run_gantool
 from helpers.commands import RAY_QUIET
 from helpers.examples import EXAMPLES
+from helpers.slurm import ADDRESSES, CABLE, machines, slurm
 
 RECIPES = EXAMPLES / "many-machines"
 SMALL = ("--preset", "dcgan16", "--width", "4", "--no-autotune", "--device", "cpu")
 LENGTH = ("--kimg", "0.32", "--tick", "0.064")
-CABLE = "gantool"  # the interface in both namespaces
-HEAD = "10.77.0.1"
-# Starts a task on each machine, as SLURM's does, with the variables that SLURM sets.
-SRUN = """#!/bin/bash
-while [[ $1 == --* ]]; do shift; done  # its own options
-node=0
-for machine in $MACHINES; do
-  SLURM_STEP_ID=0 SLURM_PROCID=$node SLURM_NODEID=$node SLURM_LOCALID=0 ip netns exec $machine "$@" &
-  tasks+=($!); node=$((node + 1))
-done
-for task in ${tasks[@]}; do wait $task || exit; done
-"""
 COMMANDS = {
-    "srun": SRUN,
     "gantool": f'#!/bin/bash\nexec {sys.executable} -m gantool "$@"\n',
     "torchrun": f'#!/bin/bash\nexec {sys.executable} -m torch.distributed.run "$@"\n',
 }
-
-
-@pytest.fixture
-def machines() -> Iterator[tuple[str, str]]:
-    """Yield the names of two connected namespaces, 10.77.0.1 and 10.77.0.2."""
-    names = (f"gantool-{os.getpid()}-1", f"gantool-{os.getpid()}-2")
-    try:
-        for name in names:
-            if subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode:
-                pytest.skip("no rights to make a network namespace")
-        cable = ["netns", names[0], "type", "veth", "peer", "name", CABLE, "netns", names[1]]
-        ip("link", "add", CABLE, *cable)
-        for number, name in enumerate(names, 1):
-            ip("-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", CABLE)
-            for interface in ("lo", CABLE):
-                ip("-n", name, "link", "set", interface, "up")
-        yield names
-    except FileNotFoundError:
-        pytest.skip("there is no ip here (iproute2)")
-    finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
-
-
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True)
 
 
 @pytest.fixture
@@ -105,7 +67,7 @@ def alone(shared: Path) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_torchrun_on_two_machines_trains_as_one_process_does(shared: Path, machines: tuple[str, str]) -> None:
+def test_torchrun_on_two_machines_trains_as_one_process_does(shared: Path) -> None:
     command = [
         "bash",
         str(RECIPES / "train-torchrun.sh"),
@@ -116,17 +78,18 @@ def test_torchrun_on_two_machines_trains_as_one_process_does(shared: Path, machi
         "--batch",
         "32",
     ]
-    started = [
-        subprocess.Popen(
-            ["ip", "netns", "exec", machine, *command],
-            cwd=shared,
-            env=environment(shared, HEAD=HEAD, RANK=str(rank), GPUS="1"),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank, machine in enumerate(machines)
-    ]
-    texts = [process.communicate()[1] for process in started]
+    with machines() as names:
+        started = [
+            subprocess.Popen(
+                ["ip", "netns", "exec", machine, *command],
+                cwd=shared,
+                env=environment(shared, HEAD=ADDRESSES[0], RANK=str(rank), GPUS="1"),
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank, machine in enumerate(names)
+        ]
+        texts = [process.communicate()[1] for process in started]
     assert [process.returncode for process in started] == [0, 0], texts
     assert "and 2 processes" in texts[0]
     assert "tick" not in texts[1]  # one of them speaks
@@ -134,33 +97,44 @@ def test_torchrun_on_two_machines_trains_as_one_process_does(shared: Path, machi
 
 
 @pytest.mark.slow
-def test_slurm_on_two_machines_trains_as_one_process_does_and_goes_on(
-    shared: Path, machines: tuple[str, str]
-) -> None:
-    of_job = {
-        "SLURM_JOB_ID": "4711",
-        "SLURM_JOB_NAME": "gantool-train",
-        "SLURM_NNODES": "2",
-        "SLURM_NTASKS": "2",
-        "SLURM_NTASKS_PER_NODE": "1",
-        "SLURM_NODELIST": "10.77.0.[1-2]",
-        "SLURM_CPUS_PER_TASK": "1",
-        "MACHINES": " ".join(machines),
-    }
-    recipe = str(RECIPES / "train.sbatch")
+def test_slurm_on_two_machines_trains_as_one_process_does_and_goes_on(shared: Path, tmp_path: Path) -> None:
+    lines = (RECIPES / "train.sbatch").read_text().splitlines(keepends=True)
+    (shared / "train.sbatch").write_text("".join(line for line in lines if "--gpus-per-node" not in line))
+    more = {"GLOO_SOCKET_IFNAME": CABLE, "DATA": "pictures", "BATCH": "32"}
+    with slurm(tmp_path / "slurm", shared / "bin") as cluster:
 
-    def sbatch(*flags: str, **more: str) -> str:
-        env = environment(shared, **of_job, **more)
-        result = subprocess.run(
-            ["bash", recipe, *flags], cwd=shared, env=env, capture_output=True, text=True, check=False
-        )
-        assert result.returncode == 0, result.stderr
-        return result.stderr
+        def sbatch(*flags: str, **environment: str) -> str:
+            size = ("--ntasks-per-node=1", "--cpus-per-task=1")
+            return cluster(
+                "sbatch", "--parsable", *size, "train.sbatch", *flags, cwd=shared, **more, **environment
+            )
 
-    assert "and 2 processes" in sbatch(*SMALL, *LENGTH, DATA="pictures", BATCH="32")
-    np.testing.assert_allclose(losses(shared / "runs"), alone(shared), rtol=2e-3)
-    sbatch("--kimg", "0.384", RESUME="1")
-    assert len(losses(shared / "runs")) == 6
+        job = sbatch(*SMALL, *LENGTH)
+        cluster.wait(job, shared)
+        said = (shared / f"gantool-train-{job}.log").read_text()
+        assert "and 2 processes" in said
+        np.testing.assert_allclose(losses(shared / "runs" / job), alone(shared), rtol=2e-3, err_msg=said)
+
+        cluster.wait(sbatch("--kimg", "0.384", OUT=f"runs/{job}"), shared)
+        assert len(losses(shared / "runs" / job)) == 6
+
+        job = sbatch(*SMALL, "--kimg", "1000", "--tick", "0.064")
+        log = shared / f"gantool-train-{job}.log"
+        while not log.exists() or "tick 3" not in log.read_text():
+            assert cluster.states(job, shared), log.read_text()
+            time.sleep(0.2)
+        cluster("sbatch", "--partition=urgent", "--nodes=2", "--wrap=true", "--exclusive", cwd=shared)
+        while "interrupted at" not in log.read_text():
+            time.sleep(0.2)
+        seen = len(losses(shared / "runs" / job))
+        while len(losses(shared / "runs" / job)) == seen:
+            states = cluster.states(job, shared)
+            assert states, log.read_text()
+            if "PENDING" in states:
+                cluster.start(job, shared)
+            time.sleep(0.2)
+        cluster("scancel", job, cwd=shared)
+        cluster.wait(job, shared)
 
 
 @pytest.mark.slow
