@@ -6,6 +6,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 from itertools import accumulate
 from typing import Any, TypeAlias, TypeVar
 
@@ -170,14 +171,12 @@ def labeller(
             return lambda seeds: ((seed, number) for seed in seeds)
         classes = spec.classes or 1
         return lambda seeds: ((seed, first_seed(seed) % classes) for seed in seeds)  # type: ignore[arg-type]
-    array = _label_array(label, spec)
+    array = _label_array(label, spec, count)
     if array.ndim == 0:
         return labeller(int(array), spec)
     if array.ndim == 1 and array.dtype.kind == "f":  # one mix for all images
         mix = array.astype(np.float32)
         return lambda seeds: ((seed, mix) for seed in seeds)
-    if count not in (None, len(array)):
-        raise UsageError(f"`label` has {len(array):,} classes for {count:,} images: give one for each")
     return lambda seeds: _paired(seeds, array)
 
 
@@ -199,23 +198,35 @@ def shares_of(of_images: Sequence[OfImage], classes: int) -> NDArray[np.float32]
     return rows
 
 
-def _label_array(label: ArrayLike, spec: Spec) -> Labels:
+def _label_array(label: ArrayLike, spec: Spec, count: int | None) -> Labels:
     """Return one class an image, int64 [N], or shares, float32 [N, classes] or [classes]. Raises UsageError."""
     try:
         numbers = np.asarray(label)
     except ValueError as error:
         raise UsageError(f"`label`: {error}; give whole numbers, [N]") from error
     if numbers.dtype.kind == "f" and numbers.ndim in (1, 2) and numbers.size:
-        return _shares(numbers, spec)
+        shares = _shares(numbers, spec)
+        if shares.ndim == 2:
+            _check_count(shares, count)
+        return shares
     if numbers.ndim > 1 or (numbers.dtype.kind not in "iuUS" and numbers.size):
         shape = ", ".join(map(str, numbers.shape))
         raise UsageError(f"`label` {numbers.dtype} [{shape}]: give whole numbers, [N], one for each image")
+    if numbers.ndim:
+        _check_count(numbers, count)
     if numbers.dtype.kind in "US":
-        found = [class_number(str(name), spec.class_names) for name in numbers.ravel()]
+        number_of = cache(partial(class_number, names=spec.class_names))  # each name is looked up once
+        found = [number_of(str(name)) for name in numbers.ravel()]
         numbers = np.array(found, object).reshape(numbers.shape)  # a number in a text has any size
     for number in (numbers.min(initial=0), numbers.max(initial=0)):
         labels([], spec.classes, int(number), spec.class_names)
     return numbers.astype(np.int64)
+
+
+def _check_count(given: NDArray[Any], count: int | None) -> None:
+    """Raise UsageError for another number of rows than of images, if that is known."""
+    if count not in (None, len(given)):
+        raise UsageError(f"`label` has {len(given):,} classes for {count:,} images: give one for each")
 
 
 def _shares(given: NDArray[Any], spec: Spec) -> NDArray[np.float32]:
@@ -235,7 +246,7 @@ def _shares(given: NDArray[Any], spec: Spec) -> NDArray[np.float32]:
         shares = given.astype(np.float32)
     if not np.isfinite(shares).all():
         raise UsageError(
-            "`label` has NaN, infinity or a number beyond float32 among its shares: give smaller numbers"
+            "`label` has NaN, infinity or a number beyond float32 among its shares: give finite ones"
         )
     return shares
 

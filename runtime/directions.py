@@ -44,13 +44,13 @@ class Directions:
                 if sum(member.file_size for member in arrays.zip.infolist()) > _MOST_BYTES:
                     raise ValueError(f"unpacked, it has over {_MOST_BYTES:,} bytes")
                 names, vectors, strengths = (arrays[name] for name in ("names", "vectors", "strengths"))
-            found = cls(
-                tuple(map(str, names.tolist())), vectors.astype(np.float32), strengths.astype(np.float32)
-            )
+            with np.errstate(over="ignore"):
+                vectors, strengths = vectors.astype(np.float32), strengths.astype(np.float32)
+            found = cls(tuple(map(str, names.tolist())), vectors, strengths)
             if vectors.ndim != 2 or not len(names) == len(vectors) == len(strengths):
                 raise ValueError(f"it has {len(names)} names and vectors {list(vectors.shape)}")
-            if not np.isfinite(found.vectors).all():
-                raise ValueError("it holds NaN or infinity")
+            if not np.isfinite(vectors).all() or np.isinf(strengths).any():
+                raise ValueError("it holds NaN, infinity or a number beyond float32")
         except Exception as error:  # for a damaged file, NumPy can raise any error
             raise GantoolError(
                 f"{path} does not hold directions ({short(str(error))}): make it again with gantool directions"
@@ -77,7 +77,7 @@ class Directions:
                 total += np.float32(step) * self.vectors[self.names.index(name)]
             if not np.isfinite(total).all():
                 raise UsageError(
-                    f"`direction` {name}={step:g}: the sum of the steps goes beyond float32: give fewer"
+                    f"`direction` {name}={step:g}: the steps lead beyond float32: give smaller ones"
                 )
         return total
 

@@ -16,7 +16,7 @@ from gantool.runtime.colours import Colour, colour
 from gantool.runtime.errors import UsageError
 from gantool.runtime.generator import Generator
 from gantool.runtime.items import Item, Items
-from gantool.runtime.latents import check_truncation, check_z, latents, rows_of
+from gantool.runtime.latents import check_truncation, check_z, latents, moved, rows_of
 from gantool.runtime.outputs.base import Output, Target
 from gantool.runtime.outputs.dataset_json import labels_file
 from gantool.runtime.outputs.encoding import BITS_16, ENCODINGS
@@ -141,9 +141,9 @@ def _z_of(request: Request, spec: Spec, rows: NDArray[Any] | None) -> ZOf:
     shift = _shift(request, spec)
     if rows is not None:
         array = check_z(rows, spec.latent)
-        return lambda items: rows_of(array, [item.seed for item in items]) + shift
+        return lambda items: moved(rows_of(array, [item.seed for item in items]), shift)
     how = (spec.latent, spec.distribution, request.truncation, request.resample)
-    return lambda items: latents((item.seed for item in items), *how) + shift
+    return lambda items: moved(latents((item.seed for item in items), *how), shift)
 
 
 def _marker(request: Request, engine: Path, generator: Generator, z_of: ZOf) -> Marker | None:

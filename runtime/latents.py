@@ -108,6 +108,12 @@ def rows_of(z: NDArray[Any], rows: Sequence[Seed]) -> NDArray[np.float32]:
     return np.ascontiguousarray(z[[first_seed(row) for row in rows]], np.float32)
 
 
+def moved(z: NDArray[np.float32], shift: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
+    """Return z + shift, float32 [N, latent]. Raises UsageError for a sum beyond float32."""
+    with np.errstate(over="ignore"):
+        return check_z(z + shift, z.shape[1])
+
+
 def slerp(start: NDArray[np.float64], end: NDArray[np.float64], part: float) -> NDArray[np.float64]:
     """Return the point at `part`, from 0 to 1, of the great circle from z `start` to z `end`, [L] each.
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Measure three sets of ten images of each class that is named, with g.onnx: measure.sh pullover dress; see README.md.
 set -e
+: "${1:?name a class, as in measure.sh pullover}"
 for small; do
     rm -rf generated
     gantool generate -q g.onnx --class "$small" --seeds 0-499 --out generated

@@ -40,6 +40,7 @@ from gantool.runtime.errors import GantoolError
 from gantool.runtime.metadata import Metadata
 from gantool.runtime.process.terminal import reason_of
 
+_LARGEST = float(np.finfo(np.float32).max)
 _OTHER_FLOATS = (ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
@@ -171,7 +172,10 @@ def _to_float32(model: ir.Model) -> None:
 
 
 def _in_float32(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
-    return ir.tensor(tensor.numpy().astype(np.float32), name=tensor.name)
+    array = tensor.numpy()
+    if array.dtype == np.float64:  # masks have its lowest number, and -inf times 0 would be NaN
+        array = np.where(np.isinf(array), array, np.clip(array, -_LARGEST, _LARGEST))
+    return ir.tensor(array.astype(np.float32), name=tensor.name)
 
 
 def _take_inputs(model: ir.Model, interface: GeneratorInterface, by_name: dict[str | None, ir.Value]) -> None:

@@ -13,6 +13,7 @@ from gantool.runtime.process.terminal import short
 # ONNX Runtime's levels of optimization, the fastest first.
 LEVELS = ("ORT_ENABLE_ALL", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_BASIC", "ORT_DISABLE_ALL")
 CPU = "CPUExecutionProvider"
+_READ = 4000  # characters of a message of ONNX Runtime
 
 
 def open_session(
@@ -44,16 +45,16 @@ def open_session(
 
 def said(error: Exception) -> str:
     """Return ONNX Runtime's message in one line, without error codes and references to its source code."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = _message(error) or type(error).__name__
     text = re.sub(r"^.*?\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
-    text = re.sub(r"\S*/onnxruntime\S*?\.(?:cc|h):\d+ ", "", text)
-    text = re.sub(r"(?:\w+ )?onnxruntime::[\w:<>~]+\([^()]*\) (?:const )?", "", text)
+    text = re.sub(r"(?<!\S)\S*/onnxruntime\S*?\.(?:cc|h):\d+ ", "", text)
+    text = re.sub(r"(?:(?<!\w)\w+ )?onnxruntime::[\w:<>~]+\([^()]*\) (?:const )?", "", text)
     return short(text.rstrip(" ."), 300)
 
 
 def refused(error: Exception) -> str:
     """Return why ONNX Runtime rejects a graph and what the user can do; "" if the error is not a known one."""
-    text = " ".join(str(error).split())
+    text = _message(error)
     if found := re.search(r"Opset (\d+) is under development.* till opset (\d+)", text):
         return _too_new("opset", *found.groups())
     if found := re.search(r"IR version: (\d+), max supported IR version: (\d+)", text):
@@ -61,6 +62,11 @@ def refused(error: Exception) -> str:
     if found := re.search(r"([\w.]+:\w+)\(-?\d+\) is not a registered function/op", text):
         return f"{found[1]} is not a standard operator: export the generator with standard ONNX operators"
     return ""
+
+
+def _message(error: Exception) -> str:
+    """Return the beginning of a message in one line. It quotes names in the graph, which have any length."""
+    return " ".join(str(error)[:_READ].split())
 
 
 def _too_new(what: str, wanted: str, newest: str) -> str:

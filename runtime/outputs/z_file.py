@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 from numpy.typing import NDArray
 
 from gantool.runtime.errors import GantoolError
@@ -15,7 +16,6 @@ from gantool.runtime.items import Item, Items
 from gantool.runtime.process.terminal import message_of
 from gantool.runtime.spec import Latents
 
-_MAGIC = b"\x93NUMPY"
 _ROWS = 4096  # that are computed at a time
 
 
@@ -24,7 +24,7 @@ def read_z(path: Path) -> NDArray[Any]:
     if not path.is_file():
         raise GantoolError(f"`z` {path}: there is no such file")
     with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
+        if file.read(len(MAGIC_PREFIX)) != MAGIC_PREFIX:
             raise GantoolError(f"`z` {path} is not an .npy file: save one with np.save('z.npy', z)")
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -19,6 +19,7 @@ from gantool.runtime.spec import Latents
 MAX_BYTES = 2**16  # of a record as JSON: z of 12,000 numbers takes 64,000
 MAX_TEXT = 200  # letters of one text in it
 MAX_TEXTS = 100  # directions
+_LARGEST = float(np.finfo(np.float32).max)  # a number in it, as in z and in shares of classes
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -112,7 +113,7 @@ class _Fields:
 
     def number(self, name: str) -> float:
         found = self.value[name]
-        if isinstance(found, bool) or not isinstance(found, (int, float)) or not abs(found) < 1e38:
+        if isinstance(found, bool) or not isinstance(found, (int, float)) or not abs(found) <= _LARGEST:
             raise self._wrong(name)
         return float(found)
 

@@ -67,7 +67,7 @@ __all__ += runtime.__all__
 def __getattr__(name: str) -> object:
     """Import a name when it is first used (PEP 562), so that `gantool --help` answers at once."""
     if name == "__version__":
-        return _version()
+        return _read_version()
     if name in runtime.__all__:
         return getattr(runtime, name)
     if name in ("export", "train"):
@@ -79,8 +79,11 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _version() -> str:
-    """Return the version of gantool. Wheels have it as a module: importing importlib.metadata takes 30 ms."""
+def _read_version() -> str:
+    """Return the version of gantool. Wheels have it as a module: importing importlib.metadata takes 30 ms.
+
+    Its name is not that of the module: importing a module sets its name in this one.
+    """
     try:
         from gantool._version import __version__
     except ModuleNotFoundError:  # an editable install

@@ -59,26 +59,28 @@ def of_shards(*numbers: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_an_array_of_slurm(cluster: Path, tmp_path: Path) -> None:
+def test_an_array_of_slurm(cluster: Path) -> None:
     text = (RECIPES / "generate.sbatch").read_text()
     assert f"#SBATCH --array=1-{SHARDS}\n" in text
     assert f"\nSHARDS={SHARDS}\n" in text
     lines = text.splitlines(keepends=True)
     (cluster / "generate.sbatch").write_text("".join(line for line in lines if "--gres" not in line))
-    with slurm(tmp_path / "slurm", cluster / "bin") as scheduler:
+    with slurm(cluster / "bin") as scheduler:
 
         def sbatch(*flags: str) -> str:
             command = ("sbatch", "--parsable", "--cpus-per-task=1", *flags, "generate.sbatch")
             return scheduler(*command, cwd=cluster, SEEDS=f"0-{COUNT - 1}")
 
         job = sbatch()
-        while not [*cluster.glob("images/*.tar")]:
+        while not [*cluster.glob("images/images-*.tar")]:
             assert scheduler.states(job, cluster), (cluster / "gantool-images-1.log").read_text()
             time.sleep(0.1)
         scheduler("scancel", f"{job}_3", cwd=cluster)
         urgent = ("--partition=urgent", "--nodes=2", "--exclusive", "--wrap=true")
-        scheduler("sbatch", *urgent, cwd=cluster)  # the other tasks start again after it
+        scheduler("sbatch", *urgent, cwd=cluster)  # the tasks that run start again after it
         scheduler.wait(job, cluster)
+        logs = [path.read_text() for path in cluster.glob("gantool-images-*.log")]
+        assert any("DUE TO PREEMPTION" in log for log in logs)
         scheduler.wait(sbatch("--array=3,7"), cluster)
         assert made(cluster) == list(range(COUNT))
         log = (cluster / "gantool-images-7.log").read_text()

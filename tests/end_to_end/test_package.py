@@ -92,6 +92,7 @@ def test_an_installed_wheel_generates(built: tuple[Path, Path], exported: Path, 
     script = """import sys
 before = set(sys.modules)
 import gantool
+assert gantool.__version__ == gantool.__version__
 print(gantool.__file__, gantool.__version__, "importlib.metadata" in set(sys.modules) - before)"""
     command = [sys.executable, "-c", script]
     result = subprocess.run(
@@ -101,6 +102,11 @@ print(gantool.__file__, gantool.__version__, "importlib.metadata" in set(sys.mod
     assert Path(file).is_relative_to(site)
     assert version == wheel.name.split("-")[1]
     assert asked == "False"  # it costs each start 30 ms
+    command = [sys.executable, "-m", "gantool", "--version"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+    )
+    assert result.stdout.strip() == f"gantool {version}"
 
 
 @pytest.mark.slow

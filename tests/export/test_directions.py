@@ -119,9 +119,14 @@ def test_a_sheet_replaces_no_other_picture(files: Path) -> None:
             1,
             "it is an .npy, one array",
         ),
-        (("generate", "g.onnx", "--direction", "0=1e300"), 2, "beyond float32: give fewer"),
+        (("generate", "g.onnx", "--direction", "0=1e300"), 2, "beyond float32: give smaller ones"),
         (
             ("generate", "g.onnx", "--direction", "0=3e38", "--direction", "0=3e38"),
+            2,
+            "beyond float32",
+        ),
+        (
+            ("generate", "g.onnx", "--z", "far.npy", "--class", "1", "--direction", "0=3e38"),
             2,
             "beyond float32",
         ),
@@ -138,6 +143,7 @@ def test_a_sheet_replaces_no_other_picture(files: Path) -> None:
 def test_wrong_directions(files: Path, flags: tuple[str, ...], code: int, problem: str) -> None:
     if not (files / "directions.npz").exists():
         run_gantool("directions", "g.onnx", cwd=files, check=True)
+    np.save(files / "far.npy", np.full((1, Directions.load(files / "directions.npz").vectors.shape[1]), 3e38))
     np.save(files / "one.npy", np.ones((1, 16), np.float32))
     (files / "cut.npz").write_bytes((files / "directions.npz").read_bytes()[:300])
     result = run_gantool(*flags, cwd=files)

@@ -257,6 +257,38 @@ def test_graphs_from_elsewhere(
     assert np.abs(found - to_uint8(np.ascontiguousarray(floats))).max() <= 2
 
 
+def test_the_lowest_double_as_a_mask(tmp_path: Path) -> None:
+    """As infinity in float32, it would be NaN where it is multiplied by 0."""
+    random = np.random.default_rng(0)
+    weights = {
+        "w": random.standard_normal((10, 192)),
+        "mask": np.full(192, np.finfo(np.float64).min),
+        "size": np.array([-1, 3, 8, 8]),
+    }
+    nodes = [
+        make_node("MatMul", ["z", "w"], ["a"]),
+        make_node("Sub", ["a", "a"], ["nothing"]),
+        make_node("Mul", ["nothing", "mask"], ["masked"]),
+        make_node("Add", ["a", "masked"], ["b"]),
+        make_node("Tanh", ["b"], ["c"]),
+        make_node("Reshape", ["c", "size"], ["images"]),
+    ]
+    graph = make_graph(
+        nodes,
+        "masked",
+        [make_tensor_value_info("z", onnx.TensorProto.DOUBLE, ["N", 10])],
+        [make_tensor_value_info("images", onnx.TensorProto.DOUBLE, ["N", 3, 8, 8])],
+        [from_array(array, name) for name, array in weights.items()],
+    )
+    onnx.save(make_model(graph, ir_version=8, opset_imports=[make_opsetid("", 17)]), tmp_path / "m.onnx")
+    result = run_gantool("export", "m.onnx", "--engine", "none", cwd=tmp_path, check=True)
+    assert "Warning" not in result.stderr
+    with Generator.load(tmp_path / "g.onnx", "cpu") as generator:
+        found = generator.images(range(4)).astype(int)
+    expected = np.tanh(latents(range(4), 10) @ weights["w"]).reshape(-1, 3, 8, 8).astype(np.float32)
+    assert np.abs(found - to_uint8(expected)).max() <= 1
+
+
 @pytest.mark.parametrize("label", ["int32", "int64"])
 def test_a_conditional_graph_from_elsewhere(label: str, tmp_path: Path) -> None:
     onnx.save(elsewhere("NHWC", False, 13, label=label), tmp_path / "keras.onnx")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -19,6 +21,7 @@ from helpers.commands import needed
 CABLE = "gantool"  # the interface of both
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 _CPUS = 8  # that each machine claims to have
+_PATIENCE = 120  # seconds; it starts in five
 # A second partition, whose jobs take the machines from those of the first.
 _CONFIG = """
 ClusterName=gantool
@@ -46,6 +49,8 @@ PartitionName=urgent Nodes=ALL PriorityTier=2
 @contextmanager
 def machines() -> Iterator[tuple[str, str]]:
     """Yield the names of two connected namespaces with ADDRESSES. Skips the test without root or iproute2."""
+    if shutil.which("ip") is None:
+        pytest.skip("there is no ip here (iproute2)")
     names = (f"gantool-{os.getpid()}-1", f"gantool-{os.getpid()}-2")
     try:
         for name in names:
@@ -57,10 +62,12 @@ def machines() -> Iterator[tuple[str, str]]:
             for interface in ("lo", CABLE):
                 _ip("-n", name, "link", "set", interface, "up")
         yield names
-    except FileNotFoundError:
-        pytest.skip("there is no ip here (iproute2)")
     finally:
         for name in names:
+            found = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False)
+            for pid in map(int, found.stdout.split()):  # of a test that failed
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
@@ -84,8 +91,15 @@ class Slurm:
         return result.stdout.strip()
 
     def states(self, job: str, cwd: Path) -> list[str]:
-        """Return the state of each task of a job that has not ended: PENDING, RUNNING, COMPLETING."""
-        return self("squeue", "--noheader", "--array", "--format=%T", "--jobs", job, cwd=cwd).split()
+        """Return the state of each task of a job that has not ended: PENDING, RUNNING, COMPLETING.
+
+        Skips the test if SLURM cannot start a task on this machine; it then holds the job for ever.
+        """
+        words = ("squeue", "--noheader", "--array", "--format=%T %r", "--jobs", job)
+        lines = self(*words, cwd=cwd).splitlines()
+        if any("held" in line for line in lines):
+            pytest.skip(f"SLURM fails here: {lines[0]}")
+        return [line.partition(" ")[0] for line in lines]
 
     def start(self, job: str, cwd: Path) -> None:
         """Let tasks that were preempted start again at once, not after two minutes."""
@@ -101,11 +115,13 @@ class Slurm:
 
 
 @contextmanager
-def slurm(folder: Path, commands: Path) -> Iterator[Slurm]:
+def slurm(commands: Path) -> Iterator[Slurm]:
     """Start SLURM on two machines, with `commands` first in the PATH. Skips the test where it cannot run."""
     for name in ("munged", "slurmctld", "slurmd"):
         needed(name)
-    with machines() as names, ExitStack() as started:
+    # Not in a folder of pytest's: the path of a step's socket may have 108 bytes.
+    with machines() as names, TemporaryDirectory(prefix="gantool-") as place, ExitStack() as started:
+        folder = Path(place)
         environment = {
             **os.environ,
             "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
@@ -116,20 +132,17 @@ def slurm(folder: Path, commands: Path) -> Iterator[Slurm]:
         log = started.enter_context((folder / "daemons.log").open("ab"))
         daemons = []
         for command in (
-            [
-                "munged",
-                "--foreground",
-                "--force",
-                *_munge(folder),
-            ],  # although no other user may use its socket
+            # by force: it asks for a folder that all users may read
+            ["munged", "--foreground", "--force", *_munge(folder)],
             [*on[0], "slurmctld", "-D"],
-            *([*place, "slurmd", "-D", "-N", name] for place, name in zip(on, ADDRESSES, strict=True)),
+            *([*each, "slurmd", "-D", "-N", name] for each, name in zip(on, ADDRESSES, strict=True)),
         ):
             daemons.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
             started.callback(_end, daemons[-1])
         cluster = Slurm(on[0], environment)
+        patience = time.monotonic() + _PATIENCE
         while not _ready(cluster):
-            if any(each.poll() is not None for each in daemons):
+            if time.monotonic() > patience or any(each.poll() is not None for each in daemons):
                 pytest.skip(f"SLURM does not start here: {(folder / 'daemons.log').read_text()[-1000:]}")
             time.sleep(0.5)
         yield cluster
@@ -143,7 +156,7 @@ def _munge(folder: Path) -> Iterator[str]:
 
 def _configured(folder: Path) -> Path:
     """Write the files of SLURM and munge; return the path of slurm.conf."""
-    (folder / "state").mkdir(parents=True)
+    (folder / "state").mkdir()
     (folder / "munge.key").write_bytes(os.urandom(1024))
     (folder / "munge.key").chmod(0o400)
     text = _CONFIG.format(

@@ -173,6 +173,7 @@ def test_soft_labels_mix_classes_and_take_numbers_and_names() -> None:
         ([[0.5, np.nan, 0.5]], "`label` has NaN, infinity or a number beyond float32 among its shares"),
         ([0.5, 1e39, 0.5], "`label` has NaN, infinity or a number beyond float32 among its shares"),
         ([[1.0, 0, 0], [0, 1, 0]], "`label` has 2 classes for 1 images"),
+        (["nobody", "a"], "`label` has 2 classes for 1 images"),
         ([3], "`label` 3: the classes of this engine are 0 a, 1 b, 2 c"),
         ([[[1.0, 0, 0]]], "`label` float64 [1, 1, 3]"),
     ],

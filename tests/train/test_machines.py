@@ -97,11 +97,11 @@ def test_torchrun_on_two_machines_trains_as_one_process_does(shared: Path) -> No
 
 
 @pytest.mark.slow
-def test_slurm_on_two_machines_trains_as_one_process_does_and_goes_on(shared: Path, tmp_path: Path) -> None:
+def test_slurm_on_two_machines_trains_as_one_process_does_and_goes_on(shared: Path) -> None:
     lines = (RECIPES / "train.sbatch").read_text().splitlines(keepends=True)
     (shared / "train.sbatch").write_text("".join(line for line in lines if "--gpus-per-node" not in line))
     more = {"GLOO_SOCKET_IFNAME": CABLE, "DATA": "pictures", "BATCH": "32"}
-    with slurm(tmp_path / "slurm", shared / "bin") as cluster:
+    with slurm(shared / "bin") as cluster:
 
         def sbatch(*flags: str, **environment: str) -> str:
             size = ("--ntasks-per-node=1", "--cpus-per-task=1")
@@ -115,7 +115,8 @@ def test_slurm_on_two_machines_trains_as_one_process_does_and_goes_on(shared: Pa
         assert "and 2 processes" in said
         np.testing.assert_allclose(losses(shared / "runs" / job), alone(shared), rtol=2e-3, err_msg=said)
 
-        cluster.wait(sbatch("--kimg", "0.384", OUT=f"runs/{job}"), shared)
+        (run,) = shared.glob(f"runs/{job}/0*")
+        cluster.wait(sbatch("--kimg", "0.384", RESUME=str(run)), shared)
         assert len(losses(shared / "runs" / job)) == 6
 
         job = sbatch(*SMALL, "--kimg", "1000", "--tick", "0.064")
@@ -125,6 +126,7 @@ def test_slurm_on_two_machines_trains_as_one_process_does_and_goes_on(shared: Pa
             time.sleep(0.2)
         cluster("sbatch", "--partition=urgent", "--nodes=2", "--wrap=true", "--exclusive", cwd=shared)
         while "interrupted at" not in log.read_text():
+            assert cluster.states(job, shared), log.read_text()
             time.sleep(0.2)
         seen = len(losses(shared / "runs" / job))
         while len(losses(shared / "runs" / job)) == seen:
@@ -156,12 +158,14 @@ def test_ray_train_goes_on_when_a_worker_is_killed(shared: Path) -> None:
             if found := re.search(r"pid=(\d+)\) world_rank=1", line):
                 worker = int(found[1])
             elif "tick" in line and not killed and [*shared.glob("runs-ray/*/training_state.pt")]:
+                assert worker, "".join(lines)  # 0 would be all processes of these tests
                 os.kill(worker, signal.SIGKILL)
                 killed = True
     said = "".join(lines)
     if "timed out during startup" in said:
         pytest.skip("this machine is too busy for Ray to start a node within its 30 seconds")
     assert process.returncode == 0, said[-5000:]
+    assert killed, "it ended before it saved its state"
     (folder,) = shared.glob("runs-ray/0*")
     begun = re.findall(r"and 2 processes, from ([\d.]+) to 60 kimg", (folder / "log.txt").read_text())
     assert len(begun) == 2

@@ -18,7 +18,7 @@ def seeds() -> Iterator[bytes]:
         yield from target.seeds()
     for header in safetensors.seeds():
         yield len(header).to_bytes(8, "little") + header + bytes(64)
-    yield from [*bundle.seeds()][2:]
+    yield from (data for data in bundle.seeds() if not data.startswith((b"{", b"\x89PNG")))
     yield (EARLIER / "g.fp16.onnx").read_bytes()
     yield (GENERATORS / "conditional.tar").read_bytes()
 

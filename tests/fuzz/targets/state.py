@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 
 from fuzz.harness import folder
 from fuzz.mutate import json_values
+from gantool.train.distributed import single_device
 from gantool.train.options import TrainingOptions, from_preset
 from gantool.train.state import load_state, new_state, random_state, save_state
 
@@ -48,7 +49,7 @@ def run(data: bytes) -> None:
 def _valid() -> tuple[dict[str, Any], TrainingOptions, Fabric]:
     """Return the content of a state, and what it belongs to."""
     options = from_preset({"preset": "dcgan16", "width": 2, "channels": 1, "device": "cpu"})
-    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric = single_device("cpu")
     state = new_state(options, fabric)
     path = folder() / "valid.pt"
     save_state(path, state, random_state(state))
