@@ -96,7 +96,9 @@ def parse_step(text: str) -> tuple[str, float]:
     try:
         step = float(number)
     except ValueError:
-        step = np.nan
-    if not equals or not name or not np.isfinite(step):
+        equals, step = "", 0.0
+    if not np.isfinite(step):
+        raise UsageError(f"`direction` {text}: give a finite number of steps, usually from -3 to 3")
+    if not equals or not name:
         raise UsageError(f"`direction` {text}: write the direction and the steps, as in 0=1.5 or smile=-2")
     return name, step

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from gantool.runtime.commands import Verbosity
 from gantool.runtime.flags import Option, render
+from gantool.runtime.process.terminal import printable
 from gantool.runtime.progress import reported_to
 
 
@@ -72,7 +73,10 @@ class _Verbose(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         origin = f" {record.name.removeprefix('gantool.')}:" if record.levelno < logging.INFO else ""
-        return f"{record.created - self._began:8.3f} s{origin} {record.getMessage()}"
+        lines = [record.getMessage()]
+        if record.exc_info:
+            lines += map(printable, self.formatException(record.exc_info).splitlines())
+        return f"{record.created - self._began:8.3f} s{origin} " + "\n".join(lines)
 
 
 def _echo(text: str) -> None:

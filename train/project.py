@@ -27,6 +27,7 @@ from gantool.runtime.errors import UsageError
 from gantool.runtime.files import atomic
 from gantool.runtime.outputs.image_files import save_image
 from gantool.runtime.outputs.images import sheet, to_uint8, visible
+from gantool.runtime.process.terminal import message_of
 from gantool.runtime.progress import Task, task
 from gantool.runtime.spec import Images
 from gantool.train.data.dataset import load_images
@@ -148,7 +149,7 @@ def _read(path: Path, into: Into) -> Images:
     except FileNotFoundError as error:
         raise UsageError(f"{path}: there is no such file") from error
     except Exception as error:  # for a damaged file, a decoder can raise any error
-        raise UsageError(f"{path} is not a picture that can be read: {error}") from error
+        raise UsageError(f"{path} is not a picture that can be read: {message_of(error)}") from error
 
 
 class _Search:

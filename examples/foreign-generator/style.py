@@ -55,8 +55,8 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         w = self.mapping(z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8))
-        x = self.constant.expand(len(z), -1, -1, -1)
-        image = torch.zeros(len(z), 3, 4, 4)
+        x = self.constant.expand(z.shape[0], -1, -1, -1)
+        image = torch.zeros(z.shape[0], 3, 4, 4)
         for block, colour in zip(self.blocks, self.colours, strict=True):
             x, image = (F.interpolate(each, scale_factor=2, mode="bilinear") for each in (x, image))
             x = F.leaky_relu(block(x, w), 0.2) * 2**0.5

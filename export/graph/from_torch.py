@@ -118,6 +118,12 @@ def _export(source: LoadedGenerator, opset: int) -> ir.Model:
             f"torch {torch.__version__} cannot export this generator to opset {opset}: leave out `opset`, or give "
             f"`opset` {NATIVE_OPSET}"
         )
+    batch, *_ = program.model.graph.inputs[0].shape or ir.Shape([None])
+    if isinstance(batch, int):
+        _log.warning(
+            f"the graph takes batches of {batch} and no other: the module uses the batch as a Python number, as "
+            "len(z) gives it; with z.shape[0], it takes any"
+        )
     return program.model
 
 

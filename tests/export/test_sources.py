@@ -86,7 +86,12 @@ def write_module(folder: Path) -> None:
                 def forward(self, z):
                     return super().forward(z - z.mean(0, keepdim=True))
 
+            class Counted(Rows):
+                def forward(self, z):
+                    return super().forward(z + torch.zeros(len(z), 1))
+
             def make(): return Rows()
+            def counted(): return Counted()
             def with_label(): return WithLabel()
             def blind(): return Blind()
             def own_batch(): return OwnBatch()
@@ -117,6 +122,16 @@ def test_any_module(tmp_path: Path) -> None:
             z = latents(range(3), 12, "uniform")
             expected = np.tanh(z @ weights["dense.weight"].numpy().T).reshape(-1, 3, 8, 8)
             assert np.abs(generator.images(range(3)).astype(int) - to_uint8(expected)).max() <= 1
+
+
+def test_a_module_that_fixes_its_batch_is_told(tmp_path: Path) -> None:
+    write_module(tmp_path)
+    for factory, batch in (("counted", 2), ("make", None)):
+        flags = ["--from", f"mine:{factory}", "--latent", "12", "--engine", "none", "-o", factory]
+        result = run_gantool("export", *flags, cwd=tmp_path, check=True)
+        assert ("takes batches of 2 and no other" in result.stderr) == (batch == 2)
+        with Generator.load(tmp_path / f"{factory}.onnx", "cpu") as generator:
+            assert generator.spec.max_batch == batch
 
 
 def test_a_conditional_module_to_the_last_image(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from gantool.models.config import Size
 from gantool.runtime.cache import cache_dir
@@ -30,7 +30,7 @@ from gantool.runtime.process.pool import ordered_map
 from gantool.runtime.process.terminal import message_of
 from gantool.runtime.progress import task
 from gantool.train.data.channels import OtherChannelsError, attempts, check_channels
-from gantool.train.data.decode import FORMATS, KINDS, Fitted, Into, fit
+from gantool.train.data.decode import KINDS, Fitted, Into, fit
 from gantool.train.data.facts import Facts, Tally, facts_from_json
 from gantool.train.data.fitting import Fit
 from gantool.train.data.labels import Labels
@@ -260,8 +260,6 @@ def decoded(listing: Listing, into: Into) -> Generator[Fitted | str, None, None]
     def one(index: int) -> Fitted | str:
         try:
             return fit(listing.read(index), into)
-        except UnidentifiedImageError:  # its message has only the address of an object
-            return f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, or it is damaged"
         except Exception as error:  # for a damaged file, a decoder can raise any error
             return message_of(error)
 

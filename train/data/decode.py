@@ -106,15 +106,18 @@ class Fitted:
 def open_image(data: bytes) -> Image.Image:
     """Read the header of an image file of one of FORMATS; `fit` decodes its pixels later.
 
-    Raises Pillow's errors for a file that it cannot read, and ValueError for an image of fewer than MIN_SIDE pixels
-    per side or of more than Pillow's `Image.MAX_IMAGE_PIXELS`. Pillow itself only warns up to twice that number.
+    Raises Pillow's errors for a damaged file, and ValueError for a file of another kind and for an image of fewer
+    than MIN_SIDE pixels per side or of more than Pillow's `Image.MAX_IMAGE_PIXELS`. Pillow itself only warns up to
+    twice that number.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        if what := what_else(data[:START]):
-            raise ValueError(f"it {what}") from error
-        raise
+        what = (
+            what_else(data[:START])
+            or f"is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, or it is damaged"
+        )
+        raise ValueError(f"it {what}") from error
     return checked(image)
 
 
