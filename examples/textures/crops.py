@@ -1,7 +1,7 @@
 """Cut a photo of a texture into crops to train on, and tile generated images to look for seams. See README.md.
 
 python crops.py cut gravel.png crops             # 2,000 crops of 32×32 pixels
-python crops.py tile images/seed0003.png         # 2×2 of an image: tiled.png
+python crops.py tile images/seed0003.png         # 8×8 of an image: tiled.png
 """
 
 from __future__ import annotations
@@ -57,5 +57,5 @@ if __name__ == "__main__":
         cut(Path(source), Path(rest[0]))
     else:
         tile = np.asarray(Image.open(source).convert("L"))
-        Image.fromarray(np.tile(tile, (2, 2))).save("tiled.png")
+        Image.fromarray(np.tile(tile, (8, 8))).save("tiled.png")
         print("neighbours differ by {:.1f} levels across the seam, by {:.1f} inside".format(*roughness(tile)))
