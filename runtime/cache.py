@@ -19,6 +19,8 @@ def cache_dir() -> Path:
     if own := os.environ.get("GANTOOL_CACHE"):
         return Path(own)
     base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
+    if not base and os.environ.get("HOME") == "":  # Path.home() would be the root folder
+        return _temporary()
     try:
         return (Path(base) if base else Path.home() / ".cache") / "gantool"
     except RuntimeError:  # neither $HOME nor an entry in passwd

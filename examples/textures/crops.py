@@ -34,8 +34,8 @@ def tiling(crop: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
 
 def cut(photo: Path, out: Path, count: int = COUNT) -> None:
     """Write crops that tile. Gravel looks alike from all sides, so each is turned at random."""
-    out.mkdir(parents=True)
     pixels = np.asarray(Image.open(photo).reduce(SHRINK))
+    out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     for number in range(count):
         top, left = (int(rng.integers(length - SIDE + 1)) for length in pixels.shape[:2])

@@ -200,5 +200,7 @@ def table(found: Tuned) -> str:
         lines.append(f"{line}  {size.text(size.of(row) or 0.0):>8}  {found.scale.text(row.quality):>8}")
     lines.append(found.scale.about)
     if others := len(found.rows) - len(found.front):
-        lines.append(f"{others} more {'row costs' if others == 1 else 'rows cost'} more and are not better")
+        lines.append(
+            f"{others} more {'row costs more and is' if others == 1 else 'rows cost more and are'} not better"
+        )
     return "\n".join(lines)

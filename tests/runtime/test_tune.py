@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import run_gantool
 from gantool.runtime.errors import EngineMismatchError, UsageError
+from gantool.runtime.tune import quality
 from gantool.runtime.tune.options import Budget, TuneOptions
 from gantool.runtime.tune.quality import Judged, Scale
 from gantool.runtime.tune.result import Tuned, table
@@ -30,6 +33,21 @@ def tuned(*rows: Row, scale: Scale = DISTANCE, **budget: float) -> Tuned:
 def best(*rows: Row, scale: Scale = DISTANCE, **budget: float) -> str | None:
     found = tuned(*rows, scale=scale, **budget).best
     return None if found is None else found.candidate.name
+
+
+def test_the_reference_does_not_round_to_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = {"openvino": 100, "cpu": 101}
+    monkeypatch.setattr(quality, "_stored", lambda _: None)
+    monkeypatch.setattr(quality, "_is_full", lambda _: True)
+    monkeypatch.setattr(
+        quality, "_images", lambda row, count: np.full((count, 2, 2, 1), levels[row.provider], np.uint8)
+    )
+    rows = [
+        replace(row("g", None, 1), provider=name, runs_on=runs_on)
+        for name, runs_on in (("openvino", "OpenVINO, CPU in BF16"), ("cpu", "ONNX Runtime, CPU"))
+    ]
+    found = quality.judge(rows, None)
+    assert found.values[quality.key_of(rows[1])] == quality.EQUAL > found.values[quality.key_of(rows[0])]
 
 
 @pytest.mark.parametrize(
