@@ -11,6 +11,7 @@ training_state.pt       the state for --resume
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ from gantool.runtime.foreign import parse_json
 from gantool.runtime.runs import LATEST, RUNS, newest_run
 from gantool.train.data.fitting import Fit
 from gantool.train.options import TrainingOptions, read_options
+
+_log = logging.getLogger(__name__)
 
 OPTIONS_NAME = "training_options.json"
 STATE_NAME = "training_state.pt"
@@ -47,13 +50,21 @@ def find_run(resume: str, outdir: Path) -> Path:
         named = Path(resume)
         folder = named.parent if named.is_file() else named  # the path of its state or checkpoint works too
         if not (folder / STATE_NAME).is_file():
+            if (folder / OPTIONS_NAME).is_file():
+                raise GantoolError(f"{_unsaved(folder)}: begin it again")
             found = f"holds no {STATE_NAME}" if folder.is_dir() else "does not exist"
             raise GantoolError(f"{folder} {found}: give `resume` latest, or the folder of a run")
         return folder
     run = newest_run(outdir, STATE_NAME)
     if run is None:
         raise GantoolError(f"no run in {outdir}/ can be resumed: start one with `gantool train`")
+    if (newest := newest_run(outdir, OPTIONS_NAME)) not in (run, None):
+        _log.warning(f"{_unsaved(newest)}: {run} goes on instead")
     return run
+
+
+def _unsaved(run: Path | None) -> str:
+    return f"{run} ended before it saved its state"
 
 
 def named_or_newest(source: Path | None, holding: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,17 @@ def test_stopped_and_measured_a_run_is_the_same(
     assert list((tmp_path / "stopped").glob("runs/*/best.safetensors"))
     assert_same(state(tmp_path / "unbroken"), state(tmp_path / "measured"))
     assert_same(state(tmp_path / "unbroken"), state(tmp_path / "stopped"), f"stopped after {stops}")
+
+
+def test_a_run_that_ended_unsaved_is_told(classes: Path, tmp_path: Path) -> None:
+    begin = ["train", *BASE.format(kimg=0.064).split(), "--data", str(classes)]
+    assert gantool(begin, tmp_path).code == 0
+    (saved,) = (tmp_path / "runs").iterdir()
+    unsaved = saved.with_name("00001-unsaved")
+    unsaved.mkdir()
+    shutil.copy(saved / "training_options.json", unsaved)
+    answer = gantool(["train", "--resume", "latest", "--kimg", "0.128"], tmp_path)
+    assert answer.code == 0
+    assert f"runs/00001-unsaved ended before it saved its state: runs/{saved.name} goes on" in answer.err
+    answer = gantool(["train", "--resume", "runs/00001-unsaved"], tmp_path)
+    assert (answer.code, "begin it again" in answer.err) == (1, True)
