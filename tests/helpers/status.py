@@ -26,6 +26,7 @@ USES = {
     "Triton's server": r"helpers\.triton_server",
     "ROS 2": r"helpers\.ros\b|helpers import ros",
     "Ray, with a cluster of two nodes": r"ray_cluster",
+    "SLURM, on two network namespaces": r"helpers\.slurm import .*\bslurm\b",
     "OpenCV": r"\bcv2\b",
     "GStreamer": r"\bgst-launch",
 }
