@@ -154,8 +154,12 @@ def prepare(options: DataOptions) -> Prepared:
         save_image(options.out.with_suffix(".png"), sheet(np.stack(made.sheet), COLUMNS))
     for line in made.skipped[:_NAMED]:
         _log.warning("left out %s", line)
+    if more := len(made.skipped[_NAMED:]):
+        _log.warning("left out %s more", f"{more:,}")
     for name in made.duplicates[:_NAMED]:
         _log.info("left out %s: a duplicate", name)
+    if more := len(made.duplicates[_NAMED:]):
+        _log.info("left out %s more duplicates", f"{more:,}")
     return made.done(options.out, known, note)
 
 
