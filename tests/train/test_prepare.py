@@ -37,6 +37,16 @@ def members(path: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+def test_a_long_list_of_what_is_left_out_is_counted(folder: Path, tmp_path: Path) -> None:
+    for number in range(12):
+        (folder / f"cats/again{number}.png").write_bytes((folder / "cats/01.png").read_bytes())
+        (folder / f"dogs/bad{number}.png").write_bytes(b"no image")
+    result = run_gantool("data", folder, "-o", "d.zip", cwd=tmp_path, check=True)
+    assert result.stderr.count(": a duplicate") == result.stderr.count("it is not a PNG") == 10
+    assert "left out 3 more duplicates" in result.stderr
+    assert "left out 3 more\n" in result.stderr
+
+
 def test_a_folder_becomes_a_data_set(folder: Path, tmp_path: Path) -> None:
     result = run_gantool("data", folder, "-o", "d.zip", cwd=tmp_path, check=True)
     assert "20 images of 32×32×1, of 22 files; left out 1 as duplicates and 1 as unreadable" in result.stdout
