@@ -9,7 +9,7 @@
 #   make browser  Chromium, npm, exiftool, GNU parallel and SLURM for the tests: by apt-get, if you are root
 #   make screenshots  the pictures of docs/web.md, from GRAPH (demo/g.fp16.onnx)
 #   make pictures     docs/walk.webp from GRAPH; docs/emoji.png and the sprites after an hour of training; needs npm
-#   make fuzz       fuzz each reader of foreign bytes for SECONDS (60), two at a time; TARGET for one alone
+#   make fuzz       fuzz each reader of foreign bytes for SECONDS (60), two at a time; TARGET for some
 #   make golden  the generators of gantool doctor --selftest, after a change of bundles or graphs
 #   make release-check  builds dist/, checks it, and runs it in each Python from 3.10 to 3.14 that is here
 #   make bench   the runtime against plain loops, into benchmarks/runtime.md
