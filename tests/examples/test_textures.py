@@ -13,7 +13,7 @@ from PIL import Image
 from conftest import run_gantool
 from helpers.examples import script
 
-FLAGS = ("--preset", "dcgan32", "--width", "8", "--tile", "--no-autotune")
+FLAGS = ("--preset", "small", "--size", "32", "--width", "8", "--tile", "--no-autotune")
 
 
 def seam_by_inside(folder: Path, measure: Callable[[NDArray[np.uint8]], tuple[float, float]]) -> float:
