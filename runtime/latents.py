@@ -111,7 +111,8 @@ def rows_of(z: NDArray[Any], rows: Sequence[Seed]) -> NDArray[np.float32]:
 def moved(z: NDArray[np.float32], shift: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
     """Return z + shift, float32 [N, latent]. Raises UsageError for a sum beyond float32."""
     with np.errstate(over="ignore"):
-        return check_z(z + shift, z.shape[1])
+        total = z + shift
+    return check_z(total, z.shape[1]) if np.any(shift) else total  # most runs move nothing
 
 
 def slerp(start: NDArray[np.float64], end: NDArray[np.float64], part: float) -> NDArray[np.float64]:

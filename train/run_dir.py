@@ -58,12 +58,13 @@ def find_run(resume: str, outdir: Path) -> Path:
     run = newest_run(outdir, STATE_NAME)
     if run is None:
         raise GantoolError(f"no run in {outdir}/ can be resumed: start one with `gantool train`")
-    if (newest := newest_run(outdir, OPTIONS_NAME)) not in (run, None):
+    newest = newest_run(outdir, OPTIONS_NAME)
+    if newest is not None and newest != run:
         _log.warning(f"{_unsaved(newest)}: {run} goes on instead")
     return run
 
 
-def _unsaved(run: Path | None) -> str:
+def _unsaved(run: Path) -> str:
     return f"{run} ended before it saved its state"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from fuzz.harness import EARLIER, GENERATORS, put
 from fuzz.targets import bundle, film, graph, mark, safetensors
 from gantool.export.inspect import inspect
+from gantool.export.packaging.bundle import MANIFEST
 
 
 def seeds() -> Iterator[bytes]:
@@ -18,7 +19,9 @@ def seeds() -> Iterator[bytes]:
         yield from target.seeds()
     for header in safetensors.seeds():
         yield len(header).to_bytes(8, "little") + header + bytes(64)
-    yield from (data for data in bundle.seeds() if not data.startswith((b"{", b"\x89PNG")))
+    yield from (
+        data for data in bundle.seeds() if data.startswith(MANIFEST.encode())
+    )  # tars begin with its name
     yield (EARLIER / "g.fp16.onnx").read_bytes()
     yield (GENERATORS / "conditional.tar").read_bytes()
 
