@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from unittest.mock import patch
 
 from fuzz.harness import folder, put
 from gantool.runtime.errors import GantoolError
@@ -24,7 +25,11 @@ def seeds() -> Iterator[bytes]:
 
 
 def run(data: bytes) -> None:
-    os.environ["GANTOOL_DATA"] = str(folder())  # of any content
+    with patch.dict(os.environ, GANTOOL_DATA=str(folder())):  # of any content
+        _read(data)
+
+
+def _read(data: bytes) -> None:
     suffix = ".gz" if data.startswith(b"\x1f\x8b") else ""
     with suppress(GantoolError):
         images = read_fashion_mnist(put(f"{FILE}{suffix}", data))
